@@ -1,0 +1,1 @@
+"""What every process of an installation shares: settings, database, warehouse lock."""

@@ -1,0 +1,7 @@
+"""The base of every error that a user can cause or mend."""
+
+
+class PolluxError(Exception):
+    """Its text is the whole message a user needs; the command prints it without a traceback."""
+
+    exit_code = 1

@@ -1,0 +1,89 @@
+"""Settings of an installation, read from `POLLUX_…` variables.
+
+Belongs here: every setting, with its default and meaning. Does not belong here: reading the
+environment anywhere else.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+
+Engine = Literal["duckdb", "postgres"]
+
+
+class Settings(BaseSettings):
+    """One installation: a data folder, an engine, a serving store, an API.
+
+    Raises `pydantic.ValidationError` naming the variable when a value cannot be read.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="POLLUX_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Folder of everything the installation keeps: landing, warehouse, releases, "
+        "embedded PostgreSQL, logs.",
+    )
+    engine: Engine = Field(
+        default="duckdb", description="Engine that builds the marts: duckdb or postgres."
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL (15 or newer) to serve from, as postgresql://…; without it an "
+        "embedded server runs under the data folder.",
+    )
+    reader_url: SecretStr | None = Field(
+        default=None,
+        description="URL that services connect with, where Pollux may not create its "
+        "read-only role.",
+    )
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    api_keys: str = Field(
+        default="",
+        description="SHA-256 hashes (hex, comma-separated) of the bearer keys the API accepts; "
+        "required for any address but a loopback one.",
+    )
+    api_cache_mb: int = Field(
+        default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."
+    )
+    lock_timeout_seconds: float = Field(
+        default=60, ge=0, description="How long to wait for the warehouse while another holds it."
+    )
+    reject_limit_percent: float = Field(
+        default=1.0, ge=0, le=100, description="Share of a file's rows that may be rejected."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def landing_dir(self) -> Path:
+        """Folder of the landing zone: `<domain>/<dataset>/<part>.parquet`."""
+        return self.data_dir / "landing"
+
+    @property
+    def rejects_dir(self) -> Path:
+        """Folder of rejected rows: `<domain>/<dataset>/<part>.csv`."""
+        return self.data_dir / "rejects"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that engine `duckdb` builds in."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def releases_dir(self) -> Path:
+        """Folder of releases kept as Parquet: `<domain>/r<number>/<table>.parquet`."""
+        return self.data_dir / "releases"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Folder of logs."""
+        return self.data_dir / "logs"
