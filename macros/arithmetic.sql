@@ -1,0 +1,10 @@
+{# Ratio as double; null where the divisor is zero. Engines differ on whole numbers: 7 / 2 is 3 or 3.5. #}
+{% macro divide(dividend, divisor) -%}
+    cast({{ dividend }} as double precision)
+    / nullif(cast({{ divisor }} as double precision), 0)
+{%- endmacro %}
+
+{# Sum of an amount of money, to the cent; 0 where there is nothing to add. #}
+{% macro sum_money(amount) -%}
+    cast(coalesce(sum({{ amount }}), 0) as decimal(18, 2))
+{%- endmacro %}

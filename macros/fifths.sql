@@ -1,0 +1,20 @@
+{# The linearly interpolated 20, 40, 60 and 80 % quantiles of an expression, as fifth_bound_1 to _4. #}
+{% macro fifth_bounds(expression) -%}
+    {%- for bound in range(1, 5) %}
+        percentile_cont({{ bound / 5 }}) within group (
+            order by cast({{ expression }} as double precision)
+        ) as fifth_bound_{{ bound }}
+        {%- if not loop.last %},{% endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+{# The fifth (1 lowest) of an expression, upper bound included, so that ties fall in the same fifth. #}
+{% macro fifth(expression) -%}
+    case
+        {%- for bound in range(1, 5) %}
+            when cast({{ expression }} as double precision) <= fifth_bound_{{ bound }}
+            then {{ bound }}
+        {%- endfor %}
+        else 5
+    end
+{%- endmacro %}

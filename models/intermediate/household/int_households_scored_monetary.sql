@@ -1,0 +1,25 @@
+-- Monetary value, 1 to 5: the fifth of all households in scope by the logarithm of
+-- total
+-- sales.
+with
+    households as (select * from {{ ref("int_households_measured") }}),
+
+    logarithms as (
+
+        select household_key, ln(cast(total_sales as double precision)) as log_sales
+        from households
+
+    ),
+
+    bounds as (select {{ fifth_bounds("log_sales") }} from logarithms),
+
+    final as (
+
+        select logarithms.household_key, {{ fifth("logarithms.log_sales") }} as m_score
+        from logarithms
+        cross join bounds
+
+    )
+
+select *
+from final

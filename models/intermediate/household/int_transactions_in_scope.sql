@@ -1,0 +1,25 @@
+-- The lines that household analytics count, without those that were dropped for a
+-- reason.
+{{ config(materialized="table") }}
+
+with
+    transactions as (select * from {{ ref("int_transactions_judged") }}),
+
+    final as (
+
+        select
+            household_key,
+            basket_id,
+            product_id,
+            store_id,
+            quantity,
+            sales_value,
+            day,
+            week_no
+        from transactions
+        where drop_reason is null
+
+    )
+
+select *
+from final

@@ -1,0 +1,69 @@
+-- Household analytics count a line when something was bought and paid for, on a day
+-- of the
+-- study's steady part, the product is known and is not fuel, and its household then
+-- still
+-- shopped on more than one day; any other line is dropped for the first reason it
+-- meets.
+with
+    transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
+
+    products as (select * from {{ ref("stg_complete_journey__products") }}),
+
+    lines_judged_alone as (
+
+        select
+            transactions.*,
+            case
+                when transactions.quantity <= 0 or transactions.sales_value <= 0
+                then 'nothing bought or paid'
+                when
+                    transactions.day not between {{ var("scope_first_day") }}
+                    and {{ var("scope_last_day") }}
+                then 'outside the days in scope'
+                when products.product_id is null
+                then 'unknown product'
+                when products.sub_commodity = '{{ var("excluded_sub_commodity") }}'
+                then 'fuel'
+            end as drop_reason
+        from transactions
+        left join products on transactions.product_id = products.product_id
+
+    ),
+
+    households_of_one_day as (
+
+        select household_key
+        from lines_judged_alone
+        where drop_reason is null
+        group by 1
+        having min(day) = max(day)
+
+    ),
+
+    final as (
+
+        select
+            lines.household_key,
+            lines.basket_id,
+            lines.product_id,
+            lines.store_id,
+            lines.quantity,
+            lines.sales_value,
+            lines.day,
+            lines.week_no,
+            coalesce(
+                lines.drop_reason,
+                case
+                    when households_of_one_day.household_key is not null
+                    then 'household of one day'
+                end
+            ) as drop_reason
+        from lines_judged_alone as lines
+        left join
+            households_of_one_day
+            on lines.household_key = households_of_one_day.household_key
+
+    )
+
+select *
+from final

@@ -1,0 +1,135 @@
+"""Where the serving store is, and who may do what in it.
+
+Belongs here: URLs of the owner and of the reader, embedded or not. Does not belong here: what
+is stored, which is the business of the release.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.postgres import OWNER, EmbeddedPostgres
+from pollux.runtime.settings import Settings
+
+DATABASE = "pollux"
+READER_ROLE = "pollux_reader"
+MINIMUM_VERSION = 150000
+
+
+class ServingStoreError(PolluxError):
+    """The serving store cannot be reached or is not one that Pollux can use."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class ServingStore:
+    """How to reach the serving store.
+
+    `reader_url` is what services connect with. Where Pollux made its read-only role in a
+    database of yours, they connect as the owner and take on `reader_set_role` at once; else it
+    is None.
+    """
+
+    owner_url: str
+    reader_url: str
+    reader_role: str
+    reader_set_role: str | None
+    embedded: EmbeddedPostgres | None
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
+        """An owner's connection; raises `ServingStoreError` when there is none to be had."""
+        return _connect(self.owner_url, autocommit=autocommit)
+
+    def connect_reader(self) -> psycopg.Connection:
+        """A connection that can read releases and nothing else."""
+        connection = _connect(self.reader_url, autocommit=True)
+        if self.reader_set_role is not None:
+            connection.execute(f"set role {self.reader_set_role}")
+        connection.execute("set default_transaction_read_only = on")
+        return connection
+
+    def libpq_environment(self) -> dict[str, str]:
+        """The PG… variables with which any libpq program connects as the owner."""
+        names = {
+            "host": "PGHOST",
+            "port": "PGPORT",
+            "user": "PGUSER",
+            "password": "PGPASSWORD",
+            "dbname": "PGDATABASE",
+            "sslmode": "PGSSLMODE",
+        }
+        parameters = conninfo_to_dict(self.owner_url)
+        return {names[key]: str(value) for key, value in parameters.items() if key in names}
+
+
+def find_serving_store(settings: Settings) -> ServingStore:
+    """Tells where the serving store is, without starting or reaching it."""
+    if settings.database_url is None:
+        embedded = EmbeddedPostgres(settings.data_dir)
+        return ServingStore(
+            owner_url=embedded.url(user=OWNER, database=DATABASE),
+            reader_url=embedded.url(user=READER_ROLE, database=DATABASE),
+            reader_role=READER_ROLE,
+            reader_set_role=None,
+            embedded=embedded,
+        )
+    owner_url = settings.database_url.get_secret_value()
+    try:
+        conninfo_to_dict(owner_url)
+    except psycopg.ProgrammingError as error:
+        raise ServingStoreError(f"POLLUX_DATABASE_URL cannot be read: {error}") from None
+    if settings.reader_url is None:
+        return ServingStore(owner_url, owner_url, READER_ROLE, READER_ROLE, None)
+    reader_url = settings.reader_url.get_secret_value()
+    try:
+        reader_role = conninfo_to_dict(reader_url).get("user")
+    except psycopg.ProgrammingError as error:
+        raise ServingStoreError(f"POLLUX_READER_URL cannot be read: {error}") from None
+    if not reader_role:
+        raise ServingStoreError("POLLUX_READER_URL names no user.")
+    return ServingStore(owner_url, reader_url, str(reader_role), None, None)
+
+
+def open_serving_store(settings: Settings) -> ServingStore:
+    """Finds the serving store and makes sure that it runs and can be used.
+
+    Starts the embedded server where there is no `POLLUX_DATABASE_URL`; this process then counts
+    among its users.
+    """
+    store = find_serving_store(settings)
+    if store.embedded is not None:
+        store.embedded.use()
+        _make_database(store.embedded)
+    with store.connect() as connection:
+        if connection.info.server_version < MINIMUM_VERSION:
+            raise ServingStoreError(
+                f"The serving store runs PostgreSQL {connection.info.server_version // 10000}; "
+                f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
+            )
+    return store
+
+
+def _make_database(embedded: EmbeddedPostgres) -> None:
+    with _connect(embedded.url(user=OWNER, database=OWNER), autocommit=True) as connection:
+        exists = "select 1 from pg_database where datname = %s"
+        if connection.execute(exists, [DATABASE]).fetchone() is None:
+            # Another process may be making it at this moment.
+            with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateDatabase):
+                connection.execute(f"create database {DATABASE}")
+
+
+def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
+    try:
+        return psycopg.connect(
+            url, autocommit=autocommit, connect_timeout=10, application_name="pollux"
+        )
+    except psycopg.OperationalError as error:
+        raise ServingStoreError(
+            f"The serving store cannot be reached: {error}".strip()
+            + "\nIs the server of POLLUX_DATABASE_URL up, or the embedded one started "
+            "(pollux db start)?"
+        ) from error
