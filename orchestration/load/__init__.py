@@ -1,0 +1,1 @@
+"""The load step: files of a dataset to typed Parquet in the landing zone, bad rows to rejects."""

@@ -1,0 +1,1 @@
+"""Transform: from landing to marts, by dbt."""

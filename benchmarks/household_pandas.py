@@ -1,0 +1,263 @@
+"""The household marts as a plain pandas port of the rules.
+
+An oracle that shares nothing with the SQL, and what the speed of the SQL is compared with.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+FIRST_DAY, LAST_DAY = 101, 708
+FUEL = "GASOLINE-REG UNLEADED"
+SECTIONS = (
+    "alcohol beverages concessions dairy drug garden grain_goods grocery home_family junk_food "
+    "kitchen meat misc produce seasonal"
+).split()
+HIGH_INCOMES = ["50-74K", "75-99K", "100-124K", "125-149K", "150-174K", "175-199K", "200-249K"]
+HIGH_INCOMES += ["250K+"]
+
+
+def household_marts(
+    raw: Mapping[str, pd.DataFrame], commodity_sections: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
+    """Computes all marts of the household domain.
+
+    `raw` holds the eight datasets by name, columns in lower case, money as float dollars;
+    `commodity_sections` the section of each commodity. Money in the results is float dollars,
+    exact to the cent.
+    """
+    products = _products(raw["product"], commodity_sections)
+    lines = _lines_in_scope(raw["transaction_data"], products)
+    lines["cents"] = (lines["sales_value"] * 100).round().astype("int64")
+    rfm = _rfm(lines, raw["hh_demographic"])
+    daily_spend = _daily_spend(lines, products)
+    daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
+    return {
+        "products": products,
+        "household_rfm": rfm,
+        "daily_hh_spend": daily_spend,
+        "hh_summary": _summary(rfm, daily_spend, raw["hh_demographic"]),
+        "household_weekly_sales": _weekly_sales(lines),
+        "daily_campaign_sales": daily_campaign_sales,
+        "campaign_summary": _campaign_summary(raw, lines, daily_campaign_sales),
+        "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
+    }
+
+
+def _blank_to_none(column: pd.Series) -> pd.Series:
+    trimmed = column.astype("object").str.strip()
+    return trimmed.where(trimmed != "", None)
+
+
+def _products(product: pd.DataFrame, commodity_sections: Mapping[str, str]) -> pd.DataFrame:
+    commodity = _blank_to_none(product["commodity_desc"])
+    return pd.DataFrame(
+        {
+            "product_id": product["product_id"],
+            "manufacturer": product["manufacturer"],
+            "department": _blank_to_none(product["department"]),
+            "brand": _blank_to_none(product["brand"]),
+            "commodity": commodity,
+            "sub_commodity": _blank_to_none(product["sub_commodity_desc"]),
+            "size": _blank_to_none(product["curr_size_of_product"]),
+            "section": commodity.map(commodity_sections).fillna("misc"),
+        }
+    )
+
+
+def _lines_in_scope(transactions: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    lines = transactions[(transactions["quantity"] > 0) & (transactions["sales_value"] > 0)]
+    lines = lines[lines["day"].between(FIRST_DAY, LAST_DAY)]
+    fuel = products.loc[products["sub_commodity"] == FUEL, "product_id"]
+    lines = lines[lines["product_id"].isin(products["product_id"])]
+    lines = lines[~lines["product_id"].isin(fuel)]
+    days = lines.groupby("household_key")["day"].nunique()
+    return lines[lines["household_key"].isin(days.index[days > 1])].copy()
+
+
+def _fifth(values: pd.Series) -> pd.Series:
+    bounds = values.quantile([0.2, 0.4, 0.6, 0.8], interpolation="linear").to_numpy()
+    return pd.Series(np.searchsorted(bounds, values.to_numpy(), side="left") + 1, values.index)
+
+
+def _rfm(lines: pd.DataFrame, demographics: pd.DataFrame) -> pd.DataFrame:
+    rfm = lines.groupby("household_key").agg(
+        first_day=("day", "min"),
+        last_day=("day", "max"),
+        baskets=("basket_id", "nunique"),
+        cents=("cents", "sum"),
+    )
+    rfm["baskets_per_day"] = rfm["baskets"] / (rfm["last_day"] - rfm["first_day"] + 1)
+    rfm["total_sales"] = rfm["cents"] / 100
+    rfm["r_score"] = np.searchsorted([525, 615, 675, 700], rfm["last_day"], side="left") + 1
+    rfm["f_score"] = _fifth(rfm["baskets_per_day"])
+    rfm["m_score"] = _fifth(np.log(rfm["total_sales"]))
+    rfm["rfm_score"] = rfm["r_score"] + rfm["f_score"] + rfm["m_score"]
+    rfm["rfm_bins"] = np.searchsorted([5, 8, 12, 14], rfm["rfm_score"], side="left") + 1
+    rfm["has_demographics"] = rfm.index.isin(demographics["household_key"])
+    return rfm.drop(columns="cents").reset_index()
+
+
+def _daily_spend(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    section = lines["product_id"].map(products.set_index("product_id")["section"])
+    spend = lines.assign(section=section).pivot_table(
+        index=["day", "household_key"],
+        columns="section",
+        values="cents",
+        aggfunc="sum",
+        fill_value=0,
+    )
+    spend = spend.reindex(columns=SECTIONS, fill_value=0)
+    spend["total_sales"] = spend.sum(axis=1)
+    return (spend / 100).reset_index().rename_axis(columns=None)
+
+
+def _summary(
+    rfm: pd.DataFrame, daily_spend: pd.DataFrame, demographics: pd.DataFrame
+) -> pd.DataFrame:
+    size = demographics["household_size_desc"]
+    kind = demographics["hh_comp_desc"]
+    described = pd.DataFrame(
+        {
+            "household_key": demographics["household_key"],
+            "age_45_plus": demographics["age_desc"].isin(["45-54", "55-64", "65+"]),
+            "income_50K_plus": demographics["income_desc"].isin(HIGH_INCOMES),
+            "single_couple_family": size.map({"1": 1, "2": 2, "3": 3, "4": 3, "5+": 3}),
+            "has_kids": kind.isin(["1 Adult Kids", "2 Adults Kids"])
+            | size.isin(["3", "4", "5+"]),
+            "single": kind.isin(["Single Female", "Single Male"]) | (size == "1"),
+            "couple": kind == "2 Adults No Kids",
+        }
+    )
+    scores = rfm[["household_key", "r_score", "f_score", "m_score", "rfm_score", "rfm_bins"]]
+    cents = (daily_spend[[*SECTIONS, "total_sales"]] * 100).round().astype("int64")
+    spend = (cents.groupby(daily_spend["household_key"]).sum() / 100).reset_index()
+    summary = described.merge(scores, on="household_key").merge(spend, on="household_key")
+    summary = summary.sort_values("household_key", ignore_index=True)
+    summary.insert(0, "index", range(len(summary)))
+    return summary
+
+
+def _weekly_sales(lines: pd.DataFrame) -> pd.DataFrame:
+    weekly = lines.groupby(["household_key", "week_no"]).agg(
+        baskets=("basket_id", "nunique"),
+        lines=("basket_id", "size"),
+        quantity=("quantity", "sum"),
+        total_sales=("cents", "sum"),
+    )
+    weekly["total_sales"] /= 100
+    return weekly.reset_index()
+
+
+def _daily_campaign_sales(lines: pd.DataFrame, coupon: pd.DataFrame) -> pd.DataFrame:
+    couponed = coupon[["campaign", "product_id"]].drop_duplicates()
+    daily = lines.merge(couponed, on="product_id").groupby(["day", "campaign"])
+    sales = daily.agg(
+        lines=("cents", "size"), quantity=("quantity", "sum"), total_sales=("cents", "sum")
+    )
+    sales["total_sales"] /= 100
+    return sales.reset_index()
+
+
+def _campaign_summary(
+    raw: Mapping[str, pd.DataFrame], lines: pd.DataFrame, daily_sales: pd.DataFrame
+) -> pd.DataFrame:
+    first_data_day, last_data_day = lines["day"].min(), lines["day"].max()
+    couponed = raw["coupon"][["campaign", "product_id"]].drop_duplicates()
+    rows = []
+    for campaign in raw["campaign_desc"].itertuples():
+        first = max(campaign.start_day, first_data_day)
+        last = min(campaign.end_day, last_data_day)
+        duration = max(last - first + 1, 0)
+        before = min(duration, first - first_data_day) if duration else 0
+        after = min(duration, last_data_day - last) if duration else 0
+        sales = daily_sales[daily_sales["campaign"] == campaign.campaign].set_index("day")
+        cents = (sales["total_sales"] * 100).round().astype("int64").sort_index()
+        targets = raw["campaign_table"]
+        redemptions = raw["coupon_redempt"]
+        redeemed = redemptions[redemptions["campaign"] == campaign.campaign]
+        rows.append(
+            {
+                "campaign": campaign.campaign,
+                "campaign_type": campaign.description,
+                "start_day": campaign.start_day,
+                "end_day": campaign.end_day,
+                "first_day": first if duration else None,
+                "last_day": last if duration else None,
+                "duration_days": duration,
+                "days_before": before,
+                "days_after": after,
+                "products": (couponed["campaign"] == campaign.campaign).sum(),
+                "sales_before": cents.loc[first - before : first - 1].sum() / 100,
+                "sales_during": cents.loc[first:last].sum() / 100 if duration else 0.0,
+                "sales_after": cents.loc[last + 1 : last + after].sum() / 100,
+                "households_targeted": targets.loc[
+                    targets["campaign"] == campaign.campaign, "household_key"
+                ].nunique(),
+                "households_redeeming": redeemed["household_key"].nunique(),
+                "redemptions": len(redeemed),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _promotion_effect(
+    causal: pd.DataFrame, lines: pd.DataFrame, products: pd.DataFrame
+) -> pd.DataFrame:
+    week = ["product_id", "store_id", "week_no"]
+    flags = pd.DataFrame(
+        {
+            **{name: causal[name] for name in week},
+            "display": causal["display"].str.strip() != "0",
+            "mailer": causal["mailer"].str.strip() != "0",
+        }
+    )
+    flags = flags[flags["week_no"].between(lines["week_no"].min(), lines["week_no"].max())]
+    promoted = flags.groupby(week, as_index=False).max()
+    covered = promoted["week_no"].unique()
+    sold = lines.groupby(week, as_index=False).agg(units=("quantity", "sum"), cents=("cents", "sum"))
+    sold = sold[sold["week_no"].isin(covered)]
+    effects = [
+        _effect_of(kind, promoted[promoted[kind]], sold, len(covered), products)
+        for kind in ("display", "mailer")
+    ]
+    return pd.concat(effects, ignore_index=True)
+
+
+def _effect_of(
+    kind: str, promoted: pd.DataFrame, sold: pd.DataFrame, weeks: int, products: pd.DataFrame
+) -> pd.DataFrame:
+    week, pair = ["product_id", "store_id", "week_no"], ["product_id", "store_id"]
+    pairs = promoted.groupby(pair, as_index=False).agg(weeks_with=("week_no", "size"))
+    inside = promoted[week].merge(sold, on=week).groupby(pair, as_index=False)
+    inside = inside[["units", "cents"]].sum()
+    overall = sold.groupby(pair, as_index=False)[["units", "cents"]].sum()
+    pairs = pairs.merge(inside, on=pair, how="left").merge(
+        overall, on=pair, how="left", suffixes=("_with", "_all")
+    )
+    commodity = pairs["product_id"].map(products.set_index("product_id")["commodity"])
+    totals = pairs.fillna(0).groupby(commodity.fillna("unknown")).sum()
+    pair_count = pairs.groupby(commodity.fillna("unknown")).size()
+    without = pair_count * weeks - totals["weeks_with"]
+    units_without = totals["units_all"] - totals["units_with"]
+    cents_without = totals["cents_all"] - totals["cents_with"]
+    nothing = np.where(units_without == 0, np.nan, 1.0)
+    nothing_sold = np.where(cents_without == 0, np.nan, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_unit = (totals["units_with"] / totals["weeks_with"]) / (units_without / without)
+        per_cent = (totals["cents_with"] / totals["weeks_with"]) / (cents_without / without)
+    return pd.DataFrame(
+        {
+            "commodity": totals.index,
+            "support": kind,
+            "product_store_weeks_with": totals["weeks_with"].to_numpy(),
+            "units_with": totals["units_with"].to_numpy(),
+            "sales_with": totals["cents_with"].to_numpy() / 100,
+            "product_store_weeks_without": without.to_numpy(),
+            "units_without": units_without.to_numpy(),
+            "sales_without": cents_without.to_numpy() / 100,
+            "units_ratio": (per_unit * nothing).to_numpy(),
+            "sales_ratio": (per_cent * nothing_sold).to_numpy(),
+        }
+    )

@@ -1,0 +1,1 @@
+"""The sub-commands of `pollux`, a module for those that belong together."""

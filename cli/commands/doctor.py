@@ -1,0 +1,101 @@
+"""`pollux doctor`: whether this machine and installation have what Pollux needs."""
+
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from cli import output
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+
+PYTHONS = ((3, 11), (3, 13))
+ENOUGH_DISK_GIB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `is_fine` is None where it is only good to know."""
+
+    subject: str
+    is_fine: bool | None
+    text: str
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Looks at Python, disk, port, database and data, and says what is wrong."""
+    findings = list(_examine(Settings()))
+    if as_json:
+        output.print_json([asdict(finding) for finding in findings])
+    else:
+        marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[dim]·[/]"}
+        for finding in findings:
+            output.result_console.print(
+                f"{marks[finding.is_fine]} {finding.subject:<9} {finding.text}", soft_wrap=True
+            )
+    if any(finding.is_fine is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    checks: dict[str, Callable[[Settings], tuple[bool | None, str]]] = {
+        "python": _python,
+        "disk": _disk,
+        "port": _port,
+        "database": _database,
+        "data": _data,
+    }
+    for subject, check in checks.items():
+        try:
+            is_fine, text = check(settings)
+        except PolluxError as error:
+            is_fine, text = False, str(error)
+        yield Finding(subject, is_fine, text)
+
+
+def _python(_: Settings) -> tuple[bool, str]:
+    version = sys.version_info[:2]
+    lowest, highest = (".".join(map(str, python)) for python in PYTHONS)
+    found = ".".join(map(str, version))
+    return PYTHONS[0] <= version <= PYTHONS[1], f"{found}; {lowest} to {highest} will do"
+
+
+def _disk(settings: Settings) -> tuple[bool, str]:
+    folder = next(p for p in (settings.data_dir, *settings.data_dir.parents) if p.exists())
+    free = shutil.disk_usage(folder).free / 2**30
+    return free >= ENOUGH_DISK_GIB, f"{free:.0f} GiB free for {settings.data_dir}"
+
+
+def _port(settings: Settings) -> tuple[bool | None, str]:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        in_use = probe.connect_ex((settings.api_host, settings.api_port)) == 0
+    where = f"{settings.api_host}:{settings.api_port}"
+    return None, f"{where} is {'in use; by this Pollux if it is up' if in_use else 'free'}"
+
+
+def _database(settings: Settings) -> tuple[bool, str]:
+    store = open_serving_store(settings)
+    with store.connect() as connection:
+        row = connection.execute("show server_version").fetchone()
+    kind = "your server" if store.embedded is None else "embedded"
+    return True, f"PostgreSQL {row[0] if row else '?'}, {kind}"
+
+
+def _data(settings: Settings) -> tuple[bool | None, str]:
+    from orchestration.status import read_status
+
+    status = read_status(settings)
+    if not status.datasets:
+        return None, "nothing loaded yet: pollux up makes sample data, pollux load takes yours"
+    rows = sum(dataset.rows for dataset in status.datasets)
+    served = ", ".join(f"{r.domain} {r.number}" for r in status.releases if r.is_current)
+    kind = "sample" if any(dataset.is_sample for dataset in status.datasets) else "your own"
+    return None, f"{rows:,} rows loaded ({kind}), served: {served or 'nothing yet'}"

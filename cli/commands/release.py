@@ -1,0 +1,110 @@
+"""`pollux release`, `rollback` and `status`: what is served, and what was."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from pollux.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.release.publish import ReleaseReport
+
+JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def release_domain(settings: Settings, domain: str) -> "ReleaseReport":
+    """Releases one domain and shows how it goes."""
+    from orchestration.release.publish import release as publish
+
+    with output.step("release") as step:
+        report = publish(settings, domain, progress=step.update)
+        if report.is_new:
+            step.result = f"{domain} {report.number}: {report.tables} tables, {report.rows:,} rows"
+        else:
+            step.result = f"{domain} {report.number} is served already"
+    for text in report.notes:
+        output.note(text)
+    return report
+
+
+def release(
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this domain; may be given several times. Default: all loaded."),
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Publishes the marts of the last build, where every test passed."""
+    from orchestration.release.errors import ReleaseError
+    from orchestration.transform.build import loaded_domains
+
+    settings = Settings()
+    domains = domain or loaded_domains(settings)
+    if not domains:
+        raise ReleaseError("Nothing has been loaded, so there is nothing to release.")
+    reports = [release_domain(settings, name) for name in domains]
+    if as_json:
+        output.print_json([asdict(report) for report in reports])
+
+
+def rollback(
+    domain: Annotated[str, typer.Argument(help="Domain to take back.")],
+    to: Annotated[
+        int | None, typer.Option(help="Number of the release; default: the one before.")
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Serves an earlier release of a domain again."""
+    from orchestration.release.publish import rollback as go_back
+
+    with output.step("rollback") as step:
+        report = go_back(Settings(), domain, to)
+        step.result = f"{domain} serves release {report.number} again"
+    for text in report.notes:
+        output.note(text)
+    if as_json:
+        output.print_json(asdict(report))
+
+
+def status(as_json: JSON = False) -> None:
+    """Shows what was loaded, built and released."""
+    from orchestration.status import read_status
+
+    found = read_status(Settings())
+    if as_json:
+        output.print_json(found.as_json())
+        return
+    output.result_console.print("[bold]loaded[/]")
+    output.print_rows(
+        ["domain", "dataset", "rows", "rejected", "files", "sample", "loaded at"],
+        [
+            [d.domain, d.dataset, f"{d.rows:,}", f"{d.rejected:,}", d.files, d.is_sample, d.at]
+            for d in found.datasets
+        ],
+        "table",
+    )
+    output.result_console.print("\n[bold]built[/]")
+    output.print_rows(
+        ["domain", "engine", "status", "started at", "up to date"],
+        [[b.domain, b.engine, b.status, b.started_at, b.is_up_to_date] for b in found.builds],
+        "table",
+    )
+    output.result_console.print("\n[bold]released[/]")
+    output.print_rows(
+        ["domain", "release", "served", "released at", "engine", "rows", "seconds"],
+        [
+            [
+                r.domain,
+                r.number,
+                "yes" if r.is_current else ("" if r.is_kept else "no longer kept"),
+                f"{r.released_at:%Y-%m-%d %H:%M:%S}",
+                r.engine,
+                f"{r.rows:,}",
+                f"{r.seconds:.1f}",
+            ]
+            for r in found.releases
+        ],
+        "table",
+    )

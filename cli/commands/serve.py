@@ -1,0 +1,23 @@
+"""`pollux serve`: a service in the foreground."""
+
+import typer
+
+from pollux.runtime.settings import Settings
+
+services = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
+
+
+@services.callback()
+def _services() -> None:
+    """Keeps `api` a sub-command while it is the only one."""
+
+
+@services.command()
+def api() -> None:
+    """Serves the released marts over REST."""
+    from pollux.runtime.serving import open_serving_store
+    from services.api.server import run
+
+    settings = Settings()
+    open_serving_store(settings)
+    run(settings)

@@ -1,0 +1,101 @@
+"""`pollux db`, `query` and `env`: the serving store by hand."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from enum import StrEnum
+from typing import Annotated
+
+import psycopg
+import typer
+
+from cli import output
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.postgres import binaries_dir
+from pollux.runtime.serving import find_serving_store, open_serving_store
+from pollux.runtime.settings import Settings
+
+database = typer.Typer(help="The serving store: start, stop, psql.", no_args_is_help=True)
+
+QUERY_TIMEOUT_SECONDS = 60
+
+
+class Format(StrEnum):
+    """How `query` prints its rows."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class QueryError(PolluxError):
+    """A query that the serving store does not answer."""
+
+
+@database.command()
+def start() -> None:
+    """Starts the embedded PostgreSQL and leaves it running until `pollux db stop`."""
+    store = open_serving_store(Settings())
+    if store.embedded is None:
+        raise PolluxError("POLLUX_DATABASE_URL is set: Pollux does not start that server.")
+    store.embedded.keep()
+    output.result_console.print(store.owner_url, markup=False, soft_wrap=True)
+
+
+@database.command()
+def stop() -> None:
+    """Stops the embedded PostgreSQL, whoever uses it."""
+    store = find_serving_store(Settings())
+    if store.embedded is None:
+        raise PolluxError("POLLUX_DATABASE_URL is set: Pollux does not stop that server.")
+    was_running = store.embedded.stop()
+    output.result_console.print("stopped" if was_running else "it was not running")
+
+
+@database.command()
+def psql() -> None:
+    """Opens psql on the serving store, as its owner."""
+    store = open_serving_store(Settings())
+    program = shutil.which("psql") or str(binaries_dir() / "psql")
+    environment = os.environ | store.libpq_environment()
+    raise typer.Exit(subprocess.run([program], env=environment, check=False).returncode)
+
+
+def query(
+    statement: Annotated[str, typer.Argument(help="A select, such as: select * from hh_summary.")],
+    kind: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
+) -> None:
+    """Asks the serving store, read-only; tables of current releases need no schema."""
+    with open_serving_store(Settings()).connect_reader() as connection:
+        domains = (
+            "select string_agg(quote_ident(domain), ', ' order by domain) from release.current"
+        )
+        try:
+            found = connection.execute(domains).fetchone()
+            connection.execute(f"set statement_timeout = '{QUERY_TIMEOUT_SECONDS}s'".encode())
+            if found and found[0]:
+                connection.execute(f"set search_path = {found[0]}".encode())
+            cursor = connection.execute(statement.encode())
+        except psycopg.Error as error:
+            raise QueryError(str(error).strip()) from error
+        if cursor.description is None:
+            raise QueryError("That statement returns no rows: only a select is answered.")
+        columns = [column.name for column in cursor.description]
+        output.print_rows(columns, cursor.fetchall(), kind)
+
+
+def env() -> None:
+    """Prints what a shell needs for a bare dbt on any target: eval "$(pollux env)"."""
+    settings = Settings()
+    store = find_serving_store(settings)
+    variables = {
+        "POLLUX_DATA_DIR": str(settings.data_dir),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    } | store.libpq_environment()
+    for name, value in variables.items():
+        output.result_console.print(
+            f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True
+        )
+    if store.embedded is not None and not store.embedded.is_running():
+        output.note("The embedded PostgreSQL is not running; pollux db start starts it.")

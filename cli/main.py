@@ -1,0 +1,60 @@
+"""The `pollux` command: its sub-commands by name, and how errors end it.
+
+Belongs here: what every sub-command shares. Each lives in a module of its own, which is imported
+only when it runs, so that `pollux --help` is quick.
+"""
+
+import os
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from cli import output
+from cli.commands import build, data, release, serve, store, up
+from cli.commands.doctor import doctor
+from pollux.runtime.errors import PolluxError
+
+app = typer.Typer(
+    help="From a retailer's raw data to tested, served answers about its customers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(data.sample)
+app.command()(data.load)
+app.command()(build.build)
+app.command()(release.release)
+app.command()(release.rollback)
+app.command()(release.status)
+app.command()(store.query)
+app.command()(store.env)
+app.add_typer(store.database, name="db")
+app.add_typer(serve.services, name="serve")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Runs the command; an error that a user can mend is one message, not a traceback."""
+    # No telemetry, whatever dbt or its adapters default to.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    try:
+        app()
+    except PolluxError as error:
+        output.fail(str(error))
+        sys.exit(error.exit_code)
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = "POLLUX_" + "_".join(str(part) for part in problem["loc"]).upper()
+            output.fail(f"{variable}: {problem['msg']}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        output.fail("Interrupted.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""How the command speaks: progress to standard error, results to standard output.
+
+Belongs here: everything that decides what a line looks like. Does not belong here: what is said.
+"""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+progress_console = Console(stderr=True, highlight=False)
+result_console = Console(highlight=False)
+
+
+class Step:
+    """A piece of work under way: `update` says how far it is, `result` how it ended."""
+
+    def __init__(self, title: str, status: Status | None) -> None:
+        self._title = title
+        self._status = status
+        self.result = ""
+
+    def update(self, detail: str) -> None:
+        """Shows what is being done; only where somebody watches."""
+        if self._status is not None:
+            self._status.update(f"{self._title}: {detail}")
+
+    def count(self, detail: str, done: int, total: int) -> None:
+        """Shows how many of how many are done."""
+        self.update(f"{done} of {total}, {detail}")
+
+
+@contextmanager
+def step(title: str) -> Iterator[Step]:
+    """Shows a piece of work while it runs, and one line with its seconds when it has ended."""
+    started = time.monotonic()
+    if progress_console.is_terminal:
+        with progress_console.status(title) as status:
+            current = Step(title, status)
+            yield current
+    else:
+        current = Step(title, None)
+        yield current
+    seconds = time.monotonic() - started
+    progress_console.print(f"[green]✓[/] {title:<10} {current.result}  [dim]{seconds:.1f} s[/]")
+
+
+def note(text: str) -> None:
+    """Says something a person should know, without failing."""
+    progress_console.print(f"[yellow]![/] {text}", markup=True)
+
+
+def fail(text: str) -> None:
+    """Says what went wrong."""
+    progress_console.print("[red]✗[/] ", end="")
+    progress_console.print(text, markup=False)
+
+
+def print_json(content: object) -> None:
+    """Prints what scripts read."""
+    sys.stdout.write(json.dumps(content, default=str, indent=2) + "\n")
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], kind: str) -> None:
+    """Prints rows as `table`, `csv` or `json`."""
+    printers: dict[str, Callable[[Sequence[str], Sequence[Sequence[Any]]], None]] = {
+        "table": _print_table,
+        "csv": _print_csv,
+        "json": lambda names, found: print_json(
+            [dict(zip(names, row, strict=True)) for row in found]
+        ),
+    }
+    printers[kind](columns, rows)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    result_console.print(table)
+
+
+def _print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)

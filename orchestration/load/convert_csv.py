@@ -1,0 +1,250 @@
+"""A CSV file to typed Parquet by DuckDB, in one parallel read.
+
+Belongs here: binding columns by name, and the two reads: `convert_checked`, which lands a file as
+given where it can prove that no value changes, and `convert_clean`, for what `screen_csv` wrote.
+Does not belong here: looking at single rows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from orchestration.load.declarations import DUCKDB_TYPES, Column, Dataset
+from orchestration.load.errors import LoadError
+from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
+
+METADATA_KEY = "pollux"
+MEMORY_LIMIT = "512MiB"
+
+# Below these, doubles tell whole numbers and amounts of two decimals from all others.
+_EXACT_INTEGER = 2**53
+_EXACT_MONEY = 10**13
+
+# Longer records, in bytes, need buffers larger than usual.
+_COMMON_RECORD = 1 << 20
+
+_CHECKED_TYPES = {"integer": "DOUBLE", "money": "DOUBLE", "number": "DOUBLE"}
+_TRUE = "('true', 't', 'yes', '1')"
+_FALSE = "('false', 'f', 'no', '0')"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The columns of a file in its order, None where the declaration knows no such name."""
+
+    columns: tuple[Column | None, ...]
+    extra: tuple[str, ...]
+
+
+def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
+    """Bind a file's column names to the declared ones, without case.
+
+    Raises:
+        LoadError: when a declared column is missing or there twice.
+
+    """
+    found = [given.lower() for given in names]
+    declared = {column.name.lower(): column for column in dataset.columns}
+    missing = [column.name for key, column in declared.items() if key not in found]
+    if missing:
+        raise LoadError(
+            f"{name} lacks {_listed(missing)} of {dataset.domain}.{dataset.name}; "
+            f"its columns are {', '.join(names)}"
+        )
+    twice = [column.name for key, column in declared.items() if found.count(key) > 1]
+    if twice:
+        raise LoadError(f"{name} has {_listed(twice)} more than once; keep one")
+    extra = tuple(given for given in names if given.lower() not in declared)
+    return Binding(tuple(declared.get(key) for key in found), extra)
+
+
+def connect(work: Path) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with a bounded memory that spills to `work`."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(work / "spill"),
+            "autoload_known_extensions": "false",
+        },
+    )
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def convert_checked(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    *,
+    header: Header,
+    binding: Binding,
+    out: Path,
+    metadata: Mapping[str, object],
+    watch: Watch,
+) -> tuple[Counts, int | None]:
+    """Write a CSV file as Parquet, while a thread counts its records on its own.
+
+    Returns the counts, and the rows landed: None where any value, count or byte leaves a doubt
+    (then `out` is worth nothing). One column alone always does: a blank line looks like a null.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count, path, watch)
+        landed: int | None = None
+        if len(binding.columns) > 1 and not header.leading_blank:
+            types = [
+                _CHECKED_TYPES.get(c.type, "VARCHAR") if c else "VARCHAR" for c in binding.columns
+            ]
+            pairs = [(f"c{i}", c) for i, c in enumerate(binding.columns) if c]
+            wheres = [_check(field, column.type) for field, column in pairs]
+            selects = {column.name: _value(field, column.type) for field, column in pairs}
+            query = _copy(
+                selects,
+                _read(path, types, line_end=header.line_end, header="true"),
+                " AND ".join(wheres),
+                out,
+                metadata,
+            )
+            try:
+                landed = _rows(connection, query)
+            except duckdb.Error as error:
+                _raise_if_disk(error)
+        counts = counting.result()
+    proven = (
+        counts.doubt is None
+        and landed == counts.records - 1
+        and counts.commas == counts.records * (len(binding.columns) - 1)
+    )
+    return counts, landed if proven else None
+
+
+def convert_clean(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    *,
+    columns: Sequence[Column | None],
+    out: Path,
+    metadata: Mapping[str, object],
+    line_end: bytes,
+    longest: int,
+    keep_blank: bool = False,
+) -> int:
+    """Write a CSV file without header, whose every value is known to fit, as Parquet.
+
+    `longest` is the length of its longest record in bytes; with `keep_blank` a quoted blank
+    field is an empty text. Returns the rows landed.
+
+    Raises:
+        LoadError: when DuckDB cannot read it after all.
+
+    """
+    types = [DUCKDB_TYPES[column.type] if column else "VARCHAR" for column in columns]
+    selects = {column.name: f"c{i}" for i, column in enumerate(columns) if column}
+    more: dict[str, str] = {}
+    if longest > _COMMON_RECORD:
+        more["max_line_size"] = str(2 * LONGEST_RECORD)
+    if keep_blank:
+        more["allow_quoted_nulls"] = "false"
+    source = _read(path, types, line_end=line_end, **more)
+    try:
+        return _rows(connection, _copy(selects, source, "true", out, metadata))
+    except duckdb.Error as error:
+        _raise_if_disk(error)
+        raise LoadError(f"rows that passed every check could not be read back: {error}") from error
+
+
+def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> None:
+    """Write a Parquet file with the dataset's columns and no row."""
+    selects = {c.name: f"NULL::{DUCKDB_TYPES[c.type]}" for c in dataset.columns}
+    with duckdb.connect(":memory:") as connection:
+        _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
+
+
+def pattern(path: Path) -> str:
+    """Return a path as a SQL literal that DuckDB's globbing takes as it stands."""
+    escaped = "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+    return literal(escaped)
+
+
+def literal(text: str) -> str:
+    """Return a text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ("column " if len(names) == 1 else "columns ") + ", ".join(names)
+
+
+def _read(path: Path, types: Sequence[str], *, line_end: bytes, **more: str) -> str:
+    options = {
+        "auto_detect": "false",
+        "header": "false",
+        "delim": "','",
+        "quote": "'\"'",
+        "escape": "'\"'",
+        # Otherwise the first of either kind decides, even within quotes.
+        "new_line": "'\\r\\n'" if line_end == b"\r\n" else "'\\n'",
+        "columns": "{" + ", ".join(f"c{i}: '{type_}'" for i, type_ in enumerate(types)) + "}",
+        **more,
+    }
+    return f"read_csv({pattern(path)}, {', '.join(f'{k} = {v}' for k, v in options.items())})"
+
+
+def _copy(
+    selects: Mapping[str, str], source: str, where: str, out: Path, metadata: Mapping[str, object]
+) -> str:
+    columns = ", ".join(f"{value} AS {identifier(name)}" for name, value in selects.items())
+    note = literal(json.dumps(metadata))
+    return (
+        f"COPY (SELECT {columns} FROM {source} WHERE {where}) TO {literal(str(out))} "
+        f"(FORMAT parquet, KV_METADATA {{{METADATA_KEY}: {note}}})"
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _raise_if_disk(error: duckdb.Error) -> None:
+    if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)):
+        raise LoadError(f"the landing zone cannot be written: {error}") from error
+
+
+def _check(field: str, type_: str) -> str:
+    """A condition that is false where `_value` would not keep what the text says."""
+    if type_ == "text":
+        return "true"
+    instant = _instant(field)
+    same = {
+        "integer": f"trunc({field}) = {field} AND abs({field}) < {_EXACT_INTEGER}",
+        "money": f"round({field} * 100) / 100 = {field} AND abs({field}) < {_EXACT_MONEY}",
+        "number": f"isfinite({field})",
+        "boolean": f"lower({field}) IN {_TRUE} OR lower({field}) IN {_FALSE}",
+        # The length keeps out 'infinity', which is a date to DuckDB.
+        "date": f"length({field}) = 10 AND {field} IS NOT DISTINCT FROM "
+        f"TRY_CAST({field} AS DATE)::VARCHAR",
+        "timestamp": f"length({field}) >= 19 AND {instant} IS NOT DISTINCT FROM "
+        f"TRY_CAST({instant} AS TIMESTAMP)::VARCHAR",
+    }[type_]
+    return f"({same}) IS NOT FALSE"
+
+
+def _value(field: str, type_: str) -> str:
+    if type_ == "boolean":
+        return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {_TRUE} END"
+    if type_ == "timestamp":
+        return f"CAST({_instant(field)} AS TIMESTAMP)"
+    return f"CAST({field} AS {DUCKDB_TYPES[type_]})"
+
+
+def _instant(field: str) -> str:
+    return f"replace(regexp_replace({field}, 'Z$', ''), 'T', ' ')"

@@ -1,0 +1,147 @@
+"""What the source YAML declares of each dataset: files, format, key, columns with types.
+
+Belongs here: reading `models/staging/*/_*__sources.yml` and saying clearly what is wrong in it.
+Does not belong here: anything that opens a data file.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestration.load.errors import LoadError
+
+FORMATS = ("csv", "parquet", "lines")
+
+DUCKDB_TYPES: Mapping[str, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "money": "DECIMAL(18,2)",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column; `type` is a key of `DUCKDB_TYPES`."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A declared dataset. `domain` is the name of its dbt source, `files` are name patterns."""
+
+    domain: str
+    name: str
+    files: tuple[str, ...]
+    format: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of column names and types: parts of one dataset must agree in it."""
+        columns = [[column.name, column.type] for column in self.columns]
+        return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+
+    def matches(self, file_name: str) -> bool:
+        """Whether a file of this name belongs to the dataset; case does not matter."""
+        return any(fnmatchcase(file_name.lower(), pattern.lower()) for pattern in self.files)
+
+
+def read_datasets(project_dir: Path) -> dict[tuple[str, str], Dataset]:
+    """Return every dataset with a `config.meta.load` entry, by (domain, dataset).
+
+    A source table without that entry is not loaded from files and is left out.
+
+    Raises:
+        LoadError: naming file, table and field, when a declaration cannot be used.
+
+    """
+    datasets: dict[tuple[str, str], Dataset] = {}
+    for path in sorted(project_dir.glob("models/staging/*/_*__sources.yml")):
+        for dataset in _read_file(path):
+            key = (dataset.domain, dataset.name)
+            if key in datasets:
+                raise LoadError(f"{path}: {dataset.domain}.{dataset.name} is declared twice")
+            datasets[key] = dataset
+    return datasets
+
+
+def _read_file(path: Path) -> Iterator[Dataset]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise LoadError(f"{path} is not YAML: {error}") from error
+    for source in document.get("sources") or []:
+        for table in source.get("tables") or []:
+            meta = (table.get("config") or {}).get("meta") or {}
+            if "load" in meta:
+                where = f"{path}: {source.get('name')}.{table.get('name')}"
+                yield _read_table(where, source, table, meta["load"] or {})
+
+
+def _read_table(
+    where: str, source: dict[str, Any], table: dict[str, Any], load: dict[str, Any]
+) -> Dataset:
+    files = _names(where, "files", load.get("files"))
+    if not files:
+        raise LoadError(f"{where}: no file patterns; add config.meta.load.files")
+    format_ = _plain(where, "format", load.get("format", "csv"))
+    if format_ not in FORMATS:
+        raise LoadError(f"{where}: unknown format {format_!r}; use {', '.join(FORMATS)}")
+    columns = tuple(_read_column(where, column) for column in table.get("columns") or [])
+    if not columns:
+        raise LoadError(f"{where}: no columns; list them with name and data_type")
+    names = [column.name.lower() for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise LoadError(f"{where}: column {name} is declared twice")
+    if format_ == "lines" and [column.type for column in columns] != ["text"]:
+        raise LoadError(f"{where}: format lines needs one column of type text")
+    key = _names(where, "key", load.get("key"))
+    for name in key:
+        if name.lower() not in names:
+            raise LoadError(f"{where}: key column {name} is not among the columns")
+    return Dataset(
+        domain=_plain(where, "source name", source.get("name")),
+        name=_plain(where, "table name", table.get("name")),
+        files=files,
+        format=format_,
+        key=key,
+        columns=columns,
+    )
+
+
+def _read_column(where: str, column: dict[str, Any]) -> Column:
+    name = _plain(where, "column name", column.get("name"))
+    type_ = _plain(f"{where}.{name}", "data_type", column.get("data_type"))
+    if type_ not in DUCKDB_TYPES:
+        known = ", ".join(DUCKDB_TYPES)
+        raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
+    return Column(name, type_)
+
+
+def _names(where: str, field: str, value: object) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value or []
+    if not isinstance(values, list):
+        raise LoadError(f"{where}: {field} must be a list")
+    return tuple(_plain(where, field, item) for item in values)
+
+
+def _plain(where: str, field: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise LoadError(f"{where}: {field} must be a text, not {value!r}")
+    if "{{" in value or "{%" in value:
+        raise LoadError(f"{where}: {field} may not hold Jinja, the loader reads it as it stands")
+    return value

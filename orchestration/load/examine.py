@@ -1,0 +1,268 @@
+"""What a file's bytes say about it: format, digest, header, number of records.
+
+Belongs here: reading bytes and counting, independently of DuckDB. Does not belong here: types.
+"""
+
+import gzip
+import hashlib
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestration.load.errors import LoadError
+
+BOM = b"\xef\xbb\xbf"
+CHUNK = 1 << 20
+BLOCK = 1 << 18
+LONGEST_RECORD = 16 << 20
+
+Watch = Callable[[int], None]
+
+_DOT = ord(".")
+_NINE = ord("9")
+_DIGITS_AND_DOT = bytes(48 if chr(i) in "0123456789." else i for i in range(256))
+_TOO_LONG = b"0" * 17
+_UNDERSCORE = re.compile(rb"\d_\d")
+_TINY = re.compile(rb"[eE]-\d{3}")
+_BLANK_BY_QUOTE = re.compile(rb'(?:[,\n]|^)[ ]+"|"[ ]+(?:[,\r\n]|$)')
+
+_LINE_ENDS = (b"\n", b"\r\n", b"\r")
+_QUOTED = re.compile(rb'"((?:[^"]++|"")*+)"')
+_SEPARATOR = re.compile(rb"[,\r\n]")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One CSV record: its fields without quotes, where it ends, its line end, what is wrong."""
+
+    fields: list[bytes]
+    end: int
+    line_end: bytes
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first record of a CSV file: names as written, where it ends, lines it spans."""
+
+    names: list[str]
+    end: int
+    lines: int
+    line_end: bytes
+    leading_blank: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one pass over a CSV file's bytes found.
+
+    `records` includes the header; `doubt` says why a typed read by DuckDB could differ from a
+    careful one (None: it cannot).
+    """
+
+    newlines: int
+    records: int
+    commas: int
+    doubt: str | None
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file's bytes as they are on disk."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell Parquet by the first bytes, whatever the name."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def plain_text(path: Path, work: Path) -> Path:
+    """Return `path`, or its decompressed copy in `work` when it is gzip.
+
+    Raises:
+        LoadError: when the file is empty, not decodable or plainly not UTF-8 text.
+
+    """
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    if gzipped:
+        plain = work / "plain"
+        try:
+            with gzip.open(path, "rb") as packed, plain.open("wb") as out:
+                shutil.copyfileobj(packed, out, CHUNK)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise LoadError(f"{path} is damaged gzip ({error}); fetch it again") from error
+        path, name = plain, path
+    else:
+        name = path
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start in (b"", BOM):
+        raise LoadError(f"{name} is empty; fetch it again or leave it out")
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise LoadError(f"{name} is UTF-16; save it as UTF-8")
+    if start[:4] == b"PK\x03\x04":
+        raise LoadError(f"{name} is a zip archive; unpack it")
+    if not start.strip(b"\0") or start.count(b"\0") * 10 > len(start):
+        raise LoadError(f"{name} is not text but binary; give a CSV, gzip or Parquet file")
+    return path
+
+
+def read_header(path: Path, name: str) -> Header:
+    """Return the first record that is not blank.
+
+    Raises:
+        LoadError: when there is none or it cannot be read as a header.
+
+    """
+    with path.open("rb") as file:
+        buffer = file.read(CHUNK)
+    start = len(BOM) if buffer.startswith(BOM) else 0
+    first = start
+    while buffer[first : first + 1] in (b"\r", b"\n"):
+        first += 1
+    if first == len(buffer):
+        raise LoadError(f"{name} has no header line")
+    record = next_record(buffer, first, at_end=len(buffer) < CHUNK)
+    unreadable = LoadError(f"{name} has no readable header line; is it a CSV file?")
+    if record is None or record.problem or b"\0" in buffer[first : record.end]:
+        raise unreadable
+    try:
+        names = [field.decode("utf-8").strip() for field in record.fields]
+    except UnicodeDecodeError as error:
+        raise unreadable from error
+    lines = buffer.count(b"\n", 0, record.end)
+    return Header(names, record.end, lines, record.line_end, leading_blank=first > start)
+
+
+def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
+    """Read one record as Python's csv module would, with text after a closing quote a problem.
+
+    Returns None when the record does not end within the buffer; `at_end` it then holds a quoted
+    field that is never closed.
+    """
+    fields: list[bytes] = []
+    problem = None
+    position = start
+    while True:
+        quoted = _QUOTED.match(buffer, position)
+        if quoted is None and buffer.startswith(b'"', position):
+            return None
+        if quoted:
+            fields.append(quoted[1].replace(b'""', b'"'))
+            position = quoted.end()
+        end = _ends(buffer, position)
+        if quoted is None:
+            fields.append(buffer[position:end])
+        elif end > position:
+            problem = "text after a closing quote"
+        position = end
+        if buffer.startswith(b",", position):
+            position += 1
+            continue
+        line_end = next((end for end in _LINE_ENDS if buffer.startswith(end, position)), b"")
+        # A quote that ends the buffer may be doubled, a CR may be a CRLF.
+        if not at_end and line_end in (b"", b"\r") and position + len(line_end) >= len(buffer):
+            return None
+        return Record(fields, position + len(line_end), line_end, problem)
+
+
+def _ends(buffer: bytes, start: int) -> int:
+    """Return where the bare text that starts here ends: at a comma, a line end or the buffer's."""
+    found = _SEPARATOR.search(buffer, start)
+    return found.start() if found else len(buffer)
+
+
+def count(path: Path, watch: Watch) -> Counts:
+    """Count a CSV file's records and commas outside quotes, and look for doubts.
+
+    `watch` is told the bytes read so far.
+    """
+    newlines = returns = pairs = records = commas = done = 0
+    in_quotes = False
+    doubt: str | None = None
+    last = b""
+    for block in _blocks(path):
+        done += len(block)
+        watch(done)
+        newlines += _occurrences(block, 10)
+        if b"\r" in block:
+            returns += block.count(b"\r")
+            pairs += block.count(b"\r\n")
+        doubt = doubt or _doubt(block)
+        outside = block
+        if b'"' in block or in_quotes:
+            pieces = block.split(b'"')
+            outside = b"".join(pieces[1 if in_quotes else 0 :: 2])
+            in_quotes ^= len(pieces) % 2 == 0
+            if _BLANK_BY_QUOTE.search(block):
+                doubt = doubt or "a blank beside a quote"
+        records += _occurrences(outside, 10)
+        commas += _occurrences(outside, 44)
+        last = block[-1:]
+    if last != b"\n":
+        records += 1
+    if in_quotes:
+        doubt = doubt or "quotes do not pair"
+    if returns and not returns == pairs == newlines:
+        doubt = doubt or "line ends of several kinds"
+    return Counts(newlines, records, commas, doubt)
+
+
+def _doubt(block: bytes) -> str | None:
+    """Name the first thing in whole lines that needs a careful look.
+
+    Doubles tell decimals of up to 15 digits apart; DuckDB reads 1_0 as 10, +-5 as -5, 1e-400
+    as 0, and takes NUL as it comes.
+    """
+    if b"\0" in block:
+        return "a NUL byte"
+    if b"+" in block and b"+-" in block:
+        return "two signs"
+    view = np.frombuffer(block, np.uint8)
+    if _has_long_word(view) and _TOO_LONG in block.translate(_DIGITS_AND_DOT):
+        return "more than 15 digits"
+    return _doubt_in_words(block) if view.max() > _NINE else None
+
+
+def _doubt_in_words(block: bytes) -> str | None:
+    if (b"e-" in block or b"E-" in block) and _TINY.search(block):
+        return "a very small number"
+    if b"_" in block and _UNDERSCORE.search(block):
+        return "an underscore between digits"
+    return None if block.isascii() or _is_utf8(block) else "a byte that is not UTF-8"
+
+
+def _has_long_word(view: npt.NDArray[np.uint8]) -> bool:
+    """Whether 17 bytes in a row are none of those that come before the dot, as comma or minus."""
+    runs = view >= _DOT
+    for step in (1, 2, 4, 8, 1):
+        runs = runs[step:] & runs[:-step]
+    return bool(runs.any())
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _occurrences(block: bytes, byte: int) -> int:
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == byte))
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield whole lines, so few that they stay in the cache; the last may lack its line end."""
+    with path.open("rb") as file:
+        while chunk := file.read(BLOCK):
+            yield chunk if chunk.endswith(b"\n") else chunk + file.readline(LONGEST_RECORD)

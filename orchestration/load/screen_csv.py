@@ -1,0 +1,343 @@
+"""A careful look at a CSV file, row by row: good rows to a clean file, bad ones to rejects.
+
+Belongs here: what a value of each type may look like, and why a row is rejected. Does not belong
+here: DuckDB.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from orchestration.load.convert_csv import Binding
+from orchestration.load.declarations import Column
+from orchestration.load.errors import LoadError
+from orchestration.load.examine import (
+    CHUNK,
+    LONGEST_RECORD,
+    Header,
+    Record,
+    Watch,
+    next_record,
+)
+
+REJECT_COLUMNS = ("file", "line", "column", "reason", "raw")
+SHOWN = 3
+
+_BLANKS = " \t\n\r\v\f"
+_LONGEST_EXPONENT = 6
+_INTEGER_DIGITS = 19
+_MONEY_DIGITS = 16
+_MONEY_DECIMALS = 2
+_SECOND_DECIMALS = 6
+_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_TIMESTAMP = re.compile(
+    _DATE.pattern + r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
+    r"(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
+)
+_WORDS = {"true": "true", "t": "true", "yes": "true", "1": "true"} | {
+    "false": "false",
+    "f": "false",
+    "no": "false",
+    "0": "false",
+}
+
+# What certainly fits, for whole runs of lines at once; the rest gets the careful look.
+_CERTAIN_DAY = rb"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+_CERTAIN = {
+    "integer": rb"-?[0-9]{1,18}+",
+    "money": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,2}+)?+",
+    "number": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,15}+)?+",
+    "boolean": rb"(?:true|false|[01])",
+    "date": _CERTAIN_DAY,
+    "timestamp": _CERTAIN_DAY + rb"[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+",
+}
+_CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
+
+
+class _RejectError(Exception):
+    """Why a value cannot land."""
+
+
+@dataclass
+class Screened:
+    """What a screen found: rows read and rejected, the first rejects, lines seen, longest row."""
+
+    read: int = 0
+    rejected: int = 0
+    lines: int = 0
+    longest: int = 0
+    first: list[tuple[int, str, str, str]] = field(default_factory=list)
+    gave_up: bool = False
+
+
+class Rejects:
+    """Writes rejects to a CSV file that exists only when there are some."""
+
+    def __init__(self, path: Path, file_name: str, give_up_after: int) -> None:
+        """`give_up_after` rejects the load is sure to fail, so looking further is no use."""
+        self.path = path
+        self.give_up_after = give_up_after
+        self._file_name = file_name
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+
+    def add(self, found: Screened, line: int, column: str, reason: str, raw: bytes) -> None:
+        """Record a rejected row; `line` is where it starts, from 1."""
+        text = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        found.rejected += 1
+        found.gave_up = found.rejected >= self.give_up_after
+        if len(found.first) < SHOWN:
+            found.first.append((line, column, reason, text))
+        if self._file is None:
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._writer = csv.writer(self._file, lineterminator="\n")
+            self._writer.writerow(REJECT_COLUMNS)
+        self._writer.writerow((self._file_name, line, column, reason, text))
+
+    def close(self) -> None:
+        """Close the file, if any."""
+        if self._file is not None:
+            self._file.close()
+
+
+def screen(
+    path: Path,
+    name: str,
+    *,
+    header: Header,
+    binding: Binding,
+    clean: Path,
+    rejects: Rejects,
+    watch: Watch,
+    by_row: bool = False,
+) -> Screened:
+    """Write the rows of a CSV file that fit their types to `clean`, without a header.
+
+    Rejects name the line a row starts in, or with `by_row` its number, from 1.
+
+    Raises:
+        LoadError: for an unclosed quote, a record beyond `LONGEST_RECORD`, mixed line ends.
+
+    """
+    found = Screened(lines=header.lines)
+    certain = certain_lines(binding.columns, header.line_end)
+    checks = [_CHECKS.get(column.type) if column else None for column in binding.columns]
+    with path.open("rb") as source, clean.open("wb") as out:
+        source.seek(header.end)
+        buffer, position, at_end = b"", 0, False
+        while not found.gave_up and not (at_end and position >= len(buffer)):
+            end = _decodable(position, certain.match(buffer, position))
+            if end > position:
+                out.write(buffer[position:end])
+                lines = buffer.count(b"\n", position, end)
+                found.read += lines
+                found.lines += lines
+                position = end
+                continue
+            record = next_record(buffer, position, at_end=at_end)
+            if record is None:
+                rest = buffer[position:]
+                if at_end or len(rest) > LONGEST_RECORD:
+                    raise _endless(name, found.lines + 1, at_end=at_end)
+                more = source.read(max(CHUNK, len(rest)))
+                buffer, position, at_end = rest + more, 0, not more
+                watch(source.tell())
+                continue
+            raw = buffer[position : record.end]
+            _same_line_end(name, found.lines + 1, record, header)
+            line = found.read + 1 if by_row else found.lines + 1
+            found.lines += raw.count(b"\n")
+            position = record.end
+            if not raw.strip(b"\r\n"):
+                continue
+            found.read += 1
+            found.longest = max(found.longest, len(raw))
+            try:
+                values = _values(record, raw, binding.columns, checks)
+            except _ColumnError as error:
+                rejects.add(found, line, error.column, error.reason, raw)
+            else:
+                out.write(_encoded(values) + (header.line_end or b"\n"))
+    return found
+
+
+def certain_lines(columns: Sequence[Column | None], line_end: bytes) -> re.Pattern[bytes]:
+    """Compile the pattern of a run of lines that land as they are."""
+    fields = []
+    for column in columns:
+        certain = _CERTAIN.get(column.type) if column else None
+        fields.append(rb"(?:" + certain + rb")?+" if certain else _CERTAIN_TEXT)
+    line = rb"(?![\r\n])" + b",".join(fields) + (re.escape(line_end) or rb"\n")
+    return re.compile(rb"(?>" + line + rb")*+")
+
+
+class _ColumnError(Exception):
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+        self.reason = reason
+
+
+def _values(
+    record: Record,
+    raw: bytes,
+    columns: Sequence[Column | None],
+    checks: Sequence[Callable[[str], str] | None],
+) -> list[str]:
+    """Return a record's values as they land, ignored columns blank."""
+    if b"\0" in raw:
+        where = next((i for i, value in enumerate(record.fields) if b"\0" in value), 0)
+        raise _ColumnError(_name(columns, where), "NUL byte")
+    if record.problem:
+        raise _ColumnError("", record.problem)
+    if len(record.fields) != len(columns):
+        raise _ColumnError("", f"{len(record.fields)} fields instead of {len(columns)}")
+    values = []
+    for i, (given, column, check) in enumerate(zip(record.fields, columns, checks, strict=True)):
+        try:
+            text = given.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _ColumnError(_name(columns, i), "not UTF-8") from None
+        if check:
+            stripped = text.strip(_BLANKS)
+            try:
+                text = check(stripped) if stripped else ""
+            except _RejectError as error:
+                raise _ColumnError(_name(columns, i), str(error)) from None
+        values.append(text if column else "")
+    return values
+
+
+def _name(columns: Sequence[Column | None], position: int) -> str:
+    column = columns[position] if position < len(columns) else None
+    return column.name if column else ""
+
+
+def _encoded(values: Sequence[str]) -> bytes:
+    quoted = ",".join('"' + value.replace('"', '""') + '"' if value else "" for value in values)
+    return quoted.encode() or b'""'
+
+
+def _decodable(start: int, run: re.Match[bytes] | None) -> int:
+    """Return where the run's last line before the first byte that is not UTF-8 ends."""
+    text = run[0] if run else b""
+    if not text.isascii():
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return start + text.rfind(b"\n", 0, error.start) + 1
+    return start + len(text)
+
+
+def _endless(name: str, line: int, *, at_end: bool) -> LoadError:
+    where = f"{name}, line {line}"
+    if at_end:
+        return LoadError(f"{where}: a quote opens that is never closed; mend the file")
+    return LoadError(
+        f"{where}: a row does not end within {LONGEST_RECORD >> 20} MiB; is a quote not closed?"
+    )
+
+
+def _same_line_end(name: str, line: int, record: Record, header: Header) -> None:
+    if record.line_end not in (b"", header.line_end):
+        kinds = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
+        raise LoadError(
+            f"{name}: mixed line ends, {kinds[record.line_end]} at line {line} after "
+            f"{kinds.get(header.line_end, 'none')}; write the file with one kind"
+        )
+
+
+def _exact(text: str) -> tuple[str, str, int]:
+    """Split a decimal number into sign, digits without outer zeros, and power of ten."""
+    match = _NUMBER.fullmatch(text)
+    if not match:
+        raise _RejectError("not a number")
+    whole, fraction, exponent = match[1], match[2], match[3] or "0"
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return "", "0", 0
+    if len(exponent.lstrip("+-0")) > _LONGEST_EXPONENT:
+        raise _RejectError("out of range")
+    shown = digits.rstrip("0")
+    power = int(exponent) - len(fraction) + len(digits) - len(shown)
+    return "-" if text[0] == "-" else "", shown, power
+
+
+def _integer(text: str) -> str:
+    sign, digits, power = _exact(text)
+    if power < 0:
+        raise _RejectError("not a whole number")
+    whole = sign + digits + "0" * min(power, _INTEGER_DIGITS)
+    if len(digits) + power > _INTEGER_DIGITS or not -(2**63) <= int(whole) < 2**63:
+        raise _RejectError("out of range")
+    return whole
+
+
+def _money(text: str) -> str:
+    sign, digits, power = _exact(text)
+    if power < -_MONEY_DECIMALS:
+        raise _RejectError("more than two decimals")
+    if len(digits) + power > _MONEY_DIGITS:
+        raise _RejectError("out of range")
+    cents = (digits + "0" * (power + _MONEY_DECIMALS)).rjust(_MONEY_DECIMALS + 1, "0")
+    return f"{sign}{cents[:-2]}.{cents[-2:]}"
+
+
+def _number(text: str) -> str:
+    _, digits, _ = _exact(text)
+    value = float(text)
+    if value in (float("inf"), float("-inf")) or (value == 0 and digits != "0"):
+        raise _RejectError("out of range")
+    return repr(value)
+
+
+def _boolean(text: str) -> str:
+    try:
+        return _WORDS[text.lower()]
+    except KeyError:
+        raise _RejectError("not true or false") from None
+
+
+def _date(text: str) -> str:
+    match = _DATE.fullmatch(text)
+    if not match:
+        raise _RejectError("not a date as 2024-12-31")
+    try:
+        return date(*(int(part) for part in match.groups())).isoformat()
+    except ValueError:
+        raise _RejectError("no such day") from None
+
+
+def _timestamp(text: str) -> str:
+    match = _TIMESTAMP.fullmatch(text)
+    if not match:
+        raise _RejectError("not a timestamp as 2024-12-31 23:59:59")
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    fraction = (match[7] or "").rstrip("0")
+    if len(fraction) > _SECOND_DECIMALS:
+        raise _RejectError("finer than a microsecond")
+    try:
+        zone = timezone(
+            timedelta(hours=int(match[10] or 0), minutes=int(match[11] or 0))
+            * (-1 if match[9] == "-" else 1)
+        )
+        micro = int(fraction.ljust(6, "0"))
+        moment = datetime(year, month, day, hour, minute, second, micro, zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _RejectError("no such time") from None
+    return moment.replace(tzinfo=None).isoformat(" ")
+
+
+_CHECKS: dict[str, Callable[[str], str]] = {
+    "integer": _integer,
+    "money": _money,
+    "number": _number,
+    "boolean": _boolean,
+    "date": _date,
+    "timestamp": _timestamp,
+}

@@ -1,0 +1,110 @@
+"""The marts as a release reads them, from the engine that built them."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import psycopg
+from psycopg import sql
+
+from orchestration.copying import copy_query
+from orchestration.release.errors import ReleaseError
+from orchestration.release.tables import Marts
+from orchestration.transform.graph import ServedTable
+from pollux.runtime.settings import Settings
+
+
+@contextmanager
+def open_marts(settings: Settings, connection: psycopg.Connection) -> Iterator[Marts]:
+    """Opens the marts of the installation's engine; the caller holds the warehouse lock."""
+    if settings.engine == "postgres":
+        yield PostgresMarts(connection, settings.data_dir)
+        return
+    try:
+        warehouse = duckdb.connect(settings.warehouse_path, read_only=True)
+    except duckdb.Error as error:
+        raise ReleaseError(f"The warehouse cannot be read: {error}") from error
+    with warehouse:
+        yield DuckDBMarts(warehouse)
+
+
+class DuckDBMarts:
+    """Marts in the DuckDB warehouse."""
+
+    def __init__(self, warehouse: duckdb.DuckDBPyConnection) -> None:
+        self._warehouse = warehouse
+
+    def count(self, table: ServedTable) -> int:
+        """Rows of a mart."""
+        row = self._warehouse.execute(f"select count(*) from {_name(table)}").fetchone()
+        return int(row[0]) if row else 0
+
+    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
+        """Streams a mart into the table of a release, in the order of its key."""
+        copy_query(self._warehouse, _select(table), connection, sql.Identifier(schema, table.name))
+
+    def write_parquet(self, table: ServedTable, path: str) -> None:
+        """Writes a mart to a Parquet file, in the order of its key."""
+        self._warehouse.execute(f"copy ({_select(table)}) to '{_quoted(path)}' (format parquet)")
+
+
+class PostgresMarts:
+    """Marts in the PostgreSQL server that also serves."""
+
+    def __init__(self, connection: psycopg.Connection, scratch_dir: Path) -> None:
+        self._connection = connection
+        self._scratch_dir = scratch_dir
+
+    def count(self, table: ServedTable) -> int:
+        """Rows of a mart."""
+        query = sql.SQL("select count(*) from {}").format(sql.Identifier(table.schema, table.name))
+        row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
+        """Copies a mart into the table of a release inside the server."""
+        target = sql.Identifier(schema, table.name)
+        connection.execute(
+            sql.SQL("insert into {} ").format(target) + sql.SQL(_select(table, database=False))
+        )
+
+    def write_parquet(self, table: ServedTable, path: str) -> None:
+        """Writes a mart to a Parquet file with the types of its contract."""
+        types = {column.name: column.data_type for column in table.columns}
+        with tempfile.NamedTemporaryFile(dir=self._scratch_dir, suffix=".csv") as scratch:
+            query = sql.SQL("copy ({}) to stdout (format csv)")
+            select = sql.SQL(_select(table, database=False))
+            with self._connection.cursor().copy(query.format(select)) as stream:
+                for chunk in stream:
+                    scratch.write(chunk)
+            scratch.flush()
+            with duckdb.connect() as converter:
+                converter.execute(
+                    f"copy (from read_csv('{_quoted(scratch.name)}', header = false, "
+                    f"auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+                    f"columns = $types)) to '{_quoted(path)}' (format parquet)".replace(
+                        "$types", _struct(types)
+                    )
+                )
+
+
+def _select(table: ServedTable, *, database: bool = True) -> str:
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    key = ", ".join(f'"{column}"' for column in table.key)
+    return f"select {columns} from {_name(table, database=database)} order by {key}"
+
+
+def _name(table: ServedTable, *, database: bool = True) -> str:
+    parts = [table.schema, table.name]
+    return ".".join(f'"{part}"' for part in ([table.database, *parts] if database else parts))
+
+
+def _struct(types: dict[str, str]) -> str:
+    fields = (f"'{_quoted(name)}': '{_quoted(kind)}'" for name, kind in types.items())
+    return "{" + ", ".join(fields) + "}"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")

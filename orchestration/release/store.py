@@ -1,0 +1,175 @@
+"""The books of releases in the serving store: schema `release`, the reader, the numbers.
+
+Belongs here: what any release, rollback or status reads and writes about releases. Does not
+belong here: the tables of a release.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from orchestration.release.errors import ReleaseError
+from pollux.runtime.serving import ServingStore
+
+KEPT_RELEASES = 3
+CHANNEL = "release"
+
+TABLES = """
+create schema if not exists release;
+create table if not exists release.releases (
+    domain text not null,
+    number integer not null,
+    released_at timestamptz not null default now(),
+    engine text not null,
+    dbt_invocation text not null,
+    git_commit text,
+    rows bigint not null,
+    seconds double precision not null,
+    primary key (domain, number)
+);
+create table if not exists release.current (
+    domain text primary key,
+    number integer not null,
+    switched_at timestamptz not null default now(),
+    foreign key (domain, number) references release.releases (domain, number)
+);
+"""
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """A release as the books have it; `is_current` where it is the one served."""
+
+    domain: str
+    number: int
+    released_at: datetime
+    engine: str
+    dbt_invocation: str
+    git_commit: str | None
+    rows: int
+    seconds: float
+    is_current: bool
+    is_kept: bool
+
+
+def schema_of(domain: str, number: int) -> str:
+    """The schema that holds the tables of a release."""
+    return f"{domain}__r{number}"
+
+
+def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
+    """Makes the books and the reader where they are missing; commits.
+
+    Raises `ReleaseError` where the role may not be made, and says what to set instead.
+    """
+    # Two first releases at once would both find nothing and both create it.
+    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+    connection.execute(TABLES)
+    reader = sql.Identifier(store.reader_role)
+    known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
+    if known.fetchone() is None:
+        try:
+            connection.execute(sql.SQL("create role {} login").format(reader))
+            if store.reader_set_role is not None:
+                connection.execute(sql.SQL("grant {} to current_user").format(reader))
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise ReleaseError(
+                f"The read-only role {store.reader_role} is missing and may not be made with "
+                "POLLUX_DATABASE_URL. Have it made, and give its URL in POLLUX_READER_URL."
+            ) from error
+    connection.execute(sql.SQL("grant usage on schema release to {}").format(reader))
+    connection.execute(sql.SQL("grant select on all tables in schema release to {}").format(reader))
+    connection.commit()
+
+
+@contextmanager
+def lock_releases(connection: psycopg.Connection, domain: str) -> Iterator[None]:
+    """Keeps a second release or rollback of the domain out, on any machine."""
+    key = f"pollux release {domain}"
+    row = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [key]).fetchone()
+    connection.commit()
+    if row != (True,):
+        raise ReleaseError(f"Another release or rollback of {domain} is under way.")
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.rollback()
+            connection.execute("select pg_advisory_unlock(hashtext(%s))", [key])
+            connection.commit()
+
+
+def read_releases(connection: psycopg.Connection, domain: str | None = None) -> list[ReleaseRow]:
+    """The releases on the books, newest first; none where nothing was ever released."""
+    books = connection.execute("select to_regclass('release.current')").fetchone()
+    if books == (None,):
+        return []
+    with connection.cursor(row_factory=class_row(ReleaseRow)) as cursor:
+        cursor.execute(
+            """
+            select releases.*,
+                current.number is not null as is_current,
+                to_regnamespace(releases.domain || '__r' || releases.number) is not null as is_kept
+            from release.releases
+            left join release.current
+                on releases.domain = current.domain and releases.number = current.number
+            where %(domain)s::text is null or releases.domain = %(domain)s
+            order by releases.domain, releases.number desc
+            """,
+            {"domain": domain},
+        )
+        return cursor.fetchall()
+
+
+def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
+    """Makes a release the one that is served; committed by the caller."""
+    connection.execute(
+        """
+        insert into release.current (domain, number, switched_at) values (%s, %s, now())
+        on conflict (domain) do update
+        set number = excluded.number, switched_at = excluded.switched_at
+        """,
+        [domain, number],
+    )
+    connection.execute("select pg_notify(%s, %s)", [CHANNEL, f"{domain}:{number}"])
+
+
+def enter(connection: psycopg.Connection, row: dict[str, Any]) -> None:
+    """Enters a new release into the books; committed by the caller."""
+    connection.execute(
+        """
+        insert into release.releases
+            (domain, number, engine, dbt_invocation, git_commit, rows, seconds)
+        values
+            (%(domain)s, %(number)s, %(engine)s, %(dbt_invocation)s, %(git_commit)s, %(rows)s,
+            %(seconds)s)
+        """,
+        row,
+    )
+
+
+def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
+    """Drops the tables of all but the last three releases and the current one.
+
+    Also those of a release that was killed before it got on the books. What a reader still
+    holds is left to the next release. Returns the numbers that stay.
+    """
+    rows = read_releases(connection, domain)
+    stay = {row.number for row in rows[:KEPT_RELEASES]} | {r.number for r in rows if r.is_current}
+    pattern = f"^{domain}__r[0-9]+$"
+    schemas = connection.execute("select nspname from pg_namespace where nspname ~ %s", [pattern])
+    for (schema,) in schemas.fetchall():
+        if int(schema.rpartition("__r")[2]) not in stay:
+            connection.execute("set local lock_timeout = '2s'")
+            try:
+                connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(schema)))
+            except psycopg.errors.LockNotAvailable:
+                connection.rollback()
+        connection.commit()
+    return sorted(stay)

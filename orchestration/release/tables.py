@@ -1,0 +1,102 @@
+"""Writes the tables of a release into its schema, with keys and indexes, and checks them there."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import psycopg
+from psycopg import sql
+
+from orchestration.release.errors import ReleaseError
+from orchestration.transform.graph import ServedTable
+
+
+class Marts(Protocol):
+    """Where the marts were built, as a release reads them."""
+
+    def count(self, table: ServedTable) -> int:
+        """Rows of a mart."""
+
+    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
+        """Fills the table of a release, which exists and is empty, with a mart's rows."""
+
+    def write_parquet(self, table: ServedTable, path: str) -> None:
+        """Writes a mart to a Parquet file."""
+
+
+def write_tables(
+    connection: psycopg.Connection,
+    schema: str,
+    tables: Sequence[ServedTable],
+    marts: Marts,
+    reader_role: str,
+    progress: Callable[[str], None],
+) -> int:
+    """Writes and checks all tables in one transaction; returns their rows in all.
+
+    Raises `ReleaseError` where a table does not hold the rows of its mart, or its key is not
+    one; the schema is then not there.
+    """
+    connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
+    reader = sql.Identifier(reader_role)
+    grant = sql.SQL("grant usage on schema {} to {}")
+    connection.execute(grant.format(sql.Identifier(schema), reader))
+    defaults = sql.SQL("alter default privileges in schema {} grant select on tables to {}")
+    connection.execute(defaults.format(sql.Identifier(schema), reader))
+    total = 0
+    for table in tables:
+        progress(table.name)
+        _create(connection, schema, table)
+        marts.copy(table, connection, schema)
+        total += _check_rows(connection, schema, table, marts.count(table))
+        _add_key_and_indexes(connection, schema, table)
+        connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
+    return total
+
+
+def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:
+    columns = [
+        # A contract's type names are the project's own, checked by both engines.
+        sql.SQL("{} {} {}").format(
+            sql.Identifier(column.name),
+            sql.SQL(column.data_type),
+            sql.SQL("not null" if column.is_required else ""),
+        )
+        for column in table.columns
+    ]
+    create = sql.SQL("create table {} ({})")
+    connection.execute(
+        create.format(sql.Identifier(schema, table.name), sql.SQL(", ").join(columns))
+    )
+
+
+def _check_rows(
+    connection: psycopg.Connection, schema: str, table: ServedTable, expected: int
+) -> int:
+    count = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table.name))
+    row = connection.execute(count).fetchone()
+    found = row[0] if row else 0
+    if found != expected:
+        raise ReleaseError(
+            f"{table.name} has {expected} rows where it was built and {found} in the release; "
+            "nothing was switched."
+        )
+    return int(found)
+
+
+def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:
+    name = sql.Identifier(schema, table.name)
+    try:
+        add_key = sql.SQL("alter table {} add primary key ({})")
+        connection.execute(add_key.format(name, _names(table.key)))
+    except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
+        raise ReleaseError(
+            f"The key of {table.name} ({', '.join(table.key)}) is not one: {error}; nothing was "
+            "switched."
+        ) from error
+    for index in table.indexes:
+        create = sql.SQL("create index on {} ({})")
+        connection.execute(create.format(name, _names(index)))
+
+
+def _names(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(column) for column in columns)

@@ -1,0 +1,33 @@
+"""Writing sample files: the only place that knows how raw CSV looks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.sample.errors import SampleError
+
+
+def write_csv(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+    """Write batches to a CSV file with a header, in their order; return the rows written.
+
+    Values are never quoted unless they need it, numbers are the shortest that read back the same
+    (`0.0`, `-0.6`, `8.49`), lines end in LF. Raises `SampleError` where the file cannot be
+    written.
+    """
+    try:
+        path.open("wb").close()
+    except OSError as error:
+        raise SampleError(f"cannot write {path}: {error.strerror or error}") from error
+    with duckdb.connect() as connection:
+        connection.execute("set preserve_insertion_order = true")
+        connection.execute("set enable_progress_bar = false")
+        connection.register("batches", pa.RecordBatchReader.from_batches(schema, batches))
+        target = str(path).replace("'", "''")
+        try:
+            connection.execute(f"copy batches to '{target}' (format csv, header, delimiter ',')")
+        except duckdb.IOException as error:
+            raise SampleError(f"cannot write {path}: {error}") from error
+        counted = connection.fetchone()
+    return int(counted[0]) if counted else 0

@@ -1,0 +1,94 @@
+"""What an installation holds: loaded, built, released. Reads, changes nothing."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestration.load import landing
+from orchestration.load.declarations import read_datasets
+from orchestration.release.store import ReleaseRow, read_releases
+from orchestration.transform.build import code_fingerprint
+from orchestration.transform.record import read_record
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """What is landed of a dataset."""
+
+    domain: str
+    dataset: str
+    rows: int
+    rejected: int
+    files: int
+    is_sample: bool
+    at: str
+
+
+@dataclass(frozen=True)
+class BuildStatus:
+    """The last build of a domain; up to date where neither data nor rules changed since."""
+
+    domain: str
+    engine: str
+    status: str
+    started_at: str
+    is_up_to_date: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it."""
+
+    datasets: tuple[DatasetStatus, ...]
+    builds: tuple[BuildStatus, ...]
+    releases: tuple[ReleaseRow, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as plain dicts and lists."""
+        return asdict(self)
+
+
+def read_status(settings: Settings) -> Status:
+    """Reads the status of an installation; starts the serving store where it is embedded."""
+    datasets = read_datasets(PROJECT_DIR).values()
+    domains = sorted({dataset.domain for dataset in datasets})
+    with open_serving_store(settings).connect() as connection:
+        releases = tuple(read_releases(connection))
+    found = {dataset: landing.parts(settings, dataset) for dataset in datasets}
+    return Status(
+        datasets=tuple(
+            DatasetStatus(
+                domain=dataset.domain,
+                dataset=dataset.name,
+                rows=sum(part.rows_landed for part in parts),
+                rejected=sum(part.rows_rejected for part in parts),
+                files=len(parts),
+                is_sample=any(part.sample for part in parts),
+                at=max(part.loaded_at for part in parts),
+            )
+            for dataset, parts in found.items()
+            if parts
+        ),
+        builds=tuple(
+            status for domain in domains if (status := build_status(settings, domain)) is not None
+        ),
+        releases=releases,
+    )
+
+
+def build_status(settings: Settings, domain: str) -> BuildStatus | None:
+    """The last build of a domain, None where there was none."""
+    record = read_record(settings, domain)
+    if record is None:
+        return None
+    return BuildStatus(
+        domain=domain,
+        engine=record.engine,
+        status=record.status,
+        started_at=record.started_at,
+        is_up_to_date=record.status == "passed"
+        and record.engine == settings.engine
+        and record.landing == landing.fingerprint(settings, domain)
+        and record.code == code_fingerprint(),
+    )

@@ -1,0 +1,151 @@
+"""Builds and tests the marts of domains from what was loaded.
+
+Belongs here: the steps of a build and what its failures mean. Does not belong here: how dbt is
+run (`dbt`) or what is published (`release`).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from orchestration.load import landing
+from orchestration.load.declarations import read_datasets
+from orchestration.load.postgres import sync_raw
+from orchestration.transform.dbt import DbtRun, NodeResult, dbt_command, dbt_environment, run_dbt
+from orchestration.transform.errors import BuildError, BuildFailedError
+from orchestration.transform.failures import describe_failures
+from orchestration.transform.graph import failures_of
+from orchestration.transform.record import BuildRecord, write_record
+from pollux.runtime.serving import ServingStore, open_serving_store
+from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did: counts of dbt's nodes, and the domains that may be released."""
+
+    models: int
+    tests: int
+    seconds: float
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    message: str
+
+    def raise_if_failed(self) -> None:
+        """Raises `BuildFailedError` naming what failed, unless every domain passed."""
+        if self.failed:
+            raise BuildFailedError(self.message)
+
+
+def loaded_domains(settings: Settings) -> tuple[str, ...]:
+    """The domains that something was loaded for."""
+    datasets = read_datasets(PROJECT_DIR).values()
+    return tuple(sorted({d.domain for d in datasets if landing.parts(settings, d)}))
+
+
+def code_fingerprint() -> str:
+    """A hash of the dbt project, which changes whenever a rule does."""
+    digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    for folder in ("models", "macros", "seeds"):
+        for path in sorted((PROJECT_DIR / folder).rglob("*")):
+            if path.is_file():
+                digest.update(str(path.relative_to(PROJECT_DIR)).encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def build(
+    settings: Settings,
+    domains: Sequence[str],
+    progress: Callable[[str, int, int], None] = lambda _node, _done, _total: None,
+) -> BuildReport:
+    """Builds and tests the marts of `domains` on the installation's engine.
+
+    Returns a report even where models or tests failed: another domain may have passed. Raises
+    `BuildError` where nothing was loaded or dbt cannot run.
+    """
+    started = time.monotonic()
+    loaded = loaded_domains(settings)
+    for domain in domains:
+        if domain not in loaded:
+            raise BuildError(
+                f"Nothing has been loaded for {domain}. Load files with pollux load --domain "
+                f"{domain} --from FOLDER, or make sample data with pollux up."
+            )
+    datasets = read_datasets(PROJECT_DIR)
+    landing.ensure_empty_parts(settings, list(datasets.values()))
+    store = open_serving_store(settings) if settings.engine == "postgres" else None
+    with lock_warehouse(settings, "a build") as lock:
+        records = [_start_record(settings, domain) for domain in domains]
+        if store is not None:
+            with store.connect() as connection:
+                sync_raw(connection, settings, list(datasets.values()))
+        run = _run(settings, domains, store, lock, progress)
+        failures = {domain: failures_of(run, domain) for domain in domains}
+        for record in records:
+            _finish_record(settings, record, run, failures[record.domain])
+        distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
+        message = describe_failures(settings, store, distinct)
+    return BuildReport(
+        models=_count(run, "model"),
+        tests=_count(run, "test"),
+        seconds=time.monotonic() - started,
+        passed=tuple(domain for domain in domains if not failures[domain]),
+        failed=tuple(domain for domain in domains if failures[domain]),
+        message=message,
+    )
+
+
+def _run(
+    settings: Settings,
+    domains: Sequence[str],
+    store: ServingStore | None,
+    lock: int,
+    progress: Callable[[str, int, int], None],
+) -> DbtRun:
+    # Unit tests judge the rules, not the data: the tests of the project run them.
+    command = dbt_command(
+        "build",
+        *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
+        *("--exclude-resource-type", "unit_test"),
+        target=settings.engine,
+    )
+    return run_dbt(
+        command,
+        settings=settings,
+        environment=dbt_environment(settings, store),
+        lock=lock,
+        progress=progress,
+    )
+
+
+def _start_record(settings: Settings, domain: str) -> BuildRecord:
+    record = BuildRecord(
+        domain=domain,
+        engine=settings.engine,
+        status="running",
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        landing=landing.fingerprint(settings, domain),
+        code=code_fingerprint(),
+    )
+    write_record(settings, record)
+    return record
+
+
+def _finish_record(
+    settings: Settings, record: BuildRecord, run: DbtRun, failures: Sequence[NodeResult]
+) -> None:
+    finished = replace(
+        record,
+        status="failed" if failures else "passed",
+        invocation_id=run.invocation_id,
+        failures=tuple(failure.unique_id for failure in failures),
+    )
+    write_record(settings, finished)
+
+
+def _count(run: DbtRun, kind: str) -> int:
+    return sum(result.unique_id.startswith(f"{kind}.") for result in run.results)

@@ -1,0 +1,154 @@
+"""Runs dbt as a process of its own and reads what it leaves behind.
+
+Belongs here: command line, environment and artifacts of dbt. Does not belong here: what a
+failure means for a domain, which is `build`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.transform.errors import BuildError
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
+# What a build on PostgreSQL may use: sorts and hashes in memory, no wait for the disk.
+POSTGRES_OPTIONS = (
+    "-c work_mem=256MB -c maintenance_work_mem=256MB -c hash_mem_multiplier=2 -c jit=off "
+    "-c synchronous_commit=off"
+)
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How one model, seed or test ended: `status` as dbt has it, seconds, failing rows."""
+
+    unique_id: str
+    status: str
+    seconds: float
+    failures: int
+    message: str
+    compiled_code: str
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether what depends on it must not be released."""
+        return self.status in {"error", "fail", "runtime error"}
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it did not run because something before it failed."""
+        return self.status == "skipped"
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """What one dbt command left behind."""
+
+    invocation_id: str
+    results: tuple[NodeResult, ...]
+    manifest: dict[str, Any]
+
+
+def target_dir(settings: Settings) -> Path:
+    """Folder of dbt's artifacts for an installation."""
+    return settings.data_dir / "dbt"
+
+
+def dbt_environment(settings: Settings, store: ServingStore | None) -> dict[str, str]:
+    """The variables that a dbt process of this installation needs."""
+    environment = os.environ | {
+        "POLLUX_DATA_DIR": str(settings.data_dir),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_TARGET_PATH": str(target_dir(settings)),
+        "DBT_LOG_PATH": str(settings.logs_dir),
+    }
+    if store is not None:
+        environment |= store.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
+    return environment
+
+
+def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
+    """A dbt command line for this project, which runs from any folder."""
+    return [
+        *(sys.executable, "-m", "dbt.cli.main", "--log-format", "json", verb),
+        *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")),
+        *("--target", target, *arguments),
+    ]
+
+
+def run_dbt(
+    command: Sequence[str],
+    *,
+    settings: Settings,
+    environment: dict[str, str],
+    lock: int,
+    progress: Callable[[str, int, int], None],
+) -> DbtRun:
+    """Runs dbt to its end, whether its nodes pass or not.
+
+    `progress` is told (node, done, total) as nodes end; `lock` is the warehouse lock that the
+    process inherits. Raises `BuildError` when dbt itself cannot run.
+    """
+    artifacts = target_dir(settings)
+    for name in ("run_results.json", "manifest.json"):
+        (artifacts / name).unlink(missing_ok=True)
+    problems: list[str] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=PROJECT_DIR,
+        pass_fds=[lock],
+    ) as process:
+        assert process.stdout is not None  # noqa: S101
+        for line in process.stdout:
+            _read_event(line, progress, problems)
+    results_file = artifacts / "run_results.json"
+    if not results_file.exists():
+        tail = "\n".join(problems[-15:]) or "it said nothing"
+        raise BuildError(f"dbt ended with code {process.returncode} before any model:\n{tail}")
+    return read_run(artifacts)
+
+
+def read_run(artifacts: Path) -> DbtRun:
+    """Reads the artifacts of the last dbt command from their folder."""
+    run_results = json.loads((artifacts / "run_results.json").read_text())
+    return DbtRun(
+        invocation_id=run_results["metadata"]["invocation_id"],
+        results=tuple(
+            NodeResult(
+                unique_id=result["unique_id"],
+                status=result["status"],
+                seconds=result["execution_time"],
+                failures=result["failures"] or 0,
+                message=result["message"] or "",
+                compiled_code=result.get("compiled_code") or "",
+            )
+            for result in run_results["results"]
+        ),
+        manifest=json.loads((artifacts / "manifest.json").read_text()),
+    )
+
+
+def _read_event(line: str, progress: Callable[[str, int, int], None], problems: list[str]) -> None:
+    try:
+        event = json.loads(line)
+        info, data = event["info"], event["data"]
+    except (ValueError, KeyError, TypeError):
+        problems.append(line.rstrip())
+        return
+    if info["level"] == "error":
+        problems.append(info["msg"])
+    if info["name"] in RESULT_EVENTS:
+        node = data.get("node_info", {}).get("node_name") or data.get("name", "")
+        progress(node, data.get("index", 0), data.get("total", 0))

@@ -1,0 +1,87 @@
+"""Questions to dbt's manifest: which marts a domain has, and what they hang on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestration.transform.dbt import DbtRun, NodeResult
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a mart as its contract has it."""
+
+    name: str
+    data_type: str
+    is_required: bool
+
+
+@dataclass(frozen=True)
+class ServedTable:
+    """A mart that is released: where it was built, and its contract, key and indexes."""
+
+    name: str
+    database: str
+    schema: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...]
+
+
+def served_tables(manifest: dict[str, Any], domain: str) -> tuple[ServedTable, ...]:
+    """The marts of a domain that its release holds, by name."""
+    return tuple(
+        _served_table(node) for node in sorted(_marts(manifest, domain), key=lambda n: n["name"])
+    )
+
+
+def domains(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """The domains that have marts to serve."""
+    return tuple(sorted({node["fqn"][2] for node in _marts(manifest)}))
+
+
+def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
+    """What failed among a domain's marts, all they are made of, and the tests of either."""
+    parents: dict[str, list[str]] = run.manifest["parent_map"]
+    needed: set[str] = set()
+    waiting = [node["unique_id"] for node in _marts(run.manifest, domain)]
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id not in needed:
+            needed.add(unique_id)
+            waiting += parents.get(unique_id, [])
+    return tuple(
+        result
+        for result in run.results
+        if result.is_failed
+        and (result.unique_id in needed or needed & set(parents.get(result.unique_id, [])))
+    )
+
+
+def _marts(manifest: dict[str, Any], domain: str | None = None) -> list[dict[str, Any]]:
+    return [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and "serving" in node["config"]["meta"]
+        and (domain is None or node["fqn"][2] == domain)
+    ]
+
+
+def _served_table(node: dict[str, Any]) -> ServedTable:
+    keys = [c["columns"] for c in node["constraints"] if c["type"] == "primary_key"]
+    columns = tuple(
+        Column(
+            name=name,
+            data_type=column["data_type"],
+            is_required=any(c["type"] == "not_null" for c in column["constraints"]),
+        )
+        for name, column in node["columns"].items()
+    )
+    return ServedTable(
+        name=node["name"],
+        database=node["database"],
+        schema=node["schema"],
+        columns=columns,
+        key=tuple(keys[0]),
+        indexes=tuple(tuple(index) for index in node["config"]["meta"]["serving"]["indexes"]),
+    )
