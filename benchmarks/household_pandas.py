@@ -124,8 +124,7 @@ def _summary(
             "age_45_plus": demographics["age_desc"].isin(["45-54", "55-64", "65+"]),
             "income_50K_plus": demographics["income_desc"].isin(HIGH_INCOMES),
             "single_couple_family": size.map({"1": 1, "2": 2, "3": 3, "4": 3, "5+": 3}),
-            "has_kids": kind.isin(["1 Adult Kids", "2 Adults Kids"])
-            | size.isin(["3", "4", "5+"]),
+            "has_kids": kind.isin(["1 Adult Kids", "2 Adults Kids"]) | size.isin(["3", "4", "5+"]),
             "single": kind.isin(["Single Female", "Single Male"]) | (size == "1"),
             "couple": kind == "2 Adults No Kids",
         }
@@ -216,7 +215,9 @@ def _promotion_effect(
     flags = flags[flags["week_no"].between(lines["week_no"].min(), lines["week_no"].max())]
     promoted = flags.groupby(week, as_index=False).max()
     covered = promoted["week_no"].unique()
-    sold = lines.groupby(week, as_index=False).agg(units=("quantity", "sum"), cents=("cents", "sum"))
+    sold = lines.groupby(week, as_index=False).agg(
+        units=("quantity", "sum"), cents=("cents", "sum")
+    )
     sold = sold[sold["week_no"].isin(covered)]
     effects = [
         _effect_of(kind, promoted[promoted[kind]], sold, len(covered), products)

@@ -26,11 +26,16 @@ class Step:
         self._title = title
         self._status = status
         self.result = ""
+        self.has_failed = False
 
     def update(self, detail: str) -> None:
         """Shows what is being done; only where somebody watches."""
         if self._status is not None:
             self._status.update(f"{self._title}: {detail}")
+
+    def read(self, *, file: str, done: int, total: int | None) -> None:
+        """Shows how much of a file was read, bytes."""
+        self.update(f"{file} {100 * done // total} %" if total else file)
 
     def count(self, detail: str, done: int, total: int) -> None:
         """Shows how many of how many are done."""
@@ -49,18 +54,25 @@ def step(title: str) -> Iterator[Step]:
         current = Step(title, None)
         yield current
     seconds = time.monotonic() - started
-    progress_console.print(f"[green]✓[/] {title:<10} {current.result}  [dim]{seconds:.1f} s[/]")
+    mark = "[red]✗[/]" if current.has_failed else "[green]✓[/]"
+    progress_console.print(
+        f"{mark} {title:<10} {current.result}  [dim]{seconds:.1f} s[/]", soft_wrap=True
+    )
 
 
 def note(text: str) -> None:
     """Says something a person should know, without failing."""
-    progress_console.print(f"[yellow]![/] {text}", markup=True)
+    _say("[yellow]![/]", text)
 
 
 def fail(text: str) -> None:
     """Says what went wrong."""
-    progress_console.print("[red]✗[/] ", end="")
-    progress_console.print(text, markup=False)
+    _say("[red]✗[/]", text)
+
+
+def _say(mark: str, text: str) -> None:
+    progress_console.print(mark, end=" ")
+    progress_console.print(text, markup=False, soft_wrap=True)
 
 
 def print_json(content: object) -> None:

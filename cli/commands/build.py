@@ -32,6 +32,7 @@ def build(
     with output.step("build") as step:
         report = build_marts(settings, domains, progress=step.count)
         step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+        step.has_failed = bool(report.failed)
     releases = [release_domain(settings, name) for name in report.passed] if release else []
     if as_json:
         output.print_json(

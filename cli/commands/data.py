@@ -19,7 +19,7 @@ def sample(
     ] = False,
 ) -> None:
     """Makes a retailer's raw files, in the exact format of the source."""
-    from orchestration.sample import generate
+    from orchestration.sample.generate import generate
 
     with output.step("sample") as step:
         rows = generate(domain, to, scale=scale, seed=seed, causal=causal, progress=step.update)
@@ -50,7 +50,7 @@ def load(
             from_=from_,
             dataset=dataset,
             replace=replace,
-            progress=step.update,
+            progress=step.read,
         )
         landed = sum(file.rows_landed for file in report.files)
         rejected = sum(file.rows_rejected for file in report.files)

@@ -106,7 +106,7 @@ def _check_port(settings: Settings) -> None:
 
 def _load_sample(settings: Settings) -> None:
     from orchestration.load.run import load
-    from orchestration.sample import generate
+    from orchestration.sample.generate import generate
     from orchestration.transform.build import loaded_domains
 
     if loaded_domains(settings):
@@ -117,7 +117,7 @@ def _load_sample(settings: Settings) -> None:
             rows = generate(domain, folder, scale=SAMPLE_SCALE, seed=1, progress=step.update)
             step.result = f"{domain}: {len(rows)} files, {sum(rows.values()):,} rows"
         with output.step("load") as step:
-            report = load(settings, domain=domain, from_=folder, sample=True, progress=step.update)
+            report = load(settings, domain=domain, from_=folder, sample=True, progress=step.read)
             landed = sum(file.rows_landed for file in report.files)
             step.result = f"{domain}: {len(report.files)} files, {landed:,} rows landed"
 
@@ -135,6 +135,7 @@ def _build_and_release(settings: Settings) -> None:
         with output.step("build") as step:
             report = build(settings, due, progress=step.count)
             step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+            step.has_failed = bool(report.failed)
         if report.failed:
             output.fail(report.message)
             output.note(f"Not released: {', '.join(report.failed)}. What was served before stays.")

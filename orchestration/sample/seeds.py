@@ -197,7 +197,7 @@ def _rows_of(retailer: Retailer, lines: Lines, rows: Ints, shared: Ints, days: I
     basket = lines.basket_id[rows]
     usual = np.unique(basket[sold & inside])
     wanted = [*usual[:1], *usual[-1:]]
-    wanted += [*basket[lines.day[rows] < _FIRST_DAY][:1], *basket[gasoline][:1]]
+    wanted += [*basket[lines.day[rows] < _FIRST_DAY][:1], *basket[gasoline & inside][:1]]
     wanted += [*basket[lines.day[rows] > _LAST_DAY][-1:]]
     coupons = np.isin(lines.day[rows], days) & (lines.coupon_disc[rows] < 0) & sold
     wanted += np.unique(basket[coupons])[:_COUPON_BASKETS].tolist()

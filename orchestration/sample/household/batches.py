@@ -10,7 +10,7 @@ from orchestration.sample.household.prices import Lines, make_lines
 from orchestration.sample.household.redemptions import make_responses
 from orchestration.sample.household.retailer import Retailer
 from orchestration.sample.household.traits import FIRST_HOUSEHOLD, Traits, make_traits
-from orchestration.sample.household.trips import BASKET_RANGE, make_trips
+from orchestration.sample.household.trips import basket_range, make_trips
 
 BATCH = 100  # households made together, always in full, so that their number changes none of them
 
@@ -29,7 +29,7 @@ def make_batch(retailer: Retailer, part: int, households: int) -> Batch:
     """Batch `part` of a retailer with this many households; lines are by basket."""
     keys = FIRST_HOUSEHOLD + part * BATCH + np.arange(BATCH)
     traits = make_traits(retailer, keys, part)
-    trips = make_trips(retailer, traits, max(BASKET_RANGE, households + 1))
+    trips = make_trips(retailer, traits, basket_range(households))
     purchases = make_purchases(retailer, traits, trips)
     responses = make_responses(retailer, traits, trips)
     lines = make_lines(retailer, traits, trips, purchases, responses)

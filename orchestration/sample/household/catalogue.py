@@ -30,6 +30,7 @@ _OWN_BRAND = 69
 _OWN_BRAND_SHARE = 0.15
 _MANUFACTURERS = 6476
 _CHEAP_DIMES = 5  # prices up to this are whole dimes or a quarter, above they end in 9
+_OWN_TASTE = 16  # how much more a cluster buys of its own products than others do
 _WHOLE = 1e12  # parts that shares of popularity are counted in
 _DEARER = 0.195  # the list gives prices of a slow month, discounts included
 _RARELY_BOUGHT = 0.05  # share of lines spread evenly over all products, so that the tail sells
@@ -238,7 +239,7 @@ def _tastes(seed: int, popularity: Floats, commodity: Ints, cluster: Ints, seaso
     for which in range(CLUSTERS):
         liking = np.round(rng.lognormal(0.0, 0.6, commodities), 4)
         weights = popularity * liking[commodity] / usual[season]
-        weights = np.where(cluster == which, weights * 6, weights)
+        weights = np.where(cluster == which, weights * _OWN_TASTE, weights)
         whole = np.round(weights * _WHOLE).astype(np.int64)
         parts.append(ends + np.cumsum(whole))
         ends = int(parts[-1][-1])

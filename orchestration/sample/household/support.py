@@ -38,13 +38,15 @@ _DISPLAY_SHARES = (0.034, 0.134, 0.118, 0.019, 0.129, 0.066, 0.246, 0.185, 0.069
 # Templates of each mailer code, in proportion to how often the code is used.
 _MAILER_TEMPLATES = (1600, 350, 8, 160, 8, 40, 8, 4, 2, 2, 2)
 _PRODUCTS_SUPPORTED = 68_377
-_BUSIEST = 0.56  # share of weeks with support of the most popular product
+_BUSIEST = 0.556  # share of weeks with support of the most popular product
 _MAILER_SHARE = 0.225  # of the weeks that begin a support
 _DISPLAY_STAYS = 0.45
 _STORES_MAILING = 0.88
 _USUAL_PLACE = 0.6  # of displays stand where most stores put that product
 _REPEATED_ROWS = 2e-4
 _CHUNK = 2000  # products written at a time
+_MAILER_DISCOUNTS = 0.9  # share of products in the mailer that are cheaper with the card
+_REGULAR_DISCOUNTS = 0.72  # the same for others, at most
 _DISCOUNTS = (10, 15, 20, 25, 30, 35, 40, 50)
 _DISCOUNT_TICKETS = (36, 41, 46, 41, 36, 26, 20, 10)  # of 256
 
@@ -97,13 +99,13 @@ def make_support(seed: int, catalogue: Catalogue) -> Support:
     display, mailer, first_of_mailer = _templates(rng)
     template = _assign(rng, catalogue, first_of_mailer)
 
-    discounted = rng.random((PRODUCTS, WEEKS + 1), dtype=np.float32)
-    regular = 0.72 * rng.random(PRODUCTS) ** 0.8
+    # The ticket's high byte decides whether there is a discount, its low byte how much.
+    ticket = rng.integers(0, 2**16, template.shape, dtype=np.uint16)
+    regular = np.round(_REGULAR_DISCOUNTS * rng.random(PRODUCTS) ** 0.8 * 256).astype(np.uint8)
     in_mailer = template >= first_of_mailer[1]
-    likely = np.where(in_mailer, np.float32(0.9), regular[:, None].astype(np.float32))
-    ticket = rng.integers(0, 256, (PRODUCTS, WEEKS + 1), dtype=np.uint8)
-    depth = np.repeat(np.array(_DISCOUNTS, np.uint8), _DISCOUNT_TICKETS)[ticket]
-    depth = np.where(discounted < likely, depth, np.uint8(0)).astype(np.uint8)
+    likely = np.where(in_mailer, np.uint8(_MAILER_DISCOUNTS * 256), regular[:, None])
+    depth = np.repeat(np.array(_DISCOUNTS, np.uint8), _DISCOUNT_TICKETS)[ticket & 255]
+    depth[(ticket >> 8) >= likely] = 0
 
     commodities = len(catalogue.commodity_names)
     return Support(
@@ -184,7 +186,7 @@ def _elsewhere(mailer: Codes) -> Codes:
 
 def _texts(codes: Codes, names: tuple[str, ...]) -> pa.Array:
     indices = pa.array(codes.astype(np.int8))
-    return pa.DictionaryArray.from_arrays(indices, list(names)).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(indices, list(names)).dictionary_decode()
 
 
 def _templates(rng: np.random.Generator) -> tuple[Codes, Codes, Ints]:
@@ -221,18 +223,24 @@ def _assign(
     rank = np.empty(PRODUCTS, np.int64)
     rank[np.argsort(noisy, kind="stable")] = np.arange(PRODUCTS)
     above = np.maximum(rank - (PRODUCTS - _PRODUCTS_SUPPORTED), 0) / _PRODUCTS_SUPPORTED
-    starting = _BUSIEST * above**1.8
-    template = np.zeros((PRODUCTS, WEEKS + 1), np.uint16)
+    starting = _BUSIEST * above**1.75
+    by_week = np.zeros((WEEKS + 1, PRODUCTS), np.uint16)
     displays, last = int(first_of_mailer[1]), int(first_of_mailer[-1])
+    # One ticket of 65,536 draws a template: the first tickets are for mailers.
+    tickets = 2**16
+    mailed = round(_MAILER_SHARE * tickets)
+    drawn = np.concatenate(
+        [
+            displays + np.arange(mailed) % (last - displays),
+            1 + np.arange(tickets - mailed) % (displays - 1),
+        ]
+    ).astype(np.uint16)
+    threshold = starting.astype(np.float32)
     for week in range(FIRST_WEEK, LAST_WEEK + 1):
-        before = template[:, week - 1]
-        stays = (before > 0) & (before < displays) & (rng.random(PRODUCTS) < _DISPLAY_STAYS)
-        in_mailer = rng.random(PRODUCTS) < _MAILER_SHARE
-        new = np.where(
-            in_mailer,
-            rng.integers(displays, last, PRODUCTS),
-            rng.integers(1, displays, PRODUCTS),
-        )
-        new = np.where(rng.random(PRODUCTS) < starting, new, 0)
-        template[:, week] = np.where(stays, before, new)
-    return template
+        before = by_week[week - 1]
+        stays = (before > 0) & (before < displays)
+        stays &= rng.integers(0, 256, PRODUCTS, dtype=np.uint8) < round(_DISPLAY_STAYS * 256)
+        new = drawn[rng.integers(0, tickets, PRODUCTS, dtype=np.uint16)]
+        new = np.where(rng.random(PRODUCTS, dtype=np.float32) < threshold, new, np.uint16(0))
+        by_week[week] = np.where(stays, before, new)
+    return np.ascontiguousarray(by_week.T)

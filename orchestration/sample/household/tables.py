@@ -113,4 +113,4 @@ def coupon_redemptions(redeemed: Ints) -> pa.Table:
 
 def _texts(codes: Ints, names: list[str]) -> pa.Array:
     indices = pa.array(codes.astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, names).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(indices, names).dictionary_decode()

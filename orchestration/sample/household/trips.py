@@ -28,7 +28,8 @@ _HABITS = ((14.0, -0.22), (14.0, 0.0), (14.0, 0.22))
 _BASKETS_FROM = 26_984_000_000
 _MINUTES = 1440
 # Households that fit into one minute's range of basket ids; a prime, so that no two share an id.
-BASKET_RANGE = 14_897
+_BASKET_RANGE = 14_897
+_STRIDE = 7919  # another prime
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,14 @@ class Trips:
     basket_id: Ints
 
 
-def make_trips(retailer: Retailer, traits: Traits, basket_range: int) -> Trips:
-    """The trips of a batch; a minute's basket ids are `basket_range` apart."""
+def basket_range(households: int) -> int:
+    """How far apart one minute's basket ids are from the next one's; wider for more households."""
+    wide = max(_BASKET_RANGE, households + 1)
+    return wide if wide % _STRIDE else wide + 1
+
+
+def make_trips(retailer: Retailer, traits: Traits, minute_range: int) -> Trips:
+    """The trips of a batch; a minute's basket ids start `minute_range` after the last one's."""
     rng = generator(retailer.seed, Purpose.TRIPS, traits.part)
     days = np.arange(DAYS + 1)
     chance = traits.trips_a_day[:, None] * trip_factor()[None, :]
@@ -84,9 +91,9 @@ def make_trips(retailer: Retailer, traits: Traits, basket_range: int) -> Trips:
     size: Floats = np.where(
         is_main, 2.0 * rng.gamma(2.2, 1 / 2.2, many), 0.42 * rng.gamma(1.1, 0.9, many)
     )
-    slot = (traits.key[household] * 7919) % basket_range
+    slot = (traits.key[household] * _STRIDE) % minute_range
     basket_id = (
-        _BASKETS_FROM + day * (_MINUTES * basket_range + 64_000) + minute * basket_range + slot
+        _BASKETS_FROM + day * (_MINUTES * minute_range + 64_000) + minute * minute_range + slot
     )
     return Trips(
         household=household,
