@@ -1,8 +1,13 @@
 """Fixtures that every test may use."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pollux.runtime.postgres import EmbeddedPostgres
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 REALDATA_DIR = PROJECT_DIR.parent / "shared" / "realdata"
@@ -14,3 +19,15 @@ def realdata() -> Path:
     if not REALDATA_DIR.is_dir():
         pytest.skip(f"no real files: {REALDATA_DIR} is absent")
     return REALDATA_DIR
+
+
+@pytest.fixture(scope="session")
+def short_tmp() -> Iterator[Path]:
+    """A folder with a short path, as a unix socket needs; its servers end with it."""
+    folder = Path(tempfile.mkdtemp(prefix="px"))
+    yield folder
+    for installation in folder.iterdir():
+        postgres = EmbeddedPostgres(installation)
+        postgres.stop()
+        shutil.rmtree(postgres.home, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -15,9 +15,6 @@ def _services() -> None:
 @services.command()
 def api() -> None:
     """Serves the released marts over REST."""
-    from pollux.runtime.serving import open_serving_store
     from services.api.server import run
 
-    settings = Settings()
-    open_serving_store(settings)
-    run(settings)
+    run(Settings())

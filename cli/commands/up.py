@@ -64,7 +64,7 @@ def down() -> None:
     process = _running_up(settings)
     if process is not None:
         process.terminate()
-        process.wait(timeout=3 * STOP_SECONDS)
+        _wait_for_end(process)
         stopped.append("pollux up")
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
@@ -96,6 +96,15 @@ def _running_up(settings: Settings) -> psutil.Process | None:
     except (OSError, ValueError, KeyError, psutil.Error):
         return None
     return process if is_ours else None
+
+
+def _wait_for_end(process: psutil.Process) -> None:
+    deadline = time.monotonic() + 3 * STOP_SECONDS
+    # A process that its parent has not asked for yet is a zombie: it has ended.
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            raise UpError(f"pollux up (process {process.pid}) does not end; kill it by hand.")
+        time.sleep(0.1)
 
 
 def _check_port(settings: Settings) -> None:

@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,25 +13,12 @@ from orchestration.load.run import load
 from orchestration.release.publish import release
 from orchestration.sample.household import generate_household
 from orchestration.transform.build import build
-from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 
 SAMPLE_SCALE = 0.02
 
 Pollux = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def short_tmp() -> Iterator[Path]:
-    """A folder with a short path, as a unix socket needs; its servers end with it."""
-    folder = Path(tempfile.mkdtemp(prefix="px"))
-    yield folder
-    for installation in folder.iterdir():
-        postgres = EmbeddedPostgres(installation)
-        postgres.stop()
-        shutil.rmtree(postgres.home, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
