@@ -110,7 +110,7 @@ class _Connection(asyncio.Protocol):
             self.missing = 0
             self.load.answered(self, self.status)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self.load.lost()
 
 

@@ -1,0 +1,1 @@
+"""What serves releases; knows nothing of how they are made."""

@@ -40,7 +40,9 @@ def up(
     """Starts everything: database, data, marts, release, API. Ctrl-C stops what it started."""
     settings = Settings()
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell that started this in the background may have SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with _only_one(settings):
         if not once:
             _check_port(settings)

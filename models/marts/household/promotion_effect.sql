@@ -1,107 +1,29 @@
--- A kind of support is judged by the products and stores that had it at some time:
--- what they
--- sold per product, store and week with it, against the other weeks that the
--- promotion data
--- cover.
 with
-    promoted_weeks as (select * from {{ ref("int_product_weeks_promoted") }}),
-
-    transactions as (select * from {{ ref("int_transactions_in_scope") }}),
+    product_stores as (select * from {{ ref("int_product_stores_compared") }}),
 
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 
-    sold_weeks as (
-
-        select
-            product_id,
-            store_id,
-            week_no,
-            sum(quantity) as units,
-            sum(sales_value) as sales
-        from transactions
-        group by 1, 2, 3
-
-    ),
-
-    weeks_in_scope as (
-
-        select min(week_no) as first_week, max(week_no) as last_week from sold_weeks
-
-    ),
-
-    promoted_weeks_in_scope as (
-
-        select promoted_weeks.*
-        from promoted_weeks
-        inner join
-            weeks_in_scope
-            on promoted_weeks.week_no
-            between weeks_in_scope.first_week and weeks_in_scope.last_week
-
-    ),
-
-    weeks_covered as (select distinct week_no from promoted_weeks_in_scope),
-
-    weeks_counted as (select count(*) as covered_weeks from weeks_covered),
-
-    promoted_pairs as (
-
-        select
-            promoted.product_id,
-            promoted.store_id,
-            sum(promoted.on_display) as display_weeks,
-            sum(promoted.on_display * sold_weeks.units) as display_units,
-            sum(promoted.on_display * sold_weeks.sales) as display_sales,
-            sum(promoted.in_mailer) as mailer_weeks,
-            sum(promoted.in_mailer * sold_weeks.units) as mailer_units,
-            sum(promoted.in_mailer * sold_weeks.sales) as mailer_sales
-        from promoted_weeks_in_scope as promoted
-        left join
-            sold_weeks
-            on promoted.product_id = sold_weeks.product_id
-            and promoted.store_id = sold_weeks.store_id
-            and promoted.week_no = sold_weeks.week_no
-        group by 1, 2
-
-    ),
-
-    sold_pairs as (
-
-        select
-            sold_weeks.product_id,
-            sold_weeks.store_id,
-            sum(sold_weeks.units) as units,
-            sum(sold_weeks.sales) as sales
-        from sold_weeks
-        inner join weeks_covered on sold_weeks.week_no = weeks_covered.week_no
-        group by 1, 2
-
-    ),
-
-    {% for kind in ["display", "mailer"] -%}
-        {{ kind }}_effect as (
+    {% for support in ["display", "mailer"] -%}
+        {{ support }}_effect as (
 
             select
                 coalesce(products.commodity, 'unknown') as commodity,
-                '{{ kind }}' as support,
-                sum(pairs.{{ kind }}_weeks) as weeks_with,
-                coalesce(sum(pairs.{{ kind }}_units), 0) as units_with,
-                {{ sum_money("pairs." ~ kind ~ "_sales") }} as sales_with,
+                '{{ support }}' as support,
+                sum(product_stores.{{ support }}_weeks) as weeks_with,
+                sum(product_stores.{{ support }}_units) as units_with,
+                sum(product_stores.{{ support }}_sales) as sales_with,
                 sum(
-                    weeks_counted.covered_weeks - pairs.{{ kind }}_weeks
+                    product_stores.covered_weeks - product_stores.{{ support }}_weeks
                 ) as weeks_without,
-                coalesce(sum(sold_pairs.units), 0)
-                - coalesce(sum(pairs.{{ kind }}_units), 0) as units_without,
-                {{ sum_money("sold_pairs.sales") }}
-                - {{ sum_money("pairs." ~ kind ~ "_sales") }} as sales_without
-            from promoted_pairs as pairs
-            cross join weeks_counted
-            left join
-                sold_pairs
-                on pairs.product_id = sold_pairs.product_id
-                and pairs.store_id = sold_pairs.store_id
-            left join products on pairs.product_id = products.product_id
-            where pairs.{{ kind }}_weeks > 0
+                sum(
+                    product_stores.units - product_stores.{{ support }}_units
+                ) as units_without,
+                sum(
+                    product_stores.sales - product_stores.{{ support }}_sales
+                ) as sales_without
+            from product_stores
+            left join products on product_stores.product_id = products.product_id
+            where product_stores.{{ support }}_weeks > 0
             group by 1
 
         ),

@@ -1,0 +1,238 @@
+"""How fast the API answers, by itself and against the same server's constant answer.
+
+Belongs here: the speed claims of the API and how each is measured. Does not belong here: what the
+answers say.
+
+Everything runs on one machine: server, PostgreSQL and load generator share its cores, so ratios
+to a constant answer (a plain route returning as many bytes, behind the same middleware) tell more
+than the rates. Each figure is the median of several repetitions, measured by turns.
+"""
+
+import json
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.load_generator import Measured, measure
+from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
+from pollux.runtime.settings import Settings
+
+HOUSEHOLDS = 2_500
+CONNECTIONS = 50
+REPETITIONS = 5
+SECONDS = 3.0
+OPEN_RATE = 500
+OPEN_SECONDS = 10.0
+MEMORY_MB = 64
+CONSTANT = "/constant"
+BODY_BYTES = 458
+
+SECTIONS = (
+    "alcohol, beverages, concessions, dairy, drug, garden, grain_goods, grocery, home_family, "
+    "junk_food, kitchen, meat, misc, produce, seasonal"
+)
+SECTION_VALUES = ", ".join(
+    f"(household_key * 0.01 + 1.5)::numeric(18, 2) as {section}" for section in SECTIONS.split(", ")
+)
+DATA = f"""
+create schema release;
+create table release.current (
+    domain text primary key, number integer not null, switched_at timestamptz not null
+);
+create table release.releases (
+    domain text, number integer, released_at timestamptz, engine text, dbt_invocation text,
+    git_commit text, rows bigint, seconds double precision, primary key (domain, number)
+);
+insert into release.releases values ('household', 1, now(), 'duckdb', '', '', 0, 0);
+insert into release.current values ('household', 1, now());
+create schema household__r1;
+create table household__r1.household_rfm as
+select
+    household_key::bigint, 101 as first_day, 700 as last_day, 50::bigint as baskets,
+    household_key / 7.0::float8 as baskets_per_day,
+    (100 + household_key * 1.5)::numeric(18, 2) as total_sales,
+    5 as r_score, 3 as f_score, 4 as m_score, 12 as rfm_score, 3 as rfm_bins,
+    true as has_demographics
+from generate_series(1, {HOUSEHOLDS}) as household_key;
+create table household__r1.hh_summary as
+select
+    household_key::bigint - 1 as index, household_key::bigint, true as age_45_plus,
+    false as "income_50K_plus", 2 as single_couple_family, false as has_kids, false as single,
+    true as couple, 5 as r_score, 3 as f_score, 4 as m_score, 12 as rfm_score, 3 as rfm_bins,
+    {SECTION_VALUES},
+    (100 + household_key * 1.5)::numeric(18, 2) as total_sales
+from generate_series(1, {HOUSEHOLDS}) as household_key;
+alter table household__r1.household_rfm add primary key (household_key);
+alter table household__r1.hh_summary add primary key (household_key);
+grant usage on schema release, household__r1 to {READER_ROLE};
+grant select on all tables in schema release, household__r1 to {READER_ROLE};
+analyze;
+"""
+
+
+def run() -> list[dict[str, Any]]:
+    """Measures everything; takes about two minutes."""
+    with tempfile.TemporaryDirectory(prefix="pollux-bench-", dir="/tmp") as folder:
+        settings = Settings(data_dir=Path(folder), database_url=None)
+        store = open_serving_store(settings)
+        try:
+            _fill(store)
+            with _server(settings, 0) as fresh, _server(settings, MEMORY_MB) as remembering:
+                return _measure_all(fresh, remembering)
+        finally:
+            if store.embedded is not None:
+                store.embedded.stop()
+                store.embedded.leave()
+                # Not under the data folder for root and for long paths.
+                shutil.rmtree(store.embedded.home, ignore_errors=True)
+
+
+def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
+    """Serves the API and a constant answer; runs in a process of its own."""
+    from starlette.responses import Response  # noqa: PLC0415
+
+    from services.api.app import create_app  # noqa: PLC0415
+    from services.api.server import serve  # noqa: PLC0415
+    from services.common.port import bind  # noqa: PLC0415
+
+    settings = Settings(
+        data_dir=Path(data_dir), database_url=None, api_port=port, api_cache_mb=cache_mb
+    )
+    app = create_app(settings)
+    body = b"x" * BODY_BYTES
+
+    async def constant() -> Response:
+        return Response(body, media_type="application/json")
+
+    app.add_api_route(CONSTANT, constant)
+    serve(app, bind(settings.api_host, settings.api_port))
+
+
+def _measure_all(fresh: int, remembering: int) -> list[dict[str, Any]]:
+    keys = list(range(1, HOUSEHOLDS + 1))
+    random.Random(1).shuffle(keys)
+    households = [f"/v1/households/{key}" for key in keys]
+    summaries = [f"{path}/summary" for path in households]
+    rates: dict[str, list[float]] = {}
+
+    def repeat(name: str, port: int, paths: list[str]) -> None:
+        measured = measure(
+            port=port, paths=paths, kind="closed", seconds=SECONDS, connections=CONNECTIONS
+        )
+        _demand_ok(name, measured)
+        rates.setdefault(name, []).append(measured.rate)
+
+    measure(port=remembering, paths=summaries, kind="closed", seconds=SECONDS)
+    for _ in range(REPETITIONS):
+        repeat("constant", fresh, [CONSTANT])
+        repeat("household", fresh, households)
+        repeat("summary", fresh, summaries)
+        repeat("constant", remembering, [CONSTANT])
+        repeat("memory", remembering, summaries)
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    floor = max(1_800, 0.5 * median["constant"])
+    rows = [
+        _row("constant answer", median["constant"], "requests/s"),
+        _row("household from PostgreSQL", median["household"], "requests/s", at_least=floor),
+        _row("summary from PostgreSQL", median["summary"], "requests/s", at_least=floor),
+        _row("household ÷ constant", median["household"] / median["constant"], "ratio"),
+        _row("summary ÷ constant", median["summary"] / median["constant"], "ratio"),
+        _row("summary from memory", median["memory"], "requests/s"),
+        _row("memory ÷ constant", median["memory"] / median["constant"], "ratio", at_least=0.8),
+    ]
+    for name, port in (("PostgreSQL", fresh), ("memory", remembering)):
+        runs = [_open_run(name, port, summaries) for _ in range(3)]
+        p99 = statistics.median(measured.percentile_ms(99) for measured in runs)
+        p50 = statistics.median(measured.percentile_ms(50) for measured in runs)
+        rows.append(_row(f"p50 at {OPEN_RATE}/s from {name}", p50, "ms"))
+        rows.append(_row(f"p99 at {OPEN_RATE}/s from {name}", p99, "ms", at_most=10))
+    return rows
+
+
+def _open_run(name: str, port: int, paths: list[str]) -> Measured:
+    measured = measure(
+        port=port,
+        paths=paths,
+        kind="open",
+        seconds=OPEN_SECONDS,
+        connections=CONNECTIONS,
+        rate=OPEN_RATE,
+    )
+    _demand_ok(name, measured)
+    return measured
+
+
+def _demand_ok(name: str, measured: Measured) -> None:
+    if set(measured.statuses) != {"200"}:
+        raise RuntimeError(f"{name}: answers other than 200: {measured.statuses}")
+
+
+def _row(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> dict[str, Any]:
+    target = None
+    ok = True
+    if at_least is not None:
+        target, ok = f">= {at_least:.4g}", value >= at_least
+    elif at_most is not None:
+        target, ok = f"<= {at_most:.4g}", value <= at_most
+    digits = 0 if unit == "requests/s" else 2
+    return {"name": name, "value": round(value, digits), "unit": unit, "target": target, "ok": ok}
+
+
+def _fill(store: ServingStore) -> None:
+    with store.connect(autocommit=True) as connection:
+        connection.execute(f"create role {READER_ROLE} login")
+        connection.execute(DATA)
+
+
+@contextmanager
+def _server(settings: Settings, cache_mb: int) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    arguments = json.dumps([str(settings.data_dir), port, cache_mb])
+    process = subprocess.Popen([sys.executable, __file__, arguments])
+    try:
+        _wait_until_ready(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("the API did not get ready")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        serve_with_constant(*json.loads(sys.argv[1]))
+    else:
+        for found in run():
+            print(json.dumps(found, ensure_ascii=False))

@@ -1,0 +1,90 @@
+"""The API as an app: its parts put together.
+
+Belongs here: which parts there are and in which order a request meets them. Does not belong
+here: addresses and processes, which are the server's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from pollux.runtime.serving import find_serving_store
+from pollux.runtime.settings import Settings
+from services.api.repository import edition
+from services.api.routes import campaigns, health, households
+from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory
+from services.common.database import Database
+from services.common.keys import RequireKey, read_key_hashes
+from services.common.metrics import Metrics, Observe
+from services.common.openapi import DocumentedApi
+from services.common.problems import add_problem_handlers
+from services.common.releases import Release, ReleaseWatcher
+
+DESCRIPTION = """
+Answers about a retailer's customers, from the last release that passed every test.
+
+Every answer names its release (`X-Pollux-Release`) and carries its tag (`ETag`): send the tag back
+as `If-None-Match`, and a 304 says that nothing changed. Lists come in pages: ask for the next one
+with the `next` of the last. Every error is a problem document (RFC 9457).
+"""
+TAGS = [
+    {"name": "households", "description": "Who they are, what they are worth, what they buy."},
+    {"name": "campaigns", "description": "When they ran, whom they reached, what they sold."},
+    {"name": "service", "description": "The service itself; answered without a key."},
+]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API of an installation; it starts, and answers 503, while the database is down.
+
+    Raises `ApiKeysError` where the settings would leave it open to other machines.
+    """
+    hashes = read_key_hashes(settings)
+    metrics = Metrics()
+    memory = AnswersInMemory(limit=settings.api_cache_mb * 2**20)
+    database = Database(find_serving_store(settings))
+
+    def on_change(releases: Mapping[str, Release]) -> None:
+        memory.keep_only(releases)
+        metrics.know_releases(releases)
+
+    watcher = ReleaseWatcher(database, edition=edition(), on_change=on_change)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(watcher.follow())
+        yield
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        watcher.close()
+        database.close()
+
+    app = DocumentedApi(
+        title="Pollux",
+        version=version("pollux"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        # The first meets a request first.
+        middleware=[
+            Middleware(Observe, metrics=metrics),
+            Middleware(RequireKey, hashes=hashes),
+            Middleware(AnswersFromMemory, memory=memory, watcher=watcher),
+        ],
+    )
+    app.requires_key = bool(hashes)
+    app.state.metrics = metrics
+    app.state.answers = Answers(database, watcher, memory)
+    add_problem_handlers(app)
+    for routes in (households, campaigns, health):
+        # Not include_router, which matches every request twice (a fifth of a request's time).
+        app.router.routes += routes.router.routes
+    return app

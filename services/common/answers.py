@@ -1,0 +1,236 @@
+"""Answers made from a release: their headers, conditional requests, and the answers in memory.
+
+Belongs here: what every answer from a release has in common. Does not belong here: what an
+answer says.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Concatenate, NamedTuple, ParamSpec
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common.database import Database
+from services.common.problems import ProblemError
+from services.common.releases import Release, ReleaseWatcher
+
+P = ParamSpec("P")
+
+# What an entry takes besides its key and body: objects, headers, the place in the table.
+ENTRY_BYTES = 700
+ENTITY_TAG = re.compile(rb'(?:W/)?("[^"]*")')
+# The release's tables are not there, or are those of another version of the models.
+GONE = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+)
+
+
+class ReleaseUnreadableError(ProblemError):
+    """The current release lacks what the service reads."""
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "release-unreadable",
+            "Release unreadable",
+            f"Release {release.name} lacks a table or column that this answer is made from; it was "
+            "released by another version.",
+            headers={"Retry-After": "5", "X-Pollux-Release": release.name},
+        )
+
+
+class Answer(Response):
+    """A JSON document of a release, made of bytes, or the 304 that stands for it."""
+
+    media_type = "application/json"
+
+    def __init__(self, release: Release, body: bytes, *, matched: bool = False) -> None:
+        self.status_code = HTTPStatus.NOT_MODIFIED if matched else HTTPStatus.OK
+        self.background = None
+        self.body = b"" if matched else body
+        self.raw_headers = list(release.headers)
+        if not matched:
+            self.raw_headers += [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends the answer."""
+        start: Message = {
+            "type": "http.response.start",
+            "status": int(self.status_code),
+            "headers": self.raw_headers,
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Kept(NamedTuple):
+    """An answer in memory, and the route that made it."""
+
+    release: Release
+    answer: Answer
+    route: str
+    size: int
+
+
+class AnswersInMemory:
+    """Bodies by path and query, at most `limit` bytes of them; the least used one goes first."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: bytes) -> Kept | None:
+        """What is kept under a key, of whichever release."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+        return kept
+
+    def put(self, key: bytes, release: Release, answer: Answer, route: str) -> None:
+        """Keeps an answer, unless it would take more than an eighth of the memory."""
+        size = len(key) + len(answer.body) + ENTRY_BYTES
+        if size > self._limit // 8:
+            return
+        self.drop(key)
+        self._kept[key] = Kept(release, answer, route, size)
+        self.size += size
+        while self.size > self._limit:
+            _, oldest = self._kept.popitem(last=False)
+            self.size -= oldest.size
+
+    def drop(self, key: bytes) -> None:
+        """Forgets one answer."""
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self.size -= kept.size
+
+    def keep_only(self, releases: Mapping[str, Release]) -> None:
+        """Forgets the answers of releases that are not current."""
+        for key, kept in list(self._kept.items()):
+            if releases.get(kept.release.domain) is not kept.release:
+                self.drop(key)
+
+
+class Answers:
+    """Makes answers from the current release of a domain."""
+
+    def __init__(
+        self, database: Database, watcher: ReleaseWatcher, memory: AnswersInMemory
+    ) -> None:
+        self.database = database
+        self.watcher = watcher
+        self.memory = memory
+
+    async def make(
+        self,
+        request: Request,
+        domain: str,
+        read: Callable[Concatenate[Database, Release, P], Awaitable[bytes]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Answer:
+        """The answer that `read` makes of the current release, kept in memory from then on.
+
+        Where the release went while it was being read, the one that came instead is read.
+        """
+        release = await self.watcher.current(domain)
+        try:
+            body = await self._read(release, read, *args, **kwargs)
+        except GONE:
+            await self.watcher.check_again()
+            release = await self.watcher.current(domain)
+            try:
+                body = await self._read(release, read, *args, **kwargs)
+            except GONE as error:
+                raise ReleaseUnreadableError(release) from error
+        answer = Answer(release, body)
+        scope = request.scope
+        self.memory.put(memory_key(scope), release, answer, scope["route"].path)
+        return Answer(release, b"", matched=True) if matches(scope, release) else answer
+
+    async def _read(
+        self,
+        release: Release,
+        read: Callable[Concatenate[Database, Release, P], Awaitable[bytes]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> bytes:
+        try:
+            return await read(self.database, release, *args, **kwargs)
+        except ProblemError as problem:
+            problem.headers.setdefault("X-Pollux-Release", release.name)
+            raise
+
+
+class AnswersFromMemory:
+    """Middleware that answers what is in memory, before any routing.
+
+    It leaves in the scope which route an answer came from (`pollux.kept_route`), for the metrics.
+    """
+
+    def __init__(self, app: ASGIApp, *, memory: AnswersInMemory, watcher: ReleaseWatcher) -> None:
+        self.app = app
+        self.memory = memory
+        self.watcher = watcher
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers from memory, or passes on."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        key = memory_key(scope)
+        kept = self.memory.get(key)
+        if kept is None:
+            await self.app(scope, receive, send)
+            return
+        scope["pollux.kept_route"] = kept.route
+        try:
+            current = await self.watcher.current(kept.release.domain)
+        except ProblemError as problem:
+            await problem.response(scope)(scope, receive, send)
+            return
+        if current is not kept.release:
+            del scope["pollux.kept_route"]
+            self.memory.drop(key)
+            await self.app(scope, receive, send)
+            return
+        answer = kept.answer
+        if matches(scope, current):
+            answer = Answer(current, b"", matched=True)
+        await answer(scope, receive, send)
+
+
+def memory_key(scope: Scope) -> bytes:
+    """Path and query as they were sent."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return raw_path + b"?" + query
+
+
+def matches(scope: Scope, release: Release) -> bool:
+    """Whether If-None-Match names the release's tag; tags compare weakly (RFC 9110)."""
+    tags = [value for name, value in scope["headers"] if name == b"if-none-match"]
+    if not tags:
+        return False
+    listed = b",".join(tags)
+    return listed.strip() == b"*" or release.etag.encode() in ENTITY_TAG.findall(listed)
+
+
+def answers_of(request: Request) -> Answers:
+    """The app's answers, from inside a route."""
+    answers: Answers = request.app.state.answers
+    return answers

@@ -1,0 +1,186 @@
+"""The reader's connections to the serving store.
+
+Belongs here: opening, sharing and dropping connections, and which failures mean that the store
+is not to be reached. Does not belong here: any query.
+
+The pool is our own: asyncpg's costs more time per query than the query itself (its proxies and
+the reset of a session that nothing here changes).
+"""
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import asyncpg
+from psycopg.conninfo import conninfo_to_dict
+
+from pollux.runtime.serving import ServingStore
+from services.common.lookups import Lookups
+from services.common.problems import ProblemError
+
+CONNECTIONS = 10
+CONNECT_SECONDS = 3
+# The server ends a slow query; the client's limit is for a server that no longer answers.
+STATEMENT_SECONDS = 5
+COMMAND_SECONDS = 6
+SESSION = {
+    "application_name": "pollux-service",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+}
+# What asyncpg reads from a URL; anything else it would send to the server as a setting.
+URL_PARAMETERS = {
+    "host", "port", "user", "password", "passfile", "dbname", "service", "sslmode", "sslcert",
+    "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation", "krbsrvname", "gsslib",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs",
+}  # fmt: skip
+
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+class StoreUnavailableError(ProblemError):
+    """The serving store does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "database-unavailable",
+            "Database unavailable",
+            "The serving store cannot be reached, so nothing can be told about the current "
+            "release. The service comes back by itself.",
+            headers={"Retry-After": "1"},
+        )
+
+
+class SlowQueryError(ProblemError):
+    """The serving store ended a query that took too long."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "query-timeout",
+            "Query took too long",
+            f"The serving store did not answer within {STATEMENT_SECONDS} s.",
+            headers={"Retry-After": "5"},
+        )
+
+
+class Database:
+    """Up to `size` connections that read from the serving store, opened when needed.
+
+    Its methods raise `StoreUnavailableError` when the store cannot be reached, and asyncpg's
+    errors for what the server makes of a query.
+    """
+
+    def __init__(self, store: ServingStore, *, size: int = CONNECTIONS) -> None:
+        self._dsn, self._settings = connection_arguments(store)
+        self._size = size
+        # A place without a connection is None; the last used connection is taken first.
+        self._free: list[asyncpg.Connection | None] = [None] * size
+        self._lookups = Lookups(self.fetch)
+        self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
+
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of its own, not one of the pool's."""
+        try:
+            return await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                server_settings=self._settings,
+            )
+        except (*UNAVAILABLE, asyncpg.InvalidParameterValueError) as error:
+            raise StoreUnavailableError from error
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a query."""
+        connection = await self._take()
+        try:
+            if connection is None or connection.is_closed():
+                connection = await self.connect()
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+        except asyncpg.QueryCanceledError as error:
+            raise SlowQueryError from error
+        except UNAVAILABLE as error:
+            _drop(connection)
+            raise StoreUnavailableError from error
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            # Cancelled in the middle of an answer: the rest of it would come to the next query.
+            _drop(connection)
+            raise
+        else:
+            return rows
+        finally:
+            self._give(connection)
+
+    async def find(self, sql: str, key: int) -> str | None:
+        """The text of a key's row, or None; the query takes an array of keys (see `Lookups`)."""
+        return await self._lookups.find(sql, key)
+
+    def close(self) -> None:
+        """Ends every connection of the pool."""
+        for connection in self._free:
+            if connection is not None:
+                connection.terminate()
+        self._free = [None] * self._size
+
+    async def _take(self) -> asyncpg.Connection | None:
+        if self._free:
+            return self._free.pop()
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():
+                self._give(place.result())
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailableError from error
+            raise
+
+    def _give(self, connection: asyncpg.Connection | None) -> None:
+        # Handed over, not put back: who came later could take it from who waits.
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(connection)
+                return
+        self._free.append(connection)
+
+
+def connection_arguments(store: ServingStore) -> tuple[str, dict[str, str]]:
+    """The reader's URL as asyncpg takes it, and the settings of its sessions.
+
+    libpq takes parameters in a URL that asyncpg does not know (connect_timeout, keepalives…).
+    """
+    parameters = conninfo_to_dict(store.reader_url)
+    known = {name: value for name, value in parameters.items() if name in URL_PARAMETERS}
+    if "host" not in known and "hostaddr" in parameters:
+        known["host"] = parameters["hostaddr"]
+    settings = dict(SESSION)
+    if "options" in parameters:
+        settings["options"] = str(parameters["options"])
+    if store.reader_set_role is not None:
+        settings["role"] = store.reader_set_role
+    return f"postgresql://?{urlencode(known)}", settings
+
+
+def _drop(connection: asyncpg.Connection | None) -> None:
+    if connection is not None:
+        connection.terminate()

@@ -1,0 +1,98 @@
+"""Bearer keys: who may ask.
+
+Belongs here: reading the hashes of the settings and holding requests against them. Does not
+belong here: what a holder may see, which is the same for all.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.settings import Settings
+from services.common.problems import ProblemError
+
+HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+HOW_TO = (
+    "Make a key and its hash with\n"
+    '  key=$(openssl rand -hex 32); echo "$key"; printf %s "$key" | sha256sum | cut -d \' \' -f 1\n'
+    "and set POLLUX_API_KEYS to the hash (several: comma-separated)."
+)
+
+
+class ApiKeysError(PolluxError):
+    """The service may not start with these settings."""
+
+    exit_code = 2
+
+
+def read_key_hashes(settings: Settings) -> list[bytes]:
+    """The digests of the accepted keys.
+
+    Raises `ApiKeysError` where one is no SHA-256 hash, or where there is none although the
+    address is not a loopback one.
+    """
+    texts = [text.strip().lower() for text in settings.api_keys.split(",")]
+    texts = [text for text in texts if text]
+    for place, text in enumerate(texts, start=1):
+        if not HASH.fullmatch(text):
+            raise ApiKeysError(
+                f"Key {place} of POLLUX_API_KEYS is not a SHA-256 hash (64 hexadecimal digits). "
+                f"It takes the hashes of keys, not the keys. {HOW_TO}"
+            )
+    if not texts and not _is_loopback(settings.api_host):
+        raise ApiKeysError(
+            f"The API would listen on {settings.api_host}, for anyone who reaches this machine, "
+            f"without any key. Set POLLUX_API_HOST to 127.0.0.1, or require keys. {HOW_TO}"
+        )
+    return [bytes.fromhex(text) for text in texts]
+
+
+class RequireKey:
+    """Middleware that lets in who holds a key; without hashes it lets in everyone."""
+
+    def __init__(self, app: ASGIApp, *, hashes: list[bytes]) -> None:
+        self.app = app
+        self.hashes = hashes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on, or answers 401."""
+        guarded = self.hashes and scope["type"] == "http" and scope["path"] not in OPEN_PATHS
+        if guarded and not self._holds_key(scope):
+            await unauthorized().response(scope)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _holds_key(self, scope: Scope) -> bool:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(sent) != 1:
+            return False
+        scheme, _, key = sent[0].partition(b" ")
+        digest = hashlib.sha256(key.strip()).digest()
+        # Every hash is compared, so that time tells nothing.
+        found = [hmac.compare_digest(digest, accepted) for accepted in self.hashes]
+        return scheme.lower() == b"bearer" and any(found)
+
+
+def unauthorized() -> ProblemError:
+    """The problem of a request without an accepted key."""
+    return ProblemError(
+        HTTPStatus.UNAUTHORIZED,
+        "key-required",
+        "Key required",
+        "Send a key of this installation as: Authorization: Bearer <key>.",
+        headers={"WWW-Authenticate": 'Bearer realm="pollux"'},
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,62 @@
+"""Rows by key, many keys to a query.
+
+Belongs here: gathering the keys that requests ask for at the same time. Does not belong here: the
+queries, and connections.
+
+A query costs the server, the network and the event loop more than a row does. The first key goes
+out at once; the keys that come while it is under way go together in the next query. So nobody
+waits longer than for two queries, and under load a query answers many.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+Fetch = Callable[[str, list[int]], Awaitable[Iterable[Any]]]
+
+# More keys would make those who wait for the first of them wait for the last.
+MAX_KEYS = 64
+
+
+class Lookups:
+    """Asks for rows by key with `fetch`; each query text has its own line of waiting keys."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._waiting: dict[str, dict[int, asyncio.Future[str | None]]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def find(self, sql: str, key: int) -> str | None:
+        """The text that a query gives for a key, or None.
+
+        `sql` takes an array of keys and gives rows of key and text. Raises what `fetch` does.
+        """
+        waiting = self._waiting.setdefault(sql, {})
+        found = waiting.get(key)
+        if found is None:
+            found = waiting[key] = asyncio.get_running_loop().create_future()
+        if sql not in self._asking:
+            self._asking[sql] = asyncio.create_task(self._ask(sql))
+        # Others may wait for the same key.
+        return await asyncio.shield(found)
+
+    async def _ask(self, sql: str) -> None:
+        try:
+            while waiting := self._waiting.pop(sql, None):
+                asked = dict(list(waiting.items())[:MAX_KEYS])
+                if later := {key: waiting[key] for key in waiting.keys() - asked.keys()}:
+                    self._waiting[sql] = later
+                await self._answer(sql, asked)
+        finally:
+            del self._asking[sql]
+
+    async def _answer(self, sql: str, asked: dict[int, asyncio.Future[str | None]]) -> None:
+        try:
+            rows = await self._fetch(sql, list(asked))
+        except Exception as error:
+            for found in asked.values():
+                found.set_exception(error)
+            return
+        texts: dict[int, str] = dict(rows)
+        for key, found in asked.items():
+            found.set_result(texts.get(key))

@@ -1,0 +1,126 @@
+"""What a service counts, in the Prometheus format.
+
+Belongs here: metrics that every HTTP service has. Does not belong here: metrics of one service.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common.problems import internal_error
+from services.common.releases import Release
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+UNMATCHED = "unmatched"
+ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
+
+log = logging.getLogger("pollux.services")
+
+
+class Metrics:
+    """The metrics of one app, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Counter(
+            "pollux_http_requests", "Requests.", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "pollux_http_request_seconds",
+            "Time from a request to the end of its answer.",
+            ["route"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.memory = Counter(
+            "pollux_answers",
+            "Answers made from a release, by where they came from: memory or database.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.release = Gauge(
+            "pollux_current_release", "Current release.", ["domain"], registry=self.registry
+        )
+        self._requests: dict[tuple[str, int], Counter] = {}
+        self._seconds: dict[str, Histogram] = {}
+        self._from_memory = self.memory.labels("memory")
+        self._from_database = self.memory.labels("database")
+
+    def observe(self, route: str, status: int, seconds: float, *, from_memory: bool) -> None:
+        """Counts one answer."""
+        # Looking up a child by its labels costs more than counting.
+        counter = self._requests.get((route, status))
+        if counter is None:
+            counter = self._requests[route, status] = self.requests.labels(route, str(status))
+            self._seconds.setdefault(route, self.seconds.labels(route))
+        counter.inc()
+        self._seconds[route].observe(seconds)
+        if route.startswith("/v1/") and status in ANSWERED:
+            (self._from_memory if from_memory else self._from_database).inc()
+
+    def know_releases(self, releases: Mapping[str, Release]) -> None:
+        """Shows the current releases."""
+        self.release.clear()
+        for release in releases.values():
+            self.release.labels(release.domain).set(release.number)
+
+    def text(self) -> bytes:
+        """The exposition."""
+        return generate_latest(self.registry)
+
+
+class Observe:
+    """The outermost middleware: counts every answer, answers HEAD, and turns a fault into a 500."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            # A copy: the server decides by its own scope whether a body may follow.
+            scope = {**scope, "method": "GET"}
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif is_head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception:
+            log.exception("A request failed: %s %s", scope["method"], scope["path"])
+            if status:
+                # Half an answer is out: only closing the connection tells that it is not whole.
+                raise
+            await internal_error().response(scope)(scope, receive, send_on)
+        finally:
+            kept_route: str | None = scope.get("pollux.kept_route")
+            found: str = getattr(scope.get("route"), "path", UNMATCHED)
+            route = found if kept_route is None else kept_route
+            seconds = time.perf_counter() - started
+            self.metrics.observe(route, status, seconds, from_memory=kept_route is not None)

@@ -1,0 +1,90 @@
+"""What services say about themselves in OpenAPI.
+
+Belongs here: how problems, releases and keys are documented. Does not belong here: the
+description of one service or route.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from services.common.database import StoreUnavailableError
+from services.common.keys import OPEN_PATHS, unauthorized
+from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
+from services.common.releases import NothingReleasedError
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+RELEASE_HEADERS = {
+    "ETag": {
+        "description": "Tag of the release; send it back as If-None-Match.",
+        "schema": {"type": "string", "examples": ['"household-3-5f0c3a91d2"']},
+    },
+    "X-Pollux-Release": {
+        "description": "Release that the answer was made from.",
+        "schema": {"type": "string", "examples": ["household-3"]},
+    },
+}
+KEY_SCHEME = "key"
+
+
+class DocumentedApi(FastAPI):
+    """An app whose OpenAPI description knows problem documents and, where required, keys."""
+
+    requires_key = False
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        if self.openapi_schema is None:
+            description = super().openapi()
+            components = description.setdefault("components", {})
+            _, problems = models_json_schema(
+                [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
+            )
+            components.setdefault("schemas", {}).update(problems["$defs"])
+            if self.requires_key:
+                _require_key(description)
+        return self.openapi_schema or {}
+
+
+def release_responses(domain: str, *problems: ProblemError) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that answers from a release, with its own problems."""
+    shared = [
+        unauthorized(),
+        internal_error(),
+        StoreUnavailableError(),
+        NothingReleasedError(domain),
+    ]
+    responses = problem_responses(*problems, *shared)
+    responses[200] = {"headers": RELEASE_HEADERS}
+    responses[304] = {
+        "description": "The release named in If-None-Match is still the current one.",
+        "headers": RELEASE_HEADERS,
+    }
+    return responses
+
+
+def problem_responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
+    """Responses by status, with every problem as an example."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for problem in sorted(problems, key=lambda one: one.status):
+        status = HTTPStatus(problem.status)
+        content: dict[str, Any] = {"schema": PROBLEM, "examples": {}}
+        empty = {"description": status.phrase, "content": {MEDIA_TYPE: content}}
+        examples = responses.setdefault(int(status), empty)["content"][MEDIA_TYPE]["examples"]
+        examples[problem.kind] = {
+            "summary": problem.title,
+            "value": problem.document("/v1/…"),
+        }
+    return responses
+
+
+def _require_key(description: dict[str, Any]) -> None:
+    description["components"]["securitySchemes"] = {
+        KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "A key of the installation"}
+    }
+    for path, operations in description["paths"].items():
+        if path not in OPEN_PATHS:
+            for operation in operations.values():
+                operation["security"] = [{KEY_SCHEME: []}]

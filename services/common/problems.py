@@ -1,0 +1,177 @@
+"""Problem documents (RFC 9457), the one shape of every error that a service answers.
+
+Belongs here: what a problem is, how it is written, and which exceptions become one. Does not
+belong here: problems of one service or one route.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:pollux:problem:"
+MAX_INSTANCE_LENGTH = 512
+
+log = logging.getLogger("pollux.services")
+
+
+class InvalidInput(BaseModel):
+    """One part of a request that cannot be accepted."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    where: str = Field(alias="in", description="path, query or body.", examples=["query"])
+    name: str = Field(description="Parameter or field.", examples=["limit"])
+    detail: str = Field(
+        description="What is wrong with it.",
+        examples=["Input should be less than or equal to 1000"],
+    )
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field(
+        description="Kind of problem, stable; programs branch on it.",
+        examples=["urn:pollux:problem:unknown-household"],
+    )
+    title: str = Field(description="The kind in words.", examples=["Unknown household"])
+    status: int = Field(description="HTTP status.", examples=[404])
+    detail: str = Field(
+        description="What happened in this case.", examples=["No household 7 is in scope."]
+    )
+    instance: str = Field(description="Path asked for.", examples=["/v1/households/7"])
+    errors: list[InvalidInput] | None = Field(
+        default=None, description="With invalid input: every part that cannot be accepted."
+    )
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        title: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.errors = errors
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """The document, about a request to the path `instance`."""
+        document: dict[str, Any] = {
+            "type": TYPE_PREFIX + self.kind,
+            "title": self.title,
+            "status": int(self.status),
+            "detail": self.detail,
+            "instance": instance[:MAX_INSTANCE_LENGTH],
+        }
+        if self.errors is not None:
+            document["errors"] = list(self.errors)
+        return document
+
+    def response(self, scope: Scope) -> Response:
+        """The document as an answer to the request of `scope`."""
+        raw_path: bytes = scope.get("raw_path") or b""
+        return Response(
+            orjson.dumps(self.document(raw_path.decode("ascii", "replace"))),
+            status_code=self.status,
+            headers={"Cache-Control": "no-store"} | self.headers,
+            media_type=MEDIA_TYPE,
+        )
+
+
+def invalid_input(where: str, name: str, detail: str) -> ProblemError:
+    """The problem of one parameter that cannot be accepted."""
+    return _unprocessable([{"in": where, "name": name, "detail": detail}])
+
+
+def internal_error() -> ProblemError:
+    """The problem of a fault of ours; it tells nothing about the inside."""
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "Internal error",
+        "The service failed to answer. Its log says why.",
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Makes every exception that FastAPI knows a problem document."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)  # noqa: S101
+        return error.response(request.scope)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        found = [_invalid_part(part) for part in error.errors()]
+        return _unprocessable(found).response(request.scope)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return _from_http(error).response(request.scope)
+
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _unprocessable(errors: Sequence[Mapping[str, str]]) -> ProblemError:
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-input",
+        "Invalid input",
+        f"{first['in']} {first['name']}: {first['detail']}{more}",
+        errors=errors,
+    )
+
+
+def _invalid_part(part: Mapping[str, Any]) -> dict[str, str]:
+    where, *names = part["loc"]
+    message = str(part["msg"]).removeprefix("Value error, ")
+    name = ".".join(str(name) for name in names)[:100]
+    return {"in": str(where), "name": name, "detail": message}
+
+
+def _from_http(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.NOT_FOUND:
+        return ProblemError(status, "unknown-path", "Unknown path", "Nothing is served here.")
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = headers.get("Allow", headers.get("allow", ""))
+        methods = {method.strip() for method in allowed.split(",")} - {""}
+        if "GET" in methods:
+            methods.add("HEAD")
+        text = ", ".join(sorted(methods))
+        return ProblemError(
+            status,
+            "method-not-allowed",
+            "Method not allowed",
+            f"This path takes {text}.",
+            headers={"Allow": text},
+        )
+    kind = status.phrase.lower().replace(" ", "-")
+    return ProblemError(status, kind, status.phrase, str(error.detail), headers=headers)

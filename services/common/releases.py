@@ -1,0 +1,223 @@
+"""Which release of each domain is the current one.
+
+Belongs here: following `release.current`, and the promise that no answer is made from a release
+that was replaced more than a second before. Does not belong here: what a release holds.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from http import HTTPStatus
+
+import asyncpg
+
+from services.common.database import UNAVAILABLE, Database, StoreUnavailableError
+from services.common.problems import ProblemError
+
+CHANNEL = "release"
+POLL_SECONDS = 0.5
+# Older knowledge is renewed before anything is answered from it.
+MAX_AGE_SECONDS = 1.0
+CHECK_SECONDS = 2.0
+# While the store is down, requests don't queue up for one failing connection each.
+FAILED_SECONDS = 0.25
+DOMAIN_PATTERN = re.compile(r"[a-z][a-z_]{0,40}", re.ASCII)
+
+CURRENT = """
+select current.domain, current.number, releases.released_at
+from release.current
+left join release.releases using (domain, number)
+"""
+
+log = logging.getLogger("pollux.services")
+
+
+class Release:
+    """One release of a domain: `household-3`, in schema `household__r3`.
+
+    `etag` differs between releases, between installations, and between versions of the service
+    that write other documents (`edition`).
+    """
+
+    __slots__ = ("domain", "etag", "headers", "name", "number", "schema")
+
+    def __init__(
+        self, domain: str, number: int, released_at: datetime | None, edition: str
+    ) -> None:
+        self.domain = domain
+        self.number = number
+        self.name = f"{domain}-{number}"
+        self.schema = f"{domain}__r{number}"
+        moment = released_at.isoformat() if released_at else ""
+        origin = hashlib.sha256(f"{moment} {edition}".encode()).hexdigest()[:10]
+        self.etag = f'"{self.name}-{origin}"'
+        self.headers = [
+            (b"etag", self.etag.encode()),
+            (b"x-pollux-release", self.name.encode()),
+            # May be kept, and must be asked about: a release can follow at any moment.
+            (b"cache-control", b"no-cache"),
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Release) and self.etag == other.etag
+
+    def __hash__(self) -> int:
+        return hash(self.etag)
+
+    def __repr__(self) -> str:
+        return f"Release({self.etag})"
+
+
+class NothingReleasedError(ProblemError):
+    """The domain has no release yet."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "nothing-released",
+            "Nothing released yet",
+            f"No release of domain {domain} exists yet: load its data and build (pollux build).",
+            headers={"Retry-After": "5"},
+        )
+
+
+class ReleaseWatcher:
+    """Follows `release.current` over a connection of its own: told by NOTIFY, and by asking.
+
+    `on_change` is called with the new releases by domain.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        edition: str,
+        on_change: Callable[[Mapping[str, Release]], None],
+    ) -> None:
+        self._database = database
+        self._edition = edition
+        self._on_change = on_change
+        self._releases: dict[str, Release] = {}
+        self._connection: asyncpg.Connection | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._checked_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._wake = asyncio.Event()
+
+    def is_fresh(self) -> bool:
+        """Whether what is known was true less than a second ago."""
+        return time.monotonic() - self._checked_at <= MAX_AGE_SECONDS
+
+    def known(self, domain: str) -> Release | None:
+        """The release of a domain at the last look; call `refresh` first where not fresh."""
+        return self._releases.get(domain)
+
+    async def current(self, domain: str) -> Release:
+        """The current release; raises `StoreUnavailableError` or `NothingReleasedError`."""
+        if not self.is_fresh():
+            await self.refresh()
+        release = self._releases.get(domain)
+        if release is None:
+            raise NothingReleasedError(domain)
+        return release
+
+    async def refresh(self) -> None:
+        """Looks now, or waits for a look that is under way; raises `StoreUnavailableError`."""
+        if time.monotonic() - self._failed_at < FAILED_SECONDS:
+            raise StoreUnavailableError
+        await self._check()
+        if not self.is_fresh():
+            raise StoreUnavailableError
+
+    async def check_again(self) -> None:
+        """Looks with a query that starts after this call."""
+        if self._checking is not None:
+            await self._check()
+        await self._check()
+
+    async def follow(self) -> None:
+        """Looks at every notification, and twice a second; runs until cancelled."""
+        while True:
+            with suppress(StoreUnavailableError):
+                await self._check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    def close(self) -> None:
+        """Ends the watcher's connection."""
+        connection, self._connection = self._connection, None
+        self._checked_at = float("-inf")
+        if connection is not None:
+            connection.terminate()
+
+    async def _check(self) -> None:
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._look())
+            self._checking.add_done_callback(self._looked)
+        # One who stops waiting must not stop the others.
+        await asyncio.shield(self._checking)
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._checking = None
+        if not task.cancelled():
+            task.exception()
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._listen()
+                asked_at = time.monotonic()
+                rows = await self._read(self._connection)
+        except (*UNAVAILABLE, asyncpg.PostgresError, StoreUnavailableError) as error:
+            if self._failed_at == float("-inf"):
+                log.warning("The serving store cannot be reached: %r", error.__cause__ or error)
+            self.close()
+            self._failed_at = time.monotonic()
+            raise StoreUnavailableError from error
+        self._failed_at = float("-inf")
+        self._know(rows)
+        if self._connection is not None:
+            self._checked_at = asked_at
+
+    async def _listen(self) -> asyncpg.Connection:
+        connection = await self._database.connect()
+        connection.add_termination_listener(self._lost)
+        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+        return connection
+
+    async def _read(self, connection: asyncpg.Connection) -> list[asyncpg.Record]:
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(CURRENT)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            # The first release makes them.
+            return []
+        return rows
+
+    def _know(self, rows: list[asyncpg.Record]) -> None:
+        releases = {
+            domain: Release(domain, number, released_at, self._edition)
+            for domain, number, released_at in rows
+            if DOMAIN_PATTERN.fullmatch(domain)
+        }
+        if releases == self._releases:
+            return
+        # A release that stays keeps its object: answers in memory are compared by identity.
+        for domain, release in self._releases.items():
+            if releases.get(domain) == release:
+                releases[domain] = release
+        self._releases = releases
+        log.info("Current releases: %s", ", ".join(one.name for one in releases.values()))
+        self._on_change(releases)
+
+    def _lost(self, connection: object) -> None:
+        if connection is self._connection:
+            self.close()
+            self._wake.set()

@@ -1,0 +1,149 @@
+"""The API where no database can be reached: everything but the answers is there."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import services
+from pollux.runtime.settings import Settings
+from services.api.app import create_app
+
+OFFLINE = Settings(
+    database_url="postgresql://nobody@127.0.0.1:1/nothing", api_keys="", api_host="127.0.0.1"
+)
+APP = create_app(OFFLINE)
+V1_PATHS = [
+    "/v1/households", "/v1/households/1", "/v1/households/1/summary",
+    "/v1/households/1/daily-spend", "/v1/households/1/weekly-sales", "/v1/campaigns",
+    "/v1/campaigns/1", "/v1/campaigns/1/daily-sales",
+]  # fmt: skip
+
+
+def ask(method: str, path: str, app: Any = APP, **arguments: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            return await client.request(method, path, **arguments)
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize("path", V1_PATHS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_without_a_database_routes_answer_503(method: str, path: str) -> None:
+    answer = ask(method, path)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    if method == "GET":
+        assert answer.json()["type"] == "urn:pollux:problem:database-unavailable"
+        assert answer.json()["instance"] == path
+        assert "127.0.0.1" not in answer.text
+
+
+def test_the_process_is_up_and_not_ready() -> None:
+    assert ask("GET", "/healthz").json() == {"status": "up"}
+    assert ask("GET", "/readyz").status_code == 503
+
+
+def test_the_index_leads_everywhere() -> None:
+    links = ask("GET", "/").json()["links"]
+    assert links["households"] == "/v1/households"
+    for path in links.values():
+        assert ask("GET", path).status_code in {200, 503}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    path=st.text(st.characters(codec="utf-8"), max_size=40)
+    | st.sampled_from(V1_PATHS).flatmap(lambda path: st.text(max_size=9).map(path.__add__)),
+    query=st.binary(max_size=40),
+    method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "TRACE", "NONSENSE"]),
+)
+def test_no_request_makes_the_api_fail(path: str, query: bytes, method: str) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": "/" + path, "root_path": "",
+        "raw_path": ("/" + path).encode(), "query_string": query, "headers": [], "scheme": "http",
+        "http_version": "1.1", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    asyncio.run(APP(scope, receive, send))
+    status = sent[0]["status"]
+    assert status in {200, 404, 405, 422, 503}
+    headers = dict(sent[0]["headers"])
+    if status >= 400:
+        assert headers[b"content-type"] == b"application/problem+json"
+
+
+def _operations(description: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(path, operation["get"]) for path, operation in description["paths"].items()]
+
+
+def test_the_description_documents_every_route_and_problem() -> None:
+    description = ask("GET", "/openapi.json").json()
+    documented = {re.sub(r"{\w+}", "1", path) for path, _ in _operations(description)}
+    assert documented == {*V1_PATHS, "/", "/healthz", "/readyz", "/metrics"}
+    for path, operation in _operations(description):
+        assert operation["summary"]
+        assert operation["description"]
+        assert operation["tags"]
+        if not path.startswith("/v1/"):
+            continue
+        responses = operation["responses"]
+        assert {"200", "304", "401", "422", "500", "503"} <= set(responses)
+        assert ("404" in responses) == ("{" in path)
+        assert "X-Pollux-Release" in responses["200"]["headers"]
+        schema = responses["200"]["content"]["application/json"]["schema"]["$ref"]
+        assert description["components"]["schemas"][schema.rpartition("/")[2]]["description"]
+        for status, response in responses.items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+                examples = response["content"]["application/problem+json"]["examples"]
+                assert all(one["value"]["status"] == int(status) for one in examples.values())
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"]
+    assert "HTTPValidationError" not in description["components"]["schemas"]
+
+
+def test_every_reference_of_the_description_leads_somewhere() -> None:
+    description = ask("GET", "/openapi.json")
+    schemas = description.json()["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', description.text))
+    assert references <= set(schemas)
+    assert {"Problem", "InvalidInput", "HouseholdSummary"} <= references
+
+
+def test_the_description_says_when_a_key_is_required() -> None:
+    app = create_app(OFFLINE.model_copy(update={"api_keys": "0" * 64}))
+    description = app.openapi()
+    assert "securitySchemes" in description["components"]
+    for path, operation in _operations(description):
+        assert ("security" in operation) == (path not in {"/healthz", "/readyz", "/metrics"})
+    assert "securitySchemes" not in ask("GET", "/openapi.json").json()["components"]
+
+
+def test_services_know_nothing_of_the_pipeline() -> None:
+    folder = Path(services.__file__).parent
+    for path in folder.rglob("*.py"):
+        imported = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+        assert not {"orchestration", "dagster", "dbt", "cli"} & set(imported), path
+
+
+def test_the_app_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLUX_API_KEYS", "nonsense")
+    monkeypatch.setenv("POLLUX_API_HOST", "0.0.0.0")
+    create_app(OFFLINE)
