@@ -24,12 +24,13 @@ SCALE_1_ROWS = 2_595_732
 CAUSAL_ROWS = 36_786_524
 
 _CHILD = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from orchestration.load.run import load
 from pollux.runtime.settings import Settings
 load(Settings(data_dir=Path(sys.argv[1])), domain="household", from_=Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\\s*(\\d+)", status)[1]) / 1024)
 """
 
 
@@ -51,7 +52,7 @@ def make_transactions(folder: Path, rows: int = SCALE_1_ROWS) -> Path:
             0.0::DOUBLE AS COUPON_MATCH_DISC
         FROM range($rows) t(i)
     """.replace("$rows", str(rows))
-    duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER)")
+    _execute(f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER)")
     return path
 
 
@@ -64,16 +65,14 @@ def make_causal(folder: Path, rows: int = CAUSAL_ROWS) -> Path:
             chr(65 + (hash(i, 2) % 8)::INT) AS mailer
         FROM range({rows}) t(i)
     """
-    duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER)")
+    _execute(f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER)")
     return path
 
 
 def by_hand(source: Path, folder: Path) -> float:
     """Return the seconds of one hand-written COPY."""
     started = time.perf_counter()
-    with duckdb.connect() as connection:
-        out = folder / "by_hand.parquet"
-        connection.execute(f"COPY (FROM read_csv('{source}')) TO '{out}'")
+    _execute(f"COPY (FROM read_csv('{source}')) TO '{folder / 'by_hand.parquet'}'")
     return time.perf_counter() - started
 
 
@@ -99,7 +98,7 @@ def dirty(source: Path, folder: Path) -> Path:
 
 
 def peak_memory(source: Path, folder: Path) -> float:
-    """Return the peak MiB of a process that loads the file."""
+    """Return the peak MiB of a process that loads the file; Linux only."""
     with tempfile.TemporaryDirectory(dir=folder) as data:
         done = subprocess.run(
             [sys.executable, "-c", _CHILD, data, str(source)],
@@ -111,11 +110,15 @@ def peak_memory(source: Path, folder: Path) -> float:
     return float(done.stdout)
 
 
-def run(*, causal: bool = False) -> list[dict[str, Any]]:
-    """Measure; return rows of name, value, unit, target, ok. `causal` adds 36.8 million rows."""
+def run(transactions: Path | None = None, *, causal: bool = False) -> list[dict[str, Any]]:
+    """Measure; return rows of name, value, unit, target, ok.
+
+    `transactions` is a transaction_data.csv of scale 1, else one is made; `causal` adds the load
+    of 36.8 million rows.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        source = make_transactions(folder)
+        source = transactions or make_transactions(folder)
         by_hand(source, folder), by_load(source, folder)
         pairs = [(by_hand(source, folder), by_load(source, folder)) for _ in range(REPETITIONS)]
         hand, loaded = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -136,6 +139,12 @@ def run(*, causal: bool = False) -> list[dict[str, Any]]:
                 _row("load: peak memory, 36.8 M", peak_memory(big, folder), "MiB", 1024),
             ]
     return rows
+
+
+def _execute(query: str) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute(query)
 
 
 def _row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, Any]:

@@ -132,40 +132,44 @@ with sold as (
     select product_id, store_id, week_no, sum(quantity) as units, sum(sales_value) as sales
     from lines group by 1, 2, 3
 ), promoted as (
-    select product_id, store_id, week_no, max((display <> '0')::integer) as display,
-        max((mailer <> '0')::integer) as mailer
-    from '{landing}/causal_data/*.parquet'
-    where week_no between (select min(week_no) from lines) and (select max(week_no) from lines)
-    group by 1, 2, 3
-), covered as (
-    select distinct week_no from '{landing}/causal_data/*.parquet'
-    where week_no between (select min(week_no) from lines) and (select max(week_no) from lines)
+    select product_id, store_id,
+        bit_or(case when display <> '0' then 1::hugeint << week_no else 0 end) as display,
+        bit_or(case when mailer <> '0' then 1::hugeint << week_no else 0 end) as mailer,
+        bit_or(1::hugeint << week_no) as covered
+    from '{landing}/causal_data/*.parquet' group by 1, 2
+), weeks as (
+    select bit_or(covered) & (select bit_or(1::hugeint << week_no) from baskets) as covered
+    from promoted
 ), pairs as (
-    select p.product_id, p.store_id,
-        sum(display) as display_weeks, sum(display * units) as display_units,
-        sum(display * sales) as display_sales, sum(mailer) as mailer_weeks,
-        sum(mailer * units) as mailer_units, sum(mailer * sales) as mailer_sales
-    from promoted p left join sold s using (product_id, store_id, week_no)
+    select product_id, store_id, sum(units) as units, sum(sales) as sales,
+        sum(units) filter ((display >> week_no) & 1 = 1) as display_units,
+        sum(sales) filter ((display >> week_no) & 1 = 1) as display_sales,
+        sum(units) filter ((mailer >> week_no) & 1 = 1) as mailer_units,
+        sum(sales) filter ((mailer >> week_no) & 1 = 1) as mailer_sales
+    from sold join promoted using (product_id, store_id), weeks
+    where (weeks.covered >> week_no) & 1 = 1
     group by 1, 2
-), sold_pairs as (
-    select product_id, store_id, sum(units) as units, sum(sales) as sales
-    from sold where week_no in (from covered) group by 1, 2
 ), kinds as (
-    select product_id, store_id, 'display' as support, display_weeks as weeks,
-        display_units as units, display_sales as sales from pairs where display_weeks > 0
+    select commodity, bit_count(display & covered) as display_weeks,
+        bit_count(mailer & covered) as mailer_weeks, bit_count(covered) as all_weeks, s.*
+    from (select p.product_id, p.store_id, p.display, p.mailer, w.covered from promoted p, weeks w) k
+    left join pairs s on s.product_id = k.product_id and s.store_id = k.store_id
+    left join products p on p.product_id = k.product_id
+), effects as (
+    select coalesce(commodity, 'unknown') as commodity, 'display' as support,
+        sum(display_weeks) as weeks_with, coalesce(sum(display_units), 0) as units_with,
+        coalesce(sum(display_sales), 0) as sales_with,
+        sum(all_weeks - display_weeks) as weeks_without,
+        coalesce(sum(units), 0) - units_with as units_without,
+        coalesce(sum(sales), 0) - sales_with as sales_without
+    from kinds where display_weeks > 0 group by 1
     union all
-    select product_id, store_id, 'mailer', mailer_weeks, mailer_units, mailer_sales
-    from pairs where mailer_weeks > 0
+    select coalesce(commodity, 'unknown'), 'mailer', sum(mailer_weeks),
+        coalesce(sum(mailer_units), 0) as units_with, coalesce(sum(mailer_sales), 0) as sales_with,
+        sum(all_weeks - mailer_weeks), coalesce(sum(units), 0) - units_with,
+        coalesce(sum(sales), 0) - sales_with
+    from kinds where mailer_weeks > 0 group by 1
 )
-select coalesce(p.commodity, 'unknown') as commodity, support, sum(k.weeks) as weeks_with,
-    coalesce(sum(k.units), 0) as units_with,
-    coalesce(sum(k.sales), 0)::decimal(18, 2) as sales_with,
-    sum((select count(*) from covered) - k.weeks) as weeks_without,
-    coalesce(sum(s.units), 0) - coalesce(sum(k.units), 0) as units_without,
-    (coalesce(sum(s.sales), 0) - coalesce(sum(k.sales), 0))::decimal(18, 2) as sales_without,
-    (units_with / weeks_with) / nullif(units_without / weeks_without, 0) as units_ratio,
+select *, (units_with / weeks_with) / nullif(units_without / weeks_without, 0) as units_ratio,
     (sales_with / weeks_with) / nullif(sales_without / weeks_without, 0) as sales_ratio
-from kinds k
-left join sold_pairs s on s.product_id = k.product_id and s.store_id = k.store_id
-left join products p on p.product_id = k.product_id
-group by 1, 2;
+from effects;

@@ -212,7 +212,7 @@ def _promotion_effect(
             "mailer": causal["mailer"].str.strip() != "0",
         }
     )
-    flags = flags[flags["week_no"].between(lines["week_no"].min(), lines["week_no"].max())]
+    flags = flags[flags["week_no"].isin(lines["week_no"].unique())]
     promoted = flags.groupby(week, as_index=False).max()
     covered = promoted["week_no"].unique()
     sold = lines.groupby(week, as_index=False).agg(

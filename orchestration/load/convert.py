@@ -149,7 +149,7 @@ def _convert_lines(connection: duckdb.DuckDBPyConnection, job: Job, text: Path) 
         )
     finally:
         rejects.close()
-    binding = Binding((column,), ())
+    binding = Binding((column,), (0,))
     return _land_clean(connection, job, found=found, counts=counts, binding=binding, line_end=b"\n")
 
 
@@ -167,11 +167,12 @@ def _land_clean(
     landed = convert_clean(
         connection,
         job.clean,
-        columns=binding.columns,
+        binding=binding,
         out=job.part,
         metadata=job.record(found.rejected),
         line_end=line_end,
         longest=found.longest,
+        parallel=not found.spans_lines,
         keep_blank=job.dataset.format == "lines",
     )
     _must_agree(

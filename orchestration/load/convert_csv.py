@@ -6,7 +6,7 @@ Does not belong here: looking at single rows.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +28,31 @@ _EXACT_MONEY = 10**13
 _COMMON_RECORD = 1 << 20
 
 _CHECKED_TYPES = {"integer": "DOUBLE", "money": "DOUBLE", "number": "DOUBLE"}
+_INSTANT = (
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?)?"
+)
 _TRUE = "('true', 't', 'yes', '1')"
 _FALSE = "('false', 'f', 'no', '0')"
 
 
 @dataclass(frozen=True)
 class Binding:
-    """The columns of a file in its order, None where the declaration knows no such name."""
+    """The columns of a file in its order, None where the declaration knows no such name.
+
+    `positions` leads from the declared columns, in their order, to the file's.
+    """
 
     columns: tuple[Column | None, ...]
-    extra: tuple[str, ...]
+    positions: tuple[int, ...]
+    extra: tuple[str, ...] = ()
+
+    @property
+    def pairs(self) -> Iterator[tuple[str, Column]]:
+        """Field names, c0 for the file's first, with their columns in declared order."""
+        for position in self.positions:
+            column = self.columns[position]
+            if column:
+                yield f"c{position}", column
 
 
 def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
@@ -59,7 +74,8 @@ def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
     if twice:
         raise LoadError(f"{name} has {_listed(twice)} more than once; keep one")
     extra = tuple(given for given in names if given.lower() not in declared)
-    return Binding(tuple(declared.get(key) for key in found), extra)
+    columns = tuple(declared.get(key) for key in found)
+    return Binding(columns, tuple(found.index(key) for key in declared), extra)
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
@@ -98,9 +114,8 @@ def convert_checked(
             types = [
                 _CHECKED_TYPES.get(c.type, "VARCHAR") if c else "VARCHAR" for c in binding.columns
             ]
-            pairs = [(f"c{i}", c) for i, c in enumerate(binding.columns) if c]
-            wheres = [_check(field, column.type) for field, column in pairs]
-            selects = {column.name: _value(field, column.type) for field, column in pairs}
+            wheres = [_check(field, column.type) for field, column in binding.pairs]
+            selects = {column.name: _value(field, column.type) for field, column in binding.pairs}
             query = _copy(
                 selects,
                 _read(path, types, line_end=header.line_end, header="true"),
@@ -125,25 +140,27 @@ def convert_clean(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     *,
-    columns: Sequence[Column | None],
+    binding: Binding,
     out: Path,
     metadata: Mapping[str, object],
     line_end: bytes,
     longest: int,
+    parallel: bool = True,
     keep_blank: bool = False,
 ) -> int:
     """Write a CSV file without header, whose every value is known to fit, as Parquet.
 
     `longest` is the length of its longest record in bytes; with `keep_blank` a quoted blank
-    field is an empty text. Returns the rows landed.
+    field is an empty text. Returns the rows landed. Not for `parallel` are quoted line ends:
+    DuckDB's threads take what follows one for a row where it looks like one.
 
     Raises:
         LoadError: when DuckDB cannot read it after all.
 
     """
-    types = [DUCKDB_TYPES[column.type] if column else "VARCHAR" for column in columns]
-    selects = {column.name: f"c{i}" for i, column in enumerate(columns) if column}
-    more: dict[str, str] = {}
+    types = [DUCKDB_TYPES[column.type] if column else "VARCHAR" for column in binding.columns]
+    selects = {column.name: field for field, column in binding.pairs}
+    more = {"parallel": str(parallel).lower()}
     if longest > _COMMON_RECORD:
         more["max_line_size"] = str(2 * LONGEST_RECORD)
     if keep_blank:
@@ -223,28 +240,22 @@ def _check(field: str, type_: str) -> str:
     """A condition that is false where `_value` would not keep what the text says."""
     if type_ == "text":
         return "true"
-    instant = _instant(field)
     same = {
         "integer": f"trunc({field}) = {field} AND abs({field}) < {_EXACT_INTEGER}",
         "money": f"round({field} * 100) / 100 = {field} AND abs({field}) < {_EXACT_MONEY}",
         "number": f"isfinite({field})",
         "boolean": f"lower({field}) IN {_TRUE} OR lower({field}) IN {_FALSE}",
         # The length keeps out 'infinity', which is a date to DuckDB.
-        "date": f"length({field}) = 10 AND {field} IS NOT DISTINCT FROM "
-        f"TRY_CAST({field} AS DATE)::VARCHAR",
-        "timestamp": f"length({field}) >= 19 AND {instant} IS NOT DISTINCT FROM "
-        f"TRY_CAST({instant} AS TIMESTAMP)::VARCHAR",
+        "date": f"{field} IS NULL OR (length({field}) = 10 AND "
+        f"coalesce(TRY_CAST({field} AS DATE)::VARCHAR = {field}, false))",
+        "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
+        f"{field} > '0001' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
     }[type_]
+    # Cheaper for numbers than asking for nulls first, and as true for them.
     return f"({same}) IS NOT FALSE"
 
 
 def _value(field: str, type_: str) -> str:
     if type_ == "boolean":
         return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {_TRUE} END"
-    if type_ == "timestamp":
-        return f"CAST({_instant(field)} AS TIMESTAMP)"
     return f"CAST({field} AS {DUCKDB_TYPES[type_]})"
-
-
-def _instant(field: str) -> str:
-    return f"replace(regexp_replace({field}, 'Z$', ''), 'T', ' ')"

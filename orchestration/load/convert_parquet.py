@@ -13,7 +13,7 @@ from orchestration.load.convert_csv import Binding, bind, identifier, literal, p
 from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
 
-_UNREADABLE = ("BLOB", "BIT", "INTERVAL", "MAP", "UNION")
+_NOT_SCALAR = ("STRUCT", "BLOB", "BIT", "INTERVAL", "MAP", "UNION")
 
 
 def write_csv(
@@ -33,13 +33,11 @@ def write_csv(
         described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
         binding = bind(name, [row[0] for row in described], dataset)
         fields = []
-        for (given, type_, *_), column in zip(described, binding.columns, strict=True):
-            if column is None:
-                continue
-            if type_.endswith("]") or type_.startswith(("STRUCT", *_UNREADABLE)):
+        for position, column in zip(binding.positions, dataset.columns, strict=True):
+            given, type_ = described[position][:2]
+            if type_.endswith("]") or type_.startswith(_NOT_SCALAR):
                 raise LoadError(f"{name}: column {given} is {type_}, which is no {column.type}")
-            field = identifier(given)
-            plain = f"{field}::VARCHAR"
+            plain = f"{identifier(given)}::VARCHAR"
             if type_.endswith("TIME ZONE"):
                 # DuckDB without its zone extension writes UTC.
                 plain = f"regexp_replace({plain}, '[+]00$', '')"
@@ -52,5 +50,4 @@ def write_csv(
         raise LoadError(f"{name} cannot be read: {error}") from error
     except (duckdb.Error, ValueError) as error:
         raise LoadError(f"{name} is Parquet that cannot be read: {error}") from error
-    columns = tuple(column for column in binding.columns if column)
-    return rows, Binding(columns, binding.extra)
+    return rows, Binding(dataset.columns, tuple(range(len(dataset.columns))), binding.extra)

@@ -32,9 +32,7 @@ _UNDERSCORE = re.compile(rb"\d_\d")
 _TINY = re.compile(rb"[eE]-\d{3}")
 _BLANK_BY_QUOTE = re.compile(rb'(?:[,\n]|^)[ ]+"|"[ ]+(?:[,\r\n]|$)')
 
-_LINE_ENDS = (b"\n", b"\r\n", b"\r")
-_QUOTED = re.compile(rb'"((?:[^"]++|"")*+)"')
-_SEPARATOR = re.compile(rb"[,\r\n]")
+_FIELD = re.compile(rb'(?:"((?:[^"]++|"")*+)")?+([^,\r\n]*+)(,|\r\n|\n|\r|)')
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,8 @@ def read_header(path: Path, name: str) -> Header:
         names = [field.decode("utf-8").strip() for field in record.fields]
     except UnicodeDecodeError as error:
         raise unreadable from error
+    if record.line_end == b"\r":
+        raise LoadError(f"{name}: lines end in CR alone; write the file with LF or CRLF")
     lines = buffer.count(b"\n", 0, record.end)
     return Header(names, record.end, lines, record.line_end, leading_blank=first > start)
 
@@ -152,33 +152,23 @@ def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
     fields: list[bytes] = []
     problem = None
     position = start
-    while True:
-        quoted = _QUOTED.match(buffer, position)
-        if quoted is None and buffer.startswith(b'"', position):
-            return None
-        if quoted:
-            fields.append(quoted[1].replace(b'""', b'"'))
-            position = quoted.end()
-        end = _ends(buffer, position)
+    separator = b","
+    while separator == b",":
+        match = _FIELD.match(buffer, position)
+        assert match is not None  # noqa: S101 - the pattern matches the empty text
+        quoted, bare, separator = match.groups()
+        position = match.end()
         if quoted is None:
-            fields.append(buffer[position:end])
-        elif end > position:
-            problem = "text after a closing quote"
-        position = end
-        if buffer.startswith(b",", position):
-            position += 1
-            continue
-        line_end = next((end for end in _LINE_ENDS if buffer.startswith(end, position)), b"")
-        # A quote that ends the buffer may be doubled, a CR may be a CRLF.
-        if not at_end and line_end in (b"", b"\r") and position + len(line_end) >= len(buffer):
-            return None
-        return Record(fields, position + len(line_end), line_end, problem)
-
-
-def _ends(buffer: bytes, start: int) -> int:
-    """Return where the bare text that starts here ends: at a comma, a line end or the buffer's."""
-    found = _SEPARATOR.search(buffer, start)
-    return found.start() if found else len(buffer)
+            if bare.startswith(b'"'):
+                return None
+            fields.append(bare)
+        else:
+            fields.append(quoted.replace(b'""', b'"'))
+            problem = "text after a closing quote" if bare else problem
+    # A quote that ends the buffer may be doubled, a CR may be a CRLF.
+    if not at_end and separator in (b"", b"\r") and position == len(buffer):
+        return None
+    return Record(fields, position, separator, problem)
 
 
 def count(path: Path, watch: Watch) -> Counts:
@@ -203,11 +193,13 @@ def count(path: Path, watch: Watch) -> Counts:
             pieces = block.split(b'"')
             outside = b"".join(pieces[1 if in_quotes else 0 :: 2])
             in_quotes ^= len(pieces) % 2 == 0
-            if _BLANK_BY_QUOTE.search(block):
+            if (b' "' in block or b'" ' in block) and _BLANK_BY_QUOTE.search(block):
                 doubt = doubt or "a blank beside a quote"
         records += _occurrences(outside, 10)
         commas += _occurrences(outside, 44)
         last = block[-1:]
+    if records != newlines:
+        doubt = doubt or "a line end within quotes"
     if last != b"\n":
         records += 1
     if in_quotes:

@@ -101,6 +101,16 @@ def is_sample(settings: Settings, domain: str) -> bool:
     return any(part.sample for part in domain_parts(settings, domain))
 
 
+def check_declaration(dataset: Dataset, found: Iterable[Part]) -> None:
+    """Raise `LoadError` where parts landed under other columns or types than now declared."""
+    old = [part.name for part in found if part.declaration != dataset.fingerprint]
+    if old:
+        raise LoadError(
+            f"{dataset.domain}.{dataset.name}: columns or types were declared differently when "
+            f"{', '.join(old)} landed; load all its files again with --replace"
+        )
+
+
 def ensure_empty_parts(settings: Settings, datasets: Iterable[Dataset]) -> None:
     """Give every dataset a part of its columns and no row, beside the real parts or alone.
 

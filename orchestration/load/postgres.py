@@ -4,23 +4,22 @@ Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong h
 store and its releases.
 """
 
-import os
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, LiteralString
 
 import duckdb
 import psycopg
 from psycopg import sql
 
 from orchestration.load import landing
-from orchestration.load.convert_csv import connect, identifier, literal, pattern
-from orchestration.load.declarations import Dataset
+from orchestration.load.convert_csv import connect, identifier, pattern
+from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LoadError
 from pollux.runtime.settings import Settings
 
-POSTGRES_TYPES = {
+POSTGRES_TYPES: Mapping[str, LiteralString] = {
     "text": "text",
     "integer": "bigint",
     "money": "numeric(18,2)",
@@ -29,11 +28,11 @@ POSTGRES_TYPES = {
     "date": "date",
     "timestamp": "timestamp without time zone",
 }
-_CHUNK = 1 << 20
+_BATCH_ROWS = 20_000
 
 
 def sync_raw(
-    connection: psycopg.Connection,
+    connection: psycopg.Connection[Any],
     settings: Settings,
     datasets: Iterable[Dataset],
     progress: Callable[..., None] | None = None,
@@ -49,16 +48,17 @@ def sync_raw(
 
     """
     copied: dict[str, int | None] = {}
-    for dataset in datasets:
-        with connection.transaction():
-            copied[f"{dataset.domain}.{dataset.name}"] = _sync(
-                connection, settings, dataset, progress or _silent
-            )
+    with landing.locked(settings):
+        for dataset in datasets:
+            with connection.transaction():
+                copied[f"{dataset.domain}.{dataset.name}"] = _sync(
+                    connection, settings, dataset, progress or _silent
+                )
     return copied
 
 
 def _sync(
-    connection: psycopg.Connection,
+    connection: psycopg.Connection[Any],
     settings: Settings,
     dataset: Dataset,
     progress: Callable[..., None],
@@ -73,12 +73,13 @@ def _sync(
         return None
     connection.execute(sql.SQL("TRUNCATE {}").format(table))
     found = landing.parts(settings, dataset)
-    rows = _copy(connection, settings, dataset, found, progress) if found else 0
+    landing.check_declaration(dataset, found)
+    rows = _copy(connection, dataset, found, progress) if found else 0
     landed = sum(part.rows_landed for part in found)
     if rows != landed:
         raise LoadError(
-            f"{dataset.domain}.{dataset.name}: {landed:,} rows landed, {rows:,} were copied to "
-            "PostgreSQL; was a load running? Try again"
+            f"{dataset.domain}.{dataset.name}: {landed:,} rows landed but {rows:,} were copied "
+            "to PostgreSQL. This is a fault of the loader, please report it"
         )
     comment = sql.SQL("COMMENT ON TABLE {} IS {}")
     connection.execute(comment.format(table, sql.Literal(fingerprint)))
@@ -87,7 +88,7 @@ def _sync(
 
 
 def _make_table(
-    connection: psycopg.Connection, dataset: Dataset, table: sql.Identifier
+    connection: psycopg.Connection[Any], dataset: Dataset, table: sql.Identifier
 ) -> None:
     schema = sql.Identifier(f"raw_{dataset.domain}")
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
@@ -102,45 +103,67 @@ def _make_table(
     declared = {column.name: POSTGRES_TYPES[column.type] for column in dataset.columns}
     where = f"raw_{dataset.domain}.{dataset.name}"
     wrong = [
-        f"{name} is {type_}, declared is {declared[name]}" if name in declared
-        else f"{name} is not declared any more"
+        f"{name} is {type_} there, {declared.get(name, 'nothing')} by the declaration"
         for name, type_ in present.items()
         if declared.get(name) != type_
-    ]  # fmt: skip
+    ]
     if wrong:
         raise LoadError(
-            f"table {where} in PostgreSQL differs from the declaration: {'; '.join(wrong)}. "
-            f"Alter the table, or drop it and build again"
+            f"table {where} in PostgreSQL is not as declared: {'; '.join(wrong)}. "
+            "Alter or drop it by hand; Pollux does not drop raw tables"
         )
     for name, type_ in declared.items():
         if name not in present:
-            add = sql.SQL("ALTER TABLE {} ADD COLUMN {} ") + sql.SQL(type_)  # type: ignore[arg-type]
-            connection.execute(add.format(table, sql.Identifier(name)))
+            add = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}")
+            connection.execute(add.format(table, sql.Identifier(name), sql.SQL(type_)))
 
 
 def _copy(
-    connection: psycopg.Connection,
-    settings: Settings,
+    connection: psycopg.Connection[Any],
     dataset: Dataset,
     found: list[landing.Part],
     progress: Callable[..., None],
 ) -> int:
-    """Copy parts as CSV that DuckDB writes to a pipe while PostgreSQL reads it."""
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.columns)
     table = sql.Identifier(f"raw_{dataset.domain}", dataset.name)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table, columns)
-    with TemporaryDirectory() as folder, connection.cursor() as cursor:
-        pipe = Path(folder) / "pipe"
-        os.mkfifo(pipe)
-        writer = _Writer(settings, dataset, found, pipe)
-        writer.start()
-        done = 0
-        with pipe.open("rb", buffering=0) as source, cursor.copy(statement) as copy:
-            while block := source.read(_CHUNK):
+    done = 0
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in _as_csv(dataset, found):
                 copy.write(block)
                 done += len(block)
                 progress(file=dataset.name, done=done, total=None)
-            writer.join()
-            if writer.error:
-                raise LoadError(f"{dataset.domain}.{dataset.name}: {writer.error}")
         return cursor.rowcount
+
+
+def _as_csv(dataset: Dataset, found: list[landing.Part]) -> Iterator[memoryview]:
+    """Yield parts as CSV, some thousand lines at a time.
+
+    DuckDB makes one text of each row, line end included, so that the buffer of an Arrow column is
+    CSV as it stands; `concat` leaves nulls blank, and text is always quoted.
+    """
+    line = ", ',', ".join(_field(column) for column in dataset.columns)
+    files = ", ".join(pattern(part.path) for part in found)
+    query = f"SELECT concat({line}, chr(10)) FROM read_parquet([{files}])"
+    try:
+        with TemporaryDirectory() as folder, connect(Path(folder)) as duck:
+            for batch in duck.sql(query).to_arrow_reader(_BATCH_ROWS):
+                lines = batch.column(0)
+                _, ends, text = lines.buffers()
+                positions = memoryview(ends).cast("B").cast("i")
+                start, end = positions[lines.offset], positions[lines.offset + len(lines)]
+                yield memoryview(text)[start:end]
+    except duckdb.Error as error:
+        raise LoadError(f"the landing zone cannot be read: {error}") from error
+
+
+def _field(column: Column) -> str:
+    name = identifier(column.name)
+    if column.type == "text":
+        return f"'\"' || replace({name}, '\"', '\"\"') || '\"'"
+    return f"{name}::VARCHAR"
+
+
+def _silent(**_: object) -> None:
+    """Report no progress."""

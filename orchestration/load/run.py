@@ -129,7 +129,8 @@ def _load_locked(request: _Request, chosen: list[tuple[Path, Dataset]]) -> tuple
     tasks = [_Task(file, data, by_name.get((data.name, file.name))) for file, data in chosen]
     others = _others(tasks, by_name)
     if not request.replace:
-        _same_declaration(tasks, others)
+        for data in {task.dataset for task in tasks}:
+            landing.check_declaration(data, [p for p in others if p.dataset == data.name])
 
     reports: list[FileReport] = []
     converted: list[_Converted] = []
@@ -205,8 +206,8 @@ def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
         job = Job(
             file, data, folder, digest, request.sample, limit, request.progress, request.notes
         )
+        read, rejected = convert(job)
         with _readable(file):
-            read, rejected = convert(job)
             after = file.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise LoadError(f"{file} changed while it was read; load it again when it is complete")
@@ -305,24 +306,11 @@ def _patterns(declared: list[Dataset]) -> str:
     return "patterns are " + "; ".join(f"{d.name}: {', '.join(d.files)}" for d in declared)
 
 
-def _same_declaration(tasks: list[_Task], others: list[Part]) -> None:
-    for data in {task.dataset for task in tasks}:
-        mine = [part for part in others if part.dataset == data.name]
-        old = [part.name for part in mine if part.declaration != data.fingerprint]
-        if old:
-            raise LoadError(
-                f"{data.domain}.{data.name}: columns or types were declared differently when "
-                f"{', '.join(old)} landed; load all its files again with --replace"
-            )
-
-
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        if error.filename not in (str(file), None):
-            raise
+    except OSError as error:
         raise LoadError(f"{file} cannot be read: {error.strerror or error}") from error
 
 

@@ -8,7 +8,7 @@ import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,14 +47,18 @@ _WORDS = {"true": "true", "t": "true", "yes": "true", "1": "true"} | {
 }
 
 # What certainly fits, for whole runs of lines at once; the rest gets the careful look.
-_CERTAIN_DAY = rb"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+_CERTAIN_DAY = (
+    rb"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    rb"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+)
 _CERTAIN = {
     "integer": rb"-?[0-9]{1,18}+",
     "money": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,2}+)?+",
     "number": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,15}+)?+",
     "boolean": rb"(?:true|false|[01])",
     "date": _CERTAIN_DAY,
-    "timestamp": _CERTAIN_DAY + rb"[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+",
+    "timestamp": _CERTAIN_DAY
+    + rb"(?:[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+)?+",
 }
 _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
 
@@ -65,12 +69,17 @@ class _RejectError(Exception):
 
 @dataclass
 class Screened:
-    """What a screen found: rows read and rejected, the first rejects, lines seen, longest row."""
+    """What a screen found.
+
+    Rows read and rejected, lines seen, the longest row in bytes, whether a row spans lines, the
+    first rejects as (line, column, reason, raw), and whether it gave up for their number.
+    """
 
     read: int = 0
     rejected: int = 0
     lines: int = 0
     longest: int = 0
+    spans_lines: bool = False
     first: list[tuple[int, str, str, str]] = field(default_factory=list)
     gave_up: bool = False
 
@@ -149,6 +158,8 @@ def screen(
                 watch(source.tell())
                 continue
             raw = buffer[position : record.end]
+            if len(raw) > LONGEST_RECORD:
+                raise _endless(name, found.lines + 1, at_end=False)
             _same_line_end(name, found.lines + 1, record, header)
             line = found.read + 1 if by_row else found.lines + 1
             found.lines += raw.count(b"\n")
@@ -157,6 +168,7 @@ def screen(
                 continue
             found.read += 1
             found.longest = max(found.longest, len(raw))
+            found.spans_lines |= raw.count(b"\n") > 1
             try:
                 values = _values(record, raw, binding.columns, checks)
             except _ColumnError as error:
@@ -317,20 +329,22 @@ def _timestamp(text: str) -> str:
     match = _TIMESTAMP.fullmatch(text)
     if not match:
         raise _RejectError("not a timestamp as 2024-12-31 23:59:59")
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
-    fraction = (match[7] or "").rstrip("0")
-    if len(fraction) > _SECOND_DECIMALS:
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups("0")
+    micro = fraction.rstrip("0").ljust(_SECOND_DECIMALS, "0")
+    if len(micro) > _SECOND_DECIMALS:
         raise _RejectError("finer than a microsecond")
     try:
-        zone = timezone(
-            timedelta(hours=int(match[10] or 0), minutes=int(match[11] or 0))
-            * (-1 if match[9] == "-" else 1)
+        moment = datetime(  # noqa: DTZ001 - offsets are taken off below
+            int(year), int(month), int(day), int(hour), int(minute), int(second), int(micro)
         )
-        micro = int(fraction.ljust(6, "0"))
-        moment = datetime(year, month, day, hour, minute, second, micro, zone).astimezone(UTC)
+        if sign != "0":
+            # A timezone refuses a day and more.
+            offset = timezone(timedelta(hours=int(hours), minutes=int(minutes)))
+            ahead = offset.utcoffset(None)
+            moment = moment + ahead if sign == "-" else moment - ahead
     except (ValueError, OverflowError):
         raise _RejectError("no such time") from None
-    return moment.replace(tzinfo=None).isoformat(" ")
+    return moment.isoformat(" ")
 
 
 _CHECKS: dict[str, Callable[[str], str]] = {

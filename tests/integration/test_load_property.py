@@ -31,7 +31,7 @@ DATASET = Dataset(
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The oracle refuses the whole file."""
 
 
@@ -66,13 +66,13 @@ def oracle_records(data: bytes) -> list[tuple[int, bytes, list[bytes] | None, by
             field, raw, state = field + c, raw + c, "closed" if state == "closed" else "bare"
         i += 1
     if state == "quoted":
-        raise Refused
+        raise RefusedError
     if raw:
         records.append((start, raw, None if bad else [*fields, field], b""))
     return records
 
 
-def oracle_value(text: str, type_: str):
+def oracle_value(text: str, type_: str):  # noqa: C901, PLR0911, PLR0912
     """Return the value that lands; raise ValueError for a reject."""
     if text == "":
         return None
@@ -118,20 +118,23 @@ def oracle_value(text: str, type_: str):
     return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
+def oracle_row(raw: bytes, fields: list[bytes] | None):
+    if fields is None or len(fields) != len(TYPES) or b"\0" in raw:
+        raise ValueError(raw)
+    return tuple(map(oracle_value, [field.decode("utf-8") for field in fields], TYPES))
+
+
 def oracle(data: bytes):
     """Return (landed rows, lines of rejects)."""
     records = oracle_records(data.removeprefix(b"\xef\xbb\xbf"))
     kind = next((end for _, raw, _, end in records if raw), b"")
     if any(end not in (b"", kind) for _, _, _, end in records):
-        raise Refused
+        raise RefusedError
     records = [record for record in records if record[1]]
     landed, rejected = [], []
     for line, raw, fields, _ in records[1:]:
         try:
-            if fields is None or len(fields) != len(TYPES) or b"\0" in raw:
-                raise ValueError(raw)
-            texts = [field.decode("utf-8") for field in fields]
-            landed.append(tuple(map(oracle_value, texts, TYPES)))
+            landed.append(oracle_row(raw, fields))
         except (ValueError, OverflowError):
             rejected.append(line)
     return landed, rejected
@@ -158,20 +161,21 @@ def run_loader(data: bytes):
 def outcome(function, data):
     try:
         return function(data)
-    except (Refused, LoadError) as error:
-        assert "fault of the loader" not in str(error), str(error)
-        assert "could not be read back" not in str(error), str(error)
-        return "refused"
+    except (RefusedError, LoadError) as error:
+        text = str(error)
+    assert "fault of the loader" not in text
+    assert "could not be read back" not in text
+    return "refused"
 
 
 CLEAN = {
     "integer": st.integers(-(2**63), 2**63 - 1).map(str)
     | st.integers(-(10**6), 10**6).map(str)
     | st.sampled_from(["2.0", "007", "+5", "1e3", "-0", "9007199254740993", "5."]),
-    "text": st.text(
-        st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=8
-    )
-    | st.sampled_from(["plain", 'inch"', ' "x"', '"', "a_b 1_0", "x,y", "l\nm", "l\r\nm", " ", "ü"]),
+    "text": st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=8)
+    | st.sampled_from(
+        ["plain", 'inch"', ' "x"', '"', "a_b 1_0", "x,y", "l\nm", "l\r\nm", " ", "ü"]
+    ),
     "money": st.decimals(-(10**6), 10**6, places=2).map(str)
     | st.sampled_from(["0.1", "9999999999999999.99", "1.50000", "12e-1", ".5", "1e2"]),
     "number": st.floats(allow_nan=False, allow_infinity=False).map(repr)
@@ -180,20 +184,37 @@ CLEAN = {
     "date": st.dates().map(str),
     "timestamp": st.datetimes().map(str)
     | st.datetimes().map(lambda d: d.isoformat() + "Z")
-    | st.datetimes(dt.datetime(1900, 1, 1)).map(lambda d: d.isoformat(" ", "seconds") + "+02:00")
+    | st.datetimes().map(lambda d: d.isoformat(" ", "seconds") + "+02:00")
     | st.sampled_from(["2024-02-29", "2024-02-29T23:59", "2024-02-29 10:00:00-0330"]),
 }
 DIRT = [
-    "", " ", "\t", "x", "1.239", "4.6", "1.005", "9999999999999999999999", "1e400", "1e-400", "nan", "inf",
-    "-Infinity", "1_0", "1__0", "+-5", "--5", "0x10", "1,5", "1e", ".", "-", "4.00000000000000001",
-    "0.100000000000000005", "9007199254740993.0", "99999999999999.999", " 7", "7\t", "\v3", "y", "n", "on", "2",
-    "2024-02-30", "2024-1-1", "20240101", "infinity", "epoch", "2024-01-01 24:00:00",
+    "", " ", "\t", "x", "1.239", "4.6", "1.005", "9999999999999999999999", "1e400", "1e-400",
+    "nan", "inf",    "-Infinity", "1_0", "1__0", "+-5", "--5", "0x10", "1,5", "1e", ".", "-",
+    "4.00000000000000001",
+    "0.100000000000000005", "9007199254740993.0", "99999999999999.999", " 7", "7\t", "\v3", "y",
+    "n",
+    "on", "2",    "2024-02-30", "2024-1-1", "20240101", "infinity", "epoch", "2024-01-01 24:00:00",
     "2024-01-01 00:00:60", "2024-01-01 00:00:00.1234567", "2024-01-01T00:00:00z",
     "2024-01-01TT00:00:00", "2024-01-01 00:00:00+25:00", "0000-01-01", "10000-01-01", "٣", "5 ",
-    "0001-01-01 00:00:00+05:00", "0e99999", "1e-99999", "3e0_1", "1'000", "$5", "5%", "0044-01-01 (BC)",
+    "0001-01-01 00:00:00+05:00", "0e99999", "1e-99999", "3e0_1", "1'000", "$5", "5%",
+    "0044-01-01 (BC)",
 ]  # fmt: skip
 RAW_DIRT = st.sampled_from(
-    [b"\0", b"\xff", b'"', b'"x"y', b' "x"', b'"x" ', b'\t"x"', b'a"b', b"\r", b",", b"\xc3", b"\x1c", b"\xef\xbb\xbf"]
+    [
+        b"\0",
+        b"\xff",
+        b'"',
+        b'"x"y',
+        b' "x"',
+        b'"x" ',
+        b'\t"x"',
+        b'a"b',
+        b"\r",
+        b",",
+        b"\xc3",
+        b"\x1c",
+        b"\xef\xbb\xbf",
+    ]
 )
 
 

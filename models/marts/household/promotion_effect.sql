@@ -3,39 +3,50 @@ with
 
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 
-    {% for support in ["display", "mailer"] -%}
-        {{ support }}_effect as (
+    -- Of a kind of support, only the products and stores count that had it at some
+    -- time.
+    commodities as (
 
-            select
-                coalesce(products.commodity, 'unknown') as commodity,
-                '{{ support }}' as support,
-                sum(product_stores.{{ support }}_weeks) as weeks_with,
-                sum(product_stores.{{ support }}_units) as units_with,
-                sum(product_stores.{{ support }}_sales) as sales_with,
+        select
+            coalesce(products.commodity, 'unknown') as commodity,
+            {% for support in ["display", "mailer"] -%}
+                {%- set had_it = (
+                    "case when product_stores." ~ support ~ "_weeks > 0 then"
+                ) %}
+                sum(product_stores.{{ support }}_weeks) as {{ support }}_weeks,
+                sum(product_stores.{{ support }}_units) as {{ support }}_units,
+                sum(product_stores.{{ support }}_sales) as {{ support }}_sales,
                 sum(
-                    product_stores.covered_weeks - product_stores.{{ support }}_weeks
-                ) as weeks_without,
-                sum(
-                    product_stores.units - product_stores.{{ support }}_units
-                ) as units_without,
-                sum(
-                    product_stores.sales - product_stores.{{ support }}_sales
-                ) as sales_without
-            from product_stores
-            left join products on product_stores.product_id = products.product_id
-            where product_stores.{{ support }}_weeks > 0
-            group by 1
+                    {{ had_it }} product_stores.covered_weeks end
+                ) as {{ support }}_all_weeks,
+                sum({{ had_it }} product_stores.units end) as {{ support }}_all_units,
+                sum({{ had_it }} product_stores.sales end) as {{ support }}_all_sales
+                {%- if not loop.last %},{% endif %}
+            {% endfor %}
+        from product_stores
+        left join products on product_stores.product_id = products.product_id
+        group by 1
 
-        ),
+    ),
 
-    {% endfor -%}
     effects as (
 
-        select *
-        from display_effect
-        union all
-        select *
-        from mailer_effect
+        {% for support in ["display", "mailer"] %}
+            select
+                commodity,
+                '{{ support }}' as support,
+                {{ support }}_weeks as weeks_with,
+                {{ support }}_units as units_with,
+                {{ support }}_sales as sales_with,
+                {{ support }}_all_weeks - {{ support }}_weeks as weeks_without,
+                {{ support }}_all_units - {{ support }}_units as units_without,
+                {{ support }}_all_sales - {{ support }}_sales as sales_without
+            from commodities
+            where {{ support }}_weeks > 0
+            {% if not loop.last %}
+                union all
+            {% endif %}
+        {% endfor %}
 
     ),
 
