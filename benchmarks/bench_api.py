@@ -22,11 +22,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.load_generator import Measured, measure
+from benchmarks.measuring import Figures, figure
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -83,7 +83,7 @@ analyze;
 """
 
 
-def run() -> list[dict[str, Any]]:
+def run() -> Figures:
     """Measures everything; takes about two minutes."""
     with tempfile.TemporaryDirectory(prefix="pollux-bench-", dir="/tmp") as folder:
         settings = Settings(data_dir=Path(folder), database_url=None)
@@ -121,7 +121,7 @@ def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
     serve(app, bind(settings.api_host, settings.api_port))
 
 
-def _measure_all(fresh: int, remembering: int) -> list[dict[str, Any]]:
+def _measure_all(fresh: int, remembering: int) -> Figures:
     keys = list(range(1, HOUSEHOLDS + 1))
     random.Random(1).shuffle(keys)
     households = [f"/v1/households/{key}" for key in keys]
@@ -145,20 +145,20 @@ def _measure_all(fresh: int, remembering: int) -> list[dict[str, Any]]:
     median = {name: statistics.median(values) for name, values in rates.items()}
     floor = max(1_800, 0.5 * median["constant"])
     rows = [
-        _row("constant answer", median["constant"], "requests/s"),
-        _row("household from PostgreSQL", median["household"], "requests/s", at_least=floor),
-        _row("summary from PostgreSQL", median["summary"], "requests/s", at_least=floor),
-        _row("household ÷ constant", median["household"] / median["constant"], "ratio"),
-        _row("summary ÷ constant", median["summary"] / median["constant"], "ratio"),
-        _row("summary from memory", median["memory"], "requests/s"),
-        _row("memory ÷ constant", median["memory"] / median["constant"], "ratio", at_least=0.8),
+        figure("constant answer", median["constant"], "requests/s"),
+        figure("household from PostgreSQL", median["household"], "requests/s", at_least=floor),
+        figure("summary from PostgreSQL", median["summary"], "requests/s", at_least=floor),
+        figure("household ÷ constant", median["household"] / median["constant"], "ratio"),
+        figure("summary ÷ constant", median["summary"] / median["constant"], "ratio"),
+        figure("summary from memory", median["memory"], "requests/s"),
+        figure("memory ÷ constant", median["memory"] / median["constant"], "ratio", at_least=0.8),
     ]
     for name, port in (("PostgreSQL", fresh), ("memory", remembering)):
         runs = [_open_run(name, port, summaries) for _ in range(3)]
         p99 = statistics.median(measured.percentile_ms(99) for measured in runs)
         p50 = statistics.median(measured.percentile_ms(50) for measured in runs)
-        rows.append(_row(f"p50 at {OPEN_RATE}/s from {name}", p50, "ms"))
-        rows.append(_row(f"p99 at {OPEN_RATE}/s from {name}", p99, "ms", at_most=10))
+        rows.append(figure(f"p50 at {OPEN_RATE}/s from {name}", p50, "ms"))
+        rows.append(figure(f"p99 at {OPEN_RATE}/s from {name}", p99, "ms", at_most=10))
     return rows
 
 
@@ -178,24 +178,6 @@ def _open_run(name: str, port: int, paths: list[str]) -> Measured:
 def _demand_ok(name: str, measured: Measured) -> None:
     if set(measured.statuses) != {"200"}:
         raise RuntimeError(f"{name}: answers other than 200: {measured.statuses}")
-
-
-def _row(
-    name: str,
-    value: float,
-    unit: str,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> dict[str, Any]:
-    target = None
-    ok = True
-    if at_least is not None:
-        target, ok = f">= {at_least:.4g}", value >= at_least
-    elif at_most is not None:
-        target, ok = f"<= {at_most:.4g}", value <= at_most
-    digits = 0 if unit == "requests/s" else 2
-    return {"name": name, "value": round(value, digits), "unit": unit, "target": target, "ok": ok}
 
 
 def _fill(store: ServingStore) -> None:

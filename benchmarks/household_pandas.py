@@ -10,10 +10,9 @@ import pandas as pd
 
 FIRST_DAY, LAST_DAY = 101, 708
 FUEL = "GASOLINE-REG UNLEADED"
-SECTIONS = (
-    "alcohol beverages concessions dairy drug garden grain_goods grocery home_family junk_food "
-    "kitchen meat misc produce seasonal"
-).split()
+SECTIONS = ["alcohol", "beverages", "concessions", "dairy", "drug", "garden", "grain_goods"]
+SECTIONS += ["grocery", "home_family", "junk_food", "kitchen", "meat", "misc", "produce"]
+SECTIONS += ["seasonal"]
 HIGH_INCOMES = ["50-74K", "75-99K", "100-124K", "125-149K", "150-174K", "175-199K", "200-249K"]
 HIGH_INCOMES += ["250K+"]
 

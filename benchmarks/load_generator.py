@@ -12,6 +12,7 @@ leaving out the requests that a stalled server would have kept from being sent.
 
 import argparse
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -190,6 +191,8 @@ class _Load:
 def _main() -> None:
     argparse.ArgumentParser(description="Reads a task as JSON from standard input.").parse_args()
     task = json.load(sys.stdin)
+    # Its own pauses must not count as the server's.
+    gc.disable()
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415
 

@@ -221,8 +221,7 @@ def _show(settings: Settings, seconds: float) -> None:
         *(
             (
                 "released",
-                f"{release.domain} {release.number}: {release.rows:,} rows, "
-                + f"{release.released_at:%Y-%m-%d %H:%M:%S}",
+                f"{release.domain} {release.number}: {release.rows:,} rows",
             )
             for release in status.releases
             if release.is_current

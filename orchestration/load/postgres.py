@@ -4,7 +4,7 @@ Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong h
 store and its releases.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString
@@ -13,9 +13,10 @@ import duckdb
 import psycopg
 from psycopg import sql
 
+from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.load import landing
-from orchestration.load.convert_csv import connect, identifier, pattern
-from orchestration.load.declarations import Column, Dataset
+from orchestration.load.convert_csv import connect, pattern
+from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
 from pollux.runtime.settings import Settings
 
@@ -28,7 +29,6 @@ POSTGRES_TYPES: Mapping[str, LiteralString] = {
     "date": "date",
     "timestamp": "timestamp without time zone",
 }
-_BATCH_ROWS = 20_000
 
 
 def sync_raw(
@@ -124,45 +124,19 @@ def _copy(
     found: list[landing.Part],
     progress: Callable[..., None],
 ) -> int:
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in dataset.columns)
-    table = sql.Identifier(f"raw_{dataset.domain}", dataset.name)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table, columns)
-    done = 0
-    with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            for block in _as_csv(dataset, found):
-                copy.write(block)
-                done += len(block)
-                progress(file=dataset.name, done=done, total=None)
-        return cursor.rowcount
-
-
-def _as_csv(dataset: Dataset, found: list[landing.Part]) -> Iterator[memoryview]:
-    """Yield parts as CSV, some thousand lines at a time.
-
-    DuckDB makes one text of each row, line end included, so that the buffer of an Arrow column is
-    CSV as it stands; `concat` leaves nulls blank, and text is always quoted.
-    """
-    line = ", ',', ".join(_field(column) for column in dataset.columns)
     files = ", ".join(pattern(part.path) for part in found)
-    query = f"SELECT concat({line}, chr(10)) FROM read_parquet([{files}])"
     try:
         with TemporaryDirectory() as folder, connect(Path(folder)) as duck:
-            for batch in duck.sql(query).to_arrow_reader(_BATCH_ROWS):
-                lines = batch.column(0)
-                _, ends, text = lines.buffers()
-                positions = memoryview(ends).cast("B").cast("i")
-                start, end = positions[lines.offset], positions[lines.offset + len(lines)]
-                yield memoryview(text)[start:end]
+            return copy_rows(
+                duck,
+                f"read_parquet([{files}])",
+                [CopiedColumn(column.name, column.type == "text") for column in dataset.columns],
+                connection,
+                sql.Identifier(f"raw_{dataset.domain}", dataset.name),
+                lambda sent: progress(file=dataset.name, done=sent, total=None),
+            )
     except duckdb.Error as error:
         raise LoadError(f"the landing zone cannot be read: {error}") from error
-
-
-def _field(column: Column) -> str:
-    name = identifier(column.name)
-    if column.type == "text":
-        return f"'\"' || replace({name}, '\"', '\"\"') || '\"'"
-    return f"{name}::VARCHAR"
 
 
 def _silent(**_: object) -> None:

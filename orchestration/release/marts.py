@@ -9,7 +9,7 @@ import duckdb
 import psycopg
 from psycopg import sql
 
-from orchestration.copying import copy_query
+from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.release.errors import ReleaseError
 from orchestration.release.tables import Marts
 from orchestration.transform.graph import ServedTable
@@ -43,7 +43,13 @@ class DuckDBMarts:
 
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
         """Streams a mart into the table of a release, in the order of its key."""
-        copy_query(self._warehouse, _select(table), connection, sql.Identifier(schema, table.name))
+        copy_rows(
+            self._warehouse,
+            _ordered(table),
+            [CopiedColumn(column.name, column.data_type == "text") for column in table.columns],
+            connection,
+            sql.Identifier(schema, table.name),
+        )
 
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file, in the order of its key."""
@@ -92,8 +98,12 @@ class PostgresMarts:
 
 def _select(table: ServedTable, *, database: bool = True) -> str:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    return f"select {columns} from {_ordered(table, database=database)}"
+
+
+def _ordered(table: ServedTable, *, database: bool = True) -> str:
     key = ", ".join(f'"{column}"' for column in table.key)
-    return f"select {columns} from {_name(table, database=database)} order by {key}"
+    return f"{_name(table, database=database)} order by {key}"
 
 
 def _name(table: ServedTable, *, database: bool = True) -> str:

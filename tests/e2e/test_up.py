@@ -20,11 +20,11 @@ from tests.conftest import PROJECT_DIR
 
 READY_SECONDS = 300
 
-SUMMARY_KEYS = (
-    "index household_key age_45_plus income_50K_plus single_couple_family has_kids single couple "
-    "r_score f_score m_score rfm_score rfm_bins alcohol beverages concessions dairy drug garden "
-    "grain_goods grocery home_family junk_food kitchen meat misc produce seasonal total_sales"
-).split()
+SUMMARY_KEYS = ["index", "household_key", "age_45_plus", "income_50K_plus", "single_couple_family"]
+SUMMARY_KEYS += ["has_kids", "single", "couple", "r_score", "f_score", "m_score", "rfm_score"]
+SUMMARY_KEYS += ["rfm_bins", "alcohol", "beverages", "concessions", "dairy", "drug", "garden"]
+SUMMARY_KEYS += ["grain_goods", "grocery", "home_family", "junk_food", "kitchen", "meat", "misc"]
+SUMMARY_KEYS += ["produce", "seasonal", "total_sales"]
 
 
 class Installation:

@@ -237,7 +237,7 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
                     ).fetchone()
                     assert found is not None
                     seen.append((row[0], *found))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     mark(1)

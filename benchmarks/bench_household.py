@@ -1,0 +1,186 @@
+"""The household domain at scale 1: its SQL against a script by hand and pandas, its release.
+
+Belongs here: what is measured, and on which data. The oracle that the SQL is compared with is
+`household_pandas`, the script `household_handwritten.sql`.
+"""
+
+import json
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import psycopg
+
+from benchmarks.household_pandas import SECTIONS, household_marts
+from benchmarks.measuring import Figures, figure, run_measured, run_pollux
+from orchestration.release.publish import release, rollback
+from orchestration.sample.household import generate_household
+from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+REPETITIONS = 3
+READERS = 4
+
+
+def run() -> Figures:
+    """Measures everything; takes about ten minutes and 10 GiB of memory, for pandas."""
+    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+        root = Path(folder)
+        generate_household(root / "full", scale=1, seed=1, causal=True)
+        generate_household(root / "lean", scale=1, seed=1)
+        return [
+            *_load_and_sql(root),
+            *_release(root),
+            *_postgres(root),
+        ]
+
+
+def _load_and_sql(root: Path) -> Figures:
+    settings = Settings(data_dir=root / "duckdb")
+    load = run_pollux(
+        settings.data_dir, "load", "--domain", "household", "--from", str(root / "full")
+    )
+    build = run_pollux(settings.data_dir, "build", "--no-release")
+    landing = settings.landing_dir / "household"
+    by_dbt, by_hand = [], []
+    for _ in range(REPETITIONS):
+        by_dbt.append(_model_seconds(settings))
+        by_hand.append(_by_hand(landing, root / "hand.duckdb"))
+    by_pandas = _by_pandas(landing)
+    sql, hand = statistics.median(by_dbt), statistics.median(by_hand)
+    return [
+        figure("load of all files, 39.6 million rows", load.seconds, "s"),
+        figure("memory of that load", load.peak_mib, "MiB", at_most=4096),
+        figure("build with tests, engine duckdb, 36.8 million promotion rows", build.seconds, "s"),
+        figure("memory of that build", build.peak_mib, "MiB", at_most=4096),
+        figure("household SQL, sum of node times", sql, "s"),
+        figure("the same by one hand-written DuckDB script", hand, "s"),
+        figure("SQL ÷ by hand", sql / hand, "ratio", at_most=1.5),
+        figure("the same by pandas, reading not counted", by_pandas, "s"),
+        figure("pandas ÷ SQL", by_pandas / sql, "ratio", at_least=10),
+    ]
+
+
+def _model_seconds(settings: Settings) -> float:
+    # One thread, so that no node's time holds another's.
+    command = dbt_command("run", "--threads", "1", target="duckdb")
+    run_measured(command, dbt_environment(settings, None))
+    results = json.loads((target_dir(settings) / "run_results.json").read_text())["results"]
+    return float(sum(result["execution_time"] for result in results))
+
+
+def _by_hand(landing: Path, path: Path) -> float:
+    path.unlink(missing_ok=True)
+    sums = ",\n".join(
+        f"coalesce(sum(sales_value) filter (section = '{section}'), 0)::decimal(18, 2) as {section}"
+        for section in SECTIONS
+    )
+    script = (PROJECT_DIR / "benchmarks" / "household_handwritten.sql").read_text()
+    script = script.replace("{landing}", str(landing)).replace("{section_sums}", sums)
+    script = script.replace("{sections}", str(PROJECT_DIR / "seeds" / "commodity_sections.csv"))
+    limits = {"memory_limit": "3GB", "preserve_insertion_order": False}
+    with duckdb.connect(path, config=limits) as connection:
+        started = time.perf_counter()
+        connection.execute(script)
+        return time.perf_counter() - started
+
+
+def _by_pandas(landing: Path) -> float:
+    raw = {
+        folder.name: duckdb.read_parquet(str(folder / "*.parquet")).df()
+        for folder in landing.iterdir()
+    }
+    sections = pd.read_csv(PROJECT_DIR / "seeds" / "commodity_sections.csv")
+    started = time.perf_counter()
+    household_marts(raw, dict(sections.itertuples(index=False)))
+    return time.perf_counter() - started
+
+
+def _release(root: Path) -> Figures:
+    settings = Settings(data_dir=root / "duckdb")
+    run_pollux(settings.data_dir, "build", "--no-release")
+    store = open_serving_store(settings)
+    first = release(settings, "household")
+    record = settings.data_dir / "builds" / "household.json"
+    content = json.loads(record.read_text()) | {"invocation_id": "again"}
+    record.write_text(json.dumps(content))
+    reading = _Reading(store.reader_url)
+    second = release(settings, "household")
+    switches = [second.switch_seconds]
+    switches += [
+        rollback(settings, "household", to=1 + number % 2).switch_seconds for number in range(20)
+    ]
+    answers, wrong = reading.stop()
+    if store.embedded is not None:
+        store.embedded.leave()
+    return [
+        figure("release of all household marts", first.seconds, "s", at_most=5),
+        figure(f"release while {READERS} readers read", second.seconds, "s"),
+        figure("the switch while they read, slowest of 21", max(switches) * 1000, "ms", at_most=10),
+        figure("answers read meanwhile", answers, "answers"),
+        figure("of them errors, empty or mixed", wrong, "answers", at_most=0),
+    ]
+
+
+class _Reading:
+    """Readers that join two tables of the current release over and over."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._answers = 0
+        self._wrong = 0
+        self._threads = [threading.Thread(target=self._read) for _ in range(READERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> tuple[int, int]:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        return self._answers, self._wrong
+
+    def _read(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._ended.is_set():
+                try:
+                    row = connection.execute(
+                        "select number from release.current where domain = 'household'"
+                    ).fetchone()
+                    number = row[0] if row else 0
+                    found = connection.execute(
+                        f"select rfm.total_sales = summary.total_sales "
+                        f"from household__r{number}.household_rfm as rfm "
+                        f"join household__r{number}.hh_summary as summary using (household_key) "
+                        "where household_key = 1"
+                    ).fetchone()
+                    self._wrong += found != (True,)
+                except psycopg.Error:
+                    self._wrong += 1
+                self._answers += 1
+
+
+def _postgres(root: Path) -> Figures:
+    settings = Settings(data_dir=root / "postgres", engine="postgres")
+    load = ["load", "--domain", "household", "--from", str(root / "lean")]
+    run_pollux(settings.data_dir, *load)
+    store = open_serving_store(settings)
+    # The raw tables are copied by the first build; what is measured is dbt, start to end.
+    run_pollux(settings.data_dir, "build", "--no-release", POLLUX_ENGINE="postgres")
+    command = dbt_command("build", "--exclude-resource-type", "unit_test", target=settings.engine)
+    build = run_measured(command, dbt_environment(settings, store))
+    if store.embedded is not None:
+        store.embedded.leave()
+    return [
+        figure("whole dbt build with tests, engine postgres", build.seconds, "s", at_most=90),
+    ]
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(json.dumps(row, ensure_ascii=False))
