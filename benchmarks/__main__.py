@@ -29,8 +29,9 @@ def main() -> None:
         if only and name not in only:
             continue
         print(title, flush=True)
-        rows = importlib.import_module(f"benchmarks.{name}").run()
-        for row in rows:
+        rows = []
+        for row in importlib.import_module(f"benchmarks.{name}").run():
+            rows.append(row)
             print(f"  {row['name']}: {_value(row)} {row['unit']} {row['target'] or ''}", flush=True)
         sections.append(_section(title, rows))
     if not only:

@@ -82,7 +82,7 @@ def peak_memory(source: Path, folder: Path) -> tuple[float, float]:
 def _execute(query: str) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(query)
+        connection.execute(query).fetchall()
 
 
 if __name__ == "__main__":

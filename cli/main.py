@@ -5,6 +5,7 @@ only when it runs, so that `pollux --help` is quick.
 """
 
 import os
+import signal
 import sys
 
 import typer
@@ -41,6 +42,9 @@ def main() -> None:
     """Runs the command; an error that a user can mend is one message, not a traceback."""
     # No telemetry, whatever dbt or its adapters default to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # An end from outside is an end like any other: what was started is stopped.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
         app()
     except PolluxError as error:
@@ -54,6 +58,13 @@ def main() -> None:
     except KeyboardInterrupt:
         output.fail("Interrupted.")
         sys.exit(130)
+    except Exception as error:
+        # A full disk, a folder that cannot be written, a server that went away.
+        package = type(error).__module__.partition(".")[0]
+        if not isinstance(error, OSError) and package not in {"psycopg", "duckdb", "_duckdb"}:
+            raise
+        output.fail(f"{type(error).__name__}: {str(error).strip()}")
+        sys.exit(3 if package == "psycopg" else 1)
 
 
 if __name__ == "__main__":

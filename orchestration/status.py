@@ -33,6 +33,9 @@ class BuildStatus:
     engine: str
     status: str
     started_at: str
+    models: int
+    tests: int
+    seconds: float
     is_up_to_date: bool
 
 
@@ -87,6 +90,9 @@ def build_status(settings: Settings, domain: str) -> BuildStatus | None:
         engine=record.engine,
         status=record.status,
         started_at=record.started_at,
+        models=record.models,
+        tests=record.tests,
+        seconds=record.seconds,
         is_up_to_date=record.status == "passed"
         and record.engine == settings.engine
         and record.landing == landing.fingerprint(settings, domain)

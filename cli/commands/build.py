@@ -20,7 +20,8 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
-    from cli.commands.release import release_domain
+    from cli.commands.release import release_domains
+    from orchestration.release.errors import ReleaseError
     from orchestration.transform.build import build as build_marts
     from orchestration.transform.build import loaded_domains
     from orchestration.transform.errors import BuildError
@@ -33,9 +34,13 @@ def build(
         report = build_marts(settings, domains, progress=step.count)
         step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
         step.has_failed = bool(report.failed)
-    releases = [release_domain(settings, name) for name in report.passed] if release else []
+    releases, failures = release_domains(settings, report.passed if release else ())
     if as_json:
         output.print_json(
             {"build": asdict(report), "releases": [asdict(done) for done in releases]}
         )
+    if failures:
+        output.fail("\n".join(failures))
     report.raise_if_failed()
+    if failures:
+        raise typer.Exit(ReleaseError.exit_code)

@@ -1,5 +1,6 @@
 """`pollux release`, `rollback` and `status`: what is served, and what was."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +15,32 @@ if TYPE_CHECKING:
 JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
-def release_domain(settings: Settings, domain: str) -> "ReleaseReport":
-    """Releases one domain and shows how it goes."""
+def release_domains(
+    settings: Settings, domains: Sequence[str]
+) -> tuple[list["ReleaseReport"], list[str]]:
+    """Releases domains, each whatever becomes of the others; returns reports and failures."""
+    from orchestration.release.errors import ReleaseError
     from orchestration.release.publish import release as publish
 
-    with output.step("release") as step:
-        report = publish(settings, domain, progress=step.update)
-        if report.is_new:
-            step.result = f"{domain} {report.number}: {report.tables} tables, {report.rows:,} rows"
-        else:
-            step.result = f"{domain} {report.number} is served already"
-    for text in report.notes:
-        output.note(text)
-    return report
+    reports, failures = [], []
+    for domain in domains:
+        with output.step("release") as step:
+            try:
+                report = publish(settings, domain, progress=step.update)
+            except ReleaseError as error:
+                step.has_failed = True
+                step.result = domain
+                failures.append(str(error))
+                continue
+            step.result = (
+                f"{domain} {report.number}: {report.tables} tables, {report.rows:,} rows"
+                if report.is_new
+                else f"{domain} {report.number} was made from this build already"
+            )
+        for text in report.notes:
+            output.note(text)
+        reports.append(report)
+    return reports, failures
 
 
 def release(
@@ -44,9 +58,11 @@ def release(
     domains = domain or loaded_domains(settings)
     if not domains:
         raise ReleaseError("Nothing has been loaded, so there is nothing to release.")
-    reports = [release_domain(settings, name) for name in domains]
+    reports, failures = release_domains(settings, domains)
     if as_json:
         output.print_json([asdict(report) for report in reports])
+    if failures:
+        raise ReleaseError("\n".join(failures))
 
 
 def rollback(

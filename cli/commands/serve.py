@@ -2,6 +2,7 @@
 
 import typer
 
+from cli import output
 from pollux.runtime.settings import Settings
 
 services = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
@@ -17,4 +18,6 @@ def api() -> None:
     """Serves the released marts over REST."""
     from services.api.server import run
 
-    run(Settings())
+    settings = Settings()
+    output.note(f"Serving http://{settings.api_host}:{settings.api_port} until Ctrl-C.")
+    run(settings)

@@ -76,7 +76,8 @@ def query(
             connection.execute(f"set statement_timeout = '{QUERY_TIMEOUT_SECONDS}s'".encode())
             if found and found[0]:
                 connection.execute(f"set search_path = {found[0]}".encode())
-            cursor = connection.execute(statement.encode())
+            # Prepared, so that it can be no more than one statement.
+            cursor = connection.execute(statement.encode(), prepare=True)
         except psycopg.Error as error:
             raise QueryError(str(error).strip()) from error
         if cursor.description is None:

@@ -1,35 +1,18 @@
 """`pollux up` and `down`: everything an installation runs, started and stopped."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Annotated
 
-import psutil
 import typer
-from filelock import FileLock, Timeout
 
 from cli import output
-from cli.commands.release import release_domain
-from pollux.runtime.errors import PolluxError
+from cli.processes import only_one, serve_api, started, url_of, wait, wait_for_end
 from pollux.runtime.serving import find_serving_store, open_serving_store
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 
 SAMPLE_SCALE = 0.1
 SAMPLE_DOMAINS = ("household",)
-READY_SECONDS = 30
-STOP_SECONDS = 10
-
-
-class UpError(PolluxError):
-    """Something that `pollux up` started did not come up or did not stay."""
 
 
 def up(
@@ -39,74 +22,37 @@ def up(
 ) -> None:
     """Starts everything: database, data, marts, release, API. Ctrl-C stops what it started."""
     settings = Settings()
-    started = time.monotonic()
-    # A shell that started this in the background may have SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    with _only_one(settings):
+    began = time.monotonic()
+    # A shell that started this in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with only_one(settings):
         if not once:
             _check_port(settings)
         with output.step("database") as step:
             store = open_serving_store(settings)
             step.result = "embedded PostgreSQL" if store.embedded else "your PostgreSQL"
         _load_sample(settings)
-        _build_and_release(settings)
+        _build_and_release(settings, is_failure_fatal=once)
         if once:
-            output.result_console.print(f"Released after {time.monotonic() - started:.0f} s.")
+            output.result_console.print(f"Released after {time.monotonic() - began:.0f} s.")
             return
-        with _api(settings) as process:
-            _show(settings, time.monotonic() - started)
-            _wait(process)
+        with serve_api(settings) as process:
+            _show(settings, time.monotonic() - began)
+            wait(process)
 
 
 def down() -> None:
     """Stops what `pollux up` and `pollux db start` started for this data folder."""
     settings = Settings()
     stopped = []
-    process = _running_up(settings)
-    if process is not None:
+    for name, process in started(settings).items():
         process.terminate()
-        _wait_for_end(process)
-        stopped.append("pollux up")
+        wait_for_end(process)
+        stopped.append(name)
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
         stopped.append("PostgreSQL")
     output.result_console.print("Stopped: " + (", ".join(stopped) or "nothing was running") + ".")
-
-
-@contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    record = settings.data_dir / "up.json"
-    try:
-        with FileLock(settings.data_dir / "up.lock", timeout=0):
-            record.write_text(json.dumps({"pid": os.getpid()}))
-            yield
-            record.unlink(missing_ok=True)
-    except Timeout:
-        process = _running_up(settings)
-        which = f" (process {process.pid})" if process else ""
-        raise UpError(
-            f"Pollux is up already for {settings.data_dir}{which}. pollux down stops it."
-        ) from None
-
-
-def _running_up(settings: Settings) -> psutil.Process | None:
-    try:
-        process = psutil.Process(json.loads((settings.data_dir / "up.json").read_text())["pid"])
-        is_ours = "up" in process.cmdline() and process.pid != os.getpid()
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return None
-    return process if is_ours else None
-
-
-def _wait_for_end(process: psutil.Process) -> None:
-    deadline = time.monotonic() + 3 * STOP_SECONDS
-    # A process that its parent has not asked for yet is a zombie: it has ended.
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > deadline:
-            raise UpError(f"pollux up (process {process.pid}) does not end; kill it by hand.")
-        time.sleep(0.1)
 
 
 def _check_port(settings: Settings) -> None:
@@ -118,11 +64,8 @@ def _check_port(settings: Settings) -> None:
 def _load_sample(settings: Settings) -> None:
     from orchestration.load.run import load
     from orchestration.sample.generate import generate
-    from orchestration.transform.build import loaded_domains
 
-    if loaded_domains(settings):
-        return
-    for domain in SAMPLE_DOMAINS:
+    for domain in SAMPLE_DOMAINS if _needs_sample(settings) else ():
         folder = settings.data_dir / "sample" / domain
         with output.step("sample") as step:
             rows = generate(domain, folder, scale=SAMPLE_SCALE, seed=1, progress=step.update)
@@ -133,81 +76,48 @@ def _load_sample(settings: Settings) -> None:
             step.result = f"{domain}: {len(report.files)} files, {landed:,} rows landed"
 
 
-def _build_and_release(settings: Settings) -> None:
-    from orchestration.status import build_status
+def _needs_sample(settings: Settings) -> bool:
+    """Whether nothing was loaded, or only a part of the sample, because a load was killed."""
+    from orchestration.load import landing
+    from orchestration.load.declarations import read_datasets
+    from orchestration.transform.build import loaded_domains
+
+    loaded = loaded_domains(settings)
+    if any(not landing.is_sample(settings, domain) for domain in loaded):
+        return False
+    datasets = [d for d in read_datasets(PROJECT_DIR).values() if d.domain in SAMPLE_DOMAINS]
+    return not all(landing.parts(settings, dataset) for dataset in datasets)
+
+
+def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
+    from cli.commands.release import release_domains
+    from orchestration.release.errors import ReleaseError
+    from orchestration.status import build_status, read_status
     from orchestration.transform.build import build, loaded_domains
 
-    due = []
+    due: list[str] = []
+    ready: list[str] = []
     for domain in loaded_domains(settings):
         status = build_status(settings, domain)
-        if status is None or not status.is_up_to_date:
-            due.append(domain)
+        (ready if status is not None and status.is_up_to_date else due).append(domain)
+    report = None
     if due:
         with output.step("build") as step:
             report = build(settings, due, progress=step.count)
             step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
             step.has_failed = bool(report.failed)
-        if report.failed:
-            output.fail(report.message)
-            output.note(f"Not released: {', '.join(report.failed)}. What was served before stays.")
-    for domain in loaded_domains(settings):
-        status = build_status(settings, domain)
-        if status is not None and status.is_up_to_date:
-            release_domain(settings, domain)
-
-
-@contextmanager
-def _api(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.logs_dir / "api.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "serve", "api"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        with output.step("api") as step:
-            _wait_until_ready(settings, process)
-            step.result = f"ready on {_url(settings)}"
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=2):  # noqa: S310
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise UpError(f"The API did not come up:\n{_log_tail(settings)}")
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        output.progress_console.print("Stopping.")
-        return
-    raise UpError(f"The API ended by itself with code {code}; see api.log in the logs folder.")
-
-
-def _log_tail(settings: Settings) -> str:
-    lines = (settings.logs_dir / "api.log").read_text(errors="replace").splitlines()
-    return "\n".join(lines[-10:])
-
-
-def _url(settings: Settings) -> str:
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    return f"http://{host}:{settings.api_port}"
+        ready += report.passed
+    _, failures = release_domains(settings, sorted(ready))
+    has_nothing = not any(release.is_current for release in read_status(settings).releases)
+    if report is not None and report.failed:
+        if is_failure_fatal or has_nothing:
+            report.raise_if_failed()
+        output.fail(report.message)
+        output.note(f"Not released: {', '.join(report.failed)}. What was served before stays.")
+    if failures:
+        if is_failure_fatal or has_nothing:
+            raise ReleaseError("\n".join(failures))
+        output.fail("\n".join(failures))
 
 
 def _show(settings: Settings, seconds: float) -> None:
@@ -216,18 +126,21 @@ def _show(settings: Settings, seconds: float) -> None:
     status = read_status(settings)
     rows = sum(dataset.rows for dataset in status.datasets)
     kind = " (sample)" if any(dataset.is_sample for dataset in status.datasets) else ""
-    lines: Sequence[tuple[str, str]] = [
-        ("loaded", f"{len(status.datasets)} datasets, {rows:,} rows{kind}"),
-        *(
-            (
-                "released",
-                f"{release.domain} {release.number}: {release.rows:,} rows",
-            )
-            for release in status.releases
-            if release.is_current
-        ),
-        ("a summary", f"{_url(settings)}/v1/households/1/summary"),
-        ("all routes", f"{_url(settings)}/docs"),
+    lines = [("loaded", f"{len(status.datasets)} datasets, {rows:,} rows{kind}")]
+    for build in status.builds:
+        counts = f"{build.models} models, {build.tests} tests, {build.seconds:.1f} s"
+        lines.append(("built", f"{build.domain} on {build.engine}, {build.status}: {counts}"))
+    lines += [
+        (
+            "released",
+            f"{release.domain} {release.number}: {release.rows:,} rows, {release.seconds:.1f} s",
+        )
+        for release in status.releases
+        if release.is_current
+    ]
+    lines += [
+        ("a summary", f"{url_of(settings)}/v1/households/1/summary"),
+        ("all routes", f"{url_of(settings)}/docs"),
     ]
     output.result_console.print(
         f"\n[bold]Pollux is up[/] after {seconds:.1f} s. Ctrl-C stops it.\n"

@@ -8,3 +8,5 @@ from pollux.runtime.errors import PolluxError
 
 class LoadError(PolluxError):
     """A load that changed nothing in the landing zone; the text says why and what to do."""
+
+    exit_code = 6

@@ -1,9 +1,10 @@
 """The marts as a release reads them, from the engine that built them."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
@@ -14,6 +15,9 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.tables import Marts
 from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import Settings
+
+# Their values hold neither quotes nor commas.
+PLAIN_TYPES = ("bigint", "integer", "decimal", "double", "boolean", "date", "timestamp")
 
 
 @contextmanager
@@ -38,22 +42,34 @@ class DuckDBMarts:
 
     def count(self, table: ServedTable) -> int:
         """Rows of a mart."""
-        row = self._warehouse.execute(f"select count(*) from {_name(table)}").fetchone()
-        return int(row[0]) if row else 0
+        ((rows,),) = _run(self._warehouse, f"select count(*) from {_name(table)}")
+        return int(rows)
+
+    def built_by(self, table: ServedTable) -> str | None:
+        """The dbt invocation that built a mart, None where the mart is not there."""
+        found = _run(
+            self._warehouse,
+            "select comment from duckdb_tables where schema_name = ? and table_name = ?",
+            [table.schema, table.name],
+        )
+        return found[0][0] if found else None
 
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
         """Streams a mart into the table of a release, in the order of its key."""
         copy_rows(
             self._warehouse,
             _ordered(table),
-            [CopiedColumn(column.name, column.data_type == "text") for column in table.columns],
+            [
+                CopiedColumn(column.name, not column.data_type.startswith(PLAIN_TYPES))
+                for column in table.columns
+            ],
             connection,
             sql.Identifier(schema, table.name),
         )
 
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file, in the order of its key."""
-        self._warehouse.execute(f"copy ({_select(table)}) to '{_quoted(path)}' (format parquet)")
+        _run(self._warehouse, f"copy ({_select(table)}) to '{_quoted(path)}' (format parquet)")
 
 
 class PostgresMarts:
@@ -68,6 +84,14 @@ class PostgresMarts:
         query = sql.SQL("select count(*) from {}").format(sql.Identifier(table.schema, table.name))
         row = self._connection.execute(query).fetchone()
         return int(row[0]) if row else 0
+
+    def built_by(self, table: ServedTable) -> str | None:
+        """The dbt invocation that built a mart, None where the mart is not there."""
+        row = self._connection.execute(
+            "select obj_description(to_regclass(%s), 'pg_class')",
+            [sql.Identifier(table.schema, table.name).as_string(self._connection)],
+        ).fetchone()
+        return row[0] if row else None
 
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
         """Copies a mart into the table of a release inside the server."""
@@ -87,13 +111,18 @@ class PostgresMarts:
                     scratch.write(chunk)
             scratch.flush()
             with duckdb.connect() as converter:
-                converter.execute(
-                    f"copy (from read_csv('{_quoted(scratch.name)}', header = false, "
-                    f"auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
-                    f"columns = $types)) to '{_quoted(path)}' (format parquet)".replace(
-                        "$types", _struct(types)
-                    )
+                reader = (
+                    f"read_csv('{_quoted(scratch.name)}', header = false, auto_detect = false, "
+                    f"delim = ',', quote = '\"', escape = '\"', columns = {_struct(types)})"
                 )
+                _run(converter, f"copy (from {reader}) to '{_quoted(path)}' (format parquet)")
+
+
+def _run(
+    engine: duckdb.DuckDBPyConnection, statement: str, parameters: Sequence[str] = ()
+) -> list[tuple[Any, ...]]:
+    # A statement has ended only when all of its result was fetched.
+    return engine.execute(statement, list(parameters)).fetchall()
 
 
 def _select(table: ServedTable, *, database: bool = True) -> str:

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import psycopg
 
 from orchestration.release import store as books
 from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import open_marts
-from orchestration.release.tables import write_tables
+from orchestration.release.tables import Marts, write_tables
 from orchestration.release.views import remake_views
-from orchestration.transform.dbt import read_run, target_dir
-from orchestration.transform.graph import ServedTable, served_tables
 from orchestration.transform.record import BuildRecord, read_record
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -56,16 +55,16 @@ def release(
         with store.connect() as connection:
             books.prepare_store(connection, store)
             with books.lock_releases(connection, domain):
-                current = _current(connection, domain)
-                if current is not None and current.dbt_invocation == record.invocation_id:
-                    return ReleaseReport(
-                        domain, current.number, 0, current.rows, 0, 0, is_new=False
-                    )
+                rows = books.read_releases(connection, domain)
+                for row in rows:
+                    if row.dbt_invocation == record.invocation_id:
+                        return _released_already(settings, store, connection, row)
                 return _release(settings, store, connection, record, progress)
-    except psycopg.OperationalError as error:
+    except (psycopg.Error, duckdb.Error, OSError) as error:
         raise ReleaseError(
-            f"The serving store failed during the release of {domain}: {str(error).strip()}\n"
-            "What was served before is still served; run pollux release again when it is back."
+            f"The release of {domain} failed: {str(error).strip()}\n"
+            "What is served is one release as a whole, as a rule the one before: see pollux "
+            "status, and run pollux release again."
         ) from error
 
 
@@ -91,6 +90,22 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
     )
 
 
+def _released_already(
+    settings: Settings, store: ServingStore, connection: psycopg.Connection, row: books.ReleaseRow
+) -> ReleaseReport:
+    notes: tuple[str, ...]
+    if row.is_current:
+        # What follows a switch may have been cut short.
+        notes = _follow_switch(settings, connection, store, row.domain, row.number)
+    else:
+        taken_back = (
+            f"The last build of {row.domain} is release {row.number}, which was taken back: "
+            f"pollux rollback {row.domain} --to {row.number} serves it again."
+        )
+        notes = (taken_back,)
+    return ReleaseReport(row.domain, row.number, 0, row.rows, 0, 0, is_new=False, notes=notes)
+
+
 def _release(
     settings: Settings,
     store: ServingStore,
@@ -103,8 +118,11 @@ def _release(
     numbers = [row.number for row in books.read_releases(connection, domain)]
     number = max(numbers, default=0) + 1
     with lock_warehouse(settings, "a release"):
-        tables = _tables_of(settings, record)
+        # Again under the lock: a build may have begun since.
+        record = _passed_build(settings, domain)
+        tables = record.tables
         with open_marts(settings, connection) as marts:
+            _check_builder(marts, record)
             parquet = _ParquetRelease(settings.releases_dir / domain, number)
             folder = parquet.start()
             for table in tables:
@@ -170,15 +188,13 @@ def _passed_build(settings: Settings, domain: str) -> BuildRecord:
     return record
 
 
-def _tables_of(settings: Settings, record: BuildRecord) -> tuple[ServedTable, ...]:
-    # Again under the lock: a build may have begun since, or another have left its artifacts.
-    _passed_build(settings, record.domain)
-    return served_tables(read_run(target_dir(settings)).manifest, record.domain)
-
-
-def _current(connection: psycopg.Connection, domain: str) -> books.ReleaseRow | None:
-    rows = books.read_releases(connection, domain)
-    return next((row for row in rows if row.is_current), None)
+def _check_builder(marts: Marts, record: BuildRecord) -> None:
+    for table in record.tables:
+        if marts.built_by(table) != record.invocation_id:
+            raise ReleaseError(
+                f"{table.name} was built by another dbt run since the build of {record.domain} "
+                f"that passed: run pollux build --domain {record.domain}."
+            )
 
 
 def _rollback_target(rows: list[books.ReleaseRow], domain: str, to: int | None) -> books.ReleaseRow:
@@ -205,16 +221,22 @@ def _follow_switch(
     number: int,
 ) -> tuple[str, ...]:
     """Brings along what follows the served release; nothing here fails a release."""
-    notes = []
-    try:
-        if not remake_views(connection, domain, number, store.reader_role):
-            notes.append(
-                f"The views in schema {domain} are in use and still show the release before."
-            )
+
+    def point_views() -> None:
+        remake_views(connection, domain, number, store.reader_role)
+
+    def tidy() -> None:
         kept = books.drop_old_releases(connection, domain)
         _ParquetRelease(settings.releases_dir / domain, number).point_current(kept)
-    except (psycopg.Error, OSError) as error:
-        notes.append(f"Released, but not tidied up: {str(error).strip()}")
+
+    notes = []
+    for what, follow in (("the views for people", point_views), ("old releases", tidy)):
+        try:
+            follow()
+        except (psycopg.Error, OSError) as error:
+            notes.append(f"Released, but {what} of {domain} are as before: {str(error).strip()}")
+            if not connection.closed:
+                connection.rollback()
     return tuple(notes)
 
 

@@ -68,24 +68,43 @@ def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
 
     Raises `ReleaseError` where the role may not be made, and says what to set instead.
     """
-    # Two first releases at once would both find nothing and both create it.
-    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
-    connection.execute(TABLES)
+    try:
+        # Two first releases at once would both find nothing and both create it.
+        connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+        connection.execute(TABLES)
+        _make_reader(connection, store)
+        _grant(connection, sql.Identifier(store.reader_role))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ReleaseError(
+            f"POLLUX_DATABASE_URL may not do what a release needs: {error}. It must be able to "
+            f"create schemas, and to create or use the role {store.reader_role}; POLLUX_READER_URL "
+            "names another role to read with."
+        ) from error
+    connection.commit()
+
+
+def _make_reader(connection: psycopg.Connection, store: ServingStore) -> None:
     reader = sql.Identifier(store.reader_role)
     known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
     if known.fetchone() is None:
-        try:
-            connection.execute(sql.SQL("create role {} login").format(reader))
-            if store.reader_set_role is not None:
-                connection.execute(sql.SQL("grant {} to current_user").format(reader))
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise ReleaseError(
-                f"The read-only role {store.reader_role} is missing and may not be made with "
-                "POLLUX_DATABASE_URL. Have it made, and give its URL in POLLUX_READER_URL."
-            ) from error
-    connection.execute(sql.SQL("grant usage on schema release to {}").format(reader))
-    connection.execute(sql.SQL("grant select on all tables in schema release to {}").format(reader))
-    connection.commit()
+        # A role that is only taken on needs no login of its own.
+        login = "nologin" if store.reader_set_role else "login"
+        connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
+    if store.reader_set_role is not None:
+        may = connection.execute("select pg_has_role(%s, 'member')", [store.reader_role]).fetchone()
+        if may != (True,):
+            connection.execute(sql.SQL("grant {} to current_user").format(reader))
+
+
+def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:
+    """Lets the reader read the books and every release that is kept: it may be a new one."""
+    kept = connection.execute("select nspname from pg_namespace where nspname ~ '__r[0-9]+$'")
+    for schema in ["release", *(name for (name,) in kept.fetchall())]:
+        name = sql.Identifier(schema)
+        connection.execute(sql.SQL("grant usage on schema {} to {}").format(name, reader))
+        connection.execute(
+            sql.SQL("grant select on all tables in schema {} to {}").format(name, reader)
+        )
 
 
 @contextmanager
@@ -157,19 +176,28 @@ def enter(connection: psycopg.Connection, row: dict[str, Any]) -> None:
 def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
     """Drops the tables of all but the last three releases and the current one.
 
-    Also those of a release that was killed before it got on the books. What a reader still
-    holds is left to the next release. Returns the numbers that stay.
+    What a reader, or somebody's view, still holds is left to the next release. Returns the
+    numbers that stay.
     """
     rows = read_releases(connection, domain)
     stay = {row.number for row in rows[:KEPT_RELEASES]} | {r.number for r in rows if r.is_current}
     pattern = f"^{domain}__r[0-9]+$"
     schemas = connection.execute("select nspname from pg_namespace where nspname ~ %s", [pattern])
     for (schema,) in schemas.fetchall():
-        if int(schema.rpartition("__r")[2]) not in stay:
-            connection.execute("set local lock_timeout = '2s'")
-            try:
-                connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(schema)))
-            except psycopg.errors.LockNotAvailable:
-                connection.rollback()
+        if int(schema.rpartition("__r")[2]) in stay:
+            continue
+        try:
+            _drop(connection, schema)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
+            connection.rollback()
         connection.commit()
     return sorted(stay)
+
+
+def _drop(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute("set local lock_timeout = '2s'")
+    tables = connection.execute("select tablename from pg_tables where schemaname = %s", [schema])
+    # Table by table: cascade would take views of others with it.
+    for (table,) in tables.fetchall():
+        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, table)))
+    connection.execute(sql.SQL("drop schema {}").format(sql.Identifier(schema)))

@@ -16,6 +16,9 @@ class Marts(Protocol):
     def count(self, table: ServedTable) -> int:
         """Rows of a mart."""
 
+    def built_by(self, table: ServedTable) -> str | None:
+        """The dbt invocation that built a mart, None where the mart is not there."""
+
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
         """Fills the table of a release, which exists and is empty, with a mart's rows."""
 

@@ -13,21 +13,27 @@ from orchestration.release.store import schema_of
 
 TRIES = 3
 LOCK_TIMEOUT = "2s"
+# On a view of ours; a view that somebody made beside them is left alone.
+MARK = "Pollux: the current release"
 
 
 def remake_views(
     connection: psycopg.Connection, domain: str, number: int, reader_role: str
-) -> bool:
-    """Points the views in schema `domain` at a release; tells whether it could."""
-    for attempt in range(TRIES):
+) -> None:
+    """Points the views in schema `domain` at a release.
+
+    Raises `psycopg.Error` where they are in use for long, or something hangs on them.
+    """
+    for attempt in range(1, TRIES + 1):
         try:
             _remake(connection, domain, number, reader_role)
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             connection.rollback()
-            time.sleep(attempt + 1)
+            if attempt == TRIES:
+                raise
+            time.sleep(attempt)
         else:
-            return True
-    return False
+            return
 
 
 def _remake(connection: psycopg.Connection, domain: str, number: int, reader_role: str) -> None:
@@ -35,18 +41,20 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
     reader = sql.Identifier(reader_role)
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     connection.execute(sql.SQL("create schema if not exists {}").format(people))
-    old = connection.execute("select viewname from pg_views where schemaname = %s", [domain])
+    old = connection.execute(
+        "select relname from pg_class where relnamespace = %s::regnamespace and relkind = 'v' "
+        "and obj_description(oid, 'pg_class') = %s",
+        [people.as_string(connection), MARK],
+    )
     for (view,) in old.fetchall():
         connection.execute(sql.SQL("drop view {}").format(sql.Identifier(domain, view)))
     release = schema_of(domain, number)
     new = connection.execute("select tablename from pg_tables where schemaname = %s", [release])
     for (table,) in new.fetchall():
+        view = sql.Identifier(domain, table)
         create = sql.SQL("create view {} as select * from {}")
-        connection.execute(
-            create.format(sql.Identifier(domain, table), sql.Identifier(release, table))
-        )
+        connection.execute(create.format(view, sql.Identifier(release, table)))
+        connection.execute(sql.SQL("comment on view {} is {}").format(view, MARK))
+        connection.execute(sql.SQL("grant select on {} to {}").format(view, reader))
     connection.execute(sql.SQL("grant usage on schema {} to {}").format(people, reader))
-    connection.execute(
-        sql.SQL("grant select on all tables in schema {} to {}").format(people, reader)
-    )
     connection.commit()

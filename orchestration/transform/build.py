@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.postgres import sync_raw
-from orchestration.transform.dbt import DbtRun, NodeResult, dbt_command, dbt_environment, run_dbt
+from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment, run_dbt
 from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
-from orchestration.transform.graph import failures_of
+from orchestration.transform.graph import failures_of, has_all_marts, served_tables
 from orchestration.transform.record import BuildRecord, write_record
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -49,7 +49,7 @@ def loaded_domains(settings: Settings) -> tuple[str, ...]:
 def code_fingerprint() -> str:
     """A hash of the dbt project, which changes whenever a rule does."""
     digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
-    for folder in ("models", "macros", "seeds"):
+    for folder in ("models", "macros", "seeds", "tests/dbt", "profiles"):
         for path in sorted((PROJECT_DIR / folder).rglob("*")):
             if path.is_file():
                 digest.update(str(path.relative_to(PROJECT_DIR)).encode())
@@ -75,28 +75,54 @@ def build(
                 f"Nothing has been loaded for {domain}. Load files with pollux load --domain "
                 f"{domain} --from FOLDER, or make sample data with pollux up."
             )
-    datasets = read_datasets(PROJECT_DIR)
-    landing.ensure_empty_parts(settings, list(datasets.values()))
+    datasets = list(read_datasets(PROJECT_DIR).values())
+    landing.ensure_empty_parts(settings, datasets)
     store = open_serving_store(settings) if settings.engine == "postgres" else None
     with lock_warehouse(settings, "a build") as lock:
         records = [_start_record(settings, domain) for domain in domains]
         if store is not None:
             with store.connect() as connection:
-                sync_raw(connection, settings, list(datasets.values()))
-        run = _run(settings, domains, store, lock, progress)
+                sync_raw(connection, settings, datasets)
+        # A load in the middle would give some marts the old files and others the new.
+        with landing.locked(settings):
+            _check_landing(settings, records)
+            run = _run(settings, domains, store, lock, progress)
+        seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}
+        passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
         for record in records:
-            _finish_record(settings, record, run, failures[record.domain])
+            names = tuple(failure.unique_id for failure in failures[record.domain])
+            write_record(
+                settings,
+                replace(
+                    record,
+                    status="passed" if record.domain in passed else "failed",
+                    invocation_id=run.invocation_id,
+                    failures=names,
+                    tables=served_tables(run.manifest, record.domain),
+                    models=_count(run, "model"),
+                    tests=_count(run, "test"),
+                    seconds=seconds,
+                ),
+            )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
         message = describe_failures(settings, store, distinct)
     return BuildReport(
         models=_count(run, "model"),
         tests=_count(run, "test"),
-        seconds=time.monotonic() - started,
-        passed=tuple(domain for domain in domains if not failures[domain]),
-        failed=tuple(domain for domain in domains if failures[domain]),
+        seconds=seconds,
+        passed=passed,
+        failed=tuple(domain for domain in domains if domain not in passed),
         message=message,
     )
+
+
+def _check_landing(settings: Settings, records: Sequence[BuildRecord]) -> None:
+    for record in records:
+        if landing.fingerprint(settings, record.domain) != record.landing:
+            raise BuildError(
+                f"Files of {record.domain} were loaded while the build began: build again."
+            )
 
 
 def _run(
@@ -111,6 +137,8 @@ def _run(
         "build",
         *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
         *("--exclude-resource-type", "unit_test"),
+        # A test that also reads a domain that is not built now would judge its older state.
+        *("--indirect-selection", "cautious"),
         target=settings.engine,
     )
     return run_dbt(
@@ -133,18 +161,6 @@ def _start_record(settings: Settings, domain: str) -> BuildRecord:
     )
     write_record(settings, record)
     return record
-
-
-def _finish_record(
-    settings: Settings, record: BuildRecord, run: DbtRun, failures: Sequence[NodeResult]
-) -> None:
-    finished = replace(
-        record,
-        status="failed" if failures else "passed",
-        invocation_id=run.invocation_id,
-        failures=tuple(failure.unique_id for failure in failures),
-    )
-    write_record(settings, finished)
 
 
 def _count(run: DbtRun, kind: str) -> int:

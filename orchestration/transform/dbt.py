@@ -17,6 +17,8 @@ from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
+# Everything passed; something failed.
+ENDED = {0, 1}
 RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
 # What a build on PostgreSQL may use: sorts and hashes in memory, no wait for the disk.
 POSTGRES_OPTIONS = (
@@ -38,13 +40,8 @@ class NodeResult:
 
     @property
     def is_failed(self) -> bool:
-        """Whether what depends on it must not be released."""
-        return self.status in {"error", "fail", "runtime error"}
-
-    @property
-    def is_skipped(self) -> bool:
-        """Whether it did not run because something before it failed."""
-        return self.status == "skipped"
+        """Whether it ran and did not end well."""
+        return self.status not in {"success", "pass", "warn", "skipped", "no-op"}
 
 
 @dataclass(frozen=True)
@@ -111,12 +108,17 @@ def run_dbt(
         pass_fds=[lock],
     ) as process:
         assert process.stdout is not None  # noqa: S101
-        for line in process.stdout:
-            _read_event(line, progress, problems)
+        try:
+            for line in process.stdout:
+                _read_event(line, progress, problems)
+        except BaseException:
+            process.terminate()
+            raise
     results_file = artifacts / "run_results.json"
-    if not results_file.exists():
+    # An interrupted dbt writes results as well, of what it had done.
+    if process.returncode not in ENDED or not results_file.exists():
         tail = "\n".join(problems[-15:]) or "it said nothing"
-        raise BuildError(f"dbt ended with code {process.returncode} before any model:\n{tail}")
+        raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
     return read_run(artifacts)
 
 

@@ -39,6 +39,12 @@ def domains(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({node["fqn"][2] for node in _marts(manifest)}))
 
 
+def has_all_marts(run: DbtRun, domain: str) -> bool:
+    """Whether every mart of the domain was built."""
+    built = {result.unique_id for result in run.results if result.status == "success"}
+    return {node["unique_id"] for node in _marts(run.manifest, domain)} <= built
+
+
 def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
     """What failed among a domain's marts, all they are made of, and the tests of either."""
     parents: dict[str, list[str]] = run.manifest["parent_map"]
@@ -53,8 +59,16 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
         result
         for result in run.results
         if result.is_failed
-        and (result.unique_id in needed or needed & set(parents.get(result.unique_id, [])))
+        and (result.unique_id in needed or needed & _tested(run.manifest, result.unique_id))
     )
+
+
+def _tested(manifest: dict[str, Any], unique_id: str) -> set[str]:
+    """What a test speaks of: the model it is written at, or all that a singular test reads."""
+    if not unique_id.startswith("test."):
+        return set()
+    attached = manifest["nodes"][unique_id].get("attached_node")
+    return {attached} if attached else set(manifest["parent_map"][unique_id])
 
 
 def _marts(manifest: dict[str, Any], domain: str | None = None) -> list[dict[str, Any]]:

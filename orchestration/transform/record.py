@@ -4,17 +4,24 @@ A release asks it whether every test passed. It says `running` from before the f
 that a build that was killed is never released.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from orchestration.transform.errors import BuildError
+from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """The last build of a domain; `landing` is the fingerprint of what it was built from."""
+    """The last build of a domain.
+
+    `landing` and `code` are the fingerprints of what it was built from, `tables` the marts that a
+    release of it holds.
+    """
 
     domain: str
     engine: str
@@ -24,15 +31,23 @@ class BuildRecord:
     landing: str = ""
     code: str = ""
     failures: tuple[str, ...] = ()
+    tables: tuple[ServedTable, ...] = ()
+    models: int = 0
+    tests: int = 0
+    seconds: float = 0
 
 
 def read_record(settings: Settings, domain: str) -> BuildRecord | None:
     """The record of a domain's last build, None where there was none."""
+    path = _path(settings, domain)
     try:
-        content = json.loads(_path(settings, domain).read_text())
+        return TypeAdapter(BuildRecord).validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    return BuildRecord(**content | {"failures": tuple(content["failures"])})
+    except ValidationError as error:
+        raise BuildError(
+            f"{path} is not a record of a build: remove it, and run pollux build."
+        ) from error
 
 
 def write_record(settings: Settings, record: BuildRecord) -> None:
@@ -40,7 +55,7 @@ def write_record(settings: Settings, record: BuildRecord) -> None:
     path = _path(settings, record.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(asdict(record), indent=2))
+    unfinished.write_bytes(TypeAdapter(BuildRecord).dump_json(record, indent=2))
     unfinished.replace(path)
 
 

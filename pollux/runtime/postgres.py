@@ -16,7 +16,8 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,7 +25,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pollux.runtime.errors import PolluxError
 
@@ -36,12 +37,15 @@ START_SECONDS = 120
 # Folders of Linux users other than root may be closed to the server's own system user.
 ROOT_HOME = Path("/var/lib/pollux")
 ROOT_SYSTEM_USER = "pollux"
+SETTINGS_FILE = "pollux.conf"
 # A unix socket's whole path holds 107 bytes.
 MAX_SOCKET_DIR_LENGTH = 107 - len(f"/.s.PGSQL.{PORT}")
 
 
 class EmbeddedPostgresError(PolluxError):
     """The embedded server cannot be made, started or stopped."""
+
+    exit_code = 3
 
 
 class EmbeddedPostgres:
@@ -111,8 +115,16 @@ class EmbeddedPostgres:
             self._stop()
         return was_running
 
-    def _starting(self) -> FileLock:
-        return FileLock(self.home / "starting.lock", timeout=START_SECONDS)
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        try:
+            with FileLock(self.home / "starting.lock", timeout=START_SECONDS):
+                yield
+        except Timeout:
+            raise EmbeddedPostgresError(
+                f"Another process has been starting or stopping {self.cluster} for "
+                f"{START_SECONDS} s."
+            ) from None
 
     def _make_home(self) -> None:
         try:
@@ -136,22 +148,29 @@ class EmbeddedPostgres:
                 f"{self.cluster} was made by PostgreSQL {found}; this Pollux runs {MAJOR_VERSION}. "
                 "Dump it with the older version, or use a new data folder."
             )
-        options = " ".join(f"-c {name}={value}" for name, value in _server_settings().items())
-        options += f" -c unix_socket_directories={self.socket_dir}"
+        (self.cluster / SETTINGS_FILE).write_text(
+            "".join(f"{name} = {value}\n" for name, value in _server_settings().items())
+            + f"unix_socket_directories = '{self.socket_dir}'\n"
+        )
         self._run(
             "pg_ctl",
             ["start", "-w", "-t", str(START_SECONDS), "-D", str(self.cluster)]
-            + ["-l", str(self.log), "-o", options],
+            + ["-l", str(self.log)],
         )
 
     def _initialise(self) -> None:
-        # An interrupted initdb leaves a folder that is no cluster.
-        shutil.rmtree(self.cluster, ignore_errors=True)
+        # Elsewhere first: an interrupted initdb leaves what looks like a cluster.
+        unfinished = self.home / "cluster.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
         self._run(
             "initdb",
-            ["-D", str(self.cluster), "-U", OWNER, "--auth=trust", "--encoding=UTF8"]
-            + ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-sync"],
+            ["-D", str(unfinished), "-U", OWNER, "--auth=trust", "--encoding=UTF8"]
+            + ["--locale-provider=builtin", "--locale=C.UTF-8"],
         )
+        with (unfinished / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"include = '{SETTINGS_FILE}'\n")
+        shutil.rmtree(self.cluster, ignore_errors=True)
+        unfinished.rename(self.cluster)
 
     def _stop(self) -> None:
         if self.is_running():
@@ -170,7 +189,8 @@ class EmbeddedPostgres:
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
             process = psutil.Process(int(lines[0]))
             is_ready = lines[-1].strip() == "ready"
-            if process.name() == "postgres" and is_ready:
+            # After a restart of the machine the number may be another process's.
+            if is_ready and str(self.cluster) in process.cmdline():
                 return process
         except (OSError, ValueError, IndexError, psutil.Error):
             pass

@@ -47,23 +47,25 @@ class ServingStore:
     def connect_reader(self) -> psycopg.Connection:
         """A connection that can read releases and nothing else."""
         connection = _connect(self.reader_url, autocommit=True)
-        if self.reader_set_role is not None:
-            connection.execute(f"set role {self.reader_set_role}")
+        try:
+            if self.reader_set_role is not None:
+                connection.execute(f"set role {self.reader_set_role}")
+        except psycopg.Error as error:
+            raise ServingStoreError(
+                f"The read-only role {self.reader_role} cannot be used: {error}. The first release "
+                "makes it, or POLLUX_READER_URL names another."
+            ) from error
         connection.execute("set default_transaction_read_only = on")
         return connection
 
     def libpq_environment(self) -> dict[str, str]:
         """The PG… variables with which any libpq program connects as the owner."""
-        names = {
-            "host": "PGHOST",
-            "port": "PGPORT",
-            "user": "PGUSER",
-            "password": "PGPASSWORD",
-            "dbname": "PGDATABASE",
-            "sslmode": "PGSSLMODE",
+        given = conninfo_to_dict(self.owner_url)
+        return {
+            option.envvar.decode(): str(given[option.keyword.decode()])
+            for option in psycopg.pq.Conninfo.get_defaults()
+            if option.envvar and given.get(option.keyword.decode())
         }
-        parameters = conninfo_to_dict(self.owner_url)
-        return {names[key]: str(value) for key, value in parameters.items() if key in names}
 
 
 def find_serving_store(settings: Settings) -> ServingStore:
@@ -80,15 +82,16 @@ def find_serving_store(settings: Settings) -> ServingStore:
     owner_url = settings.database_url.get_secret_value()
     try:
         conninfo_to_dict(owner_url)
-    except psycopg.ProgrammingError as error:
-        raise ServingStoreError(f"POLLUX_DATABASE_URL cannot be read: {error}") from None
+    except psycopg.ProgrammingError:
+        # Not its text: that would show the password.
+        raise ServingStoreError("POLLUX_DATABASE_URL cannot be read as a URL.") from None
     if settings.reader_url is None:
         return ServingStore(owner_url, owner_url, READER_ROLE, READER_ROLE, None)
     reader_url = settings.reader_url.get_secret_value()
     try:
         reader_role = conninfo_to_dict(reader_url).get("user")
-    except psycopg.ProgrammingError as error:
-        raise ServingStoreError(f"POLLUX_READER_URL cannot be read: {error}") from None
+    except psycopg.ProgrammingError:
+        raise ServingStoreError("POLLUX_READER_URL cannot be read as a URL.") from None
     if not reader_role:
         raise ServingStoreError("POLLUX_READER_URL names no user.")
     return ServingStore(owner_url, reader_url, str(reader_role), None, None)

@@ -14,6 +14,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 Engine = Literal["duckdb", "postgres"]
 
+# DuckDB takes them for patterns or quotes, PostgreSQL for the next folder of a list.
+UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
+
 
 class Settings(BaseSettings):
     """One installation: a data folder, an engine, a serving store, an API.
@@ -21,7 +24,9 @@ class Settings(BaseSettings):
     Raises `pydantic.ValidationError` naming the variable when a value cannot be read.
     """
 
-    model_config = SettingsConfigDict(env_prefix="POLLUX_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="POLLUX_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     data_dir: Path = Field(
         default=Path("data"),
@@ -61,7 +66,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+        folder = value.expanduser().resolve()
+        if refused := sorted(UNSAFE_IN_PATH & set(str(folder))):
+            raise ValueError(f"{folder} holds {' '.join(refused)}, which no path of Pollux may")
+        return folder
 
     @property
     def landing_dir(self) -> Path:

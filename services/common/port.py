@@ -17,8 +17,6 @@ MAX_COMMAND_LENGTH = 120
 class PortError(PolluxError):
     """A service cannot listen where it should."""
 
-    exit_code = 4
-
 
 def check_port_is_free(host: str, port: int, *, setting: str = "POLLUX_API_PORT") -> None:
     """Raises `PortError`, naming the process, where the port is taken."""

@@ -20,6 +20,7 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 from tests.conftest import PROJECT_DIR
+from tests.integration.builds import build_again
 
 WAIT_SECONDS = 120
 
@@ -141,12 +142,28 @@ def test_second_build_waits_for_what_a_killed_command_left_running(
     done = pollux(installation, "release", POLLUX_LOCK_TIMEOUT_SECONDS="0")
     assert done.returncode == 5
     done = pollux(installation, "build", POLLUX_LOCK_TIMEOUT_SECONDS="0")
-    if psutil.pid_exists(dbt[0].pid):
-        assert done.returncode == 1
-        assert f"in use: a build (process {process.pid}" in done.stderr
+    assert any(child.is_running() for child in dbt), "dbt ended before it could be in the way"
+    assert done.returncode == 1
+    assert f"in use: a build (process {process.pid}" in done.stderr
     done = pollux(installation, "build")
     assert done.returncode == 0, done.stderr
     assert served(installation) == [(1, True)]
+
+
+def test_load_waits_while_marts_are_built(
+    installation: Settings, sample_files: Path, pollux
+) -> None:
+    process = start(installation, "build")
+    wait_for(lambda: is_building(installation))
+    done = pollux(
+        installation,
+        *("load", "--domain", "household", "--from", str(sample_files)),
+        POLLUX_LOCK_TIMEOUT_SECONDS="0.2",
+    )
+    assert process.poll() is None, "the build ended before the load could be in the way"
+    assert done.returncode == 6
+    assert f"held by process {process.pid}" in done.stderr
+    process.wait()
 
 
 def test_busy_warehouse_names_its_holder(installation: Settings, pollux) -> None:
@@ -162,11 +179,8 @@ def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) ->
     started = time.monotonic()
     assert pollux(installation, "release").returncode == 0
     seconds = time.monotonic() - started
-    record = installation.data_dir / "builds" / "household.json"
     for attempt in range(6):
-        content = json.loads(record.read_text())
-        content["invocation_id"] = f"again {attempt}"
-        record.write_text(json.dumps(content))
+        build_again(installation, f"again {attempt}")
         process = start(installation, "release")
         time.sleep(seconds * (attempt + 2) / 8)
         os.killpg(process.pid, signal.SIGKILL)
@@ -180,6 +194,8 @@ def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) ->
     assert rows[0].is_current
     folders = {path.name for path in (installation.releases_dir / "household").iterdir()}
     assert folders == {f"r{row.number}" for row in rows[:3]} | {"current"}
+    link = installation.releases_dir / "household" / "current"
+    assert link.readlink().name == f"r{rows[0].number}"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,7 @@ def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) ->
         ("POLLUX_ENGINE", "oracle", "POLLUX_ENGINE"),
         ("POLLUX_API_PORT", "eighty", "POLLUX_API_PORT"),
         ("POLLUX_DATABASE_URL", "no url at all", "POLLUX_DATABASE_URL cannot be read"),
+        ("POLLUX_DATA_DIR", "it's", "holds '"),
         ("POLLUX_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "cannot be reached"),
     ],
 )
@@ -198,3 +215,26 @@ def test_wrong_settings_are_named(
     assert done.returncode in {2, 3}
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path, sample_files: Path, pollux) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    settings = Settings(data_dir=file / "data")
+    for arguments in (
+        ["up", "--once"],
+        ["status"],
+        ["load", "--domain", "household", "--from", str(sample_files)],
+    ):
+        done = pollux(settings, *arguments)
+        assert done.returncode != 0
+        assert str(file) in done.stderr, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_broken_record_of_a_build_is_named(installation: Settings, pollux) -> None:
+    record = installation.data_dir / "builds" / "household.json"
+    record.write_text("{")
+    done = pollux(installation, "release")
+    assert done.returncode == 4
+    assert "is not a record of a build" in done.stderr

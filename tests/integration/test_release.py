@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-from dataclasses import replace
 
 import duckdb
 import psycopg
@@ -14,17 +13,9 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import DuckDBMarts
 from orchestration.release.publish import release, rollback
 from orchestration.release.store import read_releases
-from orchestration.transform.record import read_record, write_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-
-
-def another_build(settings: Settings, **changes: object) -> None:
-    """Makes the last build look like a new one, as if it had been built again."""
-    record = read_record(settings, "household")
-    assert record is not None
-    fresh = {"invocation_id": f"{record.invocation_id}+", **changes}
-    write_record(settings, replace(record, **fresh))
+from tests.integration.builds import build_again
 
 
 def current(settings: Settings) -> int:
@@ -75,7 +66,7 @@ def test_same_build_is_not_released_twice(installation: Settings) -> None:
 def test_last_three_releases_stay_and_rollback_goes_between_them(installation: Settings) -> None:
     for _ in range(5):
         release(installation, "household")
-        another_build(installation)
+        build_again(installation)
     assert current(installation) == 5
     assert schemas(installation) == {"household__r3", "household__r4", "household__r5"}
     folder = installation.releases_dir / "household"
@@ -96,7 +87,7 @@ def test_views_for_people_follow_the_switch(installation: Settings) -> None:
         connection.execute("delete from household__r1.hh_summary")
     with open_serving_store(installation).connect_reader() as reader:
         assert reader.execute("select count(*) from household.hh_summary").fetchone() == (0,)
-    another_build(installation)
+    build_again(installation)
     release(installation, "household")
     with open_serving_store(installation).connect_reader() as reader:
         row = reader.execute("select count(*) from household.hh_summary").fetchone()
@@ -110,7 +101,7 @@ def test_views_in_use_do_not_hold_up_a_release(
     monkeypatch.setattr("orchestration.release.views.LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr("orchestration.release.views.TRIES", 1)
     release(installation, "household")
-    another_build(installation)
+    build_again(installation)
     with open_serving_store(installation).connect_reader() as reader, reader.transaction():
         reader.execute("select * from household.hh_summary limit 1")
         report = release(installation, "household")
@@ -153,7 +144,7 @@ def test_only_a_build_that_passed_is_released(
     installation: Settings, change: dict[str, object], message: str
 ) -> None:
     release(installation, "household")
-    another_build(installation, **change)
+    build_again(installation, **change)
     with pytest.raises(ReleaseError, match=message):
         release(installation, "household")
     assert current(installation) == 1
@@ -168,7 +159,7 @@ def test_missing_rows_are_found_before_the_switch(
     installation: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(installation, "household")
-    another_build(installation)
+    build_again(installation)
     monkeypatch.setattr(DuckDBMarts, "count", lambda _self, _table: 1)
     with pytest.raises(ReleaseError, match="nothing was switched"):
         release(installation, "household")
@@ -178,15 +169,78 @@ def test_missing_rows_are_found_before_the_switch(
 
 def test_two_keys_alike_are_found_before_the_switch(installation: Settings) -> None:
     release(installation, "household")
-    another_build(installation)
     with duckdb.connect(installation.warehouse_path) as warehouse:
-        warehouse.execute("create table copied as from warehouse_marts.products")
-        warehouse.execute("drop table warehouse_marts.products")
-        warehouse.execute("create table warehouse_marts.products as from copied")
-        warehouse.execute("insert into warehouse_marts.products from copied limit 1")
+        for statement in (
+            "create table copied as from warehouse_marts.products",
+            "drop table warehouse_marts.products",
+            "create table warehouse_marts.products as from copied",
+            "insert into warehouse_marts.products from copied limit 1",
+        ):
+            warehouse.execute(statement).fetchall()
+    build_again(installation)
     with pytest.raises(ReleaseError, match=r"key of products \(product_id\) is not one"):
         release(installation, "household")
     assert current(installation) == 1
+
+
+def test_marts_that_another_dbt_run_made_are_not_released(installation: Settings) -> None:
+    with duckdb.connect(installation.warehouse_path) as warehouse:
+        warehouse.execute("comment on table warehouse_marts.products is 'a bare dbt run'")
+    with pytest.raises(ReleaseError, match="products was built by another dbt run"):
+        release(installation, "household")
+
+
+def test_rollback_is_not_undone_by_the_next_release(installation: Settings) -> None:
+    release(installation, "household")
+    build_again(installation)
+    release(installation, "household")
+    rollback(installation, "household")
+    report = release(installation, "household")
+    assert not report.is_new
+    assert "pollux rollback household --to 2" in report.notes[0]
+    assert current(installation) == 1
+
+
+def test_what_follows_the_switch_is_made_up_for(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between the switch and what follows it."""
+    release(installation, "household")
+    build_again(installation)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_follow_switch", lambda *_: ())
+        release(installation, "household")
+    link = installation.releases_dir / "household" / "current"
+    assert (current(installation), link.readlink().name) == (2, "r1")
+    release(installation, "household")
+    assert link.readlink().name == "r2"
+    with open_serving_store(installation).connect() as connection:
+        definition = connection.execute(
+            "select pg_get_viewdef('household.hh_summary'::regclass)"
+        ).fetchone()
+    assert "household__r2" in definition[0]
+
+
+def test_views_of_others_are_left_alone_and_hold_up_nothing(installation: Settings) -> None:
+    release(installation, "household")
+    with open_serving_store(installation).connect() as connection:
+        connection.execute(
+            "create view household.mine as select count(*) as n from household.hh_summary"
+        )
+        before = connection.execute("select n from household.mine").fetchone()
+    for _ in range(4):
+        build_again(installation)
+        report = release(installation, "household")
+        assert "views" in report.notes[0]
+    assert current(installation) == 5
+    assert schemas(installation) == {f"household__r{n}" for n in (1, 3, 4, 5)}
+    link = installation.releases_dir / "household" / "current"
+    assert link.readlink().name == "r5"
+    with open_serving_store(installation).connect() as connection:
+        assert connection.execute("select n from household.mine").fetchone() == before
+        connection.execute("drop view household.mine")
+    release(installation, "household")
+    assert schemas(installation) == {f"household__r{n}" for n in (3, 4, 5)}
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
@@ -194,7 +248,7 @@ def test_server_that_goes_during_a_release(
     installation: Settings, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(installation, "household")
-    another_build(installation)
+    build_again(installation)
     embedded = open_serving_store(installation).embedded
     assert embedded is not None
 
@@ -202,7 +256,7 @@ def test_server_that_goes_during_a_release(
         if table == "hh_summary":
             embedded.stop() if how == "stopped" else embedded.kill()
 
-    with pytest.raises(ReleaseError, match=r"What was served before is still served"):
+    with pytest.raises(ReleaseError, match="see pollux status, and run pollux release again"):
         release(installation, "household", progress=go)
 
     assert current(installation) == 1
@@ -254,7 +308,7 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
         for reader in readers:
             reader.start()
         for _ in range(4):
-            another_build(installation)
+            build_again(installation)
             release(installation, "household")
             time.sleep(0.2)
         rollback(installation, "household")
@@ -269,7 +323,7 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
 
 def test_release_and_rollback_by_command(installation: Settings, pollux) -> None:
     assert pollux(installation, "release").returncode == 0
-    another_build(installation)
+    build_again(installation)
     done = pollux(installation, "release", "--domain", "household", "--json")
     assert json.loads(done.stdout)[0]["number"] == 2
     done = pollux(installation, "rollback", "household")

@@ -1,0 +1,87 @@
+"""What a failure means for a domain, and what a domain serves, from a manifest by hand."""
+
+from typing import Any
+
+from orchestration.transform.dbt import DbtRun, NodeResult
+from orchestration.transform.graph import domains, failures_of, served_tables
+
+
+def mart(domain: str, name: str) -> dict[str, Any]:
+    return {
+        "unique_id": f"model.pollux.{name}",
+        "resource_type": "model",
+        "name": name,
+        "fqn": ["pollux", "marts", domain, name],
+        "database": "warehouse",
+        "schema": "warehouse_marts",
+        "config": {"meta": {"serving": {"indexes": [["b", "a"]]}}},
+        "constraints": [{"type": "primary_key", "columns": ["a"]}],
+        "columns": {
+            "a": {"data_type": "bigint", "constraints": []},
+            "b": {"data_type": "text", "constraints": [{"type": "not_null"}]},
+        },
+    }
+
+
+def data_test(name: str, attached_node: str | None = None) -> dict[str, Any]:
+    return {
+        "unique_id": f"test.pollux.{name}",
+        "resource_type": "test",
+        "attached_node": attached_node,
+    }
+
+
+# One staging model feeds both domains; `loyal` reads a mart of `shop`; `other` stands alone.
+MANIFEST = {
+    "nodes": {
+        node["unique_id"]: node
+        for node in (
+            mart("shop", "sales"),
+            mart("loyal", "members"),
+            mart("other", "things"),
+            data_test("unique_stg", "model.pollux.stg"),
+            data_test("sales_and_things"),
+            data_test("members_are_in_sales", "model.pollux.members"),
+            data_test("things_positive", "model.pollux.things"),
+        )
+    },
+    "parent_map": {
+        "model.pollux.sales": ["model.pollux.stg"],
+        "model.pollux.members": ["model.pollux.sales"],
+        "model.pollux.things": ["model.pollux.stg_other"],
+        "test.pollux.unique_stg": ["model.pollux.stg"],
+        "test.pollux.sales_and_things": ["model.pollux.sales", "model.pollux.things"],
+        "test.pollux.members_are_in_sales": ["model.pollux.members", "model.pollux.sales"],
+        "test.pollux.things_positive": ["model.pollux.things"],
+    },
+}
+
+
+def blocked_by(unique_id: str, status: str = "fail") -> set[str]:
+    result = NodeResult(unique_id, status, 0.1, 1, "", "")
+    run = DbtRun("id", (result,), MANIFEST)
+    return {domain for domain in domains(MANIFEST) if failures_of(run, domain)}
+
+
+def test_failure_blocks_its_domain_and_those_that_use_it() -> None:
+    assert domains(MANIFEST) == ("loyal", "other", "shop")
+    assert blocked_by("test.pollux.unique_stg") == {"shop", "loyal"}
+    assert blocked_by("model.pollux.stg", "error") == {"shop", "loyal"}
+    assert blocked_by("model.pollux.members", "error") == {"loyal"}
+    assert blocked_by("test.pollux.members_are_in_sales") == {"loyal"}
+    assert blocked_by("test.pollux.things_positive") == {"other"}
+    assert blocked_by("test.pollux.sales_and_things") == {"shop", "loyal", "other"}
+
+
+def test_warning_or_skip_alone_blocks_nothing() -> None:
+    assert blocked_by("test.pollux.unique_stg", "warn") == set()
+    assert blocked_by("test.pollux.unique_stg", "pass") == set()
+
+
+def test_served_table_is_its_contract() -> None:
+    (table,) = served_tables(MANIFEST, "shop")
+    assert (table.name, table.key, table.indexes) == ("sales", ("a",), (("b", "a"),))
+    assert [(c.name, c.data_type, c.is_required) for c in table.columns] == [
+        ("a", "bigint", False),
+        ("b", "text", True),
+    ]
