@@ -135,6 +135,8 @@ def _release(
                 store.reader_role,
                 progress,
             )
+            # Once more: a bare dbt takes no lock.
+            _check_builder(marts, record)
     parquet.finish()
     connection.commit()
     switching = time.monotonic()
