@@ -80,8 +80,9 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
         with books.lock_releases(connection, domain):
             target = _rollback_target(books.read_releases(connection, domain), domain, to)
             switching = time.monotonic()
-            books.switch(connection, domain, target.number)
-            connection.commit()
+            with connection.pipeline():
+                books.switch(connection, domain, target.number)
+                connection.commit()
             switch_seconds = time.monotonic() - switching
             notes = _follow_switch(settings, connection, store, domain, target.number)
     seconds = time.monotonic() - started
@@ -139,21 +140,24 @@ def _release(
             _check_builder(marts, record)
     parquet.finish()
     connection.commit()
+    commit = _git_commit()
     switching = time.monotonic()
-    books.enter(
-        connection,
-        {
-            "domain": domain,
-            "number": number,
-            "engine": record.engine,
-            "dbt_invocation": record.invocation_id,
-            "git_commit": _git_commit(),
-            "rows": rows,
-            "seconds": switching - started,
-        },
-    )
-    books.switch(connection, domain, number)
-    connection.commit()
+    # In one round trip: nobody waits for the row of the domain while we are not scheduled.
+    with connection.pipeline():
+        books.enter(
+            connection,
+            {
+                "domain": domain,
+                "number": number,
+                "engine": record.engine,
+                "dbt_invocation": record.invocation_id,
+                "git_commit": commit,
+                "rows": rows,
+                "seconds": switching - started,
+            },
+        )
+        books.switch(connection, domain, number)
+        connection.commit()
     switch_seconds = time.monotonic() - switching
     notes = _follow_switch(settings, connection, store, domain, number)
     return ReleaseReport(
