@@ -26,8 +26,8 @@ with
     final as (
 
         select
-            product_id,
-            store_id,
+            promoted.product_id,
+            promoted.store_id,
             {{ week_set_within("display", "sold") }},
             {{ week_set_within("mailer", "sold") }},
             {{ week_set_within("covered", "sold") }}
