@@ -74,17 +74,17 @@ def started(settings: Settings) -> dict[str, psutil.Process]:
     return found
 
 
-def wait_for_end(process: psutil.Process) -> None:
-    """Waits until a process that was told to end has done so, or raises `UpError`."""
+def end(process: psutil.Process) -> None:
+    """Tells a process to end and waits until it has; raises `UpError` where it does not."""
     deadline = time.monotonic() + 3 * STOP_SECONDS
-    # A process that its parent has not asked for yet is a zombie: it has ended.
-    while psutil.pid_exists(process.pid) and process.is_running():
-        with suppress(psutil.NoSuchProcess):
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return
-        if time.monotonic() > deadline:
-            raise UpError(f"pollux up (process {process.pid}) does not end; kill it by hand.")
-        time.sleep(0.1)
+    # What `pollux up` started ends with it, maybe before its own turn here.
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+        # A process that its parent has not asked for yet is a zombie: it has ended.
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                raise UpError(f"Process {process.pid} does not end; kill it by hand.")
+            time.sleep(0.1)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.processes import only_one, serve_api, started, url_of, wait, wait_for_end
+from cli.processes import end, only_one, serve_api, started, url_of, wait
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -46,8 +46,7 @@ def down() -> None:
     settings = Settings()
     stopped = []
     for name, process in started(settings).items():
-        process.terminate()
-        wait_for_end(process)
+        end(process)
         stopped.append(name)
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
