@@ -96,16 +96,14 @@ class PostgresMarts:
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
         """Copies a mart into the table of a release inside the server."""
         target = sql.Identifier(schema, table.name)
-        connection.execute(
-            sql.SQL("insert into {} ").format(target) + sql.SQL(_select(table, database=False))
-        )
+        connection.execute(sql.SQL("insert into {} ").format(target) + sql.SQL(_select(table)))
 
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file with the types of its contract."""
         types = {column.name: column.data_type for column in table.columns}
         with tempfile.NamedTemporaryFile(dir=self._scratch_dir, suffix=".csv") as scratch:
             query = sql.SQL("copy ({}) to stdout (format csv)")
-            select = sql.SQL(_select(table, database=False))
+            select = sql.SQL(_select(table))
             with self._connection.cursor().copy(query.format(select)) as stream:
                 for chunk in stream:
                     scratch.write(chunk)
@@ -125,19 +123,18 @@ def _run(
     return engine.execute(statement, list(parameters)).fetchall()
 
 
-def _select(table: ServedTable, *, database: bool = True) -> str:
+def _select(table: ServedTable) -> str:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    return f"select {columns} from {_ordered(table, database=database)}"
+    return f"select {columns} from {_ordered(table)}"
 
 
-def _ordered(table: ServedTable, *, database: bool = True) -> str:
+def _ordered(table: ServedTable) -> str:
     key = ", ".join(f'"{column}"' for column in table.key)
-    return f"{_name(table, database=database)} order by {key}"
+    return f"{_name(table)} order by {key}"
 
 
-def _name(table: ServedTable, *, database: bool = True) -> str:
-    parts = [table.schema, table.name]
-    return ".".join(f'"{part}"' for part in ([table.database, *parts] if database else parts))
+def _name(table: ServedTable) -> str:
+    return f'"{table.schema}"."{table.name}"'
 
 
 def _struct(types: dict[str, str]) -> str:

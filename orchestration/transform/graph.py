@@ -20,7 +20,6 @@ class ServedTable:
     """A mart that is released: where it was built, and its contract, key and indexes."""
 
     name: str
-    database: str
     schema: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
@@ -93,7 +92,6 @@ def _served_table(node: dict[str, Any]) -> ServedTable:
     )
     return ServedTable(
         name=node["name"],
-        database=node["database"],
         schema=node["schema"],
         columns=columns,
         key=tuple(keys[0]),
