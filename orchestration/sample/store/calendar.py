@@ -1,21 +1,12 @@
 """The window of the orders, and how shopping follows the year. Days count from 1970-01-01."""
 
-from datetime import date
-
 import numpy as np
 
 from orchestration.sample.chance import Floats
+from orchestration.sample.columns import day
 
-_EPOCH = date(1970, 1, 1)
-
-
-def day_number(day: date) -> int:
-    """Days from 1970-01-01."""
-    return (day - _EPOCH).days
-
-
-FIRST_DAY = day_number(date(2023, 11, 1))
-LAST_DAY = day_number(date(2026, 10, 31))
+FIRST_DAY = day("2023-11-01")
+LAST_DAY = day("2026-10-31")
 DAYS = LAST_DAY - FIRST_DAY + 1
 
 _WEEKDAYS = (0.85, 0.85, 0.9, 0.95, 1.15, 1.4, 0.9)  # Monday first; 1970-01-01 was a Thursday

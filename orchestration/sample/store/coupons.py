@@ -1,13 +1,13 @@
 """The coupons: those of the orders' time, of two days long ago, and of the years that follow."""
 
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 import numpy as np
 
 from orchestration.sample.chance import Floats, Ints, generator
-from orchestration.sample.store.calendar import DAYS, FIRST_DAY, LAST_DAY, day_number
+from orchestration.sample.columns import day
+from orchestration.sample.store.calendar import DAYS, FIRST_DAY, LAST_DAY
 from orchestration.sample.store.catalogue import Catalogue
 from orchestration.sample.store.chance import Purpose
 from orchestration.sample.store.words import DEPARTMENTS
@@ -17,9 +17,9 @@ BUY_ALL, BUY_MORE, DEPARTMENT, JUST_DISCOUNT = range(len(TYPES))
 ANY_NUMBER = -1  # of products: what department coupons ask for
 
 # Days that consumers of the shop's events name; each has a coupon of every department and type.
-EXAMPLE_DAYS = (day_number(date(2010, 1, 1)), day_number(date(2021, 3, 18)))
+EXAMPLE_DAYS = (day("2010-01-01"), day("2021-03-18"))
 # After the orders, half-yearly coupons for whoever asks later.
-LATER_UNTIL = day_number(date(2035, 12, 31))
+LATER_UNTIL = day("2035-12-31")
 
 # Each department's coupons follow one another in lanes. The gapless lanes and the lanes with gaps
 # are the least number valid on a day and what comes on top.
@@ -121,8 +121,8 @@ def _in_the_window(rng: np.random.Generator) -> list[_Plan]:
 
 def _around_examples(rng: np.random.Generator) -> list[_Plan]:
     return [
-        _Plan(department, kind, day - int(rng.integers(0, 7)), day + int(rng.integers(0, 30)))
-        for day in EXAMPLE_DAYS
+        _Plan(department, kind, when - int(rng.integers(0, 7)), when + int(rng.integers(0, 30)))
+        for when in EXAMPLE_DAYS
         for department in range(len(DEPARTMENTS))
         for kind in range(len(TYPES))
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestration.sample.chance import Flags, Ints, expand, generator
+from orchestration.sample.columns import NOTHING
 from orchestration.sample.store.calendar import DAYS, FIRST_DAY, demand
 from orchestration.sample.store.chance import Purpose
 from orchestration.sample.store.shop import Shop
@@ -39,7 +40,7 @@ class Lines:
 
     order: Ints  # position of the order
     product: Ints
-    coupon: Ints  # -1 without
+    coupon: Ints  # NOTHING without
     paid: Ints  # cents
 
     @staticmethod
@@ -113,7 +114,7 @@ def _lines(
     return Lines(
         order=order,
         product=product,
-        coupon=np.full(order.size, -1),
+        coupon=np.full(order.size, NOTHING),
         paid=shop.catalogue.price[product],
     )
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pyarrow as pa
 
-from orchestration.sample.chance import Ints
+from orchestration.sample.columns import NOTHING, dates, numbers, words
 from orchestration.sample.store.batches import Batch
 from orchestration.sample.store.catalogue import Catalogue
 from orchestration.sample.store.coupons import TYPES, Coupons
 from orchestration.sample.store.words import CATEGORIES, DEPARTMENTS, SIZES, VENDORS
+
+_GENDERS = ("F", "M")
 
 ORDER_LINE_SCHEMA = pa.schema(
     [
@@ -31,21 +33,21 @@ CANDIDATE_SCHEMA = pa.schema(
 
 def products(catalogue: Catalogue) -> pa.Table:
     """Rows of products, by id."""
-    sizes = [SIZES[code] for code in catalogue.sizes.tolist()]
-    vendors = [VENDORS[code] for code in catalogue.vendor.tolist()]
     return pa.table(
         {
             "product_id": np.arange(catalogue.price.size) + 1,
             "name": catalogue.names,
-            "category": [CATEGORIES[code][0] for code in catalogue.category.tolist()],
-            "sizes": sizes,
-            "vendor": vendors,
+            "category": words(catalogue.category, [name for name, _ in CATEGORIES]),
+            "sizes": words(catalogue.sizes, SIZES),
+            "vendor": words(catalogue.vendor, VENDORS),
             "description": [
-                f"{name} by {vendor}. Available in {size}"
-                for name, vendor, size in zip(catalogue.names, vendors, sizes, strict=True)
+                f"{name} by {VENDORS[vendor]}. Available in {SIZES[sizes]}"
+                for name, vendor, sizes in zip(
+                    catalogue.names, catalogue.vendor, catalogue.sizes, strict=True
+                )
             ],
             "buy_price": catalogue.price / 100,
-            "department": [DEPARTMENTS[code] for code in catalogue.department.tolist()],
+            "department": words(catalogue.department, DEPARTMENTS),
         }
     )
 
@@ -55,12 +57,12 @@ def coupons(every: Coupons) -> pa.Table:
     return pa.table(
         {
             "coupon_id": np.arange(every.kind.size) + 1,
-            "coupon_type": [TYPES[code] for code in every.kind.tolist()],
-            "department": [DEPARTMENTS[code] for code in every.department.tolist()],
+            "coupon_type": words(every.kind, TYPES),
+            "department": words(every.department, DEPARTMENTS),
             "discount": every.discount,
             "how_many_products_required": every.how_many,
-            "start_date": _dates(every.start),
-            "end_date": _dates(every.end),
+            "start_date": dates(every.start),
+            "end_date": dates(every.end),
         }
     )
 
@@ -77,7 +79,7 @@ def customers(batch: Batch) -> pa.Table:
     return pa.table(
         {
             "customer_id": shoppers.customer_id[:many],
-            "gender": np.where(shoppers.is_male[:many], "M", "F").tolist(),
+            "gender": words(shoppers.is_male[:many].astype(np.int64), _GENDERS),
             "age": shoppers.age[:many],
         }
     )
@@ -103,7 +105,7 @@ def order_lines(batch: Batch, catalogue: Catalogue) -> pa.Table:
         pa.array(batch.order_id[lines.order]),
         pa.array(np.arange(lines.order.size) - starts[lines.order] + 1),
         pa.array(lines.product + 1),
-        pa.array(lines.coupon + 1, mask=lines.coupon < 0),
+        numbers(np.where(lines.coupon == NOTHING, NOTHING, lines.coupon + 1)),
         pa.array(catalogue.price[lines.product] / 100),
         pa.array(lines.paid / 100),
     ]
@@ -119,7 +121,3 @@ def candidates(batch: Batch) -> pa.Table:
         batch.candidates.used,
     ]
     return pa.table([pa.array(column) for column in columns], schema=CANDIDATE_SCHEMA)
-
-
-def _dates(days: Ints) -> pa.Array:
-    return pa.array(days.astype(np.int32)).cast(pa.date32())
