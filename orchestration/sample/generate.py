@@ -9,6 +9,7 @@ from orchestration.sample.customer import generate_customer
 from orchestration.sample.errors import SampleError
 from orchestration.sample.household import generate_household
 from orchestration.sample.loyalty import generate_loyalty
+from orchestration.sample.store import generate_store
 
 
 class Generator(Protocol):
@@ -24,6 +25,7 @@ GENERATORS: dict[str, Generator] = {
     "customer": generate_customer,
     "household": generate_household,
     "loyalty": generate_loyalty,
+    "store": generate_store,
 }
 
 # Domains whose promotion rows are made in full only when asked for.

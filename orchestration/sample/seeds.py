@@ -12,11 +12,13 @@ from pathlib import Path
 from orchestration.sample.customer import seeds as customer
 from orchestration.sample.household import seeds as household
 from orchestration.sample.loyalty import seeds as loyalty
+from orchestration.sample.store import seeds as store
 
 WRITERS: dict[str, Callable[[Path], dict[str, int]]] = {
     "customer": customer.write_seeds,
     "household": household.write_seeds,
     "loyalty": loyalty.write_seeds,
+    "store": store.write_seeds,
 }
 
 
