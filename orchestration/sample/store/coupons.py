@@ -49,12 +49,6 @@ class Coupons:
     mean_price: Floats  # of the products, to whole cents
     valid: Ints  # departments by DAYS by MOST_VALID: coupons of a day of the window, then -1s
 
-    def products_of(self, coupon: int) -> Ints:
-        """The products of one coupon."""
-        start = self.first_product[coupon]
-        mine: Ints = self.products[start : start + self.many_products[coupon]]
-        return mine
-
 
 @dataclass(frozen=True)
 class _Plan:
