@@ -15,7 +15,11 @@
 {% macro percent_millionths(part, whole) -%}
     case
         when {{ whole }} > 0
-        then {{ rounded_quotient(cents(part) ~ " * 100000000", cents(whole)) }}
+        then
+            cast(
+                {{ rounded_quotient(cents(part) ~ " * 100000000", cents(whole)) }}
+                as bigint
+            )
     end
 {%- endmacro %}
 

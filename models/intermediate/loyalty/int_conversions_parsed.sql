@@ -48,12 +48,14 @@ with
             channel,
             items,
             cast({{ count_parts("items", ";") }} as integer) as items_count,
-            case
-                when
-                    conversion_type = 'purchase'
-                    and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
-                then cast(total_text as decimal(18, 2))
-            end as total
+            cast(
+                case
+                    when
+                        conversion_type = 'purchase'
+                        and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
+                    then total_text
+                end as decimal(18, 2)
+            ) as total
         from told_apart
 
     )

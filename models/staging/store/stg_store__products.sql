@@ -10,7 +10,7 @@ with
             nullif(trim(sizes), '') as sizes,
             nullif(trim(vendor), '') as vendor,
             nullif(trim(description), '') as description,
-            cast(buy_price as decimal(18, 2)) as buy_price,
+            {{ two_decimals("buy_price") }} as buy_price,
             nullif(trim(department), '') as department
         from source
 
