@@ -1,6 +1,5 @@
 -- An order line's discount is what was not paid of its original price, in percent; a
--- line without an
--- original price above 0 has none.
+-- line without an original price above 0 has none.
 {{ config(materialized="table") }}
 
 with
