@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from pollux.runtime.serving import ServingStore, find_serving_store
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
-from services.api.repository import TABLES
-from services.api.schemas import (
+from services.api.household import repository
+from services.api.household.schemas import (
     CampaignPage,
     CampaignSummary,
     DailyCampaignSales,
@@ -37,6 +37,7 @@ from services.api.schemas import (
     WeeklySales,
     WeeklySalesPage,
 )
+from services.api.queries import Mart
 from services.common.database import Database, connection_arguments
 from tests.integration.test_api_support import (
     LARGEST,
@@ -55,6 +56,7 @@ from tests.integration.test_api_support import (
 )
 
 NUMBER = 3
+TABLES = {mart.document: mart.table for mart in vars(repository).values() if isinstance(mart, Mart)}
 BAD_IDS = [
     "x", "1.0", "+1", "01", "1_000", "%201", "1e3", "٣", "%00", "1%00", "-", "--1", "null", "NaN",
     str(LARGEST + 1), str(-LARGEST - 2), "9" * 300, "1;drop table release.current", "' or 1=1--",

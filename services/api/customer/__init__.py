@@ -1,0 +1,1 @@
+"""Vouchers, and the accounts of a utility's customers."""

@@ -1,0 +1,1 @@
+"""Coupons, products and customers of a shop."""
