@@ -5,7 +5,7 @@ documents of a domain.
 """
 
 import re
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -52,6 +52,10 @@ Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 MoneyOrNull = Annotated[
     Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
+]
+UtcTimeOrNull = Annotated[
+    # No date-time of JSON Schema, which asks for an offset.
+    datetime | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
 ]
 
 

@@ -227,9 +227,9 @@ def edition(*repositories: ModuleType) -> str:
     """Changes whenever a query or a document does, so that tags of older answers don't match."""
     parts = [FIND, EXISTS, ROWS, PART]
     for module in repositories:
-        for value in vars(module).values():
+        for name, value in vars(module).items():
             if isinstance(value, Mart):
                 parts += [repr(value), value.columns]
-            elif isinstance(value, Lookup | Listing | str):
+            elif isinstance(value, Lookup | Listing) or (name.isupper() and isinstance(value, str)):
                 parts.append(repr(value))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -6,6 +6,7 @@ FastAPI parses a body to Python objects, whatever its size, and checks these; he
 counted while they come, and pydantic reads them at once.
 """
 
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,8 +20,14 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 64 * 1024
 
 
-async def read_body(request: Request, model: type[M]) -> M:
-    """The body as a model; raises the problem of one that is too large, no JSON, or invalid."""
+async def read_body(
+    request: Request, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]
+) -> M:
+    """The body as a model; raises the problem of one that is too large, no JSON, or invalid.
+
+    Where nothing is wrong but one field that has none of its known values, the problem is that of
+    the field in `unknown`.
+    """
     headers = request.headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -29,17 +36,21 @@ async def read_body(request: Request, model: type[M]) -> M:
     # Refused before it is sent.
     if length.isdecimal() and (len(length) > 18 or int(length) > MAX_BODY_BYTES):  # noqa: PLR2004
         raise body_too_large()
-    return parse_body(await _receive(request), model)
+    return parse_body(await _receive(request), model, unknown)
 
 
-def parse_body(body: bytes, model: type[M]) -> M:
-    """Bytes as a model; raises the problem of those that are no JSON, or invalid."""
+def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]) -> M:
+    """Bytes as a model; like `read_body`."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         parts = error.errors(include_url=False, include_input=False)
         if parts[0]["type"] == "json_invalid":
             raise not_json(str(parts[0]["msg"])) from None
+        if len(parts) == 1 and parts[0]["type"] == "literal_error":
+            problem = unknown.get(str(parts[0]["loc"][0]))
+            if problem is not None:
+                raise problem() from None
         raise invalid_parts([{**part, "loc": ("body", *part["loc"])} for part in parts]) from None
 
 

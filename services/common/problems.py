@@ -21,6 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:pollux:problem:"
 MAX_INSTANCE_LENGTH = 512
 MAX_ERRORS = 50
+INVALID = "invalid-input"
 
 log = logging.getLogger("pollux.services")
 
@@ -107,9 +108,11 @@ def invalid_input(where: str, name: str, detail: str) -> ProblemError:
     return _unprocessable([{"in": where, "name": name, "detail": detail}])
 
 
-def invalid_parts(parts: Sequence[Mapping[str, Any]]) -> ProblemError:
+def invalid_parts(
+    parts: Sequence[Mapping[str, Any]], *, kind: str = INVALID, title: str = "Invalid input"
+) -> ProblemError:
     """The problem of what pydantic does not accept; a part's location begins with where it is."""
-    return _unprocessable([_invalid_part(part) for part in parts])
+    return _unprocessable([_invalid_part(part) for part in parts], kind=kind, title=title)
 
 
 def internal_error() -> ProblemError:
@@ -142,13 +145,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _unprocessable(errors: Sequence[Mapping[str, str]]) -> ProblemError:
+def _unprocessable(
+    errors: Sequence[Mapping[str, str]], *, kind: str = INVALID, title: str = "Invalid input"
+) -> ProblemError:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid-input",
-        "Invalid input",
+        kind,
+        title,
         f"{first['in']} {first['name']}: {first['detail']}{more}",
         errors=errors[:MAX_ERRORS],
     )
