@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestration.sample.customer import generate_customer
-
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
+from orchestration.sample.customer import generate_customer
 from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
 from pollux.runtime.settings import Settings
 
