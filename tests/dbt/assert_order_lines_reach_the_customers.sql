@@ -1,5 +1,5 @@
--- Fails if customers who ordered did not buy as many items as there are order
--- lines, or used as many coupons.
+-- Fails if customers who ordered did not buy as many items as there are order lines, or
+-- used as many coupons.
 with
     buyers as (select distinct customer_id from {{ ref("stg_store__orders") }}),
 

@@ -1,5 +1,5 @@
--- Fails if a product's raw price is no number of cents, beyond what a binary
--- fraction is off.
+-- Fails if a product's raw price is no number of cents, beyond what a binary fraction
+-- is off.
 with
     products as (
 

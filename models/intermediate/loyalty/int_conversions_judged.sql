@@ -1,7 +1,5 @@
--- A line of the conversions counts when all that its kind needs can be read; any
--- other is dropped for the first reason it meets.
-{{ config(materialized="table") }}
-
+-- A line of the conversions counts when all that its kind needs can be read; any other
+-- is dropped for the first reason it meets.
 with
     conversions as (select * from {{ ref("int_conversions_parsed") }}),
 
