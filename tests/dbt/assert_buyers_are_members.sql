@@ -1,5 +1,4 @@
--- Fails if someone bought and is no member, or is a member by purchase and did not
--- buy.
+-- Fails if someone bought and is no member, or is a member by purchase and did not buy.
 with
     buyers as (
 
