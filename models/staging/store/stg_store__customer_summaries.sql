@@ -5,7 +5,7 @@ with
 
         select
             cast(customer_id as bigint) as customer_id,
-            nullif(trim(gender), '') as gender,
+            nullif({{ trimmed("gender") }}, '') as gender,
             cast(age as integer) as age,
             cast(mean_buy_price as decimal(18, 2)) as mean_buy_price,
             cast(total_coupons_used as bigint) as total_coupons_used,
