@@ -1,9 +1,10 @@
-"""JSON bodies of requests: read within a limit, checked against a model.
+"""Requests with a JSON body: read within a limit, checked against models.
 
-Belongs here: what any body must be. Does not belong here: what a body says.
+Belongs here: what any such request must be. Does not belong here: what a body says.
 
 FastAPI parses a body to Python objects, whatever its size, and checks these; here bytes are
-counted while they come, and pydantic reads them at once.
+counted while they come, and pydantic reads them at once. A query costs FastAPI as much as the
+body does, even when there is none.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from services.common.problems import ProblemError, invalid_parts
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_DIGITS = 18
 
 
 async def read_body(
@@ -28,13 +30,13 @@ async def read_body(
     Where nothing is wrong but one field that has none of its known values, the problem is that of
     the field in `unknown`.
     """
-    headers = request.headers
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    headers = dict(request.scope["headers"])
+    media_type: bytes = headers.get(b"content-type", b"")
+    if media_type.partition(b";")[0].strip().lower() != b"application/json":
         raise unsupported_media_type()
-    length = headers.get("content-length", "")
+    length: bytes = headers.get(b"content-length", b"")
     # Refused before it is sent.
-    if length.isdecimal() and (len(length) > 18 or int(length) > MAX_BODY_BYTES):  # noqa: PLR2004
+    if length.isdigit() and (len(length) > MAX_DIGITS or int(length) > MAX_BODY_BYTES):
         raise body_too_large()
     return parse_body(await _receive(request), model, unknown)
 
@@ -54,10 +56,31 @@ def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], P
         raise invalid_parts([{**part, "loc": ("body", *part["loc"])} for part in parts]) from None
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """What a route that reads its body here says about it in OpenAPI (`openapi_extra`)."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+def read_query(request: Request, model: type[M]) -> M:
+    """The query as a model all of whose fields have defaults; raises the problem of another."""
+    if not request.scope["query_string"]:
+        return model()
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        parts = error.errors(include_url=False, include_input=False)
+        raise invalid_parts([{**part, "loc": ("query", *part["loc"])} for part in parts]) from None
+
+
+def read_here(body: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
+    """What a route that reads its body and query here says in OpenAPI (`openapi_extra`)."""
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": schema["description"],
+        }
+        for name, schema in query.model_json_schema()["properties"].items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 def body_problems() -> list[ProblemError]:

@@ -35,7 +35,7 @@ from services.api.customer.vouchers import (
 )
 from services.api.documents import NO_NUMBER, PageQuery
 from services.common.answers import KeptPerRelease, answers_of
-from services.common.bodies import body_problems, json_body, read_body
+from services.common.bodies import body_problems, read_body, read_here, read_query
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
@@ -60,15 +60,16 @@ FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the futu
         FUTURE,
         conditional=False,
     ),
-    openapi_extra=json_body(SelectRequest),
+    openapi_extra=read_here(SelectRequest, SelectQuery),
     summary="Choose a customer's voucher",
 )
-async def select_voucher(request: Request, query: Annotated[SelectQuery, Query()]) -> Response:
+async def select_voucher(request: Request) -> Response:
     """The amount used most in the customer's country and segment.
 
     A customer in no segment (above 37 orders, a last order under 30 days ago), or in one without
     assignments in the country, gets the amount used most in the country.
     """
+    query = read_query(request, SelectQuery)
     asked = await read_body(request, SelectRequest, {"segment_name": unknown_segment})
     kept: KeptPerRelease[RankedVouchers] = request.app.state.ranked_vouchers
     _, ranked = await kept.current()
