@@ -20,8 +20,11 @@ from orchestration.sample.generate import generate
 from orchestration.transform.build import build
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
+from tests.integration.test_api_support import client_of
 
 RATIO_TOLERANCE = 1e-9
 SAMPLE_SCALE = 0.01
@@ -194,6 +197,23 @@ def test_every_real_voucher_row_is_accounted_for(source: Source) -> None:
     for view in ("frequency_voucher_details_view", "recency_voucher_details_view"):
         _, vouchers = marts[view]
         assert set(vouchers.query("country_code == 'Peru'")["voucher_amount"]) == {2640}
+
+
+@pytest.mark.parametrize("source", ["real", "sample"], indirect=True)
+def test_the_published_voucher_request_has_the_published_answer(source: Source) -> None:
+    request = {
+        "customer_id": 123,
+        "country_code": "Peru",
+        "last_order_ts": "2018-05-03 00:00:00",
+        "first_order_ts": "2017-05-03 00:00:00",
+        "total_orders": 15,
+        "segment_name": "recency_segment",
+    }
+    settings = source.installation("duckdb")
+    open_serving_store(settings)
+    with client_of(create_app(settings)) as client:
+        answer = client.post("/v1/vouchers/select", json=request)
+    assert (answer.status_code, answer.text) == (200, '{"voucher_amount":2640}')
 
 
 @pytest.mark.parametrize("source", ["real"], indirect=True)
