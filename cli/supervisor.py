@@ -30,6 +30,7 @@ READY_SECONDS = 120
 HEAL_SECONDS = 5
 # What ends again and again is not started more often than this.
 RESTART_SECONDS = 5
+PATIENCE_SECONDS = 3
 SHOWN_LINES = 15
 
 CODE_SERVER, DAEMON, WEB_PAGE = "dagster code server", "dagster daemon", "dagster web page"
@@ -124,11 +125,15 @@ class Supervisor:
     def _stop(self) -> None:
         # The daemon first: it starts runs.
         for name in (DAEMON, WEB_PAGE, CODE_SERVER):
-            if name == WEB_PAGE:
-                for process in workers(self._settings):
-                    end(process)
             if name in self._processes:
-                stop(self._processes[name])
+                self._processes[name].terminate()
+        if DAEMON in self._processes:
+            stop(self._processes[DAEMON])
+        for process in workers(self._settings):
+            end(process)
+        for process in self._processes.values():
+            # Neither holds anything that would be lost.
+            stop(process, seconds=PATIENCE_SECONDS)
 
     def _log(self, name: str) -> Path:
         return self._settings.logs_dir / f"{name.replace(' ', '-')}.log"

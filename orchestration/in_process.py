@@ -86,6 +86,21 @@ def current_job() -> JobDefinition:
     return _Current.job
 
 
+def execute(
+    job: JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str] | None = None
+) -> dg.JobExecutionResult:
+    """Runs a job by its own executor, quietly; a failure is in the result."""
+    _Current.job = job
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dg.execute_job(
+            dg.reconstructable(current_job),
+            instance=instance,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+
 def run_graph(
     settings: Settings, domains: Sequence[str], console: Console, *, release: bool
 ) -> Outcome:
@@ -99,15 +114,9 @@ def run_graph(
     definitions = build_definitions(
         read_manifest(settings), retries=None, settings=settings, reporter=outcome
     )
-    _Current.job = _job(definitions, domains, release=release)
     try:
-        with warnings.catch_warnings(), dg.DagsterInstance.ephemeral() as instance:
-            warnings.simplefilter("ignore")
-            result = dg.execute_job(
-                dg.reconstructable(current_job),
-                instance=instance,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = execute(_job(definitions, domains, release=release), instance)
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     if outcome.error is not None:

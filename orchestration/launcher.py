@@ -6,6 +6,7 @@ the start of the process says so, and the daemon's run monitoring asks for it.
 """
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import psutil
 from dagster import DagsterRun
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
 from orchestration.workers import note_worker, worker
 from pollux.runtime.settings import Settings
@@ -56,9 +57,18 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         run = context.dagster_run
         origin = context.job_code_origin
         assert origin is not None  # noqa: S101
-        command = ExecuteRunArgs(
+        arguments = ExecuteRunArgs(
             job_origin=origin, run_id=run.run_id, instance_ref=self._instance.get_ref()
-        ).get_command_args()
+        )
+        # As Dagster's own command line for it, of this Python whatever the PATH.
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "api",
+            "execute_run",
+            serialize_value(arguments),
+        ]
         settings = Settings()
         settings.logs_dir.mkdir(parents=True, exist_ok=True)
         with (settings.logs_dir / "dagster-runs.log").open("ab") as log:

@@ -182,6 +182,7 @@ def _result(
         },
         check_results=[
             dg.AssetCheckResult(
+                asset_key=[dataset.domain, dataset.name],
                 check_name=COUNTS_CHECK,
                 passed=not problems,
                 metadata={"problems": "\n".join(problems) or "none"},
