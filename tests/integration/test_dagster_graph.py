@@ -196,7 +196,7 @@ def test_dates_of_a_dataset_are_loaded_again(
     instance.add_dynamic_partitions("household/hh_demographic", [*days, "2024-03-25"])
     found = definitions(installation, manifest)
     job = found.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection=[dg.AssetKey(["household", "hh_demographic", "by_date"])]
+        asset_selection={dg.AssetKey(["household", "hh_demographic", "by_date"])}
     )
     # As a backfill in a single run tells it.
     result = job.execute_in_process(
