@@ -116,8 +116,8 @@ def _take_inbox(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Loads what waits, file by file: a broken one is set aside and fails the step in the end.
 
-    What follows needs the outputs, not the step's success: it goes on with the good files, and
-    does not begin where there was none.
+    What follows needs the outputs, not the step's success: it goes on with the good files. Where
+    there was none, a run of the domain alone ends; one of several goes on for the others.
     """
     settings: Settings = context.resources.settings
     every = {d.name: d for d in read_datasets(PROJECT_DIR).values() if d.domain == domain}
@@ -141,7 +141,7 @@ def _take_inbox(
         loaded += report.files
         inbox.keep(settings, domain, file.path)
     _enter_dates(context, domain, loaded)
-    if loaded or not broken:
+    if loaded or not broken or context.run.job_name != domain:
         landing.ensure_empty_parts(settings, every.values())
         for name in sorted(selected):
             yield _result(settings, every[name], [f for f in loaded if f.dataset == name])

@@ -1,7 +1,10 @@
 """The graph without its servers: what a run takes in, builds, releases, refuses."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import dagster as dg
 import pytest
 
 from orchestration.definitions import build_definitions
+from orchestration.home import MODULE
 from orchestration.in_process import execute
 from orchestration.load import landing
 from orchestration.load.run import load
@@ -21,6 +25,7 @@ from orchestration.transform.build import code_fingerprint
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from tests.conftest import PROJECT_DIR
 
 HEADER = (
     "AGE_DESC,MARITAL_STATUS_CODE,INCOME_DESC,HOMEOWNER_DESC,HH_COMP_DESC,HOUSEHOLD_SIZE_DESC,"
@@ -220,3 +225,28 @@ def test_changed_rules_are_not_run_unseen(
     path.write_text(json.dumps(content | {"fingerprint": "other"}))
     result = execute(found.resolve_job_def("household"), instance)
     assert "restart pollux dagster" in failures(result)["dbt"]
+
+
+def validate(settings: Settings, home: Path) -> subprocess.CompletedProcess[str]:
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-m", MODULE],
+        env=os.environ | {"POLLUX_DATA_DIR": str(settings.data_dir), "DAGSTER_HOME": str(home)},
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_code_location_is_valid(built: Settings, manifest: dict[str, Any], tmp_path: Path) -> None:
+    done = validate(built, tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert "Validation successful" in done.stderr
+
+
+def test_code_location_without_manifest_says_what_to_do(short_tmp: Path, tmp_path: Path) -> None:
+    done = validate(Settings(data_dir=short_tmp / "none"), tmp_path / "home")
+    assert done.returncode != 0
+    assert "pollux build make it" in done.stderr

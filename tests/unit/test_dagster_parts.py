@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from sqlalchemy.engine import make_url
 from orchestration.alerts import alert
 from orchestration.automation import build_automation_definitions
 from orchestration.home import storage_url
+from orchestration.in_process import execute
 from orchestration.load import inbox, landing
 from orchestration.load.convert_csv import write_empty
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import Column, Dataset
 from orchestration.manifest import ManifestError, read_manifest
+from orchestration.running import EXECUTOR, final
 from orchestration.transform.assets import domains_to_build
 from orchestration.transform.errors import BuildError
 from orchestration.transform.translator import Translator, asset_key, check_key
@@ -246,3 +249,40 @@ def test_inbox_asks_once_for_files_that_have_settled(tmp_path: Path) -> None:
     assert look(cursor)[0] == asked
     (folder / "orders.csv").write_text("id\n1\n")
     assert look(cursor)[0] == []
+
+
+def test_failure_of_one_domain_lets_the_other_be_released() -> None:
+    keys = [dg.AssetKey([domain, "marts", "orders"]) for domain in ("good", "bad")]
+
+    @dg.multi_asset(
+        name="dbt",
+        specs=[
+            *(dg.AssetSpec(key, skippable=True) for key in keys),
+            dg.AssetSpec("unasked", skippable=True),
+        ],
+        check_specs=[dg.AssetCheckSpec("unique", asset=key, blocking=True) for key in keys],
+        can_subset=True,
+    )
+    def dbt() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        for key, passed in zip(keys, (True, False), strict=True):
+            yield dg.AssetCheckResult(asset_key=key, check_name="unique", passed=passed)
+        yield dg.MaterializeResult(asset_key=keys[0])
+        raise final("bad failed")
+
+    def release(domain: str, key: dg.AssetKey) -> dg.AssetsDefinition:
+        @dg.asset(key=[domain, "release"], deps=[key])
+        def _asset() -> None:
+            released.append(domain)
+
+        return _asset
+
+    released: list[str] = []
+    releases = [release(key.path[0], key) for key in keys]
+    definitions = dg.Definitions(
+        assets=[dbt, *releases],
+        jobs=[dg.define_asset_job("all", selection="*", executor_def=EXECUTOR)],
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = execute(definitions.resolve_job_def("all"), instance)
+    assert not result.success
+    assert released == ["good"]
