@@ -129,7 +129,9 @@ def _describe(context: dg.RunFailureSensorContext) -> Iterator[str]:
             error = error.cause
         said = event.step_failure_data.user_failure_data
         text = (said.description if said else None) or (error.message if error else "")
-        reasons.append(f"{event.step_key}: {text.strip()}")
+        # Indented are rows of data, which have no place in a message to elsewhere.
+        lines = [line for line in text.strip().splitlines() if not line.startswith("  ")]
+        reasons.append(f"{event.step_key}: " + "\n".join(lines))
     yield from reasons or [context.failure_event.message or "It ended without a word."]
     if run.tags.get(WILL_RETRY) == "true":
         yield "It will be tried again."

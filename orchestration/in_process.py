@@ -6,6 +6,7 @@ is `cli`.
 
 import itertools
 import os
+import signal
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -91,6 +92,7 @@ def execute(
     """Runs a job by its own executor, quietly; a failure is in the result."""
     number = next(_numbers)
     _jobs[number] = job
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -104,6 +106,8 @@ def execute(
             )
     finally:
         del _jobs[number]
+        # Dagster makes it a Ctrl-C, and leaves it so.
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def run_graph(

@@ -280,7 +280,8 @@ def test_pages_load_without_errors(dagster: Dagster, tmp_path: Path) -> None:
         page.open(f"{dagster.url}/asset-groups", until=f"{shown}('intermediate')")
         picture(page, "dagster-graph.png")
         group = "locations/__repository__@pollux/asset-groups/marts"
-        page.open(f"{dagster.url}/{group}", until=f"{shown}('hh_summary')")
+        drawn = f"{shown}('hh_summary') && !{shown}('Loading')"
+        page.open(f"{dagster.url}/{group}", until=drawn)
         picture(page, "dagster-assets.png")
         page.open(f"{dagster.url}/runs/{run}", until=f"{shown}('Success')")
         picture(page, "dagster-run.png")

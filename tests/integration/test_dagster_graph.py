@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 
 from orchestration.definitions import build_definitions
@@ -250,3 +253,28 @@ def test_code_location_without_manifest_says_what_to_do(short_tmp: Path, tmp_pat
     done = validate(Settings(data_dir=short_tmp / "none"), tmp_path / "home")
     assert done.returncode != 0
     assert "pollux build make it" in done.stderr
+
+
+def test_interrupted_build_ends_its_dbt_and_says_so(installation: Settings) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "build"],
+        env=os.environ | {"POLLUX_DATA_DIR": str(installation.data_dir)},
+        cwd=PROJECT_DIR,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not Path(f"{installation.warehouse_path}.wal").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted." in said
+    assert "Traceback" not in said
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    record = read_record(installation, "household")
+    assert record is not None
+    assert record.status == "running"
