@@ -25,6 +25,7 @@ INBOX_SECONDS = 10
 ALERT_SECONDS = 10
 # Dagster's own tag: the daemon will run it again.
 WILL_RETRY = "dagster/will_retry"
+WITH_ROWS = ", the first of them:"
 
 
 def build_automation_definitions(manifest: dict[str, Any]) -> dg.Definitions:
@@ -131,7 +132,7 @@ def _describe(context: dg.RunFailureSensorContext) -> Iterator[str]:
         text = (said.description if said else None) or (error.message if error else "")
         # Indented are rows of data, which have no place in a message to elsewhere.
         lines = [line for line in text.strip().splitlines() if not line.startswith("  ")]
-        reasons.append(f"{event.step_key}: " + "\n".join(lines))
+        reasons.append(f"{event.step_key}: " + "\n".join(lines).replace(WITH_ROWS, ""))
     yield from reasons or [context.failure_event.message or "It ended without a word."]
     if run.tags.get(WILL_RETRY) == "true":
         yield "It will be tried again."

@@ -16,7 +16,7 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLa
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from orchestration.workers import note_worker, worker
+from orchestration.workers import note_worker, worker, workers
 from pollux.runtime.settings import Settings
 
 
@@ -70,6 +70,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
             serialize_value(arguments),
         ]
         settings = Settings()
+        self._forget_ended(settings)
         settings.logs_dir.mkdir(parents=True, exist_ok=True)
         with (settings.logs_dir / "dagster-runs.log").open("ab") as log:
             process = subprocess.Popen(
@@ -78,6 +79,11 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         self._children[run.run_id] = process
         note_worker(settings, run.run_id, psutil.Process(process.pid))
         self._instance.report_engine_event(f"Started process {process.pid}.", run)
+
+    def _forget_ended(self, settings: Settings) -> None:
+        # Asked for its end, a child is no zombie any more.
+        self._children = {k: child for k, child in self._children.items() if child.poll() is None}
+        workers(settings)
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run still runs."""
