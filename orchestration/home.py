@@ -45,8 +45,8 @@ CONFIGURATION = {
         # What a killed worker held.
         "free_slots_after_run_end_seconds": 5,
     },
-    # Of runs that were cut off; steps have retries of their own, and tests fail for good.
-    "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
+    # Of runs that were cut off, or lost the database; a run whose tests failed says that it is not.
+    "run_retries": {"enabled": True, "max_retries": 2},
     "concurrency": {
         "pools": {"default_limit": 1, "granularity": "op"},
         # One works, one waits with everything imported.

@@ -13,6 +13,9 @@ POOL = "warehouse"
 # For what passes by itself: a server that restarts, a warehouse that is in use.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
+# Dagster's own: whether a run whose step failed is run again.
+RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+
 RESOURCE_KEYS = {"settings", "reporter"}
 
 # A domain's release can begin when its marts are there, though another domain's tests failed.
@@ -38,6 +41,7 @@ def reporter_resource(_: dg.InitResourceContext) -> LogReporter:
     return LogReporter()
 
 
-def final(message: str) -> dg.Failure:
-    """A failure that trying again would not mend."""
+def final(context: dg.AssetExecutionContext, message: str) -> dg.Failure:
+    """A failure that trying again would not mend: neither the step nor the run is."""
+    context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false"})
     return dg.Failure(description=message, allow_retries=False)

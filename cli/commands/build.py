@@ -7,6 +7,7 @@ import typer
 
 from cli import output
 from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +53,10 @@ def build(
 
 def run(settings: Settings, domains: "Sequence[str]", *, release: bool = True) -> "Outcome":
     """Runs the graph for domains, shown at the console."""
+    # Whoever has the warehouse is named before anything takes seconds.
+    with lock_warehouse(settings, "a build"):
+        pass
     with output.busy("reading the rules"):
-        # Dagster and dbt take seconds to import, and the rules to be read when they changed.
         from orchestration.in_process import run_graph
         from orchestration.manifest import prepare_manifest
 

@@ -146,7 +146,7 @@ def _take_inbox(
         for name in sorted(selected):
             yield _result(settings, every[name], [f for f in loaded if f.dataset == name])
     if broken:
-        raise final("\n".join(broken))
+        raise final(context, "\n".join(broken))
 
 
 def _enter_dates(
@@ -199,15 +199,16 @@ def _load_again(
     files = inbox.loaded_on(settings, dataset, context.partition_keys)
     if not files:
         raise final(
+            context,
             f"No file of {name} with these dates is kept in "
-            f"{settings.inbox_dir / inbox.LOADED / domain}."
+            f"{settings.inbox_dir / inbox.LOADED / domain}.",
         )
     try:
         report = load_files(settings, domain=domain, from_=files, dataset=name)
     except LandingError:
         raise
     except LoadError as error:
-        raise final(str(error)) from error
+        raise final(context, str(error)) from error
     return dg.MaterializeResult(
         metadata={
             "files": ", ".join(f"{file.part} ({file.outcome})" for file in report.files),

@@ -82,7 +82,7 @@ def _release(context: dg.AssetExecutionContext, domain: str) -> ReleaseReport:
     except Exception as error:
         reporter.refused(error)
         if isinstance(error, ReleaseError) and not isinstance(error.__cause__, PASSING):
-            raise final(str(error)) from error
+            raise final(context, str(error)) from error
         raise
     return report
 

@@ -70,6 +70,10 @@ def _build(context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> Itera
     try:
         check_manifest(settings)
         domains = domains_to_build(manifest, context.selected_asset_keys, loaded_domains(settings))
+    except BuildError as error:
+        reporter.refused(error)
+        raise final(context, str(error)) from error
+    try:
         nodes = _Nodes(context, manifest)
         with reporter.step("build") as step:
             building = stream_build(settings, domains)
@@ -89,7 +93,7 @@ def _build(context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> Itera
         reporter.refused(error)
         raise
     if report.failed:
-        raise final(f"Not released: {', '.join(report.failed)}.\n{report.message}")
+        raise final(context, f"Not released: {', '.join(report.failed)}.\n{report.message}")
 
 
 class _Nodes:

@@ -263,11 +263,13 @@ def test_failure_of_one_domain_lets_the_other_be_released() -> None:
         check_specs=[dg.AssetCheckSpec("unique", asset=key, blocking=True) for key in keys],
         can_subset=True,
     )
-    def dbt() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    def dbt(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         for key, passed in zip(keys, (True, False), strict=True):
             yield dg.AssetCheckResult(asset_key=key, check_name="unique", passed=passed)
         yield dg.MaterializeResult(asset_key=keys[0])
-        raise final("bad failed")
+        raise final(context, "bad failed")
 
     def release(domain: str, key: dg.AssetKey) -> dg.AssetsDefinition:
         @dg.asset(key=[domain, "release"], deps=[key])
