@@ -20,11 +20,10 @@ from orchestration.home import MODULE
 from orchestration.in_process import execute
 from orchestration.load import landing
 from orchestration.load.run import load
-from orchestration.manifest import prepare_manifest, read_manifest
+from orchestration.manifest import read_manifest
 from orchestration.release.publish import release
 from orchestration.release.store import read_releases
 from orchestration.reporting import LogReporter
-from orchestration.transform.build import code_fingerprint
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -39,7 +38,6 @@ HOUSEHOLD = "65+,A,35-49K,Homeowner,2 Adults No Kids,2,None/Unknown,{key}\n"
 
 @pytest.fixture(scope="module")
 def manifest(built: Settings) -> dict[str, Any]:
-    prepare_manifest(built)
     return read_manifest(built)
 
 
@@ -50,9 +48,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def definitions(settings: Settings, manifest: dict[str, Any]) -> dg.Definitions:
-    prepared = {"fingerprint": f"duckdb:{code_fingerprint()}", "manifest": manifest}
-    settings.dagster_home.mkdir()
-    (settings.dagster_home / "manifest.json").write_text(json.dumps(prepared))
     return build_definitions(manifest, retries=None, settings=settings, reporter=LogReporter())
 
 
