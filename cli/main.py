@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cli import output
 from cli.commands import build, data, release, serve, store, up
+from cli.commands.dagster import dagster
 from cli.commands.doctor import doctor
 from pollux.runtime.errors import PolluxError
 
@@ -35,6 +36,7 @@ app.command()(store.query)
 app.command()(store.env)
 app.add_typer(store.database, name="db")
 app.add_typer(serve.services, name="serve")
+app.command()(dagster)
 app.command()(doctor)
 
 

@@ -60,6 +60,16 @@ def step(title: str) -> Iterator[Step]:
     )
 
 
+@contextmanager
+def busy(title: str) -> Iterator[None]:
+    """Shows that something is under way, where somebody watches; says nothing of its end."""
+    if progress_console.is_terminal:
+        with progress_console.status(title):
+            yield
+    else:
+        yield
+
+
 def note(text: str) -> None:
     """Says something a person should know, without failing."""
     _say("[yellow]![/]", text)

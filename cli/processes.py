@@ -1,4 +1,4 @@
-"""The processes of an installation: `pollux up` itself, and the API that it starts.
+"""The processes of an installation: `pollux up` and `pollux dagster`, and what they start.
 
 Belongs here: starting, finding and ending them. Does not belong here: what they are started for.
 """
@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
@@ -21,57 +20,67 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
 
 READY_SECONDS = 30
+POLL_SECONDS = 0.2
 STOP_SECONDS = 10
+DAGSTER_STOP_SECONDS = 45
 
 
 class UpError(PolluxError):
     """Something that `pollux up` started did not come up or did not stay."""
 
 
-@contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
-    """Keeps a second `pollux up` of the data folder out; raises `UpError` naming the first."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(settings.data_dir / "up.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        process = started(settings).get("pollux up")
-        which = f" (process {process.pid})" if process else ""
-        raise UpError(
-            f"Pollux is up already for {settings.data_dir}{which}. pollux down stops it."
-        ) from None
-    try:
-        _note(settings, {"pollux up": psutil.Process()})
-        yield
-    finally:
-        _record(settings).unlink(missing_ok=True)
-        lock.release()
+class Running:
+    """One running command of an installation, `up` or `dagster`, and what it started."""
 
+    def __init__(self, settings: Settings, command: str) -> None:
+        self.command = f"pollux {command}"
+        self._settings = settings
+        self._record = settings.data_dir / f"{command}.json"
+        self._lock = settings.data_dir / f"{command}.lock"
 
-def _record(settings: Settings) -> Path:
-    return settings.data_dir / "up.json"
+    @contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Keeps a second one out for the data folder; raises `UpError` naming the first."""
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            process = self.started().get(self.command)
+            which = f" (process {process.pid})" if process else ""
+            what = "Pollux is up" if self.command == "pollux up" else "Dagster runs"
+            raise UpError(
+                f"{what} already for {self._settings.data_dir}{which}. pollux down stops it."
+            ) from None
+        try:
+            self.note({})
+            yield
+        finally:
+            self._record.unlink(missing_ok=True)
+            lock.release()
 
+    def note(self, children: dict[str, psutil.Process]) -> None:
+        """Notes what it started, so that it is found after a SIGKILL."""
+        processes = {self.command: psutil.Process()} | children
+        # With its time of start, a process number names one process for good.
+        content = {name: [one.pid, one.create_time()] for name, one in processes.items()}
+        unfinished = self._record.with_suffix(".new")
+        unfinished.write_text(json.dumps(content))
+        unfinished.replace(self._record)
 
-def _note(settings: Settings, processes: dict[str, psutil.Process]) -> None:
-    # With its time of start, a process number names one process for good.
-    content = {name: [one.pid, one.create_time()] for name, one in processes.items()}
-    _record(settings).write_text(json.dumps(content))
-
-
-def started(settings: Settings) -> dict[str, psutil.Process]:
-    """What `pollux up` started and still runs, itself first; also after it was killed."""
-    try:
-        content = json.loads(_record(settings).read_text())
-    except (OSError, ValueError):
-        return {}
-    found = {}
-    for name, (number, create_time) in content.items():
-        with suppress(psutil.Error):
-            process = psutil.Process(number)
-            if process.create_time() == create_time:
-                found[name] = process
-    return found
+    def started(self) -> dict[str, psutil.Process]:
+        """What it started and still runs, itself first; also after it was killed."""
+        try:
+            content = json.loads(self._record.read_text())
+        except (OSError, ValueError):
+            return {}
+        found = {}
+        for name, (number, create_time) in content.items():
+            with suppress(psutil.Error):
+                process = psutil.Process(number)
+                if process.create_time() == create_time:
+                    found[name] = process
+        return found
 
 
 def end(process: psutil.Process) -> None:
@@ -90,27 +99,47 @@ def end(process: psutil.Process) -> None:
 @contextmanager
 def serve_api(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """Runs the API in a process of its own, ready when this yields, ended with it."""
+    with _command(settings, "api", "serve", "api") as process:
+        with output.step("api") as step:
+            _wait_until_ready(settings, process)
+            step.result = f"ready on {url_of(settings)}"
+        yield process
+
+
+@contextmanager
+def run_dagster(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs `pollux dagster` in a process of its own; it gets ready while others work already."""
+    with _command(settings, "dagster", "dagster", seconds=DAGSTER_STOP_SECONDS) as process:
+        yield process
+
+
+@contextmanager
+def _command(
+    settings: Settings, log_name: str, *arguments: str, seconds: float = STOP_SECONDS
+) -> Iterator[subprocess.Popen[bytes]]:
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.logs_dir / "api.log").open("ab") as log:
+    with (settings.logs_dir / f"{log_name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "serve", "api"],
+            [sys.executable, "-m", "cli.main", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    _note(settings, {"pollux up": psutil.Process(), "API": psutil.Process(process.pid)})
     try:
-        with output.step("api") as step:
-            _wait_until_ready(settings, process)
-            step.result = f"ready on {url_of(settings)}"
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        stop(process, seconds)
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
+    """Ends a process of ours, at last by SIGKILL."""
+    process.terminate()
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
@@ -126,14 +155,19 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> N
     raise UpError(f"The API did not come up:\n{_log_tail(settings)}")
 
 
-def wait(process: subprocess.Popen[bytes]) -> None:
-    """Waits for Ctrl-C; raises `UpError` where the process ends by itself."""
+def wait(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Waits for Ctrl-C; raises `UpError` where a process ends by itself."""
     try:
-        code = process.wait()
+        while True:
+            for name, process in processes.items():
+                if process.poll() is not None:
+                    raise UpError(
+                        f"{name} ended by itself with code {process.returncode}; see the log of "
+                        "its name in the logs folder."
+                    )
+            time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         output.progress_console.print("Stopping.")
-        return
-    raise UpError(f"The API ended by itself with code {code}; see api.log in the logs folder.")
 
 
 def _log_tail(settings: Settings) -> str:

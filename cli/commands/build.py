@@ -1,12 +1,18 @@
 """`pollux build`: models and tests, then the release of every domain that passed."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
 from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestration.in_process import Outcome
 
 
 def build(
@@ -20,27 +26,39 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
-    from cli.commands.release import release_domains
     from orchestration.release.errors import ReleaseError
-    from orchestration.transform.build import build as build_marts
-    from orchestration.transform.build import loaded_domains
+    from orchestration.transform.build import check_loaded, loaded_domains
     from orchestration.transform.errors import BuildError
 
     settings = Settings()
     domains = domain or list(loaded_domains(settings))
     if not domains:
         raise BuildError("Nothing has been loaded: run pollux load, or pollux up for sample data.")
-    with output.step("build") as step:
-        report = build_marts(settings, domains, progress=step.count)
-        step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
-        step.has_failed = bool(report.failed)
-    releases, failures = release_domains(settings, report.passed if release else ())
+    check_loaded(settings, domains)
+    outcome = run(settings, domains, release=release)
+    assert outcome.build is not None  # noqa: S101
     if as_json:
         output.print_json(
-            {"build": asdict(report), "releases": [asdict(done) for done in releases]}
+            {
+                "build": asdict(outcome.build),
+                "releases": [asdict(done) for done in outcome.releases],
+            }
         )
-    if failures:
-        output.fail("\n".join(failures))
-    report.raise_if_failed()
-    if failures:
+    if outcome.refusals:
+        output.fail("\n".join(outcome.refusals))
+    outcome.build.raise_if_failed()
+    if outcome.refusals:
         raise typer.Exit(ReleaseError.exit_code)
+
+
+def run(settings: Settings, domains: "Sequence[str]", *, release: bool = True) -> "Outcome":
+    """Runs the graph for domains, shown at the console."""
+    # Whoever has the warehouse is named before anything takes seconds.
+    with lock_warehouse(settings, "a build"):
+        pass
+    with output.busy("reading the rules"):
+        from orchestration.in_process import run_graph
+        from orchestration.manifest import prepare_manifest
+
+        prepare_manifest(settings)
+    return run_graph(settings, domains, output, release=release)

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.processes import Running
+from cli.supervisor import CODE_SERVER, DAEMON, DAGSTER_HOST, WEB_PAGE
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -49,6 +51,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "python": _python,
         "disk": _disk,
         "port": _port,
+        "dagster": _dagster,
         "database": _database,
         "data": _data,
     }
@@ -74,11 +77,25 @@ def _disk(settings: Settings) -> tuple[bool, str]:
 
 
 def _port(settings: Settings) -> tuple[bool | None, str]:
+    return None, _describe_port(settings.api_host, settings.api_port)
+
+
+def _dagster(settings: Settings) -> tuple[bool | None, str]:
+    where = _describe_port(DAGSTER_HOST, settings.dagster_port)
+    started = Running(settings, "dagster").started()
+    if not started:
+        return None, f"not running; {where}"
+    missing = [name for name in (CODE_SERVER, DAEMON, WEB_PAGE) if name not in started]
+    if missing:
+        return False, f"{', '.join(missing)} ended or is not up yet; see {settings.logs_dir}"
+    return True, f"running, {where}"
+
+
+def _describe_port(host: str, port: int) -> str:
     with socket.socket() as probe:
         probe.settimeout(1)
-        in_use = probe.connect_ex((settings.api_host, settings.api_port)) == 0
-    where = f"{settings.api_host}:{settings.api_port}"
-    return None, f"{where} is {'in use; by this Pollux if it is up' if in_use else 'free'}"
+        in_use = probe.connect_ex((host, port)) == 0
+    return f"{host}:{port} is {'in use; by this Pollux if it is up' if in_use else 'free'}"
 
 
 def _database(settings: Settings) -> tuple[bool, str]:

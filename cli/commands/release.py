@@ -32,11 +32,7 @@ def release_domains(
                 step.result = domain
                 failures.append(str(error))
                 continue
-            step.result = (
-                f"{domain} {report.number}: {report.tables} tables, {report.rows:,} rows"
-                if report.is_new
-                else f"{domain} {report.number} was made from this build already"
-            )
+            step.result = report.describe()
         for text in report.notes:
             output.note(text)
         reports.append(report)

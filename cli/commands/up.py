@@ -4,10 +4,13 @@ import signal
 import time
 from typing import Annotated
 
+import psutil
 import typer
 
 from cli import output
-from cli.processes import end, only_one, serve_api, started, url_of, wait
+from cli.processes import Running, end, run_dagster, serve_api, url_of, wait
+from cli.supervisor import DAGSTER_HOST
+from orchestration.workers import workers
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -20,14 +23,15 @@ def up(
         bool, typer.Option("--once", help="End when everything is released; serve nothing.")
     ] = False,
 ) -> None:
-    """Starts everything: database, data, marts, release, API. Ctrl-C stops what it started."""
+    """Starts everything: database, data, release, API, Dagster. Ctrl-C stops what it started."""
     settings = Settings()
     began = time.monotonic()
     # A shell that started this in the background may have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with only_one(settings):
+    running = Running(settings, "up")
+    with running.only_one():
         if not once:
-            _check_port(settings)
+            _check_ports(settings)
         with output.step("database") as step:
             store = open_serving_store(settings)
             step.result = "embedded PostgreSQL" if store.embedded else "your PostgreSQL"
@@ -36,28 +40,38 @@ def up(
         if once:
             output.result_console.print(f"Released after {time.monotonic() - began:.0f} s.")
             return
-        with serve_api(settings) as process:
-            _show(settings, time.monotonic() - began)
-            wait(process)
+        with serve_api(settings) as api:
+            running.note({"API": psutil.Process(api.pid)})
+            with run_dagster(settings) as dagster:
+                started = {"API": api, "Dagster": dagster}
+                running.note({name: psutil.Process(one.pid) for name, one in started.items()})
+                _show(settings, time.monotonic() - began)
+                wait(started)
 
 
 def down() -> None:
-    """Stops what `pollux up` and `pollux db start` started for this data folder."""
+    """Stops what `up`, `dagster` and `db start` started for this data folder."""
     settings = Settings()
     stopped = []
-    for name, process in started(settings).items():
+    for command in ("up", "dagster"):
+        for name, process in Running(settings, command).started().items():
+            end(process)
+            if name not in stopped:
+                stopped.append(name)
+    for process in workers(settings):
         end(process)
-        stopped.append(name)
+        stopped.append("a run")
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
         stopped.append("PostgreSQL")
     output.result_console.print("Stopped: " + (", ".join(stopped) or "nothing was running") + ".")
 
 
-def _check_port(settings: Settings) -> None:
+def _check_ports(settings: Settings) -> None:
     from services.common.port import check_port_is_free
 
     check_port_is_free(settings.api_host, settings.api_port)
+    check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
 
 
 def _load_sample(settings: Settings) -> None:
@@ -89,10 +103,11 @@ def _needs_sample(settings: Settings) -> bool:
 
 
 def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
+    from cli.commands.build import run
     from cli.commands.release import release_domains
     from orchestration.release.errors import ReleaseError
     from orchestration.status import build_status, read_status
-    from orchestration.transform.build import build, loaded_domains
+    from orchestration.transform.build import loaded_domains
 
     due: list[str] = []
     ready: list[str] = []
@@ -100,23 +115,21 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
         status = build_status(settings, domain)
         (ready if status is not None and status.is_up_to_date else due).append(domain)
     report = None
+    refusals: list[str] = []
     if due:
-        with output.step("build") as step:
-            report = build(settings, due, progress=step.count)
-            step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
-            step.has_failed = bool(report.failed)
-        ready += report.passed
-    _, failures = release_domains(settings, sorted(ready))
+        outcome = run(settings, due)
+        report, refusals = outcome.build, outcome.refusals
+    refusals += release_domains(settings, ready)[1]
     has_nothing = not any(release.is_current for release in read_status(settings).releases)
     if report is not None and report.failed:
         if is_failure_fatal or has_nothing:
             report.raise_if_failed()
         output.fail(report.message)
         output.note(f"Not released: {', '.join(report.failed)}. What was served before stays.")
-    if failures:
+    if refusals:
         if is_failure_fatal or has_nothing:
-            raise ReleaseError("\n".join(failures))
-        output.fail("\n".join(failures))
+            raise ReleaseError("\n".join(refusals))
+        output.fail("\n".join(refusals))
 
 
 def _show(settings: Settings, seconds: float) -> None:
@@ -140,6 +153,7 @@ def _show(settings: Settings, seconds: float) -> None:
     lines += [
         ("a summary", f"{url_of(settings)}/v1/households/1/summary"),
         ("all routes", f"{url_of(settings)}/docs"),
+        ("pipelines", f"http://{DAGSTER_HOST}:{settings.dagster_port} (in half a minute)"),
     ]
     output.result_console.print(
         f"\n[bold]Pollux is up[/] after {seconds:.1f} s. Ctrl-C stops it.\n"

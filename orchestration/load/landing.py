@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from orchestration.load.convert_csv import METADATA_KEY, write_empty
 from orchestration.load.declarations import Dataset
-from orchestration.load.errors import LoadError
+from orchestration.load.errors import LandingError, LoadError
 from pollux.runtime.settings import Settings
 
 EMPTY = "_empty"
@@ -171,7 +171,7 @@ def locked(settings: Settings) -> Iterator[None]:
             by = "another process"
             with contextlib.suppress(OSError):
                 by = holder.read_text(encoding="utf-8").strip() or by
-            raise LoadError(
+            raise LandingError(
                 f"the landing zone {settings.landing_dir} is held by {by}; "
                 f"waited {settings.lock_timeout_seconds:g} s, try again when it is done"
             ) from None
@@ -208,7 +208,7 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or folder
-        raise LoadError(f"cannot write {where}: {error.strerror or error}") from error
+        raise LandingError(f"cannot write {where}: {error.strerror or error}") from error
 
 
 def append_to_log(settings: Settings, entry: Mapping[str, object]) -> None:

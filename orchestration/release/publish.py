@@ -40,6 +40,12 @@ class ReleaseReport:
     is_new: bool
     notes: tuple[str, ...] = ()
 
+    def describe(self) -> str:
+        """The release in a few words."""
+        if self.is_new:
+            return f"{self.domain} {self.number}: {self.tables} tables, {self.rows:,} rows"
+        return f"{self.domain} {self.number} was made from this build already"
+
 
 def release(
     settings: Settings, domain: str, progress: Callable[[str], None] = lambda _table: None

@@ -6,14 +6,20 @@ run (`dbt`) or what is published (`release`).
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.postgres import sync_raw
-from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment, run_dbt
+from orchestration.transform.dbt import (
+    DbtRun,
+    NodeEnded,
+    dbt_command,
+    dbt_environment,
+    stream_dbt,
+)
 from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
 from orchestration.transform.graph import failures_of, has_all_marts, served_tables
@@ -46,6 +52,17 @@ def loaded_domains(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted({d.domain for d in datasets if landing.parts(settings, d)}))
 
 
+def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
+    """Raises `BuildError` for a domain that nothing was loaded for."""
+    loaded = loaded_domains(settings)
+    for domain in domains:
+        if domain not in loaded:
+            raise BuildError(
+                f"Nothing has been loaded for {domain}. Load files with pollux load --domain "
+                f"{domain} --from FOLDER, or make sample data with pollux up."
+            )
+
+
 def code_fingerprint() -> str:
     """A hash of the dbt project, which changes whenever a rule does."""
     digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
@@ -67,14 +84,25 @@ def build(
     Returns a report even where models or tests failed: another domain may have passed. Raises
     `BuildError` where nothing was loaded or dbt cannot run.
     """
+    building = stream_build(settings, domains)
+    while True:
+        try:
+            node = next(building)
+        except StopIteration as ended:
+            report: BuildReport = ended.value
+            return report
+        progress(node.name, node.done, node.total)
+
+
+def stream_build(
+    settings: Settings, domains: Sequence[str]
+) -> Generator[NodeEnded, None, BuildReport]:
+    """The same as `build`, yielding models, seeds and tests as they end.
+
+    The report counts only once it is returned: what passes here may still fail its domain.
+    """
     started = time.monotonic()
-    loaded = loaded_domains(settings)
-    for domain in domains:
-        if domain not in loaded:
-            raise BuildError(
-                f"Nothing has been loaded for {domain}. Load files with pollux load --domain "
-                f"{domain} --from FOLDER, or make sample data with pollux up."
-            )
+    check_loaded(settings, domains)
     datasets = list(read_datasets(PROJECT_DIR).values())
     landing.ensure_empty_parts(settings, datasets)
     store = open_serving_store(settings) if settings.engine == "postgres" else None
@@ -86,7 +114,7 @@ def build(
         # A load in the middle would give some marts the old files and others the new.
         with landing.locked(settings):
             _check_landing(settings, records)
-            run = _run(settings, domains, store, lock, progress)
+            run = yield from _run(settings, domains, store, lock)
         seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}
         passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
@@ -130,8 +158,7 @@ def _run(
     domains: Sequence[str],
     store: ServingStore | None,
     lock: int,
-    progress: Callable[[str, int, int], None],
-) -> DbtRun:
+) -> Generator[NodeEnded, None, DbtRun]:
     # Unit tests judge the rules, not the data: the tests of the project run them.
     command = dbt_command(
         "build",
@@ -141,12 +168,11 @@ def _run(
         *("--indirect-selection", "cautious"),
         target=settings.engine,
     )
-    return run_dbt(
+    return stream_dbt(
         command,
         settings=settings,
         environment=dbt_environment(settings, store),
         lock=lock,
-        progress=progress,
     )
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,22 @@ class NodeResult:
     def is_failed(self) -> bool:
         """Whether it ran and did not end well."""
         return self.status not in {"success", "pass", "warn", "skipped", "no-op"}
+
+
+@dataclass(frozen=True)
+class NodeEnded:
+    """A node that ended while dbt still runs: its result as far as the log has it.
+
+    `done` of `total` nodes have ended, this one included.
+    """
+
+    unique_id: str
+    name: str
+    status: str
+    seconds: float
+    failures: int
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -80,18 +96,17 @@ def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
     ]
 
 
-def run_dbt(
+def stream_dbt(
     command: Sequence[str],
     *,
     settings: Settings,
     environment: dict[str, str],
     lock: int,
-    progress: Callable[[str, int, int], None],
-) -> DbtRun:
-    """Runs dbt to its end, whether its nodes pass or not.
+) -> Generator[NodeEnded, None, DbtRun]:
+    """Runs dbt to its end, whether its nodes pass or not, and yields nodes as they end.
 
-    `progress` is told (node, done, total) as nodes end; `lock` is the warehouse lock that the
-    process inherits. Raises `BuildError` when dbt itself cannot run.
+    `lock` is the warehouse lock that the process inherits. Raises `BuildError` when dbt itself
+    cannot run. Closed before its end, it ends dbt.
     """
     artifacts = target_dir(settings)
     for name in ("run_results.json", "manifest.json"):
@@ -110,7 +125,9 @@ def run_dbt(
         assert process.stdout is not None  # noqa: S101
         try:
             for line in process.stdout:
-                _read_event(line, progress, problems)
+                ended = _read_event(line, problems)
+                if ended is not None:
+                    yield ended
         except BaseException:
             process.terminate()
             raise
@@ -142,15 +159,25 @@ def read_run(artifacts: Path) -> DbtRun:
     )
 
 
-def _read_event(line: str, progress: Callable[[str, int, int], None], problems: list[str]) -> None:
+def _read_event(line: str, problems: list[str]) -> NodeEnded | None:
     try:
         event = json.loads(line)
         info, data = event["info"], event["data"]
     except (ValueError, KeyError, TypeError):
         problems.append(line.rstrip())
-        return
+        return None
     if info["level"] == "error":
         problems.append(info["msg"])
-    if info["name"] in RESULT_EVENTS:
-        node = data.get("node_info", {}).get("node_name") or data.get("name", "")
-        progress(node, data.get("index", 0), data.get("total", 0))
+    if info["name"] not in RESULT_EVENTS:
+        return None
+    node = data.get("node_info", {})
+    return NodeEnded(
+        unique_id=node.get("unique_id", ""),
+        name=node.get("node_name") or data.get("name", ""),
+        status=node.get("node_status", ""),
+        seconds=data.get("execution_time", 0.0),
+        failures=data.get("num_failures") or 0,
+        done=data.get("index", 0),
+        # Tests have it under another name.
+        total=data.get("total") or data.get("num_models") or 0,
+    )

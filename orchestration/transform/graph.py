@@ -1,5 +1,6 @@
 """Questions to dbt's manifest: which marts a domain has, and what they hang on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +27,16 @@ class ServedTable:
     indexes: tuple[tuple[str, ...], ...]
 
 
-def served_tables(manifest: dict[str, Any], domain: str) -> tuple[ServedTable, ...]:
+def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable, ...]:
     """The marts of a domain that its release holds, by name."""
     return tuple(
         _served_table(node) for node in sorted(_marts(manifest, domain), key=lambda n: n["name"])
     )
 
 
-def marts_made_of(manifest: dict[str, Any], domain: str, dataset: str) -> tuple[ServedTable, ...]:
+def marts_made_of(
+    manifest: Mapping[str, Any], domain: str, dataset: str
+) -> tuple[ServedTable, ...]:
     """The marts of a domain that are made of one of its datasets, by name."""
     children: dict[str, list[str]] = manifest["child_map"]
     reached: set[str] = set()
@@ -51,7 +54,7 @@ def marts_made_of(manifest: dict[str, Any], domain: str, dataset: str) -> tuple[
     return tuple(_served_table(node) for node in sorted(marts, key=lambda node: node["name"]))
 
 
-def domains(manifest: dict[str, Any]) -> tuple[str, ...]:
+def domains(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """The domains that have marts to serve."""
     return tuple(sorted({node["fqn"][2] for node in _marts(manifest)}))
 
@@ -64,14 +67,7 @@ def has_all_marts(run: DbtRun, domain: str) -> bool:
 
 def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
     """What failed among a domain's marts, all they are made of, and the tests of either."""
-    parents: dict[str, list[str]] = run.manifest["parent_map"]
-    needed: set[str] = set()
-    waiting = [node["unique_id"] for node in _marts(run.manifest, domain)]
-    while waiting:
-        unique_id = waiting.pop()
-        if unique_id not in needed:
-            needed.add(unique_id)
-            waiting += parents.get(unique_id, [])
+    needed = needed_by(run.manifest, domain)
     return tuple(
         result
         for result in run.results
@@ -80,7 +76,41 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
     )
 
 
-def _tested(manifest: dict[str, Any], unique_id: str) -> set[str]:
+def needed_by(manifest: Mapping[str, Any], domain: str) -> set[str]:
+    """A domain's marts and all they are made of, seeds and sources included."""
+    needed: set[str] = set()
+    waiting = [node["unique_id"] for node in _marts(manifest, domain)]
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id not in needed:
+            needed.add(unique_id)
+            waiting += manifest["parent_map"].get(unique_id, [])
+    return needed
+
+
+def layer_of(manifest: Mapping[str, Any], unique_id: str) -> str:
+    """Landing, staging, intermediate or marts; reference for a seed."""
+    kind = unique_id.partition(".")[0]
+    if kind != "model":
+        return {"source": "landing", "seed": "reference"}[kind]
+    return str(manifest["nodes"][unique_id]["fqn"][1])
+
+
+def domain_of(manifest: Mapping[str, Any], unique_id: str) -> str:
+    """The domain of a source or model; a seed belongs to all, which is called reference.
+
+    Staging models lie in folders by source, so theirs is the domain of what they read.
+    """
+    if unique_id.startswith("source."):
+        return unique_id.split(".")[2]
+    if unique_id.startswith("seed."):
+        return "reference"
+    node = manifest["nodes"][unique_id]
+    read = [p for p in manifest["parent_map"][unique_id] if p.startswith("source.")]
+    return domain_of(manifest, read[0]) if read else str(node["fqn"][2])
+
+
+def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
     """What a test speaks of: the model it is written at, or all that a singular test reads."""
     if not unique_id.startswith("test."):
         return set()
@@ -88,7 +118,7 @@ def _tested(manifest: dict[str, Any], unique_id: str) -> set[str]:
     return {attached} if attached else set(manifest["parent_map"][unique_id])
 
 
-def _marts(manifest: dict[str, Any], domain: str | None = None) -> list[dict[str, Any]]:
+def _marts(manifest: Mapping[str, Any], domain: str | None = None) -> list[dict[str, Any]]:
     return [
         node
         for node in manifest["nodes"].values()

@@ -56,6 +56,14 @@ class Settings(BaseSettings):
     api_cache_mb: int = Field(
         default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."
     )
+    dagster_port: int = Field(
+        default=3000, ge=1, le=65535, description="Port of Dagster's web page, on 127.0.0.1."
+    )
+    alert_webhook: SecretStr | None = Field(
+        default=None,
+        description="URL that failed runs are posted to as JSON, besides the line in "
+        "logs/alerts.log.",
+    )
     lock_timeout_seconds: float = Field(
         default=60, ge=0, description="How long to wait for the warehouse while another holds it."
     )
@@ -90,6 +98,16 @@ class Settings(BaseSettings):
     def releases_dir(self) -> Path:
         """Folder of releases kept as Parquet: `<domain>/r<number>/<table>.parquet`."""
         return self.data_dir / "releases"
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Folder of files to load: `<domain>/<file>`; `loaded` and `failed` hold what was taken."""
+        return self.data_dir / "inbox"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster: its configuration, the manifest it shows, its runs' logs."""
+        return self.data_dir / "dagster"
 
     @property
     def logs_dir(self) -> Path:

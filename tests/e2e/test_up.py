@@ -32,12 +32,15 @@ class Installation:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
+            other.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+            self.dagster_port = other.getsockname()[1]
         self.environment = os.environ | {
             "POLLUX_DATA_DIR": str(data_dir),
             "POLLUX_API_PORT": str(self.port),
+            "POLLUX_DAGSTER_PORT": str(self.dagster_port),
         }
         self.process: subprocess.Popen[str] | None = None
 

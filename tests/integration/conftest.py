@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.load.run import load
+from orchestration.manifest import prepare_manifest
 from orchestration.release.publish import release
 from orchestration.sample.household import generate_household
 from orchestration.transform.build import build
@@ -37,6 +38,7 @@ def built(short_tmp: Path, sample_files: Path) -> Settings:
     report = build(settings, ["household"])
     report.raise_if_failed()
     release(settings, "household")
+    prepare_manifest(settings)
     return settings
 
 
@@ -45,7 +47,7 @@ def installation(built: Settings, short_tmp: Path, request: pytest.FixtureReques
     """A copy of the built installation, not yet released, for a test to change."""
     data_dir = short_tmp / f"i{abs(hash(request.node.nodeid)) % 10**8}"
     data_dir.mkdir()
-    for name in ("landing", "builds", "dbt"):
+    for name in ("landing", "builds", "dbt", "dagster"):
         shutil.copytree(built.data_dir / name, data_dir / name)
     shutil.copy(built.warehouse_path, data_dir)
     return Settings(data_dir=data_dir)

@@ -1,0 +1,41 @@
+"""Whether what has landed of a dataset still adds up: read = landed + rejected.
+
+Belongs here: looking again, at the parts, the rejects and the load log. Does not belong here:
+what follows from it.
+"""
+
+import csv
+import sys
+
+from orchestration.load import landing
+from orchestration.load.declarations import Dataset
+from pollux.runtime.settings import Settings
+
+# A raw line may be as long as it is.
+csv.field_size_limit(sys.maxsize)
+
+
+def count_problems(settings: Settings, dataset: Dataset) -> list[str]:
+    """What does not add up, a sentence each; none where all is well."""
+    log = {
+        entry["part"]: entry
+        for entry in landing.read_load_log(settings)
+        if (entry.get("domain"), entry.get("dataset")) == (dataset.domain, dataset.name)
+        and entry.get("outcome") in {"landed", "replaced", "unchanged"}
+    }
+    problems = []
+    for part in landing.parts(settings, dataset):
+        entry = log.get(part.name)
+        if entry is not None and entry["rows_read"] != part.rows_read:
+            problems.append(
+                f"{part.name}: {entry['rows_read']} rows were read, {part.rows_landed} landed "
+                f"and {part.rows_rejected} were rejected"
+            )
+        rejects = landing.rejects_path(settings, dataset.domain, dataset.name, part.name)
+        kept = 0
+        if rejects.exists():
+            with rejects.open(newline="", encoding="utf-8", errors="replace") as file:
+                kept = sum(1 for _ in csv.reader(file)) - 1
+        if kept != part.rows_rejected:
+            problems.append(f"{part.name}: {part.rows_rejected} rejects, {kept} kept in {rejects}")
+    return problems

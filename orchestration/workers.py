@@ -1,0 +1,50 @@
+"""The processes of Dagster's runs, by notes that outlive whoever started them.
+
+Belongs here: writing a note, finding the process again. Does not belong here: dagster, so that
+`pollux down` need not import it.
+"""
+
+import json
+from pathlib import Path
+
+import psutil
+
+from pollux.runtime.settings import Settings
+
+
+def note_worker(settings: Settings, run_id: str, process: psutil.Process) -> None:
+    """Notes the process of a run."""
+    note = _note(settings, run_id)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = note.with_suffix(".new")
+    unfinished.write_text(json.dumps([process.pid, process.create_time()]))
+    unfinished.replace(note)
+
+
+def worker(settings: Settings, run_id: str) -> psutil.Process | None:
+    """The process of a run, None where it has ended."""
+    try:
+        number, started = json.loads(_note(settings, run_id).read_text())
+        process = psutil.Process(number)
+        # The number alone may be another process's by now.
+        if process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    except (OSError, ValueError, psutil.Error):
+        pass
+    return None
+
+
+def workers(settings: Settings) -> list[psutil.Process]:
+    """The processes of all runs that have not ended; forgets the others."""
+    found = []
+    for note in sorted((settings.dagster_home / "workers").glob("*.json")):
+        process = worker(settings, note.stem)
+        if process is None:
+            note.unlink(missing_ok=True)
+        else:
+            found.append(process)
+    return found
+
+
+def _note(settings: Settings, run_id: str) -> Path:
+    return settings.dagster_home / "workers" / f"{run_id}.json"

@@ -1,0 +1,93 @@
+"""A headless Chromium, driven by its own DevTools protocol."""
+
+import base64
+import itertools
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --no-first-run "
+    "--disable-background-networking --disable-component-update --window-size=1500,950 "
+    "--remote-debugging-port=0"
+)
+START_SECONDS = 60
+
+
+class Page:
+    """One tab; `errors` is what its console said that no console should."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.errors: list[str] = []
+        for domain in ("Page", "Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def open(self, url: str, *, until: str, seconds: float = 60) -> None:
+        """Opens a page and waits until a piece of JavaScript is true."""
+        self._call("Page.navigate", url=url)
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(until):
+            text = str(self.evaluate("document.body.innerText"))
+            assert time.monotonic() < deadline, f"{until} did not come true:\n{text[:2000]}"
+            time.sleep(0.3)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a piece of JavaScript."""
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return answer["result"].get("value")
+
+    def picture(self, path: Path) -> None:
+        """Writes what is to be seen as a PNG."""
+        answer = self._call("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def _call(self, method: str, **parameters: object) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=30))
+            if message.get("id") == number:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+            self._read(message)
+
+    def _read(self, message: dict[str, Any]) -> None:
+        content = message.get("params", {})
+        if message["method"] == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(content["exceptionDetails"])[:500])
+        elif message["method"] == "Log.entryAdded" and content["entry"]["level"] == "error":
+            self.errors.append(f"{content['entry']['text']} {content['entry'].get('url')}")
+        elif message["method"] == "Runtime.consoleAPICalled" and content["type"] == "error":
+            self.errors.append(json.dumps(content["args"])[:500])
+
+
+@contextmanager
+def browse(program: str, profile: Path) -> Iterator[Page]:
+    """A browser with one tab."""
+    command = [program, *OPTIONS.split(), f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port_file = profile / "DevToolsActivePort"
+        deadline = time.monotonic() + START_SECONDS
+        while not port_file.exists() or not port_file.read_text().strip():
+            assert time.monotonic() < deadline, "Chromium did not come up"
+            time.sleep(0.1)
+        port = port_file.read_text().split()[0]
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
+            tab = next(t for t in json.load(answer) if t["type"] == "page")
+        with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
+            yield Page(socket)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
