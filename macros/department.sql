@@ -1,0 +1,8 @@
+{# The department that a text means: Sport where it says Sports. #}
+{% macro department(expression) -%}
+    case
+        when lower({{ expression }}) in ('sport', 'sports')
+        then 'Sport'
+        else {{ expression }}
+    end
+{%- endmacro %}

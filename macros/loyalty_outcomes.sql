@@ -1,0 +1,18 @@
+{# The reasons for which a line of each loyalty dataset is dropped, in the order in which they are tried. #}
+{% macro loyalty_drop_reasons() -%}
+    {{
+        return(
+            {
+                "loyalty_list": ["blank line", "no email", "repeated member"],
+                "conversions": [
+                    "blank line",
+                    "missing promotion",
+                    "unknown conversion type",
+                    "no email",
+                    "missing channel",
+                    "unreadable total",
+                ],
+            }
+        )
+    }}
+{%- endmacro %}

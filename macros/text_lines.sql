@@ -1,0 +1,22 @@
+{# Field n of a line whose fields are set apart by commas, trimmed; -1 is the last; null where blank. #}
+{% macro line_field(line, n) -%}
+    nullif(trim(split_part({{ line }}, ',', {{ n }})), '')
+{%- endmacro %}
+
+{# Number of parts of a text. #}
+{% macro count_parts(text, separator) -%}
+    length({{ text }}) - length(replace({{ text }}, '{{ separator }}', '')) + 1
+{%- endmacro %}
+
+{# An email as members are found by: A to Z in lower case, on every engine; null where it has no @. #}
+{% macro email_key(expression) -%}
+    case
+        when strpos({{ expression }}, '@') > 0
+        then
+            translate(
+                {{ expression }},
+                'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+                'abcdefghijklmnopqrstuvwxyz'
+            )
+    end
+{%- endmacro %}

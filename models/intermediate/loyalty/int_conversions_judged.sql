@@ -1,0 +1,36 @@
+-- A line of the conversions counts when all that its kind needs can be read; any
+-- other is dropped for the
+-- first reason it meets.
+with
+    conversions as (select * from {{ ref("int_conversions_parsed") }}),
+
+    final as (
+
+        select
+            promotion,
+            conversion_type,
+            email,
+            channel,
+            items,
+            items_count,
+            total,
+            case
+                when line is null
+                then 'blank line'
+                when promotion is null
+                then 'missing promotion'
+                when conversion_type is null
+                then 'unknown conversion type'
+                when email is null
+                then 'no email'
+                when conversion_type = 'click' and channel is null
+                then 'missing channel'
+                when conversion_type = 'purchase' and total is null
+                then 'unreadable total'
+            end as drop_reason
+        from conversions
+
+    )
+
+select *
+from final

@@ -1,0 +1,14 @@
+-- The conversions that count are those without a reason to drop them.
+with
+    conversions as (select * from {{ ref("int_conversions_judged") }}),
+
+    final as (
+
+        select promotion, conversion_type, email, channel, items, items_count, total
+        from conversions
+        where drop_reason is null
+
+    )
+
+select *
+from final

@@ -1,0 +1,62 @@
+-- A line of the conversions has promotion, kind and email, and then: of a click where
+-- it was, of a basket
+-- its items, of a purchase its items and the total.
+with
+    conversion_lines as (select * from {{ ref("stg_promotions__conversion_lines") }}),
+
+    split_up as (
+
+        select
+            line,
+            {{ line_field("line", 1) }} as promotion,
+            case
+                lower({{ line_field("line", 2) }})
+                when 'clickconversion'
+                then 'click'
+                when 'basketconversion'
+                then 'basket'
+                when 'purchaseconversion'
+                then 'purchase'
+            end as conversion_type,
+            {{ email_key(line_field("line", 3)) }} as email,
+            {{ line_field("line", 4) }} as detail,
+            {{ line_field("line", 5) }} as total_text
+        from conversion_lines
+
+    ),
+
+    told_apart as (
+
+        select
+            split_up.*,
+            case when conversion_type = 'click' then detail end as channel,
+            case
+                when conversion_type in ('basket', 'purchase')
+                then nullif(trim(translate(detail, '[] ', ''), ';'), '')
+            end as items
+        from split_up
+
+    ),
+
+    final as (
+
+        select
+            line,
+            promotion,
+            conversion_type,
+            email,
+            channel,
+            items,
+            cast({{ count_parts("items", ";") }} as integer) as items_count,
+            case
+                when
+                    conversion_type = 'purchase'
+                    and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
+                then cast(total_text as decimal(18, 2))
+            end as total
+        from told_apart
+
+    )
+
+select *
+from final

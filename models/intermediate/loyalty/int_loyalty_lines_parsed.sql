@@ -1,0 +1,23 @@
+-- A line of the loyalty list has email, Facebook and Instagram user as its first
+-- three fields; gender
+-- is its last, whatever stands between.
+with
+    loyalty_lines as (select * from {{ ref("stg_promotions__loyalty_lines") }}),
+
+    final as (
+
+        select
+            line,
+            {{ email_key(line_field("line", 1)) }} as email,
+            {{ line_field("line", 2) }} as fb_user,
+            {{ line_field("line", 3) }} as insta_user,
+            case
+                when {{ count_parts("line", ",") }} > 3
+                then {{ line_field("line", -1) }}
+            end as gender
+        from loyalty_lines
+
+    )
+
+select *
+from final

@@ -1,0 +1,32 @@
+-- An order line's discount is what was not paid of its original price, in percent; a
+-- line without an
+-- original price above 0 has none.
+{{ config(materialized="table") }}
+
+with
+    order_lines as (select * from {{ ref("stg_store__order_lines") }}),
+
+    orders as (select * from {{ ref("stg_store__orders") }}),
+
+    final as (
+
+        select
+            order_lines.order_id,
+            order_lines.line_number,
+            orders.customer_id,
+            order_lines.product_id,
+            order_lines.coupon_id,
+            order_lines.paid_price,
+            {{
+                percent_millionths(
+                    "order_lines.original_price - order_lines.paid_price",
+                    "order_lines.original_price",
+                )
+            }} as discount_millionths
+        from order_lines
+        inner join orders on order_lines.order_id = orders.order_id
+
+    )
+
+select *
+from final
