@@ -5,7 +5,7 @@ Belongs here: what knows nothing of customers. All take and give arrays of one c
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 # Their values lie in the buffer as Python reads them.
 PLAIN = {pa.int64(): "q", pa.int32(): "i", pa.int16(): "h", pa.float64(): "d", pa.float32(): "f"}
 
-Rows = range | array[int]
+# Not evaluated: Python 3.11 does not know array's parameter.
+Numbers: TypeAlias = "array[int]"
+Rows: TypeAlias = "range | array[int]"
 
 
 def one_chunk(table: pa.Table) -> pa.Table:
@@ -52,7 +54,7 @@ def plain_view(values: pa.Array) -> memoryview:
     code: Any = PLAIN[values.type]
     data = values.buffers()[1]
     if data is None or not len(values):
-        return memoryview(b"").cast(code)
+        return memoryview(array(code))
     whole: memoryview = memoryview(data).cast("B").cast(code)
     return whole[values.offset : values.offset + len(values)]
 
@@ -73,10 +75,11 @@ def rows_array(rows: Rows) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
-def rows_of(numbers: pa.Array) -> array[int]:
+def rows_of(numbers: pa.Array) -> Numbers:
     """Row numbers from Arrow's."""
     found = array("q")
-    found.frombytes(plain_view(numbers.cast(pa.int64())))
+    if len(numbers):
+        found.frombytes(plain_view(numbers.cast(pa.int64())).cast("B"))
     return found
 
 

@@ -339,6 +339,7 @@ class Cohort(Sequence[C], Generic[C]):
         return self._child(rows_of(pc.indices_nonzero(pc.invert(self._is_in(other)))))
 
     def __or__(self, other: "Cohort[C]") -> "Cohort[C]":
+        self._demand_same_domain(other)
         return self._joined(other - self)
 
     def __xor__(self, other: "Cohort[C]") -> "Cohort[C]":
@@ -371,11 +372,14 @@ class Cohort(Sequence[C], Generic[C]):
     def _ids(self) -> pa.Array:
         return self._columns.array(self._domain.id_column)
 
-    def _is_in(self, other: "Cohort[C]") -> pa.Array:
+    def _demand_same_domain(self, other: "Cohort[C]") -> None:
         if self.domain != other.domain:
             raise GatewayError(
                 f"One cohort is of domain {self.domain}, the other of {other.domain}."
             )
+
+    def _is_in(self, other: "Cohort[C]") -> pa.Array:
+        self._demand_same_domain(other)
         return pc.is_in(self._ids(), value_set=other._ids())
 
     def _joined(self, other: "Cohort[C]") -> "Cohort[C]":

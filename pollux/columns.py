@@ -9,6 +9,7 @@ kept by snapshot row, so that a child takes over what its parent has without cop
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -102,6 +103,19 @@ class Columns:
         """Other rows of the snapshot, with the attributes set so far."""
         self._own.clear()
         return Columns(self.snapshot, rows, dict(self._attributes))
+
+    def alone(self, position: int) -> "Columns":
+        """One customer with its attributes, apart from all others."""
+        snapshot = self.snapshot
+        table = snapshot.table.take(rows_array(self.rows[position : position + 1]))
+        attributes = {}
+        for name in self._attributes:
+            with suppress(KeyError):
+                value = self.attribute(name, position)
+                attributes[name] = Attribute()
+                attributes[name].assigned[0] = value
+        only = Snapshot(snapshot.source, snapshot.domain, table, is_complete=False)
+        return Columns(only, range(1), attributes)
 
     def array(self, name: str) -> pa.Array:
         """A column in the order of the cohort."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
 
 from pollux.errors import GatewayError, UnknownColumn
 
@@ -29,8 +28,11 @@ def matches(
         expression &= condition
     for name, value in equal.items():
         expression &= _equal(pc.field(name), value)
+    # Not above: it loads pandas where that is installed.
+    import pyarrow.dataset  # noqa: PLC0415
+
     try:
-        scanner = pa.dataset.dataset(table).scanner(
+        scanner = pyarrow.dataset.dataset(table).scanner(
             columns={"is_met": expression}, use_threads=False
         )
         found = scanner.to_table()["is_met"].combine_chunks()

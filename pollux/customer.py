@@ -141,7 +141,8 @@ class Individual:
         return f"{type(self).__name__}({', '.join([repr(self.customer_id), *shown])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CLASSES[self.domain.name], (self._columns, self._position)
+        # A copy stands alone: not millions of others go along with it.
+        return CLASSES[self.domain.name], (self._columns.alone(self._position), 0)
 
     def _key(self) -> int | str:
         columns: Columns = self._columns

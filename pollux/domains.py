@@ -5,6 +5,7 @@ business of the classes in `pollux.customer`.
 """
 
 from dataclasses import dataclass
+from operator import index
 
 from pollux.errors import GatewayError, UnknownCustomer
 
@@ -27,7 +28,7 @@ class Domain:
                 return customer_id.strip().lower()
         elif not isinstance(customer_id, bool):
             try:
-                number = int(customer_id) if isinstance(customer_id, str) else _index(customer_id)
+                number = int(customer_id) if isinstance(customer_id, str) else index(customer_id)  # type: ignore[arg-type]
             except (TypeError, ValueError):
                 raise self.unknown(customer_id) from None
             # One customer, one id: '007' and '1_0' are not how a number is written.
@@ -38,10 +39,6 @@ class Domain:
     def unknown(self, customer_id: object) -> UnknownCustomer:
         """The error that says that nobody has this id."""
         return UnknownCustomer(f"No customer of domain {self.name} has the id {customer_id!r}.")
-
-
-def _index(customer_id: object) -> int:
-    return customer_id.__index__()  # type: ignore[attr-defined,no-any-return]
 
 
 DOMAINS = {

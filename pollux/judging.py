@@ -12,6 +12,7 @@ from itertools import islice, repeat
 from sys import getrefcount
 from typing import Any
 
+from pollux.arrow import Numbers
 from pollux.columns import CUSTOMER_ID, Columns
 from pollux.customer import Individual
 
@@ -19,9 +20,7 @@ PROBED = 100
 SLOTS = ("_first", "_second", "_third")
 
 
-def judge(
-    columns: Columns, kind: type[Individual], predicate: Callable[[Any], object]
-) -> array[int]:
+def judge(columns: Columns, kind: type[Individual], predicate: Callable[[Any], object]) -> Numbers:
     """Positions of the customers for whom the predicate is true.
 
     What it raises is raised, with a note that names the customer.
