@@ -14,9 +14,10 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api.repository import edition
-from services.api.routes import campaigns, health, households
-from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory
+from services.api import customer, health, household, loyalty, store
+from services.api.customer.vouchers import read_ranked_vouchers
+from services.api.queries import edition
+from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
 from services.common.database import Database
 from services.common.keys import RequireKey, read_key_hashes
 from services.common.metrics import Metrics, Observe
@@ -34,8 +35,16 @@ with the `next` of the last. Every error is a problem document (RFC 9457).
 TAGS = [
     {"name": "households", "description": "Who they are, what they are worth, what they buy."},
     {"name": "campaigns", "description": "When they ran, whom they reached, what they sold."},
+    {"name": "vouchers", "description": "Which to offer whom, and what that rests on."},
+    {"name": "accounts", "description": "A utility's customers and the services they have."},
+    {"name": "coupons", "description": "What they take and give, when they are valid."},
+    {"name": "products", "description": "What the shop sells."},
+    {"name": "store customers", "description": "What they buy and how they use coupons."},
+    {"name": "members", "description": "The fan club."},
+    {"name": "promotions", "description": "Clicks, baskets and purchases that they led to."},
     {"name": "service", "description": "The service itself; answered without a key."},
 ]
+DOMAINS = (household, customer, store, loyalty)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,7 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
         memory.keep_only(releases)
         metrics.know_releases(releases)
 
-    watcher = ReleaseWatcher(database, edition=edition(), on_change=on_change)
+    watcher = ReleaseWatcher(
+        database, edition=edition(*(domain.repository for domain in DOMAINS)), on_change=on_change
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -82,9 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.requires_key = bool(hashes)
     app.state.metrics = metrics
-    app.state.answers = Answers(database, watcher, memory)
+    answers = Answers(database, watcher, memory)
+    app.state.answers = answers
+    app.state.ranked_vouchers = KeptPerRelease(
+        answers, customer.repository.DOMAIN, read_ranked_vouchers
+    )
     add_problem_handlers(app)
-    for routes in (households, campaigns, health):
-        # Not include_router, which matches every request twice (a fifth of a request's time).
-        app.router.routes += routes.router.routes
+    for part in (*(domain.routes for domain in DOMAINS), health):
+        for router in part.ROUTERS:
+            # Not include_router, which matches every request twice (a fifth of a request's time).
+            app.router.routes += router.routes
     return app

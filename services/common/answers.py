@@ -4,11 +4,13 @@ Belongs here: what every answer from a release has in common. Does not belong he
 answer says.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Concatenate, NamedTuple, ParamSpec
+from typing import Concatenate, Generic, NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
 from starlette.requests import Request
@@ -20,6 +22,7 @@ from services.common.problems import ProblemError
 from services.common.releases import Release, ReleaseWatcher
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 # What an entry takes besides its key and body: objects, headers, the place in the table.
 ENTRY_BYTES = 700
@@ -147,33 +150,74 @@ class Answers:
 
         Where the release went while it was being read, the one that came instead is read.
         """
+        release, body = await self.read(domain, read, *args, **kwargs)
+        answer = Answer(release, body)
+        scope = request.scope
+        self.memory.put(memory_key(scope), release, answer, scope["route"].path_format)
+        return Answer(release, b"", matched=True) if matches(scope, release) else answer
+
+    async def read(
+        self,
+        domain: str,
+        read: Callable[Concatenate[Database, Release, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[Release, T]:
+        """The current release, and what `read` makes of it."""
         release = await self.watcher.current(domain)
         try:
-            body = await self._read(release, read, *args, **kwargs)
+            return release, await self._read(release, read, *args, **kwargs)
         except GONE:
             await self.watcher.check_again()
             release = await self.watcher.current(domain)
             try:
-                body = await self._read(release, read, *args, **kwargs)
+                return release, await self._read(release, read, *args, **kwargs)
             except GONE as error:
                 raise ReleaseUnreadableError(release) from error
-        answer = Answer(release, body)
-        scope = request.scope
-        self.memory.put(memory_key(scope), release, answer, scope["route"].path)
-        return Answer(release, b"", matched=True) if matches(scope, release) else answer
 
     async def _read(
         self,
         release: Release,
-        read: Callable[Concatenate[Database, Release, P], Awaitable[bytes]],
+        read: Callable[Concatenate[Database, Release, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> bytes:
-        try:
+    ) -> T:
+        with naming(release):
             return await read(self.database, release, *args, **kwargs)
-        except ProblemError as problem:
-            problem.headers.setdefault("X-Pollux-Release", release.name)
-            raise
+
+
+class KeptPerRelease(Generic[T]):
+    """What is made once of a domain's current release, and again when another follows."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        domain: str,
+        read: Callable[[Database, Release], Awaitable[T]],
+    ) -> None:
+        self._answers = answers
+        self._domain = domain
+        self._read = read
+        self._kept: tuple[Release, T] | None = None
+        self._making: asyncio.Task[None] | None = None
+
+    async def current(self) -> tuple[Release, T]:
+        """The current release and what was made of it; all wait for one reading."""
+        release = await self._answers.watcher.current(self._domain)
+        while self._kept is None or self._kept[0] is not release:
+            if self._making is None:
+                self._making = asyncio.create_task(self._make())
+                self._making.add_done_callback(lambda task: task.cancelled() or task.exception())
+            # One who stops waiting must not stop the others.
+            await asyncio.shield(self._making)
+            release = await self._answers.watcher.current(self._domain)
+        return self._kept
+
+    async def _make(self) -> None:
+        try:
+            self._kept = await self._answers.read(self._domain, self._read)
+        finally:
+            self._making = None
 
 
 class AnswersFromMemory:
@@ -212,6 +256,16 @@ class AnswersFromMemory:
         if matches(scope, current):
             answer = Answer(current, b"", matched=True)
         await answer(scope, receive, send)
+
+
+@contextmanager
+def naming(release: Release) -> Iterator[None]:
+    """Makes the problems that come up tell which release they are of."""
+    try:
+        yield
+    except ProblemError as problem:
+        problem.headers.setdefault("X-Pollux-Release", release.name)
+        raise
 
 
 def memory_key(scope: Scope) -> bytes:

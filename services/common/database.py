@@ -16,7 +16,7 @@ import asyncpg
 from psycopg.conninfo import conninfo_to_dict
 
 from pollux.runtime.serving import ServingStore
-from services.common.lookups import Lookups
+from services.common.lookups import Key, Lookups
 from services.common.problems import ProblemError
 
 CONNECTIONS = 10
@@ -128,7 +128,7 @@ class Database:
         finally:
             self._give(connection)
 
-    async def find(self, sql: str, key: int) -> str | None:
+    async def find(self, sql: str, key: Key) -> str | None:
         """The text of a key's row, or None; the query takes an array of keys (see `Lookups`)."""
         return await self._lookups.find(sql, key)
 

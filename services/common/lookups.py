@@ -12,7 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-Fetch = Callable[[str, list[int]], Awaitable[Iterable[Any]]]
+Key = int | str
+Fetch = Callable[[str, list[Key]], Awaitable[Iterable[Any]]]
 
 # More keys would make those who wait for the first of them wait for the last.
 MAX_KEYS = 64
@@ -23,10 +24,10 @@ class Lookups:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._waiting: dict[str, dict[int, asyncio.Future[str | None]]] = {}
+        self._waiting: dict[str, dict[Key, asyncio.Future[str | None]]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
 
-    async def find(self, sql: str, key: int) -> str | None:
+    async def find(self, sql: str, key: Key) -> str | None:
         """The text that a query gives for a key, or None.
 
         `sql` takes an array of keys and gives rows of key and text. Raises what `fetch` does.
@@ -50,13 +51,13 @@ class Lookups:
         finally:
             del self._asking[sql]
 
-    async def _answer(self, sql: str, asked: dict[int, asyncio.Future[str | None]]) -> None:
+    async def _answer(self, sql: str, asked: dict[Key, asyncio.Future[str | None]]) -> None:
         try:
             rows = await self._fetch(sql, list(asked))
         except Exception as error:
             for found in asked.values():
                 found.set_exception(error)
             return
-        texts: dict[int, str] = dict(rows)
+        texts: dict[Key, str] = dict(rows)
         for key, found in asked.items():
             found.set_result(texts.get(key))

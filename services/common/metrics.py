@@ -120,7 +120,7 @@ class Observe:
             await internal_error().response(scope)(scope, receive, send_on)
         finally:
             kept_route: str | None = scope.get("pollux.kept_route")
-            found: str = getattr(scope.get("route"), "path", UNMATCHED)
+            found: str = getattr(scope.get("route"), "path_format", UNMATCHED)
             route = found if kept_route is None else kept_route
             seconds = time.perf_counter() - started
             self.metrics.observe(route, status, seconds, from_memory=kept_route is not None)

@@ -16,16 +16,6 @@ from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal
 from services.common.releases import NothingReleasedError
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
-RELEASE_HEADERS = {
-    "ETag": {
-        "description": "Tag of the release; send it back as If-None-Match.",
-        "schema": {"type": "string", "examples": ['"household-3-5f0c3a91d2"']},
-    },
-    "X-Pollux-Release": {
-        "description": "Release that the answer was made from.",
-        "schema": {"type": "string", "examples": ["household-3"]},
-    },
-}
 KEY_SCHEME = "key"
 
 
@@ -48,8 +38,13 @@ class DocumentedApi(FastAPI):
         return self.openapi_schema or {}
 
 
-def release_responses(domain: str, *problems: ProblemError) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route that answers from a release, with its own problems."""
+def release_responses(
+    domain: str, *problems: ProblemError, conditional: bool = True
+) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that answers from a release, with its own problems.
+
+    One that is not `conditional` never answers 304.
+    """
     shared = [
         unauthorized(),
         internal_error(),
@@ -57,11 +52,22 @@ def release_responses(domain: str, *problems: ProblemError) -> dict[int | str, d
         NothingReleasedError(domain),
     ]
     responses = problem_responses(*problems, *shared)
-    responses[200] = {"headers": RELEASE_HEADERS}
-    responses[304] = {
-        "description": "The release named in If-None-Match is still the current one.",
-        "headers": RELEASE_HEADERS,
+    headers = {
+        "ETag": {
+            "description": "Tag of the release; send it back as If-None-Match.",
+            "schema": {"type": "string", "examples": [f'"{domain}-3-5f0c3a91d2"']},
+        },
+        "X-Pollux-Release": {
+            "description": "Release that the answer was made from.",
+            "schema": {"type": "string", "examples": [f"{domain}-3"]},
+        },
     }
+    responses[200] = {"headers": headers}
+    if conditional:
+        responses[304] = {
+            "description": "The release named in If-None-Match is still the current one.",
+            "headers": headers,
+        }
     return responses
 
 

@@ -12,30 +12,39 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from services.common.problems import ProblemError, invalid_input
 
 CHECKSUM_BYTES = 12
-MAX_TOKEN_LENGTH = 400
+# Text that an index of PostgreSQL takes has at most 2,704 bytes.
+MAX_TOKEN_LENGTH = 8000
 MAX_DIGITS = 40
 BIGINT = range(-(2**63), 2**63)
 
-Position = tuple[int | Decimal, ...]
+Key = int | Decimal | float | str | date
+Position = tuple[Key | None, ...]
 
 
-def write_next(binding: str, keys: Sequence[str]) -> str:
-    """The token of the page after the row with these sort keys."""
-    content = json.dumps(list(keys), separators=(",", ":")).encode()
+def write_next(binding: str, keys: Sequence[str | None]) -> str:
+    """The token of the page after the row with these sort keys, as PostgreSQL writes them."""
+    content = json.dumps(list(keys), separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_checksum(binding, content) + content).decode().rstrip("=")
 
 
-def read_next(binding: str, token: str, kinds: Sequence[type[int] | type[Decimal]]) -> Position:
-    """The sort keys in a token; raises the problem of one that is not of this list."""
+def read_next(
+    binding: str, token: str, kinds: Sequence[type], *, first_may_be_null: bool = False
+) -> Position:
+    """The sort keys in a token, of these kinds; raises the problem of one not of this list."""
     try:
         texts = _keys_in(binding, token)
-        return tuple(_number(text, kind) for text, kind in zip(texts, kinds, strict=True))
+        first: Position = ()
+        if first_may_be_null and texts and texts[0] is None:
+            first, texts, kinds = (None,), texts[1:], kinds[1:]
+        return first + tuple(_key(text, kind) for text, kind in zip(texts, kinds, strict=True))
     except (ValueError, TypeError, InvalidOperation, binascii.Error):
         raise foreign_next() from None
 
@@ -56,7 +65,7 @@ def page(documents: Sequence[str], following: str | None) -> bytes:
     return f'{{"data":[{",".join(documents)}],"next":{end}}}'.encode()
 
 
-def _keys_in(binding: str, token: str) -> list[str]:
+def _keys_in(binding: str, token: str) -> list[str | None]:
     if len(token) > MAX_TOKEN_LENGTH:
         raise ValueError
     data = base64.b64decode(
@@ -65,21 +74,27 @@ def _keys_in(binding: str, token: str) -> list[str]:
     checksum, content = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
     if checksum != _checksum(binding, content):
         raise ValueError
-    texts: list[str] = json.loads(content)
+    texts: list[str | None] = json.loads(content)
     # Base64 has several spellings of the same bytes.
     if write_next(binding, texts) != token:
         raise ValueError
     return texts
 
 
-def _number(text: str, kind: type[int] | type[Decimal]) -> int | Decimal:
+def _key(text: str | None, kind: type) -> Key:
+    if not isinstance(text, str) or "\0" in text:
+        raise TypeError
+    if kind is str:
+        return text
+    if kind is date:
+        return date.fromisoformat(text)
     if len(text) > MAX_DIGITS:
         raise ValueError
-    number = kind(text)
+    number: int | Decimal | float = kind(text)
     if isinstance(number, int):
         if number not in BIGINT:
             raise ValueError
-    elif not number.is_finite():
+    elif not math.isfinite(number):
         raise ValueError
     return number
 

@@ -20,6 +20,8 @@ from starlette.types import Scope
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:pollux:problem:"
 MAX_INSTANCE_LENGTH = 512
+MAX_ERRORS = 50
+INVALID = "invalid-input"
 
 log = logging.getLogger("pollux.services")
 
@@ -51,7 +53,8 @@ class Problem(BaseModel):
     )
     instance: str = Field(description="Path asked for.", examples=["/v1/households/7"])
     errors: list[InvalidInput] | None = Field(
-        default=None, description="With invalid input: every part that cannot be accepted."
+        default=None,
+        description="With invalid input: the parts that cannot be accepted, 50 at most.",
     )
 
 
@@ -105,6 +108,13 @@ def invalid_input(where: str, name: str, detail: str) -> ProblemError:
     return _unprocessable([{"in": where, "name": name, "detail": detail}])
 
 
+def invalid_parts(
+    parts: Sequence[Mapping[str, Any]], *, kind: str = INVALID, title: str = "Invalid input"
+) -> ProblemError:
+    """The problem of what pydantic does not accept; a part's location begins with where it is."""
+    return _unprocessable([_invalid_part(part) for part in parts], kind=kind, title=title)
+
+
 def internal_error() -> ProblemError:
     """The problem of a fault of ours; it tells nothing about the inside."""
     return ProblemError(
@@ -124,8 +134,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        found = [_invalid_part(part) for part in error.errors()]
-        return _unprocessable(found).response(request.scope)
+        return invalid_parts(error.errors()).response(request.scope)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -136,15 +145,17 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _unprocessable(errors: Sequence[Mapping[str, str]]) -> ProblemError:
+def _unprocessable(
+    errors: Sequence[Mapping[str, str]], *, kind: str = INVALID, title: str = "Invalid input"
+) -> ProblemError:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid-input",
-        "Invalid input",
+        kind,
+        title,
         f"{first['in']} {first['name']}: {first['detail']}{more}",
-        errors=errors,
+        errors=errors[:MAX_ERRORS],
     )
 
 

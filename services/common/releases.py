@@ -74,14 +74,15 @@ class Release:
 
 
 class NothingReleasedError(ProblemError):
-    """The domain has no release yet."""
+    """The domain, or any domain, has no release yet."""
 
-    def __init__(self, domain: str) -> None:
+    def __init__(self, domain: str | None = None) -> None:
+        of_domain = "" if domain is None else f" of domain {domain}"
         super().__init__(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "nothing-released",
             "Nothing released yet",
-            f"No release of domain {domain} exists yet: load its data and build (pollux build).",
+            f"No release{of_domain} exists yet: load its data and build (pollux build).",
             headers={"Retry-After": "5"},
         )
 
@@ -125,6 +126,12 @@ class ReleaseWatcher:
         if release is None:
             raise NothingReleasedError(domain)
         return release
+
+    async def all_current(self) -> Mapping[str, Release]:
+        """The current releases by domain; raises `StoreUnavailableError`."""
+        if not self.is_fresh():
+            await self.refresh()
+        return self._releases
 
     async def refresh(self) -> None:
         """Looks now, or waits for a look that is under way; raises `StoreUnavailableError`."""

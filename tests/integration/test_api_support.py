@@ -12,11 +12,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psycopg
@@ -50,10 +52,13 @@ NOWHERE = 4711
 LARGEST = 2**63 - 1
 
 
-def contracts() -> dict[str, Row]:
-    """The served models of the domain as their YAML declares them, by name."""
+DOMAINS = ("household", "customer", "store", "loyalty")
+
+
+def contracts(domain: str = "household") -> dict[str, Row]:
+    """The served models of a domain as their YAML declares them, by name."""
     found = {}
-    for path in sorted((PROJECT_DIR / "models/marts/household").glob("*.yml")):
+    for path in sorted((PROJECT_DIR / "models/marts" / domain).glob("*.yml")):
         for model in yaml.safe_load(path.read_text())["models"]:
             found[model["name"]] = model
     return found
@@ -89,7 +94,7 @@ def household_rows(number: int) -> list[Row]:
     return rows
 
 
-def release_rows(number: int) -> dict[str, list[Row]]:
+def household_release(number: int) -> dict[str, list[Row]]:
     households = household_rows(number)
     spend = {section: Decimal("1.25") for section in SECTIONS}
     summaries = [{**SUMMARY}]
@@ -137,6 +142,219 @@ def release_rows(number: int) -> dict[str, list[Row]]:
     }  # fmt: skip
 
 
+class Assignment(NamedTuple):
+    """A voucher assignment as the models leave it."""
+
+    country_code: str | None
+    frequency_segment: str | None
+    recency_segment: str | None
+    voucher_amount: Decimal | None
+
+
+def assignments(number: int) -> list[Assignment]:
+    """Assignments of a few countries, with ties, gaps, and amounts that are not whole.
+
+    Peru has one amount, China has no customer of 5 to 13 orders, Narnia has no vouchers at all,
+    and the amount of Relandia is the number of the release.
+    """
+    frequencies = [None, "0-4", "5-13", "14-37"]
+    recencies = [None, "30-60", "61-90", "91-120", "121-180", "180+"]
+    amounts = [None, Decimal(2640), Decimal("3520.50"), Decimal("0.10"), Decimal(4400)]
+    found = []
+    for step in range(240):
+        frequency, recency = frequencies[step % 4], recencies[step % 6]
+        found.append(Assignment("Peru", frequency, recency, Decimal(2640) if step % 3 else None))
+        # Multiples of 7 wander through the amounts without a pattern of 4 or 6.
+        amount = amounts[step * 7 // 3 % 5]
+        found.append(Assignment("São Tomé", frequency, recency, amount))
+        if frequency != "5-13" and recency not in {"61-90", "180+"}:
+            found.append(Assignment("China", frequency, recency, amounts[step * step % 5]))
+    found += [Assignment("Narnia", "0-4", "180+", None)] * 3
+    found += [Assignment(None, "0-4", "30-60", Decimal(7))] * 2
+    found.append(Assignment("Relandia", "0-4", "180+", Decimal(number)))
+    return found
+
+
+def ranking_rows(number: int) -> list[Row]:
+    uses: dict[tuple[str, str, str], Counter[Decimal]] = {}
+    for one in assignments(number):
+        if one.country_code is None or one.voucher_amount is None:
+            continue
+        for name, segment in [
+            ("country", "all"),
+            ("frequency_segment", one.frequency_segment),
+            ("recency_segment", one.recency_segment),
+        ]:
+            if segment is not None:
+                group = uses.setdefault((one.country_code, name, segment), Counter())
+                group[one.voucher_amount] += 1
+    rows = []
+    for (country, name, segment), group in uses.items():
+        ordered = sorted(group.items(), key=lambda item: (item[1], item[0]), reverse=True)
+        for rank, (amount, times) in enumerate(ordered, start=1):
+            rows.append({
+                "country_code": country, "segment_name": name, "segment": segment,
+                "voucher_amount": amount, "times_used": times, "share": times / group.total(),
+                "rank": rank,
+            })  # fmt: skip
+    return rows
+
+
+def account_rows(number: int) -> list[Row]:
+    """Accounts of which some lack a day of sign-up; the referral code tells the release."""
+    rows = []
+    for key in [9693465, *range(1, 30), -5, LARGEST]:
+        signed_up = None if key % 7 == 3 else date(2021, 1 + key % 5, 1 + key % 3)
+        rows.append({
+            "account_number": key, "account_status": None if key % 11 == 1 else "ACT",
+            "sign_up_date": signed_up, "churn_date": date(2023, 1, 31) if key % 4 == 1 else None,
+            "first_service_live_date": date(2022, 1, 8), "end_of_onboarding_period": None,
+            "sign_up_source": ["web", "phone", None][key % 3],
+            "property_occupier_status_at_sign_up": "owner", "referral_type": None,
+            "referral_type_code": str(number), "referrers_account_number": None,
+        })  # fmt: skip
+    return rows
+
+
+def customer_release(number: int) -> dict[str, list[Row]]:
+    day = "2020-01-01T12:30:00"
+    outcomes = ["kept", "empty order count", "zero order count", "exact duplicate"]
+    return {
+        "voucher_assignment_segmented": [
+            {"assignment_id": place, "timestamp": day, "last_order_ts": day, "first_order_ts": day,
+             "total_orders": 1, **one._asdict()}
+            for place, one in enumerate(assignments(number), start=1)
+        ],
+        "voucher_ranking": ranking_rows(number),
+        "voucher_cleaning_report": [
+            {"outcome": outcome, "rows": place, "is_kept": outcome == "kept"}
+            for place, outcome in enumerate(outcomes)
+        ],
+        "customers": account_rows(number),
+        "customer_broadband": [
+            {"account_number": 9693465, "service_number": service, "package": "Fibre 100",
+             "speed_mbps": 100, "monthly_price": Decimal("29.90"),
+             "start_date": date(2022, 1, 8), "end_date": None, "is_running": True}
+            for service in (77, 5, 600)
+        ],
+        "customer_initial_services": [
+            {"account_number": 9693465, "service": service, "quantity": None,
+             "ordered_date": date(2021, 12, 20)}
+            for service in ("mobile", "gas", "electricity", "broadband")
+        ],
+        "customer_cashback": [
+            {"account_number": key, "cashback_month": date(2022, month, 1),
+             "card_spend": Decimal("412.50"), "cashback_amount": None}
+            for key in (9693465, 2) for month in (11, 2, 3, 12)
+        ],
+    }  # fmt: skip
+
+
+def store_release(number: int) -> dict[str, list[Row]]:
+    """A shop of five departments; the coupons' required items and the ages tell the release."""
+    departments = ["Boys", "Girls", "Men", "Sport", "Women"]
+    kinds = ["buy_more", "buy_all", "just_discount", "department"]
+    products = [
+        {
+            "product_id": key,
+            "name": f"Shirt {key}",
+            "category": ["Shirt", "Vest", None][key % 3],
+            "sizes": "S-XL",
+            "vendor": ["Prada", "Bear's & Co; --"][key % 2],
+            "description": None,
+            "buy_price": None if key % 9 == 4 else Decimal(key % 5) + Decimal("0.95"),
+            "department": departments[key % 5],
+        }
+        for key in [*range(1, 41), -5, LARGEST]
+    ]
+    coupons = [
+        {
+            "coupon_id": key,
+            "coupon_type": kinds[key % 4],
+            "department": departments[key % 5],
+            "discount": 10 * (key % 6),
+            "how_many_products_required": number,
+            "start_date": date(2010, 1 + key % 4, 1),
+            "end_date": date(2010, 3 + key % 3, 28),
+            "product_mean_price": None if key % 4 == 3 else Decimal(key % 3) + Decimal("1.50"),
+            "products_available": 3,
+        }
+        for key in [*range(1, 31), -5, LARGEST]
+    ]
+    customers = [
+        {
+            "customer_id": key,
+            "gender": ["F", "M", None][key % 3],
+            "age": None if key % 8 == 5 else 18 + key % 50,
+            "mean_buy_price": Decimal("12.34"),
+            "total_coupons_used": key % 4,
+            "unique_products_bought": 9,
+            "mean_discount_received": None if key % 5 == 0 else Decimal(key % 7) - Decimal("0.50"),
+            "unique_products_bought_with_coupons": 3,
+            "total_items_bought": number + key % 3,
+        }
+        for key in [*range(1, 36), -5, LARGEST]
+    ]
+    links = [
+        {"coupon_id": coupon, "product_id": product}
+        for coupon in range(1, 30)
+        for product in range(1, 41)
+        if (coupon * product) % 7 == 1
+    ]
+    return {
+        "product_info": products, "coupon_info": coupons, "customer_info": customers,
+        "coupon_product": links,
+    }  # fmt: skip
+
+
+def loyalty_release(number: int) -> dict[str, list[Row]]:
+    """A fan club; the codes sent tell the release."""
+    emails = [
+        "anna@example.org", "o'brien@example.org", "a/b@example.org", "ünï+code@example.org",
+        "bob@example.org", "%41@example.org", "zoe@example.org", "кот@example.org",
+    ]  # fmt: skip
+    promotions = ["Summer", "Back/to school", "Don't; drop table members --", "Çà 100 %"]
+    conversions = []
+    for place in range(1, 61):
+        kind = ["click", "basket", "purchase"][place % 3]
+        conversions.append({
+            "conversion_id": place, "promotion": promotions[place % 4], "conversion_type": kind,
+            "email": emails[place % 5], "channel": "Instagram" if kind == "click" else None,
+            "items": None if kind == "click" else "6;14",
+            "items_count": None if kind == "click" else 2,
+            "total": Decimal("75.42") if kind == "purchase" else None,
+        })  # fmt: skip
+    return {
+        "members": [
+            {"email": email, "fb_user": None, "insta_user": "insta", "gender": [None, "F"][at % 2],
+             "joined_by": ["list", "purchase"][at % 3 // 2],
+             "joined_at": "2022-05-01T10:30:00" if at % 3 == 2 else None}
+            for at, email in enumerate(emails)
+        ],
+        "conversions": conversions,
+        "promotion_funnel": [
+            {"promotion": promotion, "channel": channel, "clicks": clicks, "baskets": 3,
+             "purchases": 2, "revenue": Decimal("18.64"),
+             "basket_rate": 3 / clicks if clicks else None, "purchase_rate": None,
+             "extra_codes_sent": number}
+            for promotion in promotions
+            for channel, clicks in [("Instagram", 7), ("Facebook", 3), ("no click", 0)]
+        ],
+        "loyalty_cleaning_report": [],
+    }  # fmt: skip
+
+
+def release_rows(domain: str, number: int) -> dict[str, list[Row]]:
+    """The rows of a release by table; some column of every domain tells the number."""
+    made = {
+        "household": household_release,
+        "customer": customer_release,
+        "store": store_release,
+        "loyalty": loyalty_release,
+    }
+    return made[domain](number)
+
+
 def make_schema_of_releases(connection: psycopg.Connection) -> None:
     connection.execute(f"""
         create schema release;
@@ -153,50 +371,63 @@ def make_schema_of_releases(connection: psycopg.Connection) -> None:
     """)
 
 
-def write_release(connection: psycopg.Connection, number: int) -> None:
+def write_release(connection: psycopg.Connection, number: int, domain: str = "household") -> None:
     """Writes the tables of a release; nobody sees it yet."""
-    schema = f"household__r{number}"
+    schema = f"{domain}__r{number}"
     connection.execute(f"create schema {schema}")
-    rows = release_rows(number)
-    for name, model in contracts().items():
+    rows = release_rows(domain, number)
+    for name, model in contracts(domain).items():
         columns = ", ".join(f'"{one["name"]}" {one["data_type"]}' for one in model["columns"])
         keys = ", ".join(primary_key(model))
         connection.execute(f"create table {schema}.{name} ({columns}, primary key ({keys}))")
-        for row in rows[name]:
-            names = ", ".join(f'"{column}"' for column in row)
-            places = ", ".join(["%s"] * len(row))
-            connection.execute(
-                f"insert into {schema}.{name} ({names}) values ({places})", list(row.values())
+        # The views of vouchers stay empty: nothing is answered from them.
+        if found := rows.get(name, []):
+            names = ", ".join(f'"{column}"' for column in found[0])
+            places = ", ".join(["%s"] * len(found[0]))
+            connection.cursor().executemany(
+                f"insert into {schema}.{name} ({names}) values ({places})",
+                [list(row.values()) for row in found],
             )
         for index in model["config"]["meta"]["serving"]["indexes"]:
             connection.execute(f"create index on {schema}.{name} ({', '.join(index)})")
     connection.execute(
-        "insert into release.releases (domain, number, released_at) "
-        "values ('household', %s, now())",
-        [number],
+        "insert into release.releases (domain, number, released_at) values (%s, %s, now())",
+        [domain, number],
     )
     connection.execute(f"grant usage on schema {schema} to {READER_ROLE}")
     connection.execute(f"grant select on all tables in schema {schema} to {READER_ROLE}")
 
 
-def switch(connection: psycopg.Connection, number: int, *, drop: int | None = None) -> None:
+def switch(
+    connection: psycopg.Connection,
+    number: int,
+    domain: str = "household",
+    *,
+    drop: int | None = None,
+) -> None:
     """Makes a release the current one, and drops another in the same transaction."""
     with connection.transaction():
         if drop is not None:
-            connection.execute(f"drop schema household__r{drop} cascade")
+            connection.execute(f"drop schema {domain}__r{drop} cascade")
         connection.execute(
-            "insert into release.current values ('household', %s, now()) "
+            "insert into release.current values (%s, %s, now()) "
             "on conflict (domain) do update set number = excluded.number, switched_at = now()",
-            [number],
+            [domain, number],
         )
-        connection.execute("select pg_notify('release', %s)", [f"household:{number}"])
+        connection.execute("select pg_notify('release', %s)", [f"{domain}:{number}"])
+
+
+def release_all(connection: psycopg.Connection, number: int) -> None:
+    """Writes and switches to a release of every domain."""
+    make_schema_of_releases(connection)
+    for domain in DOMAINS:
+        write_release(connection, number, domain)
+        switch(connection, number, domain)
 
 
 def drop_releases(connection: psycopg.Connection) -> None:
     connection.execute("drop schema if exists release cascade")
-    found = connection.execute(
-        "select nspname from pg_namespace where nspname like 'household__r%'"
-    )
+    found = connection.execute("select nspname from pg_namespace where nspname ~ '__r[0-9]+$'")
     for (schema,) in found.fetchall():
         connection.execute(f"drop schema {schema} cascade")
 

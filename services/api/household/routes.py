@@ -1,4 +1,4 @@
-"""Routes of households.
+"""Routes of households and campaigns.
 
 Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
 an answer is made.
@@ -9,9 +9,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api import repository
-from services.api.repository import DOMAIN, no_demographics, unknown_household
-from services.api.schemas import (
+from services.api.documents import NO_NUMBER, PageQuery
+from services.api.household import repository
+from services.api.household.repository import (
+    DOMAIN,
+    no_demographics,
+    unknown_campaign,
+    unknown_household,
+)
+from services.api.household.schemas import (
+    Campaign,
+    CampaignPage,
+    CampaignSummary,
+    DailyCampaignSalesPage,
     DailySpendPage,
     DaysQuery,
     Household,
@@ -27,13 +37,16 @@ from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
 
-router = APIRouter(prefix="/v1/households", tags=["households"])
+households = APIRouter(prefix="/v1/households", tags=["households"])
+campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
+ROUTERS = (households, campaigns)
 
-BAD_KEY = invalid_input("path", "household_key", "Input should be a whole number in plain digits")
+BAD_KEY = invalid_input("path", "household_key", NO_NUMBER)
+BAD_CAMPAIGN = invalid_input("path", "campaign", NO_NUMBER)
 BAD_LIMIT = invalid_input("query", "limit", "Input should be less than or equal to 1000")
 
 
-@router.get(
+@households.get(
     "",
     response_model=HouseholdPage,
     responses=release_responses(DOMAIN, foreign_next()),
@@ -41,10 +54,10 @@ BAD_LIMIT = invalid_input("query", "limit", "Input should be less than or equal 
 )
 async def list_households(request: Request, query: Annotated[HouseholdsQuery, Query()]) -> Response:
     """Households in scope by their scores and sales, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.households, query)
+    return await answers_of(request).make(request, DOMAIN, repository.HOUSEHOLDS.read, query)
 
 
-@router.get(
+@households.get(
     "/{household_key}",
     response_model=Household,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY),
@@ -52,10 +65,10 @@ async def list_households(request: Request, query: Annotated[HouseholdsQuery, Qu
 )
 async def read_household(request: Request, household_key: HouseholdKey) -> Response:
     """Any household in scope, whether its demographics are known or not."""
-    return await answers_of(request).make(request, DOMAIN, repository.household, household_key)
+    return await answers_of(request).make(request, DOMAIN, repository.HOUSEHOLD.read, household_key)
 
 
-@router.get(
+@households.get(
     "/{household_key}/summary",
     response_model=HouseholdSummary,
     responses=release_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
@@ -66,7 +79,7 @@ async def read_summary(request: Request, household_key: HouseholdKey) -> Respons
     return await answers_of(request).make(request, DOMAIN, repository.summary, household_key)
 
 
-@router.get(
+@households.get(
     "/{household_key}/daily-spend",
     response_model=DailySpendPage,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
@@ -77,11 +90,11 @@ async def list_daily_spend(
 ) -> Response:
     """Days on which the household shopped, the earliest first."""
     return await answers_of(request).make(
-        request, DOMAIN, repository.daily_spend, household_key, query
+        request, DOMAIN, repository.DAILY_SPEND.read, query, household_key
     )
 
 
-@router.get(
+@households.get(
     "/{household_key}/weekly-sales",
     response_model=WeeklySalesPage,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
@@ -92,5 +105,42 @@ async def list_weekly_sales(
 ) -> Response:
     """Weeks in which the household shopped, the earliest first."""
     return await answers_of(request).make(
-        request, DOMAIN, repository.weekly_sales, household_key, query
+        request, DOMAIN, repository.WEEKLY_SALES.read, query, household_key
+    )
+
+
+@campaigns.get(
+    "",
+    response_model=CampaignPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List campaigns",
+)
+async def list_campaigns(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+    """Campaigns by number, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.CAMPAIGNS.read, query)
+
+
+@campaigns.get(
+    "/{campaign}",
+    response_model=CampaignSummary,
+    responses=release_responses(DOMAIN, unknown_campaign(7), BAD_CAMPAIGN),
+    summary="A campaign and the sales around it",
+)
+async def read_campaign(request: Request, campaign: Campaign) -> Response:
+    """When it ran, whom it reached, and what its couponed products sold before, during, after."""
+    return await answers_of(request).make(request, DOMAIN, repository.CAMPAIGN.read, campaign)
+
+
+@campaigns.get(
+    "/{campaign}/daily-sales",
+    response_model=DailyCampaignSalesPage,
+    responses=release_responses(DOMAIN, unknown_campaign(7), BAD_CAMPAIGN),
+    summary="Sales of a campaign's products by day",
+)
+async def list_daily_sales(
+    request: Request, campaign: Campaign, query: Annotated[DaysQuery, Query()]
+) -> Response:
+    """Days on which the campaign's couponed products sold, the earliest first."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.DAILY_CAMPAIGN_SALES.read, query, campaign
     )

@@ -1,40 +1,26 @@
-"""What the API takes and answers, as documented in OpenAPI.
+"""Documents about households and campaigns, and the parameters of their lists.
 
-Belongs here: the documents (one field per column of a mart, in the mart's order) and the
-parameters of lists. Does not belong here: serialisation of answers, which PostgreSQL does; a test
-holds that both are the same.
+Belongs here: the documents (one field per column of a mart, in the mart's order). Does not belong
+here: serialisation of answers, which PostgreSQL does; a test holds that both are the same.
 """
 
-import re
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from fastapi import Path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
-BIGINT_MAX = 2**63 - 1
-INTEGER_MAX = 2**31 - 1
-PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
-NEXT_EXAMPLE = "a3Jl…"
+from services.api.documents import (
+    INTEGER_MAX,
+    Amount,
+    Document,
+    Integer,
+    Money,
+    Page,
+    PageQuery,
+    id_in_path,
+)
 
-
-def _plain_integer(value: object) -> object:
-    """One number has one address: 7, not 07, 7.0, +7 or 7_000."""
-    if isinstance(value, str) and (not PLAIN_INTEGER.fullmatch(value) or value != str(int(value))):
-        raise ValueError("Input should be a whole number in plain digits")
-    return value
-
-
-Integer = Annotated[int, BeforeValidator(_plain_integer)]
-HouseholdKey = Annotated[
-    Integer, Path(description="Household.", ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[1])
-]
-Campaign = Annotated[
-    Integer, Path(description="Campaign.", ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[18])
-]
-Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+HouseholdKey = Annotated[Integer, id_in_path("Household.", 1)]
+Campaign = Annotated[Integer, id_in_path("Campaign.", 18)]
 Score = Annotated[Integer, Field(ge=1, le=5)]
 Day = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 HouseholdSort = Literal[
@@ -47,11 +33,7 @@ def _section(name: str) -> Any:  # noqa: ANN401 - a field of whichever type
     return Field(description=f"Sales of section {name}, dollars.")
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Household(_Document):
+class Household(Document):
     """A household in scope: its recency, frequency and monetary scores, and its totals."""
 
     household_key: int = Field(description="Household.", examples=[1])
@@ -86,7 +68,7 @@ class Household(_Document):
     )
 
 
-class HouseholdSummary(_Document):
+class HouseholdSummary(Document):
     """Who a household is, what it is worth, and what it spends by section of the shop."""
 
     model_config = ConfigDict(
@@ -141,7 +123,7 @@ class HouseholdSummary(_Document):
     total_sales: Money = Field(description="Sales of all sections, dollars.")
 
 
-class DailySpend(_Document):
+class DailySpend(Document):
     """What a household spent on a day on which it shopped, by section of the shop."""
 
     day: int = Field(description="Day of the study; 1 is 2004-03-23.", examples=[102])
@@ -164,7 +146,7 @@ class DailySpend(_Document):
     total_sales: Money = Field(description="Sales of all sections, dollars.", examples=[30.15])
 
 
-class WeeklySales(_Document):
+class WeeklySales(Document):
     """What a household bought in a week in which it shopped."""
 
     household_key: int = Field(description="Household.", examples=[1])
@@ -175,7 +157,7 @@ class WeeklySales(_Document):
     total_sales: Money = Field(description="Sales, dollars.", examples=[74.12])
 
 
-class CampaignSummary(_Document):
+class CampaignSummary(Document):
     """A campaign: when it ran, whom it reached, and sales of its couponed products around it."""
 
     campaign: int = Field(description="Campaign.", examples=[18])
@@ -228,7 +210,7 @@ class CampaignSummary(_Document):
     redemptions: int = Field(description="Coupons redeemed.", examples=[600])
 
 
-class DailyCampaignSales(_Document):
+class DailyCampaignSales(Document):
     """Sales of the products in a campaign's coupons on a day; each line counts once."""
 
     day: int = Field(description="Day of the study; 1 is 2004-03-23.", examples=[587])
@@ -240,54 +222,34 @@ class DailyCampaignSales(_Document):
     total_sales: Money = Field(description="Sales, dollars.", examples=[1203.9])
 
 
-class _Page(BaseModel):
-    next: str | None = Field(
-        description="Where the next page starts: the value of `next` to ask for it with, or null "
-        "after the last one.",
-        examples=[NEXT_EXAMPLE],
-    )
-
-
-class HouseholdPage(_Page):
+class HouseholdPage(Page):
     """A page of households."""
 
     data: list[Household]
 
 
-class DailySpendPage(_Page):
+class DailySpendPage(Page):
     """A page of a household's shopping days, the earliest first."""
 
     data: list[DailySpend]
 
 
-class WeeklySalesPage(_Page):
+class WeeklySalesPage(Page):
     """A page of a household's shopping weeks, the earliest first."""
 
     data: list[WeeklySales]
 
 
-class CampaignPage(_Page):
+class CampaignPage(Page):
     """A page of campaigns, by number."""
 
     data: list[CampaignSummary]
 
 
-class DailyCampaignSalesPage(_Page):
+class DailyCampaignSalesPage(Page):
     """A page of a campaign's days, the earliest first."""
 
     data: list[DailyCampaignSales]
-
-
-class PageQuery(BaseModel):
-    """Parameters of every list."""
-
-    # A misspelt filter must not answer the whole list.
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Integer = Field(
-        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Documents on a page, at most."
-    )
-    next: str | None = Field(default=None, description="`next` of the page before.")
 
 
 class HouseholdsQuery(PageQuery):
@@ -300,12 +262,8 @@ class HouseholdsQuery(PageQuery):
     has_demographics: bool | None = Field(
         default=None, description="Only households with a summary (true), or without."
     )
-    min_total_sales: Decimal | None = Field(
-        default=None, max_digits=18, decimal_places=2, description="Only sales of this or more."
-    )
-    max_total_sales: Decimal | None = Field(
-        default=None, max_digits=18, decimal_places=2, description="Only sales of this or less."
-    )
+    min_total_sales: Amount | None = Field(default=None, description="Only sales of this or more.")
+    max_total_sales: Amount | None = Field(default=None, description="Only sales of this or less.")
     sort: HouseholdSort = Field(
         default="household_key",
         description="Order; with a minus, descending. Ties go by household_key.",
@@ -324,25 +282,3 @@ class WeeksQuery(PageQuery):
 
     from_week: Day = Field(default=0, description="First week.")
     to_week: Day = Field(default=INTEGER_MAX, description="Last week, included.")
-
-
-class Index(BaseModel):
-    """Where things are."""
-
-    name: str
-    links: dict[str, str]
-
-
-class Health(BaseModel):
-    """The process answers."""
-
-    status: Literal["up"] = "up"
-
-
-class Readiness(BaseModel):
-    """The service can answer: the database is there, and so is a release of every domain."""
-
-    status: Literal["ready"] = "ready"
-    releases: dict[str, str] = Field(
-        description="Current release by domain.", examples=[{"household": "household-3"}]
-    )

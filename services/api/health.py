@@ -3,12 +3,13 @@
 Belongs here: what operators ask. Does not belong here: anything from a release.
 """
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.api.repository import DOMAIN
-from services.api.schemas import Health, Index, Readiness
 from services.common.answers import answers_of
 from services.common.database import StoreUnavailableError
 from services.common.openapi import problem_responses
@@ -16,7 +17,32 @@ from services.common.releases import NothingReleasedError
 
 router = APIRouter(tags=["service"])
 
+ROUTERS = (router,)
+
 NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+class Index(BaseModel):
+    """Where things are."""
+
+    name: str
+    links: dict[str, str]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["up"] = "up"
+
+
+class Readiness(BaseModel):
+    """The service can answer: the database is there, and so is a release."""
+
+    status: Literal["ready"] = "ready"
+    releases: dict[str, str] = Field(
+        description="Current release of each domain that has one.",
+        examples=[{"customer": "customer-1", "household": "household-3"}],
+    )
 
 
 @router.get("/", response_model=Index, summary="Where things are")
@@ -25,6 +51,13 @@ async def read_index(request: Request) -> Response:
     links = {
         "households": "/v1/households",
         "campaigns": "/v1/campaigns",
+        "vouchers": "/v1/vouchers",
+        "accounts": "/v1/accounts",
+        "coupons": "/v1/coupons",
+        "products": "/v1/products",
+        "store-customers": "/v1/store-customers",
+        "members": "/v1/members",
+        "promotions": "/v1/promotions",
         "documentation": "/docs",
         "openapi": "/openapi.json",
         "health": "/healthz",
@@ -43,13 +76,15 @@ async def read_health() -> Response:
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses=problem_responses(StoreUnavailableError(), NothingReleasedError(DOMAIN)),
+    responses=problem_responses(StoreUnavailableError(), NothingReleasedError()),
     summary="Whether the service can answer",
 )
 async def read_readiness(request: Request) -> Response:
     """Ready when the database can be reached and there is a release; else a problem says which."""
-    release = await answers_of(request).watcher.current(DOMAIN)
-    ready = Readiness(releases={release.domain: release.name})
+    releases = await answers_of(request).watcher.all_current()
+    if not releases:
+        raise NothingReleasedError
+    ready = Readiness(releases={name: releases[name].name for name in sorted(releases)})
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)
 
 

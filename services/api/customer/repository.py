@@ -1,0 +1,103 @@
+"""What the API asks of a release of the customer domain.
+
+Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
+not belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
+"""
+
+from http import HTTPStatus
+
+from services.api.customer.schemas import (
+    Account,
+    Broadband,
+    Cashback,
+    CleaningOutcome,
+    InitialService,
+    RankedVoucher,
+)
+from services.api.queries import Listing, Lookup, Mart
+from services.common.problems import ProblemError
+
+DOMAIN = "customer"
+
+
+def unknown_account(account_number: int) -> ProblemError:
+    """The account is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-account",
+        "Unknown account",
+        f"No account {account_number} is a customer's.",
+    )
+
+
+RANKING = Mart(DOMAIN, "voucher_ranking", RankedVoucher)
+CLEANING = Mart(DOMAIN, "voucher_cleaning_report", CleaningOutcome)
+CUSTOMERS = Mart(DOMAIN, "customers", Account)
+BROADBAND_LINES = Mart(DOMAIN, "customer_broadband", Broadband)
+INITIAL = Mart(DOMAIN, "customer_initial_services", InitialService)
+CASHBACK_MONTHS = Mart(DOMAIN, "customer_cashback", Cashback)
+
+# What vouchers are chosen from, wholly in memory.
+RANKED_VOUCHERS = """
+select country_code, segment_name, segment, voucher_amount, times_used, share, rank
+from {release}.voucher_ranking
+order by country_code, segment_name, segment, rank
+"""
+
+ASSIGNED_COUNTRIES = """
+select distinct country_code
+from {release}.voucher_assignment_segmented
+where country_code is not null
+"""
+
+VOUCHERS: Listing[str] = Listing(
+    name="vouchers",
+    mart=RANKING,
+    key=["country_code", "segment_name", "segment", "rank"],
+    filters={
+        "country_code": "lower(country_code) = lower(trim({0}::text))",
+        "segment_name": "segment_name = {0}::text",
+        "segment": "segment = {0}::text",
+    },
+)
+
+CLEANING_REPORT: Listing[str] = Listing(name="cleaning-report", mart=CLEANING, key=["outcome"])
+
+ACCOUNT = Lookup(mart=CUSTOMERS, key="account_number", unknown=unknown_account)
+
+ACCOUNTS: Listing[int] = Listing(
+    name="accounts",
+    mart=CUSTOMERS,
+    key=["account_number"],
+    filters={
+        "account_status": "account_status = {0}::text",
+        "sign_up_source": "sign_up_source = {0}::text",
+        "signed_up_from": "sign_up_date >= {0}::date",
+        "signed_up_to": "sign_up_date <= {0}::date",
+        "is_churned": "(churn_date is not null) = {0}::boolean",
+    },
+)
+
+BROADBAND = Listing(
+    name="broadband",
+    mart=BROADBAND_LINES,
+    key=["service_number"],
+    within="account_number = {0}::bigint",
+    parent=ACCOUNT,
+)
+
+INITIAL_SERVICES = Listing(
+    name="initial-services",
+    mart=INITIAL,
+    key=["service"],
+    within="account_number = {0}::bigint",
+    parent=ACCOUNT,
+)
+
+CASHBACK = Listing(
+    name="cashback",
+    mart=CASHBACK_MONTHS,
+    key=["cashback_month"],
+    within="account_number = {0}::bigint",
+    parent=ACCOUNT,
+)

@@ -1,0 +1,164 @@
+"""Routes of vouchers and accounts.
+
+Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
+an answer is made.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.api.customer import repository
+from services.api.customer.repository import DOMAIN, unknown_account
+from services.api.customer.schemas import (
+    Account,
+    AccountNumber,
+    AccountPage,
+    AccountsQuery,
+    BroadbandPage,
+    CashbackPage,
+    CleaningPage,
+    Explained,
+    InitialServicePage,
+    RankingPage,
+    Selected,
+    SelectQuery,
+    SelectRequest,
+    VouchersQuery,
+)
+from services.api.customer.vouchers import (
+    RankedVouchers,
+    no_voucher,
+    unknown_country,
+    unknown_segment,
+)
+from services.api.documents import NO_NUMBER, PageQuery
+from services.common.answers import KeptPerRelease, answers_of
+from services.common.bodies import body_problems, json_body, read_body
+from services.common.openapi import release_responses
+from services.common.paging import foreign_next
+from services.common.problems import invalid_input
+
+vouchers = APIRouter(prefix="/v1/vouchers", tags=["vouchers"])
+accounts = APIRouter(prefix="/v1/accounts", tags=["accounts"])
+ROUTERS = (vouchers, accounts)
+
+BAD_NUMBER = invalid_input("path", "account_number", NO_NUMBER)
+FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the future")
+
+
+@vouchers.post(
+    "/select",
+    response_model=Selected | Explained,
+    responses=release_responses(
+        DOMAIN,
+        *body_problems(),
+        unknown_country("Atlantis"),
+        no_voucher("Peru"),
+        unknown_segment(),
+        FUTURE,
+        conditional=False,
+    ),
+    openapi_extra=json_body(SelectRequest),
+    summary="Choose a customer's voucher",
+)
+async def select_voucher(request: Request, query: Annotated[SelectQuery, Query()]) -> Response:
+    """The amount used most in the customer's country and segment.
+
+    A customer in no segment (above 37 orders, a last order under 30 days ago), or in one without
+    assignments in the country, gets the amount used most in the country.
+    """
+    asked = await read_body(request, SelectRequest, {"segment_name": unknown_segment})
+    kept: KeptPerRelease[RankedVouchers] = request.app.state.ranked_vouchers
+    _, ranked = await kept.current()
+    return ranked.select(asked, explain=query.explain)
+
+
+@vouchers.get(
+    "",
+    response_model=RankingPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List voucher amounts by country and segment",
+)
+async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query()]) -> Response:
+    """What vouchers are chosen from: how often each amount was assigned, and its rank."""
+    return await answers_of(request).make(request, DOMAIN, repository.VOUCHERS.read, query)
+
+
+@vouchers.get(
+    "/cleaning-report",
+    response_model=CleaningPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="What became of the raw voucher assignments",
+)
+async def read_cleaning_report(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+    """How many were kept, and how many were dropped for each reason."""
+    return await answers_of(request).make(request, DOMAIN, repository.CLEANING_REPORT.read, query)
+
+
+@accounts.get(
+    "",
+    response_model=AccountPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List accounts",
+)
+async def list_accounts(request: Request, query: Annotated[AccountsQuery, Query()]) -> Response:
+    """Accounts of the utility that are customers', now or in the past, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.ACCOUNTS.read, query)
+
+
+@accounts.get(
+    "/{account_number}",
+    response_model=Account,
+    responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
+    summary="An account",
+)
+async def read_account(request: Request, account_number: AccountNumber) -> Response:
+    """Its status, its days of sign-up and churn, where and by whom it came."""
+    return await answers_of(request).make(request, DOMAIN, repository.ACCOUNT.read, account_number)
+
+
+@accounts.get(
+    "/{account_number}/broadband",
+    response_model=BroadbandPage,
+    responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
+    summary="Broadband lines of an account",
+)
+async def list_broadband(
+    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Lines that run or ran, by number."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.BROADBAND.read, query, account_number
+    )
+
+
+@accounts.get(
+    "/{account_number}/initial-services",
+    response_model=InitialServicePage,
+    responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
+    summary="Services that an account ordered at sign-up",
+)
+async def list_initial_services(
+    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Kinds of service and how many were ordered, by name."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.INITIAL_SERVICES.read, query, account_number
+    )
+
+
+@accounts.get(
+    "/{account_number}/cashback",
+    response_model=CashbackPage,
+    responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
+    summary="Cashback of an account by month",
+)
+async def list_cashback(
+    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Months with a cashback card, the earliest first."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.CASHBACK.read, query, account_number
+    )

@@ -1,0 +1,98 @@
+"""What the documents and parameters of every domain are made of.
+
+Belongs here: types of fields, and what all pages have in common. Does not belong here: the
+documents of a domain.
+"""
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_TEXT = 1000
+BIGINT_MAX = 2**63 - 1
+INTEGER_MAX = 2**31 - 1
+PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
+PLAIN_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+NEXT_EXAMPLE = "a3Jl…"
+NO_NUMBER = "Input should be a whole number in plain digits"
+
+
+def _plain_integer(value: object) -> object:
+    """One number has one address: 7, not 07, 7.0, +7 or 7_000."""
+    if isinstance(value, str) and (not PLAIN_INTEGER.fullmatch(value) or value != str(int(value))):
+        raise ValueError(NO_NUMBER)
+    return value
+
+
+def _plain_date(value: object) -> object:
+    if isinstance(value, str) and not PLAIN_DATE.fullmatch(value):
+        raise ValueError("Input should be a day such as 2022-01-08")
+    return value
+
+
+def _storable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("Input should not contain NUL characters")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_plain_integer)]
+CalendarDay = Annotated[date, BeforeValidator(_plain_date)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_storable)]
+Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=2)]
+Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
+Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+MoneyOrNull = Annotated[
+    Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
+]
+UtcTimeOrNull = Annotated[
+    # No date-time of JSON Schema, which asks for an offset.
+    datetime | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
+]
+
+
+def id_in_path(description: str, example: int) -> Any:  # noqa: ANN401 - FastAPI's own type
+    """A path parameter that is any bigint."""
+    return Path(description=description, ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[example])
+
+
+def column_type(field: FieldInfo) -> tuple[type, bool]:
+    """The Python type of a document's field, and whether it may be null."""
+    options = get_args(field.annotation) or (field.annotation,)
+    return next(one for one in options if one is not NoneType), NoneType in options
+
+
+class Document(BaseModel):
+    """A row of a mart: one field per column, in the mart's order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(BaseModel):
+    """A part of a list."""
+
+    next: str | None = Field(
+        description="Where the next page starts: the value of `next` to ask for it with, or null "
+        "after the last one.",
+        examples=[NEXT_EXAMPLE],
+    )
+
+
+class PageQuery(BaseModel):
+    """Parameters of every list."""
+
+    # A misspelt filter must not answer the whole list.
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Integer = Field(
+        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Documents on a page, at most."
+    )
+    next: str | None = Field(default=None, description="`next` of the page before.")

@@ -1,0 +1,5 @@
+"""Households and campaigns."""
+
+from services.api.household import repository, routes
+
+__all__ = ["repository", "routes"]

@@ -1,0 +1,119 @@
+"""What the API asks of a release of the household domain.
+
+Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
+not belong here: HTTP, and how a list becomes SQL.
+"""
+
+from http import HTTPStatus
+
+from services.api.household.schemas import (
+    CampaignSummary,
+    DailyCampaignSales,
+    DailySpend,
+    Household,
+    HouseholdSummary,
+    WeeklySales,
+)
+from services.api.queries import Listing, Lookup, Mart
+from services.common.database import Database
+from services.common.problems import ProblemError
+from services.common.releases import Release
+
+DOMAIN = "household"
+
+
+def unknown_household(household_key: int) -> ProblemError:
+    """The household is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-household",
+        "Unknown household",
+        f"No household {household_key} is in scope.",
+    )
+
+
+def no_demographics(household_key: int) -> ProblemError:
+    """The household is there, but nobody knows who lives in it."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "no-demographics",
+        "No demographics",
+        f"Household {household_key} has no summary: its demographics are not known. Its scores and "
+        f"totals are at /v1/households/{household_key}.",
+    )
+
+
+def unknown_campaign(campaign: int) -> ProblemError:
+    """The campaign is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "unknown-campaign", "Unknown campaign", f"No campaign {campaign}."
+    )
+
+
+RFM = Mart(DOMAIN, "household_rfm", Household)
+SUMMARIES = Mart(DOMAIN, "hh_summary", HouseholdSummary)
+SPEND = Mart(DOMAIN, "daily_hh_spend", DailySpend)
+WEEKS = Mart(DOMAIN, "household_weekly_sales", WeeklySales)
+CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary", CampaignSummary)
+CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales", DailyCampaignSales)
+
+DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
+
+HOUSEHOLD = Lookup(mart=RFM, key="household_key", unknown=unknown_household)
+
+SUMMARY = Lookup(mart=SUMMARIES, key="household_key", unknown=no_demographics)
+
+HOUSEHOLDS = Listing(
+    name="households",
+    mart=RFM,
+    key=["household_key"],
+    filters={
+        "rfm_bins": "rfm_bins = {0}::integer",
+        "r_score": "r_score = {0}::integer",
+        "f_score": "f_score = {0}::integer",
+        "m_score": "m_score = {0}::integer",
+        "has_demographics": "has_demographics = {0}::boolean",
+        "min_total_sales": "total_sales >= {0}::numeric",
+        "max_total_sales": "total_sales <= {0}::numeric",
+    },
+)
+
+DAILY_SPEND = Listing(
+    name="daily-spend",
+    mart=SPEND,
+    key=["day"],
+    within="household_key = {0}::bigint",
+    parent=HOUSEHOLD,
+    filters=DAYS,
+)
+
+WEEKLY_SALES = Listing(
+    name="weekly-sales",
+    mart=WEEKS,
+    key=["week_no"],
+    within="household_key = {0}::bigint",
+    parent=HOUSEHOLD,
+    filters={"from_week": "week_no >= {0}::bigint", "to_week": "week_no <= {0}::bigint"},
+)
+
+CAMPAIGN = Lookup(mart=CAMPAIGN_SUMMARIES, key="campaign", unknown=unknown_campaign)
+
+CAMPAIGNS = Listing(name="campaigns", mart=CAMPAIGN_SUMMARIES, key=["campaign"])
+
+DAILY_CAMPAIGN_SALES = Listing(
+    name="daily-campaign-sales",
+    mart=CAMPAIGN_DAYS,
+    key=["day"],
+    within="campaign = {0}::bigint",
+    parent=CAMPAIGN,
+    filters=DAYS,
+)
+
+
+async def summary(database: Database, release: Release, household_key: int) -> bytes:
+    """A household's summary; tells one without demographics from an unknown one."""
+    found = await SUMMARY.find(database, release, household_key)
+    if found is None:
+        await HOUSEHOLD.demand(database, release, household_key)
+        raise no_demographics(household_key)
+    return found

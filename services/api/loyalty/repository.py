@@ -1,0 +1,71 @@
+"""What the API asks of a release of the loyalty domain.
+
+Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
+not belong here: HTTP, and how a list becomes SQL.
+"""
+
+from http import HTTPStatus
+
+from services.api.loyalty.schemas import Conversion, Member, PromotionChannel
+from services.api.queries import Listing, Lookup, Mart
+from services.common.problems import ProblemError
+
+DOMAIN = "loyalty"
+
+
+def unknown_member(email: str) -> ProblemError:
+    """The member is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "unknown-member", "Unknown member", f"No member {email}."
+    )
+
+
+def unknown_promotion(promotion: str) -> ProblemError:
+    """The promotion is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-promotion",
+        "Unknown promotion",
+        f"No promotion {promotion}.",
+    )
+
+
+MEMBERSHIP = Mart(DOMAIN, "members", Member)
+FUNNELS = Mart(DOMAIN, "promotion_funnel", PromotionChannel)
+ALL_CONVERSIONS = Mart(DOMAIN, "conversions", Conversion)
+
+MEMBER = Lookup(mart=MEMBERSHIP, key="email", unknown=unknown_member)
+
+MEMBERS: Listing[str] = Listing(
+    name="members",
+    mart=MEMBERSHIP,
+    key=["email"],
+    filters={"joined_by": "joined_by = {0}::text", "gender": "gender = {0}::text"},
+)
+
+PROMOTIONS: Listing[str] = Listing(
+    name="promotions",
+    mart=FUNNELS,
+    key=["promotion", "channel"],
+    filters={"promotion": "promotion = {0}::text", "channel": "channel = {0}::text"},
+)
+
+# Several rows have the key; it only tells whether there is a promotion of that name.
+PROMOTION = Lookup(mart=FUNNELS, key="promotion", unknown=unknown_promotion)
+
+FUNNEL = Listing(
+    name="funnel",
+    mart=FUNNELS,
+    key=["channel"],
+    within="promotion = {0}::text",
+    parent=PROMOTION,
+)
+
+CONVERSIONS = Listing(
+    name="conversions",
+    mart=ALL_CONVERSIONS,
+    key=["conversion_id"],
+    within="promotion = {0}::text",
+    parent=PROMOTION,
+    filters={"conversion_type": "conversion_type = {0}::text", "email": "email = {0}::text"},
+)

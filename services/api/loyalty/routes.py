@@ -1,0 +1,99 @@
+"""Routes of members and promotions.
+
+Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
+an answer is made.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.api.documents import MAX_TEXT, PageQuery
+from services.api.loyalty import repository
+from services.api.loyalty.repository import DOMAIN, unknown_member, unknown_promotion
+from services.api.loyalty.schemas import (
+    ConversionPage,
+    ConversionsQuery,
+    EmailInPath,
+    FunnelPage,
+    Member,
+    MemberPage,
+    MembersQuery,
+    Promotion,
+    PromotionsQuery,
+)
+from services.common.answers import answers_of
+from services.common.openapi import release_responses
+from services.common.paging import foreign_next
+from services.common.problems import invalid_input
+
+members = APIRouter(prefix="/v1/members", tags=["members"])
+promotions = APIRouter(prefix="/v1/promotions", tags=["promotions"])
+ROUTERS = (members, promotions)
+
+TOO_LONG = f"String should have at most {MAX_TEXT} characters"
+BAD_EMAIL = invalid_input("path", "email", TOO_LONG)
+BAD_PROMOTION = invalid_input("path", "promotion", TOO_LONG)
+
+
+@members.get(
+    "",
+    response_model=MemberPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List members",
+)
+async def list_members(request: Request, query: Annotated[MembersQuery, Query()]) -> Response:
+    """Members of the fan club by email, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.MEMBERS.read, query)
+
+
+# Emails and names may have a slash in them, sent as %2F: hence `path`.
+@members.get(
+    "/{email:path}",
+    response_model=Member,
+    responses=release_responses(DOMAIN, unknown_member("anna@example.org"), BAD_EMAIL),
+    summary="A member",
+)
+async def read_member(request: Request, email: EmailInPath) -> Response:
+    """User names, gender, how and when the member joined."""
+    return await answers_of(request).make(request, DOMAIN, repository.MEMBER.read, email)
+
+
+@promotions.get(
+    "",
+    response_model=FunnelPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List promotions",
+)
+async def list_promotions(request: Request, query: Annotated[PromotionsQuery, Query()]) -> Response:
+    """Promotions and their channels with clicks, baskets and purchases."""
+    return await answers_of(request).make(request, DOMAIN, repository.PROMOTIONS.read, query)
+
+
+@promotions.get(
+    "/{promotion:path}/funnel",
+    response_model=FunnelPage,
+    responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
+    summary="Funnel of a promotion",
+)
+async def list_funnel(
+    request: Request, promotion: Promotion, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Its channels with clicks, baskets and purchases, by name."""
+    return await answers_of(request).make(request, DOMAIN, repository.FUNNEL.read, query, promotion)
+
+
+@promotions.get(
+    "/{promotion:path}/conversions",
+    response_model=ConversionPage,
+    responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
+    summary="Conversions of a promotion",
+)
+async def list_conversions(
+    request: Request, promotion: Promotion, query: Annotated[ConversionsQuery, Query()]
+) -> Response:
+    """Its clicks, baskets and purchases, one by one."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.CONVERSIONS.read, query, promotion
+    )

@@ -1,0 +1,235 @@
+"""How documents and lists of them are read from the tables of a release.
+
+Belongs here: the SQL that all domains share, and how a list's filters, sorts and pages become
+part of it. Does not belong here: tables and conditions, which the domains declare.
+
+PostgreSQL writes the JSON; nothing parses it on the way. In every text `{release}` stands for the
+schema of the release. Values are always parameters; names come from the declarations only.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from services.api.documents import PageQuery, column_type
+from services.common.database import Database
+from services.common.paging import Position, page, read_next, write_next
+from services.common.problems import ProblemError
+from services.common.releases import Release
+
+K = TypeVar("K", int, str)
+
+SQL_TYPES: Mapping[type, str] = {
+    int: "bigint",
+    Decimal: "numeric",
+    float: "double precision",
+    str: "text",
+    date: "date",
+}
+CONTROLS = {"limit", "next", "sort"}
+
+# A document of one key is looked up together with those that others ask for at the moment.
+FIND = """
+select found.{key}, row_to_json(found)::text
+from (
+    select {columns} from {release}.{table} where {key} = any($1::{type}[])
+) as found
+"""
+
+EXISTS = "select from {release}.{table} where {key} = $1::{type} limit 1"
+
+# The sort's columns come as text beside each document: `next` is made of the last row's.
+ROWS = """
+select row_to_json(page)::text, {keys}
+from (
+    {parts}
+) as page
+order by {order}
+limit $1
+"""
+
+PART = """(
+    select {columns} from {release}.{table} where {conditions} order by {order} limit $1
+)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Mart:
+    """A served table, and the document that a row of it is."""
+
+    domain: str
+    table: str
+    document: type[BaseModel]
+
+    @property
+    def columns(self) -> str:
+        """The columns of the document, for a select."""
+        return ", ".join(f'"{name}"' for name in self.document.model_fields)
+
+    def column_type(self, name: str) -> tuple[type, bool]:
+        """The Python type of a column, and whether it may be null."""
+        return column_type(self.document.model_fields[name])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lookup(Generic[K]):
+    """The document of a key; `unknown` makes the problem of a key that is not there."""
+
+    mart: Mart
+    key: str
+    unknown: Callable[[K], ProblemError] = field(repr=False)
+
+    async def find(self, database: Database, release: Release, key: K) -> bytes | None:
+        """The document, or None."""
+        found = await database.find(_key_sql(FIND, self.mart, self.key, release.schema), key)
+        return None if found is None else found.encode()
+
+    async def read(self, database: Database, release: Release, key: K) -> bytes:
+        """The document; raises the problem of an unknown key."""
+        found = await self.find(database, release, key)
+        if found is None:
+            raise self.unknown(key)
+        return found
+
+    async def demand(self, database: Database, release: Release, key: K) -> None:
+        """Raises the problem of an unknown key."""
+        sql = _key_sql(EXISTS, self.mart, self.key, release.schema)
+        if not await database.fetch(sql, key):
+            raise self.unknown(key)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Listing(Generic[K]):
+    """Documents of a mart, a page at a time.
+
+    `key` are the columns of the default order; together they are unique, and none is ever null.
+    Another sort puts its column before them; rows that have no value there come last in either
+    direction. `filters` are conditions by the name of their parameter, with `{0}` for its value.
+    A list of things that belong to something says so in `within`, likewise a condition, and
+    `parent` tells a thing without any from an unknown one.
+    """
+
+    name: str
+    mart: Mart
+    key: Sequence[str]
+    filters: Mapping[str, str] = field(default_factory=dict)
+    within: str | None = None
+    parent: Lookup[K] | None = None
+
+    async def read(
+        self, database: Database, release: Release, query: PageQuery, within: K | None = None
+    ) -> bytes:
+        """A page; raises the problems of an unknown parent and of a `next` of another list."""
+        sort: str = getattr(query, "sort", self.key[0])
+        filters: dict[str, Any] = query.model_dump(exclude=CONTROLS, exclude_none=True)
+        binding = repr((self.name, within, sort, sorted(filters.items())))
+        columns = self.order(sort)
+        start: Position | None = None
+        if query.next is not None:
+            types = [self.mart.column_type(column) for column in columns]
+            kinds = [kind for kind, _ in types]
+            start = read_next(binding, query.next, kinds, first_may_be_null=types[0][1])
+        shape = None if start is None else start[0] is not None
+        sql = list_sql(self, release.schema, sort, tuple(filters), shape)
+        arguments = [query.limit + 1, *([] if within is None else [within]), *filters.values()]
+        arguments += [value for value in start or () if value is not None]
+        rows = await database.fetch(sql, *arguments)
+        if not rows and self.parent is not None and within is not None:
+            await self.parent.demand(database, release, within)
+        # Of `limit` + 1 rows, the last one only tells that there is more.
+        shown = rows[: query.limit]
+        more = len(rows) > len(shown)
+        following = write_next(binding, shown[-1][1:]) if more else None
+        return page([row[0] for row in shown], following)
+
+    def order(self, sort: str) -> tuple[str, ...]:
+        """The columns of an order, in which no two rows are alike."""
+        column = sort.removeprefix("-")
+        return tuple(self.key) if column == self.key[0] else (column, *self.key)
+
+
+@lru_cache(maxsize=1024)
+def list_sql(
+    listing: Listing[K],
+    schema: str,
+    sort: str,
+    filters: tuple[str, ...],
+    starts_at_value: bool | None,
+) -> str:
+    """The query of a page.
+
+    `starts_at_value` tells whether the sort's column has a value in the last row of the page
+    before; None for the first page. The parameters are the limit, the parent's key where there is
+    one, the filters' values, and the columns of that row that have a value.
+    """
+    columns = listing.order(sort)
+    descending = sort.startswith("-")
+    given = [listing.within] if listing.within else []
+    given += [listing.filters[name] for name in filters]
+    conditions: list[str] = [text.format(f"${place}") for place, text in enumerate(given, start=2)]
+    first_place = len(given) + 2
+
+    def after(names: Sequence[str]) -> str:
+        types = [SQL_TYPES[listing.mart.column_type(name)[0]] for name in names]
+        places = ", ".join(f"${place}::{kind}" for place, kind in enumerate(types, first_place))
+        return f"({', '.join(names)}) {'<' if descending else '>'} ({places})"
+
+    def part(names: Sequence[str], *more: str) -> str:
+        direction = "desc" if descending else "asc"
+        return PART.format(
+            columns=listing.mart.columns,
+            release="{release}",
+            table=listing.mart.table,
+            conditions=" and ".join([*conditions, *more]) or "true",
+            order=", ".join(f"{name} {direction}" for name in names),
+        )
+
+    first, *rest = columns
+    if not listing.mart.column_type(first)[1]:
+        parts = [part(columns, *([] if starts_at_value is None else [after(columns)]))]
+    else:
+        # Two parts, so that an index gives each of them in order, whichever the direction.
+        valued = part(
+            columns, f"{first} is not null", *([after(columns)] if starts_at_value else [])
+        )
+        without = part(
+            rest, f"{first} is null", *([after(rest)] if starts_at_value is False else [])
+        )
+        parts = [without] if starts_at_value is False else [valued, without]
+    direction = "desc nulls last" if descending else "asc nulls last"
+    text = ROWS.format(
+        keys=", ".join(f"page.{name}::text" for name in columns),
+        parts="\n    union all\n    ".join(parts),
+        order=", ".join(f"page.{name} {direction}" for name in columns),
+    )
+    return text.replace("{release}", schema)
+
+
+@lru_cache(maxsize=256)
+def _key_sql(template: str, mart: Mart, key: str, schema: str) -> str:
+    return template.format(
+        key=key,
+        columns=mart.columns,
+        table=mart.table,
+        type=SQL_TYPES[mart.column_type(key)[0]],
+        release=schema,
+    )
+
+
+def edition(*repositories: ModuleType) -> str:
+    """Changes whenever a query or a document does, so that tags of older answers don't match."""
+    parts = [FIND, EXISTS, ROWS, PART]
+    for module in repositories:
+        for name, value in vars(module).items():
+            if isinstance(value, Mart):
+                parts += [repr(value), value.columns]
+            elif isinstance(value, Lookup | Listing) or (name.isupper() and isinstance(value, str)):
+                parts.append(repr(value))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -1,1 +1,0 @@
-"""Routes of the REST API, a module for each thing it tells about."""

@@ -1,0 +1,95 @@
+"""What the API asks of a release of the store domain.
+
+Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
+not belong here: HTTP, and how a list becomes SQL.
+"""
+
+from http import HTTPStatus
+
+from services.api.queries import Listing, Lookup, Mart
+from services.api.store.schemas import Coupon, Product, StoreCustomer
+from services.common.problems import ProblemError
+
+DOMAIN = "store"
+
+
+def unknown_coupon(coupon_id: int) -> ProblemError:
+    """The coupon is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "unknown-coupon", "Unknown coupon", f"No coupon {coupon_id}."
+    )
+
+
+def unknown_product(product_id: int) -> ProblemError:
+    """The product is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "unknown-product", "Unknown product", f"No product {product_id}."
+    )
+
+
+def unknown_store_customer(customer_id: int) -> ProblemError:
+    """The customer of the shop is not in the release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-store-customer",
+        "Unknown customer of the shop",
+        f"No customer {customer_id} of the shop.",
+    )
+
+
+COUPON_INFO = Mart(DOMAIN, "coupon_info", Coupon)
+PRODUCT_INFO = Mart(DOMAIN, "product_info", Product)
+CUSTOMER_INFO = Mart(DOMAIN, "customer_info", StoreCustomer)
+
+COUPON = Lookup(mart=COUPON_INFO, key="coupon_id", unknown=unknown_coupon)
+
+COUPONS: Listing[int] = Listing(
+    name="coupons",
+    mart=COUPON_INFO,
+    key=["coupon_id"],
+    filters={
+        "department": "department = {0}::text",
+        "valid_on": "start_date <= {0}::date and end_date >= {0}::date",
+        "coupon_type": "coupon_type = {0}::text",
+        "min_discount": "discount >= {0}::integer",
+        "product_id": "coupon_id in ("
+        "select coupon_id from {{release}}.coupon_product where product_id = {0}::bigint)",
+    },
+)
+
+COUPON_PRODUCTS = Listing(
+    name="coupon-products",
+    mart=PRODUCT_INFO,
+    key=["product_id"],
+    within="product_id in ("
+    "select product_id from {{release}}.coupon_product where coupon_id = {0}::bigint)",
+    parent=COUPON,
+)
+
+PRODUCT = Lookup(mart=PRODUCT_INFO, key="product_id", unknown=unknown_product)
+
+PRODUCTS: Listing[int] = Listing(
+    name="products",
+    mart=PRODUCT_INFO,
+    key=["product_id"],
+    filters={
+        "department": "department = {0}::text",
+        "category": "category = {0}::text",
+        "vendor": "vendor = {0}::text",
+        "min_price": "buy_price >= {0}::numeric",
+        "max_price": "buy_price <= {0}::numeric",
+    },
+)
+
+STORE_CUSTOMER = Lookup(mart=CUSTOMER_INFO, key="customer_id", unknown=unknown_store_customer)
+
+STORE_CUSTOMERS: Listing[int] = Listing(
+    name="store-customers",
+    mart=CUSTOMER_INFO,
+    key=["customer_id"],
+    filters={
+        "gender": "gender = {0}::text",
+        "min_age": "age >= {0}::integer",
+        "max_age": "age <= {0}::integer",
+    },
+)

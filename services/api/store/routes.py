@@ -1,0 +1,131 @@
+"""Routes of coupons, products and the shop's customers.
+
+Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
+an answer is made.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.api.documents import NO_NUMBER, PageQuery
+from services.api.store import repository
+from services.api.store.repository import (
+    DOMAIN,
+    unknown_coupon,
+    unknown_product,
+    unknown_store_customer,
+)
+from services.api.store.schemas import (
+    Coupon,
+    CouponId,
+    CouponPage,
+    CouponsQuery,
+    Product,
+    ProductId,
+    ProductPage,
+    ProductsQuery,
+    StoreCustomer,
+    StoreCustomerId,
+    StoreCustomerPage,
+    StoreCustomersQuery,
+)
+from services.common.answers import answers_of
+from services.common.openapi import release_responses
+from services.common.paging import foreign_next
+from services.common.problems import invalid_input
+
+coupons = APIRouter(prefix="/v1/coupons", tags=["coupons"])
+products = APIRouter(prefix="/v1/products", tags=["products"])
+store_customers = APIRouter(prefix="/v1/store-customers", tags=["store customers"])
+ROUTERS = (coupons, products, store_customers)
+
+BAD_COUPON = invalid_input("path", "coupon_id", NO_NUMBER)
+BAD_PRODUCT = invalid_input("path", "product_id", NO_NUMBER)
+BAD_CUSTOMER = invalid_input("path", "customer_id", NO_NUMBER)
+
+
+@coupons.get(
+    "",
+    response_model=CouponPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List coupons",
+)
+async def list_coupons(request: Request, query: Annotated[CouponsQuery, Query()]) -> Response:
+    """Coupons by department, day, type, discount and product, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.COUPONS.read, query)
+
+
+@coupons.get(
+    "/{coupon_id}",
+    response_model=Coupon,
+    responses=release_responses(DOMAIN, unknown_coupon(7), BAD_COUPON),
+    summary="A coupon",
+)
+async def read_coupon(request: Request, coupon_id: CouponId) -> Response:
+    """What it takes and gives, when it is valid, what its products cost."""
+    return await answers_of(request).make(request, DOMAIN, repository.COUPON.read, coupon_id)
+
+
+@coupons.get(
+    "/{coupon_id}/products",
+    response_model=ProductPage,
+    responses=release_responses(DOMAIN, unknown_coupon(7), BAD_COUPON),
+    summary="Products of a coupon",
+)
+async def list_coupon_products(
+    request: Request, coupon_id: CouponId, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """Products that the coupon is for, by number."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.COUPON_PRODUCTS.read, query, coupon_id
+    )
+
+
+@products.get(
+    "",
+    response_model=ProductPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List products",
+)
+async def list_products(request: Request, query: Annotated[ProductsQuery, Query()]) -> Response:
+    """Products by department, kind, maker and price, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.PRODUCTS.read, query)
+
+
+@products.get(
+    "/{product_id}",
+    response_model=Product,
+    responses=release_responses(DOMAIN, unknown_product(7), BAD_PRODUCT),
+    summary="A product",
+)
+async def read_product(request: Request, product_id: ProductId) -> Response:
+    """What it is, who makes it, what it costs."""
+    return await answers_of(request).make(request, DOMAIN, repository.PRODUCT.read, product_id)
+
+
+@store_customers.get(
+    "",
+    response_model=StoreCustomerPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List customers of the shop",
+)
+async def list_store_customers(
+    request: Request, query: Annotated[StoreCustomersQuery, Query()]
+) -> Response:
+    """Customers by gender, age and what they bought, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.STORE_CUSTOMERS.read, query)
+
+
+@store_customers.get(
+    "/{customer_id}",
+    response_model=StoreCustomer,
+    responses=release_responses(DOMAIN, unknown_store_customer(7), BAD_CUSTOMER),
+    summary="A customer of the shop",
+)
+async def read_store_customer(request: Request, customer_id: StoreCustomerId) -> Response:
+    """Who it is, what an item costs it, how it uses coupons."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.STORE_CUSTOMER.read, customer_id
+    )

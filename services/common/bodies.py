@@ -1,0 +1,110 @@
+"""JSON bodies of requests: read within a limit, checked against a model.
+
+Belongs here: what any body must be. Does not belong here: what a body says.
+
+FastAPI parses a body to Python objects, whatever its size, and checks these; here bytes are
+counted while they come, and pydantic reads them at once.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from services.common.problems import ProblemError, invalid_parts
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+async def read_body(
+    request: Request, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]
+) -> M:
+    """The body as a model; raises the problem of one that is too large, no JSON, or invalid.
+
+    Where nothing is wrong but one field that has none of its known values, the problem is that of
+    the field in `unknown`.
+    """
+    headers = request.headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise unsupported_media_type()
+    length = headers.get("content-length", "")
+    # Refused before it is sent.
+    if length.isdecimal() and (len(length) > 18 or int(length) > MAX_BODY_BYTES):  # noqa: PLR2004
+        raise body_too_large()
+    return parse_body(await _receive(request), model, unknown)
+
+
+def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]) -> M:
+    """Bytes as a model; like `read_body`."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        parts = error.errors(include_url=False, include_input=False)
+        if parts[0]["type"] == "json_invalid":
+            raise not_json(str(parts[0]["msg"])) from None
+        if len(parts) == 1 and parts[0]["type"] == "literal_error":
+            problem = unknown.get(str(parts[0]["loc"][0]))
+            if problem is not None:
+                raise problem() from None
+        raise invalid_parts([{**part, "loc": ("body", *part["loc"])} for part in parts]) from None
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route that reads its body here says about it in OpenAPI (`openapi_extra`)."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def body_problems() -> list[ProblemError]:
+    """The problems that any body may have."""
+    return [
+        not_json("Invalid JSON: EOF while parsing a value at line 1 column 0"),
+        body_too_large(),
+        unsupported_media_type(),
+    ]
+
+
+def not_json(why: str) -> ProblemError:
+    """The problem of a body that cannot be parsed."""
+    return ProblemError(HTTPStatus.BAD_REQUEST, "not-json", "Not JSON", why)
+
+
+def body_too_large() -> ProblemError:
+    """The problem of a body above the limit."""
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body-too-large",
+        "Body too large",
+        f"The body may have {MAX_BODY_BYTES} bytes at most.",
+    )
+
+
+def unsupported_media_type() -> ProblemError:
+    """The problem of a body that does not say that it is JSON."""
+    return ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "Unsupported media type",
+        "Send JSON, and say so: Content-Type: application/json.",
+        headers={"Accept": "application/json"},
+    )
+
+
+async def _receive(request: Request) -> bytes:
+    body = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            # Nobody is there to read the answer; the log need not know.
+            raise not_json("The body ended early.")
+        part: bytes = message.get("body", b"")
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise body_too_large()
+        if not message.get("more_body", False):
+            return body
