@@ -264,9 +264,9 @@ class Cohort(Sequence[C], Generic[C]):
             kind = pa.int64() if domain.has_numbers else pa.string()
             ids = pa.array([domain.key(customer_id) for customer_id in customer_ids], kind)
         elif self._columns.is_everyone:
-            ids = None
+            return self._read_all(table, id_column or domain.id_column, columns)
         else:
-            ids = self._columns.array(domain.id_column)
+            ids = self._ids()
         source = self._columns.snapshot.source
         return source.read(table, columns=columns, id_column=id_column or domain.id_column, ids=ids)
 
@@ -400,6 +400,16 @@ class Cohort(Sequence[C], Generic[C]):
             mine.source, self._domain, one_chunk(table.take(order)), is_complete=False
         )
         return type(self)(Columns(snapshot, rows_of(pc.sort_indices(order))))
+
+    def _read_all(self, table: str, id_column: str, columns: list[str] | None) -> pa.Table:
+        """A whole table; millions of ids need not go anywhere for it."""
+        needed = None if columns is None else list(dict.fromkeys([*columns, id_column]))
+        found = self._columns.snapshot.source.read(table, columns=needed, id_column=id_column)
+        is_mine = pc.is_in(found[id_column], value_set=self._ids())
+        if pc.all(is_mine).as_py() is False:
+            # Of somebody who is no customer, such as a visitor without membership.
+            found = one_chunk(found.filter(is_mine))
+        return found if columns is None else found.select(columns)
 
     def _is_foreign(self, kind: type[EnrichmentData]) -> bool:
         return getattr(kind, "domain", self._domain) != self._domain
