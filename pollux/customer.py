@@ -5,9 +5,10 @@ Belongs here: what one customer is. Does not belong here: many of them, which is
 An object holds no values: it is a place in the columns of a cohort, made when it is touched.
 """
 
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Never, Self, TypeVar, overload
 
 import pyarrow as pa
 
@@ -46,7 +47,7 @@ class Column(Generic[V_co]):
         except KeyError:
             return customer._columns.value(self.name, customer._position)
 
-    def __set__(self, customer: "Individual", value: object) -> None:
+    def __set__(self, customer: "Individual", value: Never) -> None:
         """Refuses: what the release says is not changed here."""
         raise AttributeError(f"{self.name} is a column of the release and cannot be set.")
 
@@ -103,11 +104,10 @@ class Individual:
         return {name: self._columns.value(name, self._position) for name in self._snapshot().names}
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
-            try:
-                return self._columns.attribute(name, self._position)
-            except KeyError:
-                pass
+        if name.startswith("_"):
+            raise AttributeError(name)
+        with suppress(KeyError):
+            return self._columns.attribute(name, self._position)
         raise AttributeError(
             f"{type(self).__name__} {self.customer_id} has no {name!r}; columns: "
             f"{', '.join(self._columns.snapshot.names)}; set by enrichments: "

@@ -91,12 +91,13 @@ def open_source(
             )
         return linked
     try:
-        store = _connect(settings)
+        store = _running_store(settings)
+        number = _current_number(store, domain)
     except NoDatabaseError:
         if name == "auto" and linked is not None and settings.database_url is None:
             return linked
         raise
-    served = StoreSource(store, domain.name, _current_number(store, domain))
+    served = StoreSource(store, domain.name, number)
     files = ReleaseFiles(settings.releases_dir, domain.name, served.number)
     if name == "auto" and not prefer_store and files.folder.is_dir():
         return files
@@ -330,8 +331,8 @@ def _store_of(settings: Settings) -> ServingStore:
     return find_serving_store(settings)
 
 
-def _connect(settings: Settings) -> ServingStore:
-    """The serving store, reached; raises `NoDatabaseError` that says what to start."""
+def _running_store(settings: Settings) -> ServingStore:
+    """The serving store; raises `NoDatabaseError` that says what to start."""
     store = _store_of(settings)
     if store.embedded is not None and not _is_connected(store):
         if not store.embedded.is_running():
@@ -342,10 +343,6 @@ def _connect(settings: Settings) -> ServingStore:
             )
         # Counted among its users, so that it is not stopped under us.
         store.embedded.use()
-    try:
-        with_connection(store, lambda connection: connection.execute("select"))
-    except ServingStoreError as error:
-        raise NoDatabaseError(str(error)) from error
     return store
 
 
@@ -355,7 +352,10 @@ def _is_connected(store: ServingStore) -> bool:
 
 
 def with_connection(store: ServingStore, work: Callable[[psycopg.Connection], T]) -> T:
-    """Does reading work on a connection that is kept; once more where the server had gone."""
+    """Does reading work on a connection that is kept; once more where the server had gone.
+
+    Raises `NoDatabaseError` where it cannot be reached.
+    """
     key = (os.getpid(), store.reader_url)
     with _working:
         connection = _connections.get(key)
@@ -365,7 +365,10 @@ def with_connection(store: ServingStore, work: Callable[[psycopg.Connection], T]
             except psycopg.OperationalError:
                 if not connection.closed:
                     raise
-        connection = _connections[key] = store.connect_reader()
+        try:
+            connection = _connections[key] = store.connect_reader()
+        except ServingStoreError as error:
+            raise NoDatabaseError(str(error)) from error
         return work(connection)
 
 

@@ -15,7 +15,6 @@ import pytest
 from orchestration.load.run import load
 from orchestration.release.publish import release, rollback
 from orchestration.sample.customer.generate import generate_customer
-from orchestration.sample.household.generate import generate_household
 from orchestration.sample.loyalty.generate import generate_loyalty
 from orchestration.sample.store.generate import generate_store
 from orchestration.transform.build import build
@@ -41,7 +40,6 @@ from tests.integration.builds import build_again
 
 GENERATORS = {
     "customer": (generate_customer, 0.0005),
-    "household": (generate_household, 0.02),
     "store": (generate_store, 0.01),
     "loyalty": (generate_loyalty, 1),
 }
@@ -58,14 +56,17 @@ PYTHON_TYPES = {
 
 
 @pytest.fixture(scope="module")
-def released(short_tmp: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def released(
+    short_tmp: Path, sample_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     settings = Settings(data_dir=short_tmp / "gateway", database_url=None)
+    load(settings, domain="household", from_=sample_files, sample=True)
     for domain, (generate, scale) in GENERATORS.items():
         folder = tmp_path_factory.mktemp(domain)
         generate(folder, scale=scale, seed=1)
         load(settings, domain=domain, from_=folder, sample=True)
-    build(settings, list(GENERATORS)).raise_if_failed()
-    for domain in GENERATORS:
+    build(settings, list(DOMAINS)).raise_if_failed()
+    for domain in DOMAINS:
         release(settings, domain)
     store = open_serving_store(settings)
     yield settings

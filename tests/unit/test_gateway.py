@@ -75,6 +75,20 @@ def test_whole_gateway_loads_no_pipeline_no_service_and_no_pandas() -> None:
     assert not {"dagster", "dbt", "fastapi", "pandas", "polars"} & set(loaded)
 
 
+def test_gateway_needs_neither_numpy_nor_pandas() -> None:
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["numpy", "pandas", "polars", "dagster", "dbt", "fastapi"]))
+from pollux import Cohort, Customer, col
+cohort = Cohort.init_all_customers()
+cohort.update_customers("broadband")
+found = cohort.where(col("account_number") > 5, account_status="ACT")
+found = found.generate_cohort(lambda customer: len(customer.broadband_data) > 1)
+print(found[::-1].to_arrow()["account_number"], Customer.from_id(found.ids[0]).sign_up_date)
+"""
+    assert "2021-12-20" in run_python(code)
+
+
 def test_unknown_name_of_the_package() -> None:
     with pytest.raises(ImportError, match="Kohort"):
         from pollux import Kohort  # noqa: F401, PLC0415
