@@ -24,7 +24,7 @@ from pollux.errors import GatewayError, UnknownEnrichment
 from pollux.frames import to_frame
 from pollux.judging import judge
 from pollux.runtime.settings import Settings
-from pollux.sources import SourceName, open_source
+from pollux.sources import SourceName, open_source, settings_now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class Cohort(Sequence[C], Generic[C]):
         Raises `NoDatabaseError` or `NothingReleasedError`.
         """
         asked = domain_named(domain)
-        found = open_source(settings or Settings(), asked, source)
+        found = open_source(settings or settings_now(), asked, source)
         table = found.read(asked.table)
         snapshot = Snapshot(found, asked, table, is_complete=True)
         return cls(Columns(snapshot, range(len(table))))
@@ -121,7 +121,7 @@ class Cohort(Sequence[C], Generic[C]):
         The same seed draws the same customers from the same release.
         """
         asked = domain_named(domain)
-        found = open_source(settings or Settings(), asked, source)
+        found = open_source(settings or settings_now(), asked, source)
         ids = found.read(asked.table, columns=[asked.id_column])[asked.id_column]
         drawn = Random(seed).sample(range(len(ids)), min(size, len(ids)))  # noqa: S311
         chosen = ids.take(rows_array(array("q", sorted(drawn)))).combine_chunks()
@@ -166,7 +166,7 @@ class Cohort(Sequence[C], Generic[C]):
         """
         asked = domain_named(domain)
         keys = list(dict.fromkeys(asked.key(customer_id) for customer_id in customer_ids))
-        found = open_source(settings or Settings(), asked, source, prefer_store=True)
+        found = open_source(settings or settings_now(), asked, source, prefer_store=True)
         kind = pa.int64() if asked.has_numbers else pa.string()
         table = found.read(asked.table, id_column=asked.id_column, ids=pa.array(keys, kind))
         snapshot = Snapshot(found, asked, table, is_complete=False)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pollux.columns import Columns, Snapshot
 from pollux.domains import DOMAINS, Domain, domain_named
 from pollux.runtime.settings import Settings
-from pollux.sources import SourceName, open_source
+from pollux.sources import SourceName, open_source, settings_now
 
 V_co = TypeVar("V_co", covariant=True)
 
@@ -84,7 +84,7 @@ class Individual:
         `UnknownCustomer`, `NoDatabaseError` or `NothingReleasedError`.
         """
         key = cls.domain.key(customer_id)
-        found = open_source(settings or Settings(), cls.domain, source, prefer_store=True)
+        found = open_source(settings or settings_now(), cls.domain, source, prefer_store=True)
         kind = pa.int64() if cls.domain.has_numbers else pa.string()
         table = found.read(
             cls.domain.table, id_column=cls.domain.id_column, ids=pa.array([key], kind)

@@ -43,6 +43,8 @@ ARROW_TYPES = {
     "double precision": pa.float64(),
 }
 COPY_BLOCK = 4 * 2**20
+# So many ids are quicker to ask for in one round trip, as rows.
+FEW = 100
 
 
 class Source(Protocol):
@@ -69,6 +71,17 @@ class Source(Protocol):
         Raises `ReleaseGoneError` where the release is no longer kept, and `GatewayError` where it
         has no such table.
         """
+
+
+def settings_now() -> Settings:
+    """The settings of this moment; only read anew where variables or folder have changed."""
+    variables = ((name, value) for name, value in os.environ.items() if "POLLUX_" in name.upper())
+    return _settings_of(Path.cwd(), *sorted(variables))
+
+
+@lru_cache
+def _settings_of(*_: object) -> Settings:
+    return Settings()
 
 
 def open_source(
@@ -136,22 +149,35 @@ class ReleaseFiles:
         """See `Source.read`."""
         try:
             # An open file can be read to its end, whatever becomes of its name.
-            with (self.folder / f"{table}.parquet").open("rb") as file:
-                schema = pq.read_schema(file)
-                # Text that repeats itself is read several times faster as a dictionary.
-                repeating = [f.name for f in schema if f.type == pa.string()]
-                found = pq.read_table(
-                    file,
-                    columns=columns,
-                    read_dictionary=[name for name in repeating if name != id_column],
-                    filters=None if ids is None else pc.field(id_column).isin(ids),
-                )
+            with pa.OSFile(str(self.folder / f"{table}.parquet")) as file:
+                found = _read_parquet(file, columns, id_column, ids)
         except FileNotFoundError:
             if not self.folder.is_dir():
                 raise _gone(self.domain, self.number) from None
             tables = sorted(path.stem for path in self.folder.glob("*.parquet"))
             raise _no_table(self.domain, self.number, table, tables) from None
         return one_chunk(found)
+
+
+def _read_parquet(
+    source: pa.NativeFile, columns: list[str] | None, id_column: str | None, ids: pa.Array | None
+) -> pa.Table:
+    # Not pq.read_table: it loads pandas where that is installed.
+    schema = pq.ParquetFile(source).schema_arrow
+    # Text that repeats itself is read several times faster as a dictionary.
+    repeating = [f.name for f in schema if f.type == pa.string() and f.name != id_column]
+    file = pq.ParquetFile(source, read_dictionary=repeating)
+    if ids is None:
+        return file.read(columns)
+    parts = []
+    for group in range(file.num_row_groups):
+        group_ids = file.read_row_group(group, [id_column])[id_column]
+        is_wanted = pc.is_in(group_ids, value_set=ids)
+        if pc.any(is_wanted).as_py():
+            parts.append(file.read_row_group(group, columns).filter(is_wanted))
+    if parts:
+        return pa.concat_tables(parts)
+    return (schema if columns is None else pa.schema(map(schema.field, columns))).empty_table()
 
 
 @dataclass(frozen=True)
@@ -178,14 +204,25 @@ class StoreSource:
         """See `Source.read`."""
         shape = _shape(self, table)
         names = columns or list(shape.types)
-        query = _select(self.schema, table, shape, names, id_column, ids is not None)
         types = {name: shape.types[name] for name in names}
+        kind = "text" if ids is not None and pa.types.is_string(ids.type) else "bigint"
+        is_few = ids is not None and len(ids) <= FEW
+        wanted = None
+        if ids is not None:
+            # COPY takes no parameters; a setting of the transaction does.
+            value = "%s" if is_few else "current_setting('pollux.ids')"
+            wanted = sql.SQL(f"{value}::{kind}[]")
+        query = _select(self.schema, table, shape, names, id_column, wanted)
+
+        def fetch(connection: psycopg.Connection) -> pa.Table:
+            rows = connection.execute(query, [[] if ids is None else ids.to_pylist()]).fetchall()
+            columns = zip(*rows, strict=True) if rows else ([] for _ in types)
+            arrays = map(pa.array, columns, types.values())
+            return pa.Table.from_arrays(list(arrays), names=names)
 
         def copy(connection: psycopg.Connection) -> pa.Table:
             with connection.transaction(), connection.cursor() as cursor:
                 if ids is not None:
-                    # COPY takes no parameters; a setting of the transaction does.
-                    kind = "text" if pa.types.is_string(ids.type) else "bigint"
                     cursor.execute(
                         f"select set_config('pollux.ids', (%s::{kind}[])::text, true)",
                         [ids.to_pylist()],
@@ -195,7 +232,7 @@ class StoreSource:
                     return _read_csv(stream, types)
 
         try:
-            return one_chunk(with_connection(self.store, copy))
+            return one_chunk(with_connection(self.store, fetch if is_few else copy))
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise _gone(self.domain, self.number) from None
 
@@ -247,18 +284,16 @@ def _select(
     shape: _Shape,
     names: list[str],
     id_column: str | None,
-    is_filtered: bool,
+    wanted: sql.SQL | None,
 ) -> sql.Composed:
     query = sql.SQL("select {} from {} as listed").format(
         sql.SQL(", ").join(sql.Identifier("listed", name) for name in names),
         sql.Identifier(schema, table),
     )
-    if is_filtered and id_column is not None:
-        kind = "text" if shape.types[id_column] == pa.string() else "bigint"
-        query += sql.SQL(
-            f" join unnest(current_setting('pollux.ids')::{kind}[]) as wanted(id) on "
-            "wanted.id = {}"
-        ).format(sql.Identifier("listed", id_column))
+    if wanted is not None and id_column is not None:
+        query += sql.SQL(" join unnest({}) as wanted(id) on wanted.id = {}").format(
+            wanted, sql.Identifier("listed", id_column)
+        )
     if shape.key:
         order = [
             sql.SQL('{} collate "C"' if shape.types[name] == pa.string() else "{}").format(
