@@ -16,6 +16,7 @@ BENCHMARKS = {
     "bench_customer": "Vouchers and accounts",
     "bench_dagster": "Orchestration",
     "bench_api": "API",
+    "bench_gateway": "Python gateway",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (

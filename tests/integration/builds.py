@@ -8,9 +8,15 @@ from orchestration.transform.record import read_record, write_record
 from pollux.runtime.settings import Settings
 
 
-def build_again(settings: Settings, invocation_id: str | None = None, **changes: object) -> None:
+def build_again(
+    settings: Settings,
+    invocation_id: str | None = None,
+    *,
+    domain: str = "household",
+    **changes: object,
+) -> None:
     """Gives record and marts another invocation; `changes` go to the record alone."""
-    record = read_record(settings, "household")
+    record = read_record(settings, domain)
     assert record is not None
     fresh = invocation_id or f"{record.invocation_id}+"
     with duckdb.connect(settings.warehouse_path) as warehouse:

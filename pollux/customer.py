@@ -1,0 +1,268 @@
+"""Customers as objects: a class for each domain, with a property for every column of its mart.
+
+Belongs here: what one customer is. Does not belong here: many of them, which is `pollux.cohort`.
+
+An object holds no values: it is a place in the columns of a cohort, made when it is touched.
+"""
+
+from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Generic, Literal, Never, Self, TypeVar, overload
+
+import pyarrow as pa
+
+from pollux.columns import Columns, Snapshot
+from pollux.domains import DOMAINS, Domain, domain_named
+from pollux.runtime.settings import Settings
+from pollux.sources import SourceName, open_source, settings_now
+
+V_co = TypeVar("V_co", covariant=True)
+
+DomainName = Literal["customer", "household", "store", "loyalty"]
+
+
+class Column(Generic[V_co]):
+    """A column of the mart as a read-only property of its customers."""
+
+    def __init__(self, description: str) -> None:
+        self.__doc__ = description
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, customer: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, customer: "Individual", owner: type) -> V_co: ...
+
+    def __get__(self, customer: "Individual | None", owner: type) -> Any:
+        """The customer's value; on the class, the column itself."""
+        if customer is None:
+            return self
+        try:
+            return customer._columns.lists[self.name][customer._position]
+        except KeyError:
+            return customer._columns.value(self.name, customer._position)
+
+    def __set__(self, customer: "Individual", value: Never) -> None:
+        """Refuses: what the release says is not changed here."""
+        raise AttributeError(f"{self.name} is a column of the release and cannot be set.")
+
+
+class Individual:
+    """A customer of any domain.
+
+    Two are equal when domain and id are, whatever release or cohort they come from. Attributes
+    that are set belong to the cohort that the customer was taken from.
+    """
+
+    # The last three are for judging many customers one after the other.
+    __slots__ = ("_columns", "_first", "_position", "_second", "_third")
+
+    domain: ClassVar[Domain]
+
+    customer_id = Column[str]("Id, as text.")
+
+    def __init__(self, columns: Columns, position: int) -> None:
+        object.__setattr__(self, "_columns", columns)
+        object.__setattr__(self, "_position", position)
+
+    @classmethod
+    def from_id(
+        cls,
+        customer_id: str | int,
+        *,
+        source: SourceName = "auto",
+        settings: Settings | None = None,
+    ) -> Self:
+        """The customer of an id in the release that is served now.
+
+        Reads the serving store where it runs, else the files of the release. Raises
+        `UnknownCustomer`, `NoDatabaseError` or `NothingReleasedError`.
+        """
+        key = cls.domain.key(customer_id)
+        found = open_source(settings or settings_now(), cls.domain, source, prefer_store=True)
+        kind = pa.int64() if cls.domain.has_numbers else pa.string()
+        table = found.read(
+            cls.domain.table, id_column=cls.domain.id_column, ids=pa.array([key], kind)
+        )
+        if not len(table):
+            raise cls.domain.unknown(customer_id)
+        snapshot = Snapshot(found, cls.domain, table, is_complete=False)
+        return cls(Columns(snapshot, range(1)), 0)
+
+    @property
+    def release(self) -> int:
+        """Number of the release that the customer was read from."""
+        return self._snapshot().source.number
+
+    def to_dict(self) -> dict[str, Any]:
+        """All columns of the mart by name."""
+        return {name: self._columns.value(name, self._position) for name in self._snapshot().names}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        with suppress(KeyError):
+            return self._columns.attribute(name, self._position)
+        raise AttributeError(
+            f"{type(self).__name__} {self.customer_id} has no {name!r}; columns: "
+            f"{', '.join(self._columns.snapshot.names)}; set by enrichments: "
+            f"{', '.join(self._columns.attribute_names) or 'nothing yet'}.",
+            name=name,
+            obj=self,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or hasattr(type(self), name):
+            raise AttributeError(f"{name} of a {type(self).__name__} cannot be set.")
+        self._columns.assign(name, self._position, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._columns.attribute_names})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Individual):
+            return NotImplemented
+        return self.domain == other.domain and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.domain.name, self._key()))
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self.to_dict().items()
+            if value is not None and name != self.domain.id_column
+        ]
+        return f"{type(self).__name__}({', '.join([repr(self.customer_id), *shown])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy stands alone: not millions of others go along with it.
+        return CLASSES[self.domain.name], (self._columns.alone(self._position), 0)
+
+    def _key(self) -> int | str:
+        columns: Columns = self._columns
+        return columns.key(self._position)
+
+    def _snapshot(self) -> Snapshot:
+        columns: Columns = self._columns
+        return columns.snapshot
+
+
+class Customer(Individual):
+    """An account of the utility (mart `customer.customers`)."""
+
+    __slots__ = ()
+    domain = DOMAINS["customer"]
+
+    account_number = Column[int]("Account; `customer_id` is the same as text.")
+    account_status = Column[str | None]("Status code, as the source spells it.")
+    sign_up_date = Column[date | None]("Day of sign-up.")
+    churn_date = Column[date | None]("Day the customer left; None for who stays.")
+    first_service_live_date = Column[date | None]("First day that any service ran.")
+    end_of_onboarding_period = Column[date | None]("Last day of onboarding.")
+    sign_up_source = Column[str | None]("Where the customer signed up.")
+    property_occupier_status_at_sign_up = Column[str | None](
+        "Whether the home was owned or rented."
+    )
+    referral_type = Column[str | None]("Kind of referral.")
+    referral_type_code = Column[str | None]("Code of the kind of referral.")
+    referrers_account_number = Column[int | None]("Account of who made the referral, if anybody.")
+
+    @overload
+    @classmethod
+    def from_id(
+        cls,
+        customer_id: str | int,
+        *,
+        domain: Literal["customer"] = "customer",
+        source: SourceName = "auto",
+        settings: Settings | None = None,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_id(
+        cls,
+        customer_id: str | int,
+        *,
+        domain: DomainName,
+        source: SourceName = "auto",
+        settings: Settings | None = None,
+    ) -> Any: ...
+
+    @classmethod
+    def from_id(
+        cls,
+        customer_id: str | int,
+        *,
+        domain: str = "customer",
+        source: SourceName = "auto",
+        settings: Settings | None = None,
+    ) -> Any:
+        """The customer of an id; with `domain`, of another domain's class.
+
+        See `Individual.from_id`, which every class has.
+        """
+        if domain_named(domain) == cls.domain:
+            return super().from_id(customer_id, source=source, settings=settings)
+        return CLASSES[domain].from_id(customer_id, source=source, settings=settings)
+
+
+class Household(Individual):
+    """A household of the grocery panel (mart `household.household_rfm`)."""
+
+    __slots__ = ()
+    domain = DOMAINS["household"]
+
+    household_key = Column[int]("Household; `customer_id` is the same as text.")
+    first_day = Column[int]("First shopping day in scope; day 1 is 2004-03-23.")
+    last_day = Column[int]("Last shopping day in scope.")
+    baskets = Column[int]("Distinct baskets.")
+    baskets_per_day = Column[float]("Baskets ÷ (last day - first day + 1).")
+    total_sales = Column[Decimal]("Sales of all lines in scope, dollars.")
+    r_score = Column[int]("Recency, 1 to 5.")
+    f_score = Column[int]("Frequency, 1 to 5.")
+    m_score = Column[int]("Monetary value, 1 to 5.")
+    rfm_score = Column[int]("Sum of the three scores, 3 to 15.")
+    rfm_bins = Column[int]("Bin of the sum, 1 to 5.")
+    has_demographics = Column[bool]("Whether the household's demographics are known.")
+
+
+class StoreCustomer(Individual):
+    """A customer of the shop (mart `store.customer_info`); `customer_id` is text here too."""
+
+    __slots__ = ()
+    domain = DOMAINS["store"]
+
+    gender = Column[str | None]("F or M; None where unknown.")
+    age = Column[int | None]("Years; None where unknown.")
+    mean_buy_price = Column[Decimal | None]("Mean price paid for an item, dollars.")
+    total_coupons_used = Column[int]("Items bought with a coupon.")
+    mean_discount_received = Column[Decimal | None]("Mean discount of an item, percent.")
+    unique_products_bought = Column[int]("Distinct products bought.")
+    unique_products_bought_with_coupons = Column[int]("Distinct products bought with a coupon.")
+    total_items_bought = Column[int]("Items bought.")
+
+
+class Member(Individual):
+    """A member of the fan club (mart `loyalty.members`), whose id is the email."""
+
+    __slots__ = ()
+    domain = DOMAINS["loyalty"]
+
+    email = Column[str]("Email, in lower case; the same as `customer_id`.")
+    fb_user = Column[str | None]("User name on Facebook; None where unknown.")
+    insta_user = Column[str | None]("User name on Instagram; None where unknown.")
+    gender = Column[str | None]("As listed, F or M; None where unknown.")
+    joined_by = Column[str]("list or purchase; list for who is on the list and bought as well.")
+    joined_at = Column[datetime | None]("When the member joined; None where the data do not say.")
+
+
+CLASSES: dict[str, type[Individual]] = {
+    kind.domain.name: kind for kind in (Customer, Household, StoreCustomer, Member)
+}

@@ -1,0 +1,62 @@
+"""The domains whose customers the gateway hands out: the mart that lists them, and its key.
+
+Belongs here: how an id of a domain is written. Does not belong here: columns, which are the
+business of the classes in `pollux.customer`.
+"""
+
+from dataclasses import dataclass
+from operator import index
+
+from pollux.errors import GatewayError, UnknownCustomer
+
+BIGINT = 2**63
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain with customers; `has_numbers` tells whether its ids are numbers in the mart."""
+
+    name: str
+    table: str
+    id_column: str
+    has_numbers: bool = True
+
+    def key(self, customer_id: object) -> int | str:
+        """An id as the mart holds it; raises `UnknownCustomer` for what cannot be one."""
+        if not self.has_numbers:
+            if isinstance(customer_id, str):
+                return customer_id.strip().lower()
+        elif not isinstance(customer_id, bool):
+            try:
+                number = int(customer_id) if isinstance(customer_id, str) else index(customer_id)  # type: ignore[arg-type]
+            except (TypeError, ValueError):
+                raise self.unknown(customer_id) from None
+            # One customer, one id: '007' and '1_0' are not how a number is written.
+            if abs(number) < BIGINT and str(number) == str(customer_id):
+                return number
+        raise self.unknown(customer_id)
+
+    def unknown(self, customer_id: object) -> UnknownCustomer:
+        """The error that says that nobody has this id."""
+        return UnknownCustomer(f"No customer of domain {self.name} has the id {customer_id!r}.")
+
+
+DOMAINS = {
+    domain.name: domain
+    for domain in (
+        Domain("customer", "customers", "account_number"),
+        Domain("household", "household_rfm", "household_key"),
+        Domain("store", "customer_info", "customer_id"),
+        Domain("loyalty", "members", "email", has_numbers=False),
+    )
+}
+
+
+def domain_named(name: str) -> Domain:
+    """The domain of a name; raises `GatewayError` listing them where there is none."""
+    try:
+        return DOMAINS[name]
+    except KeyError:
+        raise GatewayError(
+            f"There is no domain {name!r} with customers; there are: {', '.join(DOMAINS)}."
+        ) from None

@@ -1,0 +1,33 @@
+"""What can go wrong at the gateway, each with a message that says what to do."""
+
+from pollux.runtime.errors import PolluxError
+
+
+class GatewayError(PolluxError):
+    """The base of every error of the gateway."""
+
+
+class UnknownCustomer(GatewayError, LookupError):  # noqa: N818
+    """There is no customer of that id in the domain's release, or in the cohort."""
+
+
+class UnknownColumn(GatewayError, LookupError):  # noqa: N818
+    """A condition names a column that the customers of the domain do not have."""
+
+
+class UnknownEnrichment(GatewayError, LookupError):  # noqa: N818
+    """No enrichment of that name is registered; the message lists those that are."""
+
+
+class NoDatabaseError(GatewayError):
+    """The serving store does not run, or is not there."""
+
+    exit_code = 3
+
+
+class NothingReleasedError(GatewayError):
+    """The domain has no release to read."""
+
+
+class ReleaseGoneError(GatewayError):
+    """The release that a cohort was read from is no longer kept."""
