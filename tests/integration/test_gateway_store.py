@@ -1,6 +1,5 @@
 """The gateway on what the whole pipeline released: both sources, all domains, the contracts."""
 
-import types
 import typing
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -100,7 +99,6 @@ def test_classes_have_the_columns_of_the_contract(released: Settings, domain: st
     expected.pop("customer_id", None)
     assert list(declared.items()) == list(expected.items())
     assert all(vars(CLASSES[domain])[name].__doc__ for name in declared)
-    assert isinstance(int | None, types.UnionType)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -118,7 +116,9 @@ def test_built_in_enrichments_read_what_the_domain_serves(released: Settings, do
     }
     assert kinds
     for name, kind in kinds.items():
-        if kind.table == "product_recommendations" and kind.table not in served:
+        # Learned, so that there may be none yet.
+        is_learned = kind.table == "product_recommendations"
+        if is_learned and kind.table not in served:
             continue
         assert {kind.id_column, *(kind.columns or ())} <= served[kind.table]
         found.update_customers(name)
@@ -130,7 +130,7 @@ def test_built_in_enrichments_read_what_the_domain_serves(released: Settings, do
             f'warehouse_marts."{DOMAINS[domain].table}")',
         )
         assert [(len(with_rows),)] == owners
-        assert owners[0][0] > 0
+        assert owners[0][0] > 0 or is_learned
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -13,8 +13,7 @@ from pollux.columns import Columns, Snapshot
 from pollux.domains import DOMAINS
 
 # The machine's other work must not decide whether a test passes.
-settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("gateway")
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 BOUNDS = st.none() | st.integers(-40, 40)
 STEPS = st.none() | st.integers(-4, 4).filter(bool)
@@ -50,6 +49,7 @@ def cohort_of(numbers: list[int], base: Snapshot = SHARED) -> Cohort:
     return one_by_one
 
 
+@PATIENT
 @given(ORDERS)
 def test_sequence_operations(numbers: list[int]) -> None:
     cohort = cohort_of(numbers)
@@ -65,6 +65,7 @@ def test_sequence_operations(numbers: list[int]) -> None:
         assert cohort.count(number) == numbers.count(number)
 
 
+@PATIENT
 @given(ORDERS, st.integers(-40, 40))
 def test_index_by_position(numbers: list[int], position: int) -> None:
     cohort = cohort_of(numbers)
@@ -75,6 +76,7 @@ def test_index_by_position(numbers: list[int], position: int) -> None:
             cohort[position]
 
 
+@PATIENT
 @given(ORDERS, SLICES, SLICES)
 def test_slices_of_slices(numbers: list[int], first: slice, second: slice) -> None:
     cohort = cohort_of(numbers)
@@ -86,6 +88,7 @@ def test_slices_of_slices(numbers: list[int], first: slice, second: slice) -> No
     assert [c.account_number for c in everyone[first][second]] == list(range(30))[first][second]
 
 
+@PATIENT
 @given(ORDERS, st.integers(0, 29), st.integers(-40, 40), st.none() | st.integers(-40, 40))
 def test_index_of(numbers: list[int], number: int, start: int, stop: int | None) -> None:
     cohort = cohort_of(numbers)
@@ -101,12 +104,14 @@ def test_index_of(numbers: list[int], number: int, start: int, stop: int | None)
         assert cohort.index(str(number), *bounds) == expected
 
 
+@PATIENT
 @given(ORDERS, ORDERS)
 def test_equality(left: list[int], right: list[int]) -> None:
     assert (cohort_of(left) == cohort_of(right)) == (left == right)
     assert cohort_of(left) == cohort_of(left, snapshot())
 
 
+@PATIENT
 @given(ORDERS, ORDERS, st.booleans())
 def test_set_operations_keep_the_order(left: list[int], right: list[int], same: bool) -> None:
     one, other = cohort_of(left), cohort_of(right, SHARED if same else snapshot())
@@ -124,6 +129,7 @@ def test_set_operations_keep_the_order(left: list[int], right: list[int], same: 
             assert found.index(number) == position
 
 
+@PATIENT
 @given(ORDERS, st.integers(0, 29), st.sets(st.integers(0, 29)))
 def test_conditions(numbers: list[int], least: int, chosen: set[int]) -> None:
     cohort = cohort_of(numbers)
@@ -148,8 +154,8 @@ def worlds(draw: st.DrawFn) -> list[tuple]:
     )
 
 
+@settings(PATIENT, max_examples=200)
 @given(worlds())
-@settings(max_examples=200)
 def test_attributes_of_a_family_of_cohorts(steps: list[tuple]) -> None:
     """Children take over what is set at their making; afterwards nobody sees another's."""
     cohorts = [Cohort(Columns(SHARED, range(30)))]
@@ -170,6 +176,7 @@ def test_attributes_of_a_family_of_cohorts(steps: list[tuple]) -> None:
             assert getattr(customer, "mark", None) == marks.get(customer.account_number)
 
 
+@PATIENT
 @given(
     st.sampled_from(
         [
