@@ -28,7 +28,7 @@ from fastapi import FastAPI
 
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
-from services.api.server import configure
+from services.common.server import configure
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
