@@ -48,7 +48,7 @@ PARAMETERS: dict[str, Any] = {
     # One thread and one way of counting: same data and seed, same bytes.
     "num_threads": 1,
     "deterministic": True,
-    "force_col_wise": True,
+    "force_row_wise": True,
     "verbosity": -1,
 }
 
