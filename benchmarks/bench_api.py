@@ -132,8 +132,8 @@ def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
     from starlette.responses import Response  # noqa: PLC0415
 
     from services.api.app import create_app  # noqa: PLC0415
-    from services.api.server import serve  # noqa: PLC0415
     from services.common.port import bind  # noqa: PLC0415
+    from services.common.server import serve  # noqa: PLC0415
 
     settings = Settings(
         data_dir=Path(data_dir), database_url=None, api_port=port, api_cache_mb=cache_mb

@@ -40,6 +40,7 @@ def household_marts(
         "household_weekly_sales": _weekly_sales(lines),
         "daily_campaign_sales": daily_campaign_sales,
         "campaign_summary": _campaign_summary(raw, lines, daily_campaign_sales),
+        "campaign_response": _campaign_response(raw),
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
     }
 
@@ -198,6 +199,25 @@ def _campaign_summary(
             }
         )
     return pd.DataFrame(rows)
+
+
+def _campaign_response(raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    pair = ["household_key", "campaign"]
+    targeted = raw["campaign_table"][pair].drop_duplicates().assign(is_targeted=True)
+    redeemed = raw["coupon_redempt"].groupby(pair, as_index=False)
+    redeemed = redeemed.agg(
+        redemptions=("coupon_upc", "size"),
+        coupons_redeemed=("coupon_upc", "nunique"),
+        first_redemption_day=("day", "min"),
+    )
+    campaigns = raw["campaign_desc"].rename(columns={"description": "campaign_type"})
+    response = targeted.merge(redeemed, on=pair, how="outer").merge(campaigns, on="campaign")
+    response["has_redeemed"] = response["first_redemption_day"].notna()
+    response["is_targeted"] = response["is_targeted"].notna()
+    response["days_to_redeem"] = response["first_redemption_day"] - response["start_day"]
+    counts = ["redemptions", "coupons_redeemed"]
+    response[counts] = response[counts].fillna(0)
+    return response
 
 
 def _promotion_effect(

@@ -8,11 +8,6 @@ from pollux.runtime.settings import Settings
 services = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
 
 
-@services.callback()
-def _services() -> None:
-    """Keeps `api` a sub-command while it is the only one."""
-
-
 @services.command()
 def api() -> None:
     """Serves the released marts over REST."""
@@ -20,4 +15,14 @@ def api() -> None:
 
     settings = Settings()
     output.note(f"Serving http://{settings.api_host}:{settings.api_port} until Ctrl-C.")
+    run(settings)
+
+
+@services.command()
+def scoring() -> None:
+    """Serves the coupon-propensity model: how likely a customer uses a coupon."""
+    from services.scoring.server import run
+
+    settings = Settings()
+    output.note(f"Serving http://{settings.api_host}:{settings.scoring_port} until Ctrl-C.")
     run(settings)

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("data"),
         description="Folder of everything the installation keeps: landing, warehouse, releases, "
-        "embedded PostgreSQL, logs.",
+        "models, embedded PostgreSQL, logs.",
     )
     engine: Engine = Field(
         default="duckdb", description="Engine that builds the marts: duckdb or postgres."
@@ -46,12 +46,17 @@ class Settings(BaseSettings):
         description="URL that services connect with, where Pollux may not create its "
         "read-only role.",
     )
-    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_host: str = Field(
+        default="127.0.0.1", description="Address the API and the scorer listen on."
+    )
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    scoring_port: int = Field(
+        default=8001, ge=1, le=65535, description="Port the scorer listens on."
+    )
     api_keys: str = Field(
         default="",
-        description="SHA-256 hashes (hex, comma-separated) of the bearer keys the API accepts; "
-        "required for any address but a loopback one.",
+        description="SHA-256 hashes (hex, comma-separated) of the bearer keys the API and the "
+        "scorer accept; required for any address but a loopback one.",
     )
     api_cache_mb: int = Field(
         default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."

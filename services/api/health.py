@@ -1,4 +1,4 @@
-"""Routes about the service itself: where things are, whether it is up and ready, its metrics.
+"""Routes about the API itself: where things are, and whether it is ready.
 
 Belongs here: what operators ask. Does not belong here: anything from a release.
 """
@@ -6,33 +6,18 @@ Belongs here: what operators ask. Does not belong here: anything from a release.
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from services.common.answers import answers_of
 from services.common.database import StoreUnavailableError
+from services.common.health import NOT_KEPT, Index, process
 from services.common.openapi import problem_responses
 from services.common.releases import NothingReleasedError
 
 router = APIRouter(tags=["service"])
 
-ROUTERS = (router,)
-
-NOT_KEPT = {"Cache-Control": "no-store"}
-
-
-class Index(BaseModel):
-    """Where things are."""
-
-    name: str
-    links: dict[str, str]
-
-
-class Health(BaseModel):
-    """The process answers."""
-
-    status: Literal["up"] = "up"
+ROUTERS = (router, process)
 
 
 class Readiness(BaseModel):
@@ -67,12 +52,6 @@ async def read_index(request: Request) -> Response:
     return JSONResponse(Index(name=request.app.title, links=links).model_dump())
 
 
-@router.get("/healthz", response_model=Health, summary="Whether the process is up")
-async def read_health() -> Response:
-    """Answers as long as the process does."""
-    return JSONResponse(Health().model_dump(), headers=NOT_KEPT)
-
-
 @router.get(
     "/readyz",
     response_model=Readiness,
@@ -86,16 +65,3 @@ async def read_readiness(request: Request) -> Response:
         raise NothingReleasedError
     ready = Readiness(releases={name: releases[name].name for name in sorted(releases)})
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)
-
-
-@router.get(
-    "/metrics",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    response_class=Response,
-    summary="Metrics for Prometheus",
-)
-async def read_metrics(request: Request) -> Response:
-    """Requests by route and status, their time, answers by source, the current releases."""
-    return Response(
-        request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST, headers=NOT_KEPT
-    )

@@ -23,7 +23,11 @@ MAX_DIGITS = 18
 
 
 async def read_body(
-    request: Request, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]
+    request: Request,
+    model: type[M],
+    unknown: Mapping[str, Callable[[], ProblemError]],
+    *,
+    limit: int = MAX_BODY_BYTES,
 ) -> M:
     """The body as a model; raises the problem of one that is too large, no JSON, or invalid.
 
@@ -36,9 +40,9 @@ async def read_body(
         raise unsupported_media_type()
     length: bytes = headers.get(b"content-length", b"")
     # Refused before it is sent.
-    if length.isdigit() and (len(length) > MAX_DIGITS or int(length) > MAX_BODY_BYTES):
-        raise body_too_large()
-    return parse_body(await _receive(request), model, unknown)
+    if length.isdigit() and (len(length) > MAX_DIGITS or int(length) > limit):
+        raise body_too_large(limit)
+    return parse_body(await _receive(request, limit), model, unknown)
 
 
 def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]) -> M:
@@ -83,11 +87,11 @@ def read_here(body: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
-def body_problems() -> list[ProblemError]:
+def body_problems(limit: int = MAX_BODY_BYTES) -> list[ProblemError]:
     """The problems that any body may have."""
     return [
         not_json("Invalid JSON: EOF while parsing a value at line 1 column 0"),
-        body_too_large(),
+        body_too_large(limit),
         unsupported_media_type(),
     ]
 
@@ -97,13 +101,13 @@ def not_json(why: str) -> ProblemError:
     return ProblemError(HTTPStatus.BAD_REQUEST, "not-json", "Not JSON", why)
 
 
-def body_too_large() -> ProblemError:
+def body_too_large(limit: int = MAX_BODY_BYTES) -> ProblemError:
     """The problem of a body above the limit."""
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "body-too-large",
         "Body too large",
-        f"The body may have {MAX_BODY_BYTES} bytes at most.",
+        f"The body may have {limit} bytes at most.",
     )
 
 
@@ -118,7 +122,7 @@ def unsupported_media_type() -> ProblemError:
     )
 
 
-async def _receive(request: Request) -> bytes:
+async def _receive(request: Request, limit: int) -> bytes:
     body = b""
     while True:
         message = await request.receive()
@@ -127,7 +131,7 @@ async def _receive(request: Request) -> bytes:
             raise not_json("The body ended early.")
         part: bytes = message.get("body", b"")
         body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise body_too_large()
+        if len(body) > limit:
+            raise body_too_large(limit)
         if not message.get("more_body", False):
             return body

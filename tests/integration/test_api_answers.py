@@ -41,6 +41,8 @@ from services.api.customer.schemas import (
 )
 from services.api.household.schemas import (
     CampaignPage,
+    CampaignResponse,
+    CampaignResponsePage,
     CampaignSummary,
     DailyCampaignSales,
     DailyCampaignSalesPage,
@@ -106,6 +108,7 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/households", Household, HouseholdPage),
     ("/v1/households/1/daily-spend", DailySpend, DailySpendPage),
     ("/v1/households/1/weekly-sales", WeeklySales, WeeklySalesPage),
+    ("/v1/households/1/campaigns", CampaignResponse, CampaignResponsePage),
     ("/v1/campaigns", CampaignSummary, CampaignPage),
     ("/v1/campaigns/18", CampaignSummary, None),
     ("/v1/campaigns/18/daily-sales", DailyCampaignSales, DailyCampaignSalesPage),
@@ -137,6 +140,7 @@ IDS = [
     ("/v1/households/{}/summary", "household_key"),
     ("/v1/households/{}/daily-spend", "household_key"),
     ("/v1/households/{}/weekly-sales", "household_key"),
+    ("/v1/households/{}/campaigns", "household_key"),
     ("/v1/campaigns/{}", "campaign"),
     ("/v1/campaigns/{}/daily-sales", "campaign"),
     ("/v1/accounts/{}", "account_number"),
@@ -333,7 +337,7 @@ def test_without_demographics_is_not_unknown(client: httpx.Client) -> None:
     assert answer.headers["x-pollux-release"] == f"household-{NUMBER}"
 
 
-@pytest.mark.parametrize("tail", ["", "/summary", "/daily-spend", "/weekly-sales"])
+@pytest.mark.parametrize("tail", ["", "/summary", "/daily-spend", "/weekly-sales", "/campaigns"])
 def test_unknown_household(client: httpx.Client, tail: str) -> None:
     problem(client.get(f"/v1/households/{NOWHERE}{tail}"), 404, "unknown-household")
 
@@ -368,6 +372,8 @@ def test_known_without_rows_is_an_empty_page(client: httpx.Client) -> None:
     for path in (
         "/v1/households/3/daily-spend",
         "/v1/households/3/weekly-sales",
+        "/v1/households/3/campaigns",
+        "/v1/households/1/campaigns?has_redeemed=true",
         "/v1/campaigns/3/daily-sales",
         "/v1/households/1/daily-spend?from_day=700",
         "/v1/households/1/daily-spend?from_day=110&to_day=102",
@@ -483,6 +489,7 @@ def test_pages_are_the_whole_list_in_order(
         ("/v1/households/2/daily-spend", "day", {"from_day": 105, "to_day": 111}),
         ("/v1/households/1/weekly-sales", "week_no", {}),
         ("/v1/households/1/weekly-sales", "week_no", {"from_week": 20, "to_week": 2147483647}),
+        ("/v1/households/2/campaigns", "campaign", {}),
         ("/v1/campaigns", "campaign", {}),
         ("/v1/campaigns/18/daily-sales", "day", {}),
         ("/v1/campaigns/18/daily-sales", "day", {"from_day": 590, "to_day": 598}),

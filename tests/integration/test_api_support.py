@@ -28,7 +28,7 @@ from fastapi import FastAPI
 
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
-from services.api.server import configure
+from services.common.server import configure
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
@@ -132,6 +132,15 @@ def household_release(number: int) -> dict[str, list[Row]]:
             for week in range(16, 31)
         ],
         "campaign_summary": campaigns,
+        "campaign_response": [
+            {"household_key": key, "campaign": campaign, "campaign_type": "TypeA",
+             "start_day": 580, "end_day": 640, "redemptions": key - 1, "coupons_redeemed": key - 1,
+             "first_redemption_day": 590 if key > 1 else None,
+             "days_to_redeem": 10 if key > 1 else None, "is_targeted": True,
+             "has_redeemed": key > 1}
+            for key in (1, 2)
+            for campaign in (3, 18)
+        ],
         "daily_campaign_sales": [
             {"day": day, "campaign": 18, "lines": 2, "quantity": number,
              "total_sales": Decimal("5.00")}

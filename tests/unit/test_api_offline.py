@@ -24,6 +24,7 @@ V1_PATHS = [
     "/v1/households/1/summary",
     "/v1/households/1/daily-spend",
     "/v1/households/1/weekly-sales",
+    "/v1/households/1/campaigns",
     "/v1/campaigns",
     "/v1/campaigns/1",
     "/v1/campaigns/1/daily-sales",

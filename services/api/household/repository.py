@@ -7,6 +7,7 @@ not belong here: HTTP, and how a list becomes SQL.
 from http import HTTPStatus
 
 from services.api.household.schemas import (
+    CampaignResponse,
     CampaignSummary,
     DailyCampaignSales,
     DailySpend,
@@ -55,6 +56,7 @@ SUMMARIES = Mart(DOMAIN, "hh_summary", HouseholdSummary)
 SPEND = Mart(DOMAIN, "daily_hh_spend", DailySpend)
 WEEKS = Mart(DOMAIN, "household_weekly_sales", WeeklySales)
 CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary", CampaignSummary)
+RESPONSES = Mart(DOMAIN, "campaign_response", CampaignResponse)
 CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales", DailyCampaignSales)
 
 DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
@@ -94,6 +96,15 @@ WEEKLY_SALES = Listing(
     within="household_key = {0}::bigint",
     parent=HOUSEHOLD,
     filters={"from_week": "week_no >= {0}::bigint", "to_week": "week_no <= {0}::bigint"},
+)
+
+CAMPAIGN_RESPONSES = Listing(
+    name="household-campaigns",
+    mart=RESPONSES,
+    key=["campaign"],
+    within="household_key = {0}::bigint",
+    parent=HOUSEHOLD,
+    filters={"has_redeemed": "has_redeemed = {0}::boolean"},
 )
 
 CAMPAIGN = Lookup(mart=CAMPAIGN_SUMMARIES, key="campaign", unknown=unknown_campaign)

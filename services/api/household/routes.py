@@ -20,6 +20,7 @@ from services.api.household.repository import (
 from services.api.household.schemas import (
     Campaign,
     CampaignPage,
+    CampaignResponsePage,
     CampaignSummary,
     DailyCampaignSalesPage,
     DailySpendPage,
@@ -29,6 +30,7 @@ from services.api.household.schemas import (
     HouseholdPage,
     HouseholdsQuery,
     HouseholdSummary,
+    ResponsesQuery,
     WeeklySalesPage,
     WeeksQuery,
 )
@@ -106,6 +108,21 @@ async def list_weekly_sales(
     """Weeks in which the household shopped, the earliest first."""
     return await answers_of(request).make(
         request, DOMAIN, repository.WEEKLY_SALES.read, query, household_key
+    )
+
+
+@households.get(
+    "/{household_key}/campaigns",
+    response_model=CampaignResponsePage,
+    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
+    summary="What a household made of campaigns",
+)
+async def list_responses(
+    request: Request, household_key: HouseholdKey, query: Annotated[ResponsesQuery, Query()]
+) -> Response:
+    """Campaigns sent to the household, or whose coupons it redeemed, by number."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.CAMPAIGN_RESPONSES.read, query, household_key
     )
 
 

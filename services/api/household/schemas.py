@@ -222,6 +222,37 @@ class DailyCampaignSales(Document):
     total_sales: Money = Field(description="Sales, dollars.", examples=[1203.9])
 
 
+class CampaignResponse(Document):
+    """What a household made of a campaign that was sent to it or whose coupons it redeemed."""
+
+    household_key: int = Field(description="Household.", examples=[1])
+    campaign: int = Field(description="Campaign.", examples=[18])
+    campaign_type: str | None = Field(description="TypeA, TypeB or TypeC.", examples=["TypeA"])
+    start_day: int = Field(description="First day of the campaign.", examples=[587])
+    end_day: int = Field(
+        description="Last day of the campaign; may lie after the data.", examples=[642]
+    )
+    redemptions: int = Field(
+        description="Times that the household redeemed a coupon of the campaign.", examples=[2]
+    )
+    coupons_redeemed: int = Field(
+        description="Distinct coupons of the campaign that it redeemed.", examples=[2]
+    )
+    first_redemption_day: int | None = Field(
+        description="Day of its first redemption; null without one.", examples=[601]
+    )
+    days_to_redeem: int | None = Field(
+        description="Days from the campaign's first day to that redemption; null without one.",
+        examples=[14],
+    )
+    is_targeted: bool = Field(
+        description="Whether the campaign was sent to the household.", examples=[True]
+    )
+    has_redeemed: bool = Field(
+        description="Whether the household redeemed a coupon of the campaign.", examples=[True]
+    )
+
+
 class HouseholdPage(Page):
     """A page of households."""
 
@@ -238,6 +269,12 @@ class WeeklySalesPage(Page):
     """A page of a household's shopping weeks, the earliest first."""
 
     data: list[WeeklySales]
+
+
+class CampaignResponsePage(Page):
+    """A page of what a household made of campaigns, by number."""
+
+    data: list[CampaignResponse]
 
 
 class CampaignPage(Page):
@@ -275,6 +312,14 @@ class DaysQuery(PageQuery):
 
     from_day: Day = Field(default=0, description="First day.")
     to_day: Day = Field(default=INTEGER_MAX, description="Last day, included.")
+
+
+class ResponsesQuery(PageQuery):
+    """Which campaigns."""
+
+    has_redeemed: bool | None = Field(
+        default=None, description="Only campaigns with a redemption (true), or without."
+    )
 
 
 class WeeksQuery(PageQuery):

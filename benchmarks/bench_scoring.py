@@ -1,0 +1,214 @@
+"""The coupon-propensity model at scale 1: how it is trained, how good it is, how fast it scores.
+
+Belongs here: what is measured, and on which data. Does not belong here: how a model is measured
+(`orchestration.learn.propensity.measures`), which the card tells as well.
+
+The sample knows by which probabilities coupons were used: ranking by these is the best that any
+model can do, and the figures say how much of the way there, from the better baseline, was gone.
+"""
+
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import duckdb
+
+from benchmarks.load_generator import Measured, measure
+from benchmarks.measuring import Figures, figure, run_pollux
+from orchestration.learn.propensity.measures import average_precision
+from orchestration.learn.propensity.training import PAST_RATE, PREDICTIONS_FILE, PREVALENCE
+from orchestration.sample.store import generate_store, true_probabilities
+from pollux import propensity
+from pollux.runtime.settings import Settings
+
+SCALE = 1.0
+RATE = 200
+SECONDS = 10.0
+REPETITIONS = 3
+COUPONS = 20
+BATCH_REQUESTS = 50
+BATCH_CONNECTIONS = 2
+DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
+TYPES = ("buy_more", "buy_all", "just_discount", "department")
+
+
+def run() -> Iterator[dict[str, Any]]:
+    """Measures everything; takes about five minutes."""
+    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+        settings = Settings(data_dir=Path(folder) / "data")
+        generate_store(Path(folder) / "files", scale=SCALE, seed=1)
+        run_pollux(
+            settings.data_dir,
+            *("load", "--domain", "store", "--from", str(Path(folder) / "files")),
+        )
+        run_pollux(settings.data_dir, "build", "--domain", "store", "--no-release")
+        yield from _training(settings)
+        yield from _quality(settings)
+        with _scorer(settings) as port:
+            yield from _scoring(port)
+
+
+def _training(settings: Settings) -> Figures:
+    ran = run_pollux(settings.data_dir, "learn", "propensity")
+    return [
+        figure("training, from the marts to the promoted model", ran.seconds, "s", at_most=180),
+        figure("memory of that training", ran.peak_mib, "MiB", at_most=4096),
+    ]
+
+
+def _quality(settings: Settings) -> Figures:
+    folder = propensity.models_dir(settings) / propensity.CURRENT
+    card = json.loads((folder / propensity.CARD_FILE).read_text())
+    truth = true_probabilities(scale=SCALE, seed=1)
+    with duckdb.connect() as connection:
+        connection.register("truth", truth)
+        rows = connection.sql(
+            f"""
+            select is_used, prediction, past_rate, probability
+            from '{folder / PREDICTIONS_FILE}' inner join truth using (order_id, coupon_id)
+            """
+        ).fetchnumpy()
+    happened = rows["is_used"]
+    if happened.size != card["windows"]["test"]["pairs"]:
+        raise RuntimeError("the pairs of the test window are not those that the sample knows")
+    model, past_rate, ceiling = (
+        average_precision(happened, rows[name])
+        for name in ("prediction", "past_rate", "probability")
+    )
+    prevalence = float(happened.mean())
+    better = max(prevalence, past_rate)
+    test = card["test"]
+    return [
+        figure("pairs of order and coupon in the test window", happened.size, "pairs"),
+        figure(f"PR-AUC, {PREVALENCE}", prevalence, ""),
+        figure(f"PR-AUC, {PAST_RATE}", past_rate, ""),
+        figure("PR-AUC, model", model, "", at_least=better),
+        figure("PR-AUC, true probabilities (the ceiling)", ceiling, ""),
+        figure(
+            "way from the better baseline to the ceiling",
+            100 * (model - better) / (ceiling - better),
+            "%",
+            at_least=90,
+        ),
+        figure("ROC-AUC, model", test["model"]["roc_auc"], ""),
+        figure("log loss, model", test["model"]["log_loss"], ""),
+        figure(f"log loss, {PAST_RATE}", test[PAST_RATE]["log_loss"], ""),
+        figure("calibration error, model", test["model"]["calibration_error"], ""),
+    ]
+
+
+def _scoring(port: int) -> Figures:
+    rng = random.Random(1)
+    bodies = [json.dumps(_request(rng, number)) for number in range(500)]
+    _measure(port, "/score", bodies, kind="open", seconds=3.0)
+    runs = [
+        _measure(port, "/score", bodies, kind="open", seconds=SECONDS) for _ in range(REPETITIONS)
+    ]
+    p50, p99 = (
+        statistics.median(run.percentile_ms(percent) for run in runs) for percent in (50, 99)
+    )
+    closed = _measure(port, "/score", bodies, kind="closed", seconds=SECONDS)
+    batches = [
+        json.dumps([_request(rng, number) for number in range(BATCH_REQUESTS)]) for _ in range(20)
+    ]
+    batch = _measure(port, "/score/batch", batches, kind="closed", seconds=SECONDS)
+    pairs = BATCH_REQUESTS * COUPONS
+    return [
+        figure(f"p50 of /score, {COUPONS} coupons, {RATE}/s, one worker", p50, "ms"),
+        figure(f"p99 of /score, {COUPONS} coupons, {RATE}/s, one worker", p99, "ms", at_most=5),
+        figure("/score as fast as it goes", closed.rate, "requests/s"),
+        figure(f"/score/batch, {pairs:,} pairs a request", batch.rate * pairs, "pairs/s"),
+    ]
+
+
+def _measure(port: int, path: str, bodies: list[str], *, kind: Any, seconds: float) -> Measured:
+    measured = measure(
+        port=port,
+        paths=[path],
+        bodies=bodies,
+        kind=kind,
+        seconds=seconds,
+        connections=20 if kind == "open" else BATCH_CONNECTIONS,
+        rate=RATE,
+    )
+    if set(measured.statuses) != {"200"}:
+        raise RuntimeError(f"{path}: answers other than 200: {measured.statuses}")
+    return measured
+
+
+def _request(rng: random.Random, number: int) -> dict[str, Any]:
+    """A customer and coupons as they come."""
+    items = rng.randint(1, 3000)
+    used = rng.randint(0, items // 5)
+    customer = {
+        "customer_id": number,
+        "gender": rng.choice("FM"),
+        "age": rng.randint(18, 85),
+        "mean_buy_price": round(rng.uniform(5, 80), 2),
+        "total_coupons_used": used,
+        "mean_discount_received": round(rng.uniform(0, 8), 2),
+        "unique_products_bought": rng.randint(1, items),
+        "unique_products_bought_with_coupons": rng.randint(0, used),
+        "total_items_bought": items,
+    }
+    coupons = [
+        {
+            "coupon_id": coupon,
+            "coupon_type": rng.choice(TYPES),
+            "department": rng.choice(DEPARTMENTS),
+            "discount": rng.randint(5, 60),
+            "how_many_products_required": rng.choice((-1, 1, 2, 3, 4)),
+            "product_mean_price": round(rng.uniform(2, 150), 2),
+            "products_available": rng.randint(1, 50),
+        }
+        for coupon in range(COUPONS)
+    ]
+    return {"customer": customer, "coupons": coupons}
+
+
+@contextmanager
+def _scorer(settings: Settings) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "serve", "scoring"],
+        env=os.environ
+        | {"POLLUX_DATA_DIR": str(settings.data_dir), "POLLUX_SCORING_PORT": str(port)},
+    )
+    try:
+        _wait_until_ready(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("the scorer did not get ready")
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(json.dumps(row, ensure_ascii=False), flush=True)

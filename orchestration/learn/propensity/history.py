@@ -1,0 +1,123 @@
+"""The store's history as training reads it, from whichever engine built it.
+
+Belongs here: which tables a training needs, and getting them into DuckDB. Does not belong here:
+what is made of them.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from psycopg import sql
+
+from orchestration.learn.propensity.errors import LearnError
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+MEMORY_LIMIT = "2GB"
+
+# Name here → layer and model there, and the columns that are read.
+TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "orders": (
+        "staging",
+        "stg_store__orders",
+        {"order_id": "bigint", "customer_id": "bigint", "ordered_at": "timestamp"},
+    ),
+    "order_lines": (
+        "intermediate",
+        "int_order_lines_discounted",
+        {
+            "order_id": "bigint",
+            "product_id": "bigint",
+            "coupon_id": "bigint",
+            "paid_price": "decimal(18, 2)",
+            "discount_millionths": "bigint",
+        },
+    ),
+    "products": ("marts", "product_info", {"product_id": "bigint", "department": "varchar"}),
+    "customers": (
+        "marts",
+        "customer_info",
+        {"customer_id": "bigint", "gender": "varchar", "age": "integer"},
+    ),
+    "coupons": (
+        "marts",
+        "coupon_info",
+        {
+            "coupon_id": "bigint",
+            "coupon_type": "varchar",
+            "department": "varchar",
+            "discount": "integer",
+            "how_many_products_required": "integer",
+            "start_date": "date",
+            "end_date": "date",
+            "product_mean_price": "decimal(18, 2)",
+            "products_available": "bigint",
+        },
+    ),
+}
+
+
+@contextmanager
+def open_history(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with the tables or views `TABLES`; holds the warehouse meanwhile.
+
+    Raises `LearnError` where the store domain was not built.
+    """
+    with (
+        lock_warehouse(settings, "a training"),
+        tempfile.TemporaryDirectory() as scratch,
+        duckdb.connect() as history,
+    ):
+        history.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+        history.execute(f"set temp_directory = '{scratch}'")
+        if settings.engine == "postgres":
+            _copy_from_server(settings, history, Path(scratch))
+        else:
+            _attach_warehouse(settings, history)
+        yield history
+
+
+def _attach_warehouse(settings: Settings, history: duckdb.DuckDBPyConnection) -> None:
+    if not settings.warehouse_path.exists():
+        raise _not_built("there is no warehouse yet")
+    try:
+        history.execute(f"attach '{settings.warehouse_path}' as warehouse (read_only)")
+        for name, (layer, model, columns) in TABLES.items():
+            history.execute(
+                f"create view {name} as select {', '.join(columns)} "
+                f"from warehouse.warehouse_{layer}.{model}"
+            )
+    except duckdb.CatalogException as error:
+        raise _not_built(str(error).partition("\n")[0]) from error
+
+
+def _copy_from_server(
+    settings: Settings, history: duckdb.DuckDBPyConnection, scratch: Path
+) -> None:
+    with open_serving_store(settings).connect() as server:
+        for name, (layer, model, columns) in TABLES.items():
+            source = sql.Identifier(f"warehouse_{layer}", model)
+            found = server.execute("select to_regclass(%s)", [source.as_string(server)]).fetchone()
+            if found is None or found[0] is None:
+                raise _not_built(f"there is no {source.as_string(server)}")
+            names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
+            query = sql.SQL("copy (select {} from {}) to stdout (format csv)")
+            path = scratch / f"{name}.csv"
+            copying = server.cursor().copy(query.format(names, source))
+            with path.open("wb") as file, copying as stream:
+                for chunk in stream:
+                    file.write(chunk)
+            declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+            history.execute(f"create table {name} ({declared})")
+            history.execute(f"copy {name} from '{path}' (format csv, header false)")
+            path.unlink()
+
+
+def _not_built(why: str) -> LearnError:
+    return LearnError(
+        f"The store's marts are not built ({why}): load its orders and run pollux build."
+    )

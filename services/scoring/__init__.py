@@ -1,0 +1,1 @@
+"""The coupon scorer: how likely a customer uses a coupon."""

@@ -1,0 +1,95 @@
+"""Which model scores: the promoted one, followed while the service runs.
+
+Belongs here: noticing, reading and swapping models. Does not belong here: what a model is
+(`pollux.propensity`) and requests.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import Counter, Gauge
+
+from pollux import propensity
+from pollux.propensity import ModelError, NoModelError, PropensityModel
+from services.common.metrics import Metrics
+from services.common.problems import ProblemError
+
+POLL_SECONDS = 0.5
+
+log = logging.getLogger("pollux.services")
+
+
+def no_model() -> ProblemError:
+    """Nothing was promoted yet, or what was cannot be used."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "no-model",
+        "No model yet",
+        "No coupon-propensity model can be used: train one (pollux learn propensity).",
+        headers={"Retry-After": "5"},
+    )
+
+
+class CurrentModel:
+    """The promoted model of a folder of models; a request keeps the one that it began with."""
+
+    def __init__(self, root: Path, metrics: Metrics) -> None:
+        self._root = root
+        self._model: PropensityModel | None = None
+        self._seen: object = None
+        self._shown = Gauge("pollux_model", "Model that scores.", ["id"], registry=metrics.registry)
+        self._refused = Counter(
+            "pollux_models_refused",
+            "Promoted models that could not be used; the one before stayed.",
+            registry=metrics.registry,
+        )
+        self.pairs = Counter(
+            "pollux_scored_pairs", "Pairs of customer and coupon scored.", registry=metrics.registry
+        )
+
+    def get(self) -> PropensityModel:
+        """The model to score with; raises the problem of none."""
+        if self._model is None:
+            raise no_model()
+        return self._model
+
+    async def follow(self) -> None:
+        """Looks twice a second; runs until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.to_thread(self.look)
+
+    def look(self) -> None:
+        """Takes the promoted model where it is another; one that cannot be used is refused."""
+        sight = self._sight()
+        if sight == self._seen:
+            return
+        self._seen = sight
+        try:
+            model = propensity.read_current(self._root)
+            # The first prediction sets up what the others use.
+            model.predict(np.full((1, len(propensity.FEATURES)), np.nan, dtype=np.float32))
+        except NoModelError as error:
+            log.warning("%s", error)
+        except ModelError as error:
+            self._refused.inc()
+            stays = "no model" if self._model is None else self._model.id
+            log.warning("A model was refused: %s Scoring goes on with %s.", error, stays)
+        else:
+            self._model = model
+            self._shown.clear()
+            self._shown.labels(model.id).set(1)
+            log.info("Scoring with model %s", model.id)
+
+    def _sight(self) -> object:
+        """What changes with the link and with the files that it leads to."""
+        current = propensity.current_id(self._root)
+        files = (propensity.DESCRIPTION_FILE, propensity.MODEL_FILE, propensity.CARD_FILE)
+        try:
+            times = [(self._root / propensity.CURRENT / name).stat().st_mtime_ns for name in files]
+        except OSError:
+            times = []
+        return current, times

@@ -1,0 +1,130 @@
+"""Routes of the scorer.
+
+Belongs here: paths and their documentation. Does not belong here: how a prediction is made.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from services.common.bodies import body_problems, json_body, read_body
+from services.common.health import NOT_KEPT, Index, process
+from services.common.keys import unauthorized
+from services.common.openapi import problem_responses
+from services.common.problems import ProblemError, internal_error, invalid_input
+from services.scoring import scores
+from services.scoring.models import CurrentModel, no_model
+from services.scoring.schemas import MAX_PAIRS, BatchRequest, Prediction, ScoreRequest
+
+SCORE_BYTES = 512 * 1024
+BATCH_BYTES = 4 * 2**20
+# More than this would keep the others waiting.
+PAIRS_AT_ONCE = 100
+
+scoring = APIRouter(tags=["scoring"])
+service = APIRouter(tags=["service"])
+ROUTERS = (scoring, service, process)
+
+MISSING = invalid_input("body", "customer.age", "Field required")
+
+
+class Readiness(BaseModel):
+    """A model is there."""
+
+    status: Literal["ready"] = "ready"
+    model: str = Field(description="Model that scores.", examples=["20261031-0af0f104418e"])
+
+
+def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
+    responses = problem_responses(*problems, unauthorized(), internal_error(), no_model())
+    header = {
+        "description": "Model that the answer was made with.",
+        "schema": {"type": "string", "examples": ["20261031-0af0f104418e"]},
+    }
+    responses[200] = {"headers": {"X-Pollux-Model": header}}
+    return responses
+
+
+@scoring.post(
+    "/score",
+    response_model=list[Prediction],
+    responses=_responses(*body_problems(SCORE_BYTES), MISSING),
+    openapi_extra=json_body(ScoreRequest),
+    summary="How likely a customer uses each of some coupons",
+)
+async def score(request: Request) -> Response:
+    """Predictions, the best first; none for no coupons."""
+    asked = await read_body(request, ScoreRequest, {}, limit=SCORE_BYTES)
+    current: CurrentModel = request.app.state.model
+    model = current.get()
+    if len(asked.coupons) > PAIRS_AT_ONCE:
+        found = await asyncio.to_thread(scores.answer, model, asked)
+    else:
+        found = scores.answer(model, asked)
+    current.pairs.inc(len(asked.coupons))
+    return _json(found, model.id)
+
+
+@scoring.post(
+    "/score/batch",
+    response_model=list[list[Prediction]],
+    responses=_responses(*body_problems(BATCH_BYTES), MISSING),
+    openapi_extra=json_body(BatchRequest),
+    summary="The same for many customers",
+    description=f"A list of requests of /score, {MAX_PAIRS:,} coupons in all at most; their "
+    "answers in the same order, by one model.",
+)
+async def score_batch(request: Request) -> Response:
+    """Answers requests together."""
+    asked = (await read_body(request, BatchRequest, {}, limit=BATCH_BYTES)).root
+    current: CurrentModel = request.app.state.model
+    model = current.get()
+    found = await asyncio.to_thread(scores.answer_batch, model, asked)
+    current.pairs.inc(sum(len(one.coupons) for one in asked))
+    return _json(found, model.id)
+
+
+@scoring.get(
+    "/model",
+    response_model=dict[str, Any],
+    responses=_responses(),
+    summary="The card of the model that scores",
+)
+async def read_model(request: Request) -> Response:
+    """What it was trained on, and how good it is beside two baselines."""
+    model = request.app.state.model.get()
+    return _json(model.card, model.id)
+
+
+@service.get("/", response_model=Index, summary="Where things are")
+async def read_index(request: Request) -> Response:
+    """Links to what the service offers."""
+    links = {
+        "model": "/model",
+        "documentation": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/healthz",
+        "readiness": "/readyz",
+        "metrics": "/metrics",
+    }
+    return JSONResponse(Index(name=request.app.title, links=links).model_dump())
+
+
+@service.get(
+    "/readyz",
+    response_model=Readiness,
+    responses=problem_responses(no_model()),
+    summary="Whether the service can answer",
+)
+async def read_readiness(request: Request) -> Response:
+    """Ready when there is a model."""
+    ready = Readiness(model=request.app.state.model.get().id)
+    return JSONResponse(ready.model_dump(), headers=NOT_KEPT)
+
+
+def _json(body: bytes, model_id: str) -> Response:
+    headers = {"X-Pollux-Model": model_id, "Cache-Control": "no-store"}
+    return Response(body, media_type="application/json", headers=headers)

@@ -1,0 +1,109 @@
+"""What the scorer is asked and answers.
+
+Belongs here: the documents and their limits. Does not belong here: how they become features.
+
+Nothing is read as something else: a number in quotes, a boolean as a number and a field that is not
+known are refused. Whatever the marts may leave empty may be null, but is there.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+
+MAX_COUPONS = 1_000
+MAX_REQUESTS = 1_000
+MAX_PAIRS = 10_000
+BIGINT_MAX = 2**63 - 1
+# A decimal(18, 2) is below.
+NUMBER_MAX = 1e16
+
+Id = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
+Whole = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
+Count = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
+Number = Annotated[float, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+Word = Annotated[str, Field(max_length=100)]
+
+EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Customer(BaseModel):
+    """A customer, as `customer_info` has it."""
+
+    model_config = EXACT
+
+    customer_id: Id = Field(description="Customer.", examples=[127])
+    gender: Word | None = Field(description="F or M.", examples=["F"])
+    age: Whole | None = Field(description="Years.", examples=[46])
+    mean_buy_price: Number | None = Field(
+        description="Mean price paid for an item, dollars; null where nothing was bought.",
+        examples=[17.35],
+    )
+    total_coupons_used: Count = Field(description="Items bought with a coupon.", examples=[21])
+    mean_discount_received: Number | None = Field(
+        description="Mean discount of an item, percent; null where nothing was bought.",
+        examples=[2.4],
+    )
+    unique_products_bought: Count = Field(description="Distinct products bought.", examples=[310])
+    unique_products_bought_with_coupons: Count = Field(
+        description="Distinct products bought with a coupon.", examples=[19]
+    )
+    total_items_bought: Count = Field(description="Items bought.", examples=[402])
+
+
+class Coupon(BaseModel):
+    """A coupon, as `coupon_info` has it, without its days."""
+
+    model_config = EXACT
+
+    coupon_id: Id = Field(description="Coupon.", examples=[22])
+    coupon_type: Word | None = Field(
+        description="buy_more, buy_all, just_discount or department; another one is scored as "
+        "unknown.",
+        examples=["buy_more"],
+    )
+    department: Word | None = Field(
+        description="Boys, Girls, Men, Sport (or Sports), Women; another one is scored as unknown.",
+        examples=["Men"],
+    )
+    discount: Number | None = Field(description="Percent off the price.", examples=[14])
+    how_many_products_required: Whole | None = Field(
+        description="Items to buy for the discount.", examples=[3]
+    )
+    product_mean_price: Number | None = Field(
+        description="Mean regular price of the coupon's products, dollars.", examples=[21.5]
+    )
+    products_available: Count | None = Field(description="The coupon's products.", examples=[4])
+
+
+class ScoreRequest(BaseModel):
+    """A customer, and the coupons to choose from."""
+
+    model_config = EXACT
+
+    customer: Customer
+    coupons: list[Coupon] = Field(max_length=MAX_COUPONS)
+
+
+class BatchRequest(RootModel[list[ScoreRequest]]):
+    """Requests to answer together."""
+
+    root: list[ScoreRequest] = Field(max_length=MAX_REQUESTS)
+
+    @model_validator(mode="after")
+    def _within_limit(self) -> "BatchRequest":
+        pairs = sum(len(one.coupons) for one in self.root)
+        if pairs > MAX_PAIRS:
+            raise ValueError(f"{pairs} coupons in all are too many: {MAX_PAIRS} at most")
+        return self
+
+
+class Prediction(BaseModel):
+    """How likely a customer uses a coupon."""
+
+    coupon_id: int = Field(description="Coupon.", examples=[22])
+    customer_id: int = Field(description="Customer.", examples=[127])
+    prediction: float = Field(
+        description="Probability that an order of the customer with something of the coupon's "
+        "department uses it, 0 to 1.",
+        examples=[0.2714],
+    )

@@ -1,0 +1,73 @@
+"""Predictions of requests.
+
+Belongs here: requests as the model's columns, and its predictions as answers. Does not belong here:
+HTTP, and which model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pollux.propensity import CATEGORICAL, NUMERIC, PropensityModel, category_code, encode
+from services.scoring.schemas import Coupon, Customer, ScoreRequest
+
+CUSTOMER_INPUTS = tuple(name for name in NUMERIC if name in Customer.model_fields)
+COUPON_INPUTS = tuple(name for name in NUMERIC if name in Coupon.model_fields)
+CUSTOMER_CATEGORIES = tuple(name for name in CATEGORICAL if name in Customer.model_fields)
+COUPON_CATEGORIES = tuple(name for name in CATEGORICAL if name in Coupon.model_fields)
+
+
+def answer(model: PropensityModel, request: ScoreRequest) -> bytes:
+    """The answer to a request as JSON, the best coupon first."""
+    return orjson.dumps(predict(model, [request])[0])
+
+
+def answer_batch(model: PropensityModel, requests: Sequence[ScoreRequest]) -> bytes:
+    """The answers to requests as JSON, in their order."""
+    return orjson.dumps(predict(model, requests))
+
+
+def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[list[dict[str, Any]]]:
+    """Per request its predictions, the best first; ties go by coupon."""
+    sizes = [len(request.coupons) for request in requests]
+    if not sum(sizes):
+        return [[] for _ in requests]
+    customers = [request.customer for request in requests]
+    coupons = [coupon for request in requests for coupon in request.coupons]
+    columns: dict[str, Any] = {}
+    for name in CUSTOMER_INPUTS:
+        columns[name] = np.repeat(_numbers(customers, name), sizes)
+    for name in CUSTOMER_CATEGORIES:
+        columns[name] = np.repeat(_codes(customers, name, model), sizes)
+    for name in COUPON_INPUTS:
+        columns[name] = _numbers(coupons, name)
+    for name in COUPON_CATEGORIES:
+        columns[name] = _codes(coupons, name, model)
+    predictions = model.predict(encode(columns)).tolist()
+    answers = []
+    start = 0
+    for request, size in zip(requests, sizes, strict=True):
+        customer_id = request.customer.customer_id
+        found = [
+            {"coupon_id": coupon.coupon_id, "customer_id": customer_id, "prediction": prediction}
+            for coupon, prediction in zip(
+                request.coupons, predictions[start : start + size], strict=True
+            )
+        ]
+        found.sort(key=lambda one: (-one["prediction"], one["coupon_id"]))
+        answers.append(found)
+        start += size
+    return answers
+
+
+def _numbers(documents: Sequence[Customer | Coupon], name: str) -> list[float]:
+    values = [getattr(document, name) for document in documents]
+    return [np.nan if value is None else float(value) for value in values]
+
+
+def _codes(
+    documents: Sequence[Customer | Coupon], name: str, model: PropensityModel
+) -> list[float]:
+    return [category_code(name, getattr(one, name), model.categories) for one in documents]
