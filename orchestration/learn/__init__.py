@@ -1,0 +1,1 @@
+"""Learn: what models of customers add to the marts."""
