@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import build, data, release, serve, store, up
+from cli.commands import build, data, evaluate, release, serve, store, up
 from cli.commands.doctor import doctor
 from pollux.runtime.errors import PolluxError
 
@@ -35,6 +35,7 @@ app.command()(store.query)
 app.command()(store.env)
 app.add_typer(store.database, name="db")
 app.add_typer(serve.services, name="serve")
+app.add_typer(evaluate.evaluations, name="evaluate")
 app.command()(doctor)
 
 

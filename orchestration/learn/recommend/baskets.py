@@ -146,9 +146,7 @@ def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) ->
     )
 
 
-def dated_baskets(
-    owner: Ints, time: Floats, item: Ints, *, customers: int, items: int
-) -> Baskets:
+def dated_baskets(owner: Ints, time: Floats, item: Ints, *, customers: int, items: int) -> Baskets:
     """Histories from purchases in any order; same owner and time is one basket."""
     order = np.lexsort((item, time, owner))
     owner, time, item = owner[order], time[order], item[order]

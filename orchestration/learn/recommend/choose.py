@@ -16,17 +16,14 @@ K = 10
 Grid = Mapping[str, Sequence[float]]
 
 GRID: Grid = {
-    "neighbour_weight": (0, 0.1, 0.2, 0.4, 0.8, 1.6),
-    "popularity_weight": (0.01, 0.03, 0.1, 0.3, 1.0),
-    "transition_weight": (0, 0.1, 0.3, 1.0),
+    "neighbour_weight": (0, 0.2, 0.4, 0.8, 1.6, 3.2),
+    "popularity_weight": (0.03, 0.1, 0.3, 1.0),
     "neighbour_decay": (0.7, 0.9, 0.97),
     "neighbours": (100, 300),
     "popular_baskets": (1, 3),
     "prior": (2.0, 8.0, 20.0),
     "decay": (1.0, 0.99, 0.95),
 }
-# Transitions among thirty thousand products cost more than all else, and say little of repeats.
-HOUSEHOLD_GRID: Grid = {name: values for name, values in GRID.items() if name[:10] != "transition"}
 
 
 def choose(

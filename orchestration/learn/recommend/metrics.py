@@ -12,6 +12,9 @@ from orchestration.learn.recommend.baskets import Floats, Ints
 
 DRAWS = 1000
 
+# Items by customer, best first: lists, or customers by ranks.
+Ranked = Sequence[Sequence[int]] | Ints
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -30,7 +33,7 @@ class Interval:
     high: float
 
 
-def measure(ranked: Sequence[Sequence[int] | Ints], baskets: Sequence[Ints], k: int) -> Quality:
+def measure(ranked: Ranked, baskets: Sequence[Ints], k: int) -> Quality:
     """Compares the first k ranked items of each customer with its basket.
 
     Recall = hits ÷ basket size; NDCG = sum of 1 ÷ log2(rank + 1) over the hits ÷ the same
@@ -54,8 +57,6 @@ def measure(ranked: Sequence[Sequence[int] | Ints], baskets: Sequence[Ints], k: 
 def interval(values: Floats, seed: int = 0) -> Interval:
     """The mean over customers, and its 95 % bootstrap interval; same seed, same customers drawn."""
     rng = np.random.default_rng(seed)
-    draws = [
-        float(values[rng.integers(0, values.size, values.size)].mean()) for _ in range(DRAWS)
-    ]
+    draws = [float(values[rng.integers(0, values.size, values.size)].mean()) for _ in range(DRAWS)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))

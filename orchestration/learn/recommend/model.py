@@ -1,4 +1,4 @@
-"""The recommender: personal score + neighbours + transitions + popularity, each with its weight.
+"""The recommender: personal score + neighbours + popularity, each with its weight.
 
 Belongs here: how the parts make one score, for all customers or for one whose history grew.
 """
@@ -12,11 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
-from orchestration.learn.recommend.others import (
-    neighbour_shares,
-    popularity,
-    transition_shares,
-)
+from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
 
 CHUNK_CELLS = 8_000_000
@@ -34,7 +30,6 @@ class Parameters:
     neighbour_decay: float = 0.95
     popular_baskets: int = 1
     neighbour_weight: float = 0.2
-    transition_weight: float = 0.0
     popularity_weight: float = 0.05
 
 
@@ -56,7 +51,6 @@ class Parts:
         self.rhythm = lru_cache(8)(self._rhythm)
         self.personal = lru_cache(4)(self._personal)
         self.neighbours = lru_cache(4)(self._neighbours)
-        self.transitions = lru_cache(1)(lambda: transition_shares(baskets))
         self.popularity = lru_cache(8)(lambda latest: popularity(baskets, latest))
 
     def _rhythm(self, decay: float, prior: float) -> Floats:
@@ -86,14 +80,13 @@ class Model:
             parts.neighbours(parameters.neighbours, parameters.neighbour_decay)
             * parameters.neighbour_weight
         ).tocsr()
-        if parameters.transition_weight:
-            self.others = self.others + parts.transitions() * parameters.transition_weight
 
     def scores(self, customers: Ints) -> Floats:
         """Scores of all items for some customers: customers by items, dense."""
-        dense = np.asarray(self.others[customers].toarray(), dtype=np.float64)
-        dense += self.personal[customers].toarray()
-        dense += self.popularity
+        dense = np.tile(self.popularity, (customers.size, 1))
+        for part in (self.others[customers], self.personal[customers]):
+            rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
+            dense[rows, part.indices] += part.data
         return dense
 
     def score_chunks(self, customers: Ints) -> Iterator[tuple[Ints, Floats]]:
@@ -144,7 +137,9 @@ class Model:
                 kind="repeat" if is_own[item] else "new",
                 source="own"
                 if is_own[item]
-                else ("neighbours" if said.get(int(item), 0) > self.popularity[item] else "popular"),
+                else (
+                    "neighbours" if said.get(int(item), 0) > self.popularity[item] else "popular"
+                ),
             )
             for item in ranked
         ]

@@ -1,7 +1,6 @@
-"""What others say about a customer's next basket: neighbours, what follows on what, popularity.
+"""What others say about a customer's next basket: its neighbours, and popularity.
 
-Belongs here: sparse algebra over all customers. All three are shares of baskets, or scaled to a
-sum of 1 per customer (transitions).
+Belongs here: sparse algebra over all customers. Both are shares of baskets.
 """
 
 import numpy as np
@@ -10,8 +9,7 @@ from scipy import sparse
 from orchestration.learn.recommend.baskets import Baskets, Floats
 
 CHUNK = 1000
-TRANSITIONS_FROM = 5  # last baskets of the history that what follows is asked of
-TRANSITION_DECAY = 0.7
+KEPT = 500  # items per customer, the neighbours' most frequent
 
 
 def popularity(baskets: Baskets, latest: int) -> Floats:
@@ -52,26 +50,25 @@ def neighbour_shares(baskets: Baskets, *, many: int, decay: float) -> sparse.csr
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
         shape = (likeness.shape[0], baskets.customers)
         pick = sparse.csr_matrix((weight.ravel(), (np.repeat(rows, many), nearest.ravel())), shape)
-        found.append(pick @ shares)
+        found.append(_highest(pick @ shares, KEPT))
     return sparse.vstack(found).tocsr()
-
-
-def transition_shares(baskets: Baskets) -> sparse.csr_matrix:
-    """Customers by items: what was bought next by all who bought what this one last bought."""
-    shape = (baskets.owner.size, baskets.items)
-    ones = np.ones(baskets.line_item.size, dtype=np.float32)
-    holds = sparse.csr_matrix((ones, (baskets.line_basket, baskets.line_item)), shape)
-    followed = np.flatnonzero(baskets.age > 0)
-    pairs = (holds[followed].T @ holds[followed + 1]).tocsr()
-    sold = np.maximum(np.bincount(baskets.line_item, minlength=baskets.items), 1)
-    # Items that sell a lot follow on everything and are followed by everything.
-    scaled = sparse.diags(sold**-0.5) @ pairs @ sparse.diags(sold**-0.3)
-    lately = baskets.weighted(TRANSITION_DECAY, latest=TRANSITIONS_FROM)
-    shares = (lately.astype(np.float32) @ scaled.tocsr().astype(np.float32)).tocsr()
-    total = np.asarray(shares.sum(axis=1)).ravel()
-    return (sparse.diags(1 / np.maximum(total, 1e-12)) @ shares).tocsr().astype(np.float32)
 
 
 def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     return (sparse.diags(1 / np.maximum(length, 1e-12)) @ matrix).tocsr()
+
+
+def _highest(matrix: sparse.csr_matrix, many: int) -> sparse.csr_matrix:
+    """The highest values of each row, the others gone."""
+    columns, values, ends = [], [], [0]
+    for begin, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
+        column, value = matrix.indices[begin:end], matrix.data[begin:end]
+        if value.size > many:
+            kept = np.argpartition(-value, many - 1)[:many]
+            column, value = column[kept], value[kept]
+        columns.append(column)
+        values.append(value)
+        ends.append(ends[-1] + column.size)
+    parts = (np.concatenate(values), np.concatenate(columns), np.array(ends))
+    return sparse.csr_matrix(parts, matrix.shape)
