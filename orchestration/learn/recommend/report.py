@@ -21,8 +21,8 @@ PUBLISHED = {
     "household": (
         "Published on the complete real data, recall@10 / NDCG@10: popularity .0904 / .0795, "
         "personal frequency .1577 / .1490, TIFU-kNN .1653 / .1613, UP-CF@r .1663 / .1600, "
-        "SLRC .1727 / .1675, time-aware item weighting .1791 / .1713. Figures on a generated sample "
-        "are no match for them: compare within the table."
+        "SLRC .1727 / .1675, time-aware item weighting .1791 / .1713. Figures on a generated "
+        "sample are no match for them: compare within the table."
     ),
     "tafeng": (
         "Known of this file, recall@10 / NDCG@10: popularity .0803 / .0842, personal frequency "
@@ -58,10 +58,8 @@ the customer had bought before, new recall the others.
 
 
 def _section(name: str, found: dict[str, Any]) -> str:
-    size = (
-        f"{found['customers']:,} customers, {found['items']:,} items"
+    size = f"{found['customers']:,} customers, {found['items']:,} items"
     size += f", {found['baskets']:,} baskets"
-    )
     lines = [
         f"## {TITLES[name]}\n",
         f"{size}; run on {found['date']}. {PUBLISHED[name]}\n",
