@@ -13,6 +13,7 @@ import psutil
 BENCHMARKS = {
     "bench_load": "Load",
     "bench_household": "Household marts, release, engine postgres",
+    "bench_customer": "Vouchers and accounts",
     "bench_api": "API",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"

@@ -39,6 +39,14 @@ OPEN_SECONDS = 10.0
 MEMORY_MB = 64
 CONSTANT = "/constant"
 BODY_BYTES = 458
+SELECT = "/v1/vouchers/select"
+CONSTANT_SELECT = "/constant-select"
+COUNTRIES = ("Australia", "China", "Latvia", "Peru")
+SEGMENTS = {
+    "frequency_segment": ("0-4", "5-13", "14-37"),
+    "recency_segment": ("30-60", "61-90", "91-120", "121-180", "180+"),
+    "country": ("all",),
+}
 
 SECTIONS = (
     "alcohol, beverages, concessions, dairy, drug, garden, grain_goods, grocery, home_family, "
@@ -77,8 +85,26 @@ select
 from generate_series(1, {HOUSEHOLDS}) as household_key;
 alter table household__r1.household_rfm add primary key (household_key);
 alter table household__r1.hh_summary add primary key (household_key);
-grant usage on schema release, household__r1 to {READER_ROLE};
-grant select on all tables in schema release, household__r1 to {READER_ROLE};
+insert into release.releases values ('customer', 1, now(), 'duckdb', '', '', 0, 0);
+insert into release.current values ('customer', 1, now());
+create schema customer__r1;
+create table customer__r1.voucher_assignment_segmented as
+select country_code from (values {
+    ", ".join(f"('{name}')" for name in COUNTRIES)
+}) as _ (country_code);
+create table customer__r1.voucher_ranking as
+select
+    country_code, segment_name, segment, (rank * 880)::numeric(18, 2) as voucher_amount,
+    (1000 - rank)::bigint as times_used, 0.2::float8 as share, rank
+from customer__r1.voucher_assignment_segmented
+cross join (values {
+    ", ".join(
+        f"('{name}', '{segment}')" for name, segments in SEGMENTS.items() for segment in segments
+    )
+}) as _ (segment_name, segment)
+cross join generate_series(1, 5) as rank;
+grant usage on schema release, household__r1, customer__r1 to {READER_ROLE};
+grant select on all tables in schema release, household__r1, customer__r1 to {READER_ROLE};
 analyze;
 """
 
@@ -102,6 +128,7 @@ def run() -> Figures:
 
 def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
     """Serves the API and a constant answer; runs in a process of its own."""
+    from starlette.requests import Request  # noqa: PLC0415
     from starlette.responses import Response  # noqa: PLC0415
 
     from services.api.app import create_app  # noqa: PLC0415
@@ -117,7 +144,12 @@ def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
     async def constant() -> Response:
         return Response(body, media_type="application/json")
 
+    async def constant_select(request: Request) -> Response:
+        await request.body()
+        return Response(b'{"voucher_amount":2640}', media_type="application/json")
+
     app.add_api_route(CONSTANT, constant)
+    app.add_api_route(CONSTANT_SELECT, constant_select, methods=["POST"])
     serve(app, bind(settings.api_host, settings.api_port))
 
 
@@ -159,10 +191,58 @@ def _measure_all(fresh: int, remembering: int) -> Figures:
         p50 = statistics.median(measured.percentile_ms(50) for measured in runs)
         rows.append(figure(f"p50 at {OPEN_RATE}/s from {name}", p50, "ms"))
         rows.append(figure(f"p99 at {OPEN_RATE}/s from {name}", p99, "ms", at_most=10))
-    return rows
+    return rows + _measure_select(remembering)
 
 
-def _open_run(name: str, port: int, paths: list[str]) -> Measured:
+def _measure_select(port: int) -> Figures:
+    bodies = _select_bodies()
+    rates: dict[str, list[float]] = {SELECT: [], CONSTANT_SELECT: []}
+    for _ in range(REPETITIONS):
+        for path, found in rates.items():
+            measured = measure(
+                port=port,
+                paths=[path],
+                bodies=bodies,
+                kind="closed",
+                seconds=SECONDS,
+                connections=CONNECTIONS,
+            )
+            _demand_ok(path, measured)
+            found.append(measured.rate)
+    select, constant = (statistics.median(found) for found in rates.values())
+    runs = [_open_run(SELECT, port, [SELECT], bodies) for _ in range(3)]
+    p50, p99 = (
+        statistics.median(run.percentile_ms(percent) for run in runs) for percent in (50, 99)
+    )
+    return [
+        figure("voucher selection", select, "requests/s"),
+        figure("constant answer to the same bodies", constant, "requests/s"),
+        figure("selection ÷ constant", select / constant, "ratio", at_least=0.6),
+        figure(f"p50 of selection at {OPEN_RATE}/s", p50, "ms"),
+        figure(f"p99 of selection at {OPEN_RATE}/s", p99, "ms", at_most=10),
+    ]
+
+
+def _select_bodies() -> list[str]:
+    """Requests as they come: any country, any number of orders, either kind of segment."""
+    rng = random.Random(1)
+    names = ("frequency_segment", "recency_segment")
+    return [
+        json.dumps(
+            {
+                "customer_id": number,
+                "country_code": rng.choice(COUNTRIES),
+                "last_order_ts": f"2018-{rng.randint(1, 12):02}-{rng.randint(1, 28):02} 00:00:00",
+                "first_order_ts": "2017-05-03 00:00:00",
+                "total_orders": rng.randint(0, 45),
+                "segment_name": rng.choice(names),
+            }
+        )
+        for number in range(1_000)
+    ]
+
+
+def _open_run(name: str, port: int, paths: list[str], bodies: list[str] | None = None) -> Measured:
     measured = measure(
         port=port,
         paths=paths,
@@ -170,6 +250,7 @@ def _open_run(name: str, port: int, paths: list[str]) -> Measured:
         seconds=OPEN_SECONDS,
         connections=CONNECTIONS,
         rate=OPEN_RATE,
+        bodies=bodies,
     )
     _demand_ok(name, measured)
     return measured

@@ -54,8 +54,12 @@ def measure(
     connections: int = 50,
     rate: float = 0,
     headers: dict[str, str] | None = None,
+    bodies: list[str] | None = None,
 ) -> Measured:
-    """Runs the generator in a process of its own; raises `RuntimeError` when it fails."""
+    """Runs the generator in a process of its own; raises `RuntimeError` when it fails.
+
+    With `bodies` (JSON) the requests are POST, the paths and bodies in turn; else GET.
+    """
     task = {
         "port": port,
         "paths": paths,
@@ -64,6 +68,7 @@ def measure(
         "connections": connections,
         "rate": rate,
         "headers": headers or {},
+        "bodies": bodies or [],
     }
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve())],
@@ -115,14 +120,23 @@ class _Connection(asyncio.Protocol):
         self.load.lost()
 
 
+def _requests(task: dict[str, Any]) -> list[bytes]:
+    extra = "".join(f"{name}: {value}\r\n" for name, value in task["headers"].items())
+    head = f" HTTP/1.1\r\nHost: localhost\r\n{extra}"
+    if not task["bodies"]:
+        return [f"GET {path}{head}\r\n".encode() for path in task["paths"]]
+    kind = "Content-Type: application/json\r\n"
+    return [
+        f"POST {path}{head}{kind}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode()
+        for body in task["bodies"]
+        for path in task["paths"]
+    ]
+
+
 class _Load:
     def __init__(self, task: dict[str, Any]) -> None:
         self.task = task
-        extra = "".join(f"{name}: {value}\r\n" for name, value in task["headers"].items())
-        self.requests = cycle(
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode()
-            for path in task["paths"]
-        )
+        self.requests = cycle(_requests(task))
         self.closed = task["kind"] == "closed"
         self.latencies: list[float] = []
         self.statuses: dict[str, int] = {}

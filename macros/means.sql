@@ -15,7 +15,11 @@
 {% macro percent_millionths(part, whole) -%}
     case
         when {{ whole }} > 0
-        then {{ rounded_quotient(cents(part) ~ " * 100000000", cents(whole)) }}
+        then
+            cast(
+                {{ rounded_quotient(cents(part) ~ " * 100000000", cents(whole)) }}
+                as bigint
+            )
     end
 {%- endmacro %}
 
@@ -45,13 +49,13 @@
     {{ return(adapter.dispatch("floored_quotient")(dividend, divisor)) }}
 {%- endmacro %}
 
-{# Division drops the rest, so of a negative number too much: the rest goes first. #}
+{# Division drops the rest, of a negative number too much: so the rest goes first. #}
 {% macro default__floored_quotient(dividend, divisor) -%}
-    (
-        (
-            {{ dividend }}
-            - (({{ dividend }} % {{ divisor }}) + {{ divisor }}) % {{ divisor }}
-        )  -- {{ divisor }})
+    divide(
+        {{ dividend }}
+        - (({{ dividend }} % {{ divisor }}) + {{ divisor }}) % {{ divisor }},
+        {{ divisor }}
+    )
 {%- endmacro %}
 
 {% macro postgres__floored_quotient(dividend, divisor) -%}

@@ -1,6 +1,6 @@
 {# Field n of a line whose fields are set apart by commas, trimmed; -1 is the last; null where blank. #}
 {% macro line_field(line, n) -%}
-    nullif(trim(split_part({{ line }}, ',', {{ n }})), '')
+    nullif({{ trimmed("split_part(" ~ line ~ ", ',', " ~ n ~ ")") }}, '')
 {%- endmacro %}
 
 {# Number of parts of a text. #}

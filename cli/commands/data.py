@@ -29,10 +29,25 @@ def sample(
 def load(
     domain: Annotated[str, typer.Option("--domain", "-D", help="Domain the files belong to.")],
     from_: Annotated[
-        list[Path], typer.Option("--from", help="Folder or file; may be given several times.")
-    ],
+        list[Path] | None,
+        typer.Option("--from", help="Folder or file; may be given several times."),
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", help="Only this dataset of the domain.")
+    ] = None,
+    raw_basepath: Annotated[
+        Path | None,
+        typer.Option(
+            "--raw-basepath", "-r", help="Instead of --from: the files are in DOMAIN/DATASET below."
+        ),
+    ] = None,
+    processed_basepath: Annotated[
+        Path | None,
+        typer.Option(
+            "--processed-basepath",
+            "-t",
+            help="Build, and write the marts made of the dataset to DOMAIN/DATASET below, as CSV.",
+        ),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove what was loaded of the datasets before.")
@@ -42,12 +57,17 @@ def load(
     """Loads files into the landing zone; rows that cannot be read go to the rejects."""
     from orchestration.load.run import load as load_files
 
+    if (from_ is None) == (raw_basepath is None):
+        raise typer.BadParameter("give the files with either --from or --raw-basepath")
+    if dataset is None and (raw_basepath or processed_basepath):
+        raise typer.BadParameter("--raw-basepath and --processed-basepath need --dataset")
+    files = from_ or [_raw_folder(raw_basepath or Path(), domain, dataset or "")]
     settings = Settings()
     with output.step("load") as step:
         report = load_files(
             settings,
             domain=domain,
-            from_=from_,
+            from_=files,
             dataset=dataset,
             replace=replace,
             progress=step.read,
@@ -57,6 +77,8 @@ def load(
         step.result = f"{len(report.files)} files, {landed:,} rows landed, {rejected:,} rejected"
     for text in report.notes:
         output.note(text)
+    if processed_basepath is not None:
+        _build_and_export(settings, domain, dataset or "", processed_basepath)
     if as_json:
         output.print_json(report.as_json())
         return
@@ -74,3 +96,25 @@ def load(
         for file in report.files
     ]
     output.print_rows(columns, rows, "table")
+
+
+def _raw_folder(base: Path, domain: str, dataset: str) -> Path:
+    folders = [base / domain / dataset, base / dataset]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise typer.BadParameter(f"neither {folders[0]} nor {folders[1]} is a folder")
+
+
+def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -> None:
+    from orchestration.export import export_marts
+    from orchestration.transform.build import build
+
+    with output.step("build") as step:
+        report = build(settings, [domain], progress=step.count)
+        step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+        step.has_failed = bool(report.failed)
+    report.raise_if_failed()
+    with output.step("export") as step:
+        rows = export_marts(settings, domain, dataset, to)
+        step.result = f"{len(rows)} tables, {sum(rows.values()):,} rows in {to / domain / dataset}"

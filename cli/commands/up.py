@@ -12,7 +12,7 @@ from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 SAMPLE_SCALE = 0.1
-SAMPLE_DOMAINS = ("household",)
+SAMPLE_DOMAINS = ("customer", "household", "loyalty", "store")
 
 
 def up(

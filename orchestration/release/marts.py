@@ -26,6 +26,13 @@ def open_marts(settings: Settings, connection: psycopg.Connection) -> Iterator[M
     if settings.engine == "postgres":
         yield PostgresMarts(connection, settings.data_dir)
         return
+    with open_warehouse(settings) as marts:
+        yield marts
+
+
+@contextmanager
+def open_warehouse(settings: Settings) -> Iterator["DuckDBMarts"]:
+    """Opens the marts in the DuckDB warehouse; the caller holds the warehouse lock."""
     try:
         warehouse = duckdb.connect(settings.warehouse_path, read_only=True)
     except duckdb.Error as error:

@@ -1,10 +1,11 @@
-"""Writing sample files: the only place that knows how raw CSV looks."""
+"""Writing sample files: the only place that knows how raw CSV, Parquet and lines look."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pyarrow import parquet
 
 from orchestration.sample.errors import SampleError
 
@@ -31,3 +32,34 @@ def write_csv(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) 
             raise SampleError(f"cannot write {path}: {error}") from error
         counted = connection.fetchone()
     return int(counted[0]) if counted else 0
+
+
+def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+    """Write batches to a Parquet file, one row group each; return the rows written.
+
+    Raises `SampleError` where the file cannot be written.
+    """
+    rows = 0
+    try:
+        with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    except OSError as error:
+        raise SampleError(f"cannot write {path}: {error.strerror or error}") from error
+    return rows
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines to a text file, the last one without a line end; return the lines written.
+
+    Raises `SampleError` where the file cannot be written.
+    """
+    count = 0
+    try:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for count, line in enumerate(lines, start=1):
+                file.write(f"\n{line}" if count > 1 else line)
+    except OSError as error:
+        raise SampleError(f"cannot write {path}: {error.strerror or error}") from error
+    return count

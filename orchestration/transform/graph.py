@@ -33,6 +33,24 @@ def served_tables(manifest: dict[str, Any], domain: str) -> tuple[ServedTable, .
     )
 
 
+def marts_made_of(manifest: dict[str, Any], domain: str, dataset: str) -> tuple[ServedTable, ...]:
+    """The marts of a domain that are made of one of its datasets, by name."""
+    children: dict[str, list[str]] = manifest["child_map"]
+    reached: set[str] = set()
+    waiting = [
+        source["unique_id"]
+        for source in manifest["sources"].values()
+        if (source["source_name"], source["name"]) == (domain, dataset)
+    ]
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id not in reached:
+            reached.add(unique_id)
+            waiting += children.get(unique_id, [])
+    marts = [node for node in _marts(manifest, domain) if node["unique_id"] in reached]
+    return tuple(_served_table(node) for node in sorted(marts, key=lambda node: node["name"]))
+
+
 def domains(manifest: dict[str, Any]) -> tuple[str, ...]:
     """The domains that have marts to serve."""
     return tuple(sorted({node["fqn"][2] for node in _marts(manifest)}))

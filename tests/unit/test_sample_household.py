@@ -10,7 +10,7 @@ import yaml
 
 from orchestration.sample.errors import SampleError
 from orchestration.sample.household import generate_household
-from orchestration.sample.seeds import UNKNOWN_PRODUCT, UNKNOWN_PRODUCT_LINES, write_seeds
+from orchestration.sample.household.seeds import UNKNOWN_PRODUCT, UNKNOWN_PRODUCT_LINES, write_seeds
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT_DIR / "models/staging/complete_journey/_complete_journey__sources.yml"

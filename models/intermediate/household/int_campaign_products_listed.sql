@@ -1,6 +1,5 @@
 -- A campaign is about the products that its coupons are for, each once however many
--- coupons
--- name it.
+-- coupons name it.
 with
     coupons as (select * from {{ ref("stg_complete_journey__coupons") }}),
 

@@ -1,6 +1,5 @@
 -- A household's activity: first and last shopping day, distinct baskets, baskets per
--- day
--- between the two (both included), and total sales.
+-- day between the two (both included), and total sales.
 {{ config(materialized="table") }}
 
 with

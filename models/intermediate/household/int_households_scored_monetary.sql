@@ -1,6 +1,5 @@
 -- Monetary value, 1 to 5: the fifth of all households in scope by the logarithm of
--- total
--- sales.
+-- total sales.
 with
     households as (select * from {{ ref("int_households_measured") }}),
 

@@ -1,6 +1,5 @@
 -- A product belongs to the section of its commodity; where the commodity is blank or
--- not
--- listed, to misc.
+-- not listed, to misc.
 with
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 

@@ -1,8 +1,6 @@
--- Household analytics count a line when something was bought and paid for, on a day
--- of the
--- study's steady part, the product is known and is not fuel, and its household then
--- still
--- shopped on more than one day; any other line is dropped for the first reason it
+-- Household analytics count a line when something was bought and paid for, on a day of
+-- the study's steady part, the product is known and is not fuel, and its household then
+-- still shopped on more than one day; any other line is dropped for the first reason it
 -- meets.
 with
     transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),

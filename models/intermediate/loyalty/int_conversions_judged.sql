@@ -1,6 +1,7 @@
--- A line of the conversions counts when all that its kind needs can be read; any
--- other is dropped for the
--- first reason it meets.
+-- A line of the conversions counts when all that its kind needs can be read; any other
+-- is dropped for the first reason it meets.
+{{ config(materialized="table") }}
+
 with
     conversions as (select * from {{ ref("int_conversions_parsed") }}),
 

@@ -1,6 +1,5 @@
 -- A line of the conversions has promotion, kind and email, and then: of a click where
--- it was, of a basket
--- its items, of a purchase its items and the total.
+-- it was, of a basket its items, of a purchase its items and the total.
 with
     conversion_lines as (select * from {{ ref("stg_promotions__conversion_lines") }}),
 
@@ -48,12 +47,14 @@ with
             channel,
             items,
             cast({{ count_parts("items", ";") }} as integer) as items_count,
-            case
-                when
-                    conversion_type = 'purchase'
-                    and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
-                then cast(total_text as decimal(18, 2))
-            end as total
+            cast(
+                case
+                    when
+                        conversion_type = 'purchase'
+                        and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
+                    then total_text
+                end as decimal(18, 2)
+            ) as total
         from told_apart
 
     )

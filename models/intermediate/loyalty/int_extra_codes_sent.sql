@@ -1,5 +1,5 @@
--- A member by list who clicks is sent an extra code, one per promotion however often
--- it clicks.
+-- A member by list who clicks is sent an extra code, one per promotion however often it
+-- clicks.
 with
     conversions as (select * from {{ ref("int_conversions_kept") }}),
 

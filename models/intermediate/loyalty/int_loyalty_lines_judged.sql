@@ -1,6 +1,8 @@
 -- A line of the loyalty list makes a member unless it is blank or has no email; of
--- several with the same
--- email the one with most fields filled counts, the first by text of as many.
+-- several with the same email the one with most fields filled counts, the first by text
+-- of as many.
+{{ config(materialized="table") }}
+
 with
     loyalty_lines as (select * from {{ ref("int_loyalty_lines_parsed") }}),
 

@@ -1,5 +1,5 @@
--- A member joined by the loyalty list, or, as a stranger, by a purchase. The files
--- say no time.
+-- A member joined by the loyalty list, or, as a stranger, by a purchase. The files say
+-- no time.
 with
     loyalty_lines as (select * from {{ ref("int_loyalty_lines_judged") }}),
 

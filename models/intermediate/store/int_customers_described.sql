@@ -1,6 +1,5 @@
 -- A customer is anyone listed, summed up or with an order line; the list says who it
--- is, else the
--- ready aggregates do.
+-- is, else the ready aggregates do.
 with
     customers as (select * from {{ ref("stg_store__customers") }}),
 

@@ -1,4 +1,6 @@
 -- What a customer bought is told by its order lines, one line being one item.
+{{ config(materialized="table") }}
+
 with
     order_lines as (select * from {{ ref("int_order_lines_discounted") }}),
 

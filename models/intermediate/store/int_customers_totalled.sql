@@ -1,6 +1,5 @@
 -- A customer's order lines win; one without any has what the shop's ready aggregates
--- say, else totals
--- of 0 and no means.
+-- say, else totals of 0 and no means.
 with
     customers as (select * from {{ ref("int_customers_described") }}),
 

@@ -1,7 +1,7 @@
 with
     source as (select * from {{ raw("loyalty", "conversions") }}),
 
-    final as (select nullif(trim(line), '') as line from source)
+    final as (select nullif({{ trimmed("line") }}, '') as line from source)
 
 select *
 from final

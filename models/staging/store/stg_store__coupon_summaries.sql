@@ -5,8 +5,8 @@ with
 
         select
             cast(coupon_id as bigint) as coupon_id,
-            nullif(trim(coupon_type), '') as coupon_type,
-            nullif(trim(department), '') as department,
+            nullif({{ trimmed("coupon_type") }}, '') as coupon_type,
+            nullif({{ trimmed("department") }}, '') as department,
             cast(discount as integer) as discount,
             cast(how_many_products_required as integer) as how_many_products_required,
             cast(start_date as date) as start_date,

@@ -5,14 +5,11 @@ with
 
         select
             cast(customer_id as bigint) as customer_id,
-            nullif(trim(gender), '') as gender,
+            nullif({{ trimmed("gender") }}, '') as gender,
             cast(age as integer) as age,
             cast(mean_buy_price as decimal(18, 2)) as mean_buy_price,
             cast(total_coupons_used as bigint) as total_coupons_used,
-            -- By way of text: engines round a double that lies near a half differently.
-            cast(
-                cast(mean_discount_received as text) as decimal(18, 2)
-            ) as mean_discount_received,
+            {{ two_decimals("mean_discount_received") }} as mean_discount_received,
             cast(unique_products_bought as bigint) as unique_products_bought,
             cast(
                 unique_products_bought_with_coupons as bigint

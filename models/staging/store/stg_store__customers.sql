@@ -5,7 +5,7 @@ with
 
         select
             cast(customer_id as bigint) as customer_id,
-            nullif(trim(gender), '') as gender,
+            nullif({{ trimmed("gender") }}, '') as gender,
             cast(age as integer) as age
         from source
 

@@ -5,13 +5,13 @@ with
 
         select
             cast(product_id as bigint) as product_id,
-            nullif(trim(name), '') as name,
-            nullif(trim(category), '') as category,
-            nullif(trim(sizes), '') as sizes,
-            nullif(trim(vendor), '') as vendor,
-            nullif(trim(description), '') as description,
-            cast(buy_price as decimal(18, 2)) as buy_price,
-            nullif(trim(department), '') as department
+            nullif({{ trimmed("name") }}, '') as name,
+            nullif({{ trimmed("category") }}, '') as category,
+            nullif({{ trimmed("sizes") }}, '') as sizes,
+            nullif({{ trimmed("vendor") }}, '') as vendor,
+            nullif({{ trimmed("description") }}, '') as description,
+            {{ two_decimals("buy_price") }} as buy_price,
+            nullif({{ trimmed("department") }}, '') as department
         from source
 
     )

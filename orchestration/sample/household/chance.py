@@ -1,18 +1,10 @@
-"""Random numbers that depend on the seed, the purpose and the part, and on nothing else."""
+"""What the household sample draws random numbers for."""
 
 from enum import IntEnum
-from math import sqrt
 
-import numpy as np
-from numpy.typing import NDArray
+from orchestration.sample.chance import Codes, Flags, Floats, Ints, expand, generator, spread
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Codes = NDArray[np.int8]
-Flags = NDArray[np.bool_]
-
-# Square roots of primes are rationally independent, so the sequences do not follow each other.
-_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+__all__ = ["Codes", "Flags", "Floats", "Ints", "Purpose", "expand", "generator", "spread"]
 
 
 class Purpose(IntEnum):
@@ -23,7 +15,6 @@ class Purpose(IntEnum):
     STORES = 3
     SUPPORT = 4
     CAMPAIGNS = 5
-    OFFSETS = 6
     TRAITS = 7
     TRIPS = 8
     FAVOURITES = 9
@@ -32,25 +23,3 @@ class Purpose(IntEnum):
     REDEMPTIONS = 12
     PRICES = 13
     REPEATS = 14
-
-
-def generator(seed: int, purpose: Purpose, *part: int) -> np.random.Generator:
-    """A generator for one purpose and part (a batch, a chunk)."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, *part])))
-
-
-def spread(keys: Ints, dimension: int, seed: int) -> Floats:
-    """A value in [0, 1) per key, spread evenly over any run of keys (a Kronecker sequence).
-
-    Unlike independent draws these hold the totals of a sample steady from seed to seed.
-    """
-    offset = generator(seed, Purpose.OFFSETS, dimension).random()
-    result: Floats = np.mod(keys * sqrt(_PRIMES[dimension]) + offset, 1.0)
-    return result
-
-
-def expand(counts: Ints) -> tuple[Ints, Ints]:
-    """For every item `i` repeated `counts[i]` times: the item's index, and 0, 1, … within it."""
-    owner = np.repeat(np.arange(counts.size), counts)
-    starts = np.cumsum(counts) - counts
-    return owner, np.arange(owner.size) - starts[owner]

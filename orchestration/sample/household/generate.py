@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from orchestration.sample.errors import SampleError
+from orchestration.sample.asked import check_scale_and_seed, make_folder
 from orchestration.sample.files import write_csv
 from orchestration.sample.household import tables
 from orchestration.sample.household.batches import BATCH, make_batch
@@ -20,7 +20,6 @@ from orchestration.sample.household.support import CAUSAL_SCHEMA, causal_rows
 from orchestration.sample.household.traits import FIRST_HOUSEHOLD, Traits
 
 HOUSEHOLDS = 2500
-MOST_SCALE = 100.0
 _EXTRACT_STORES = 2
 _BATCHES_SORTED = 25  # batches whose lines are sorted together; more would not fit into memory
 
@@ -52,15 +51,9 @@ def generate_household(
 
     Raises `SampleError` for a scale or seed out of range, or a folder that cannot be written.
     """
-    if not (math.isfinite(scale) and 0 < scale <= MOST_SCALE):
-        raise SampleError(f"scale must be above 0 and at most {MOST_SCALE:g}, not {scale!r}")
-    if seed < 0:
-        raise SampleError(f"seed must be 0 or above, not {seed!r}")
+    check_scale_and_seed(scale, seed)
+    make_folder(to)
     say = progress or (lambda _: None)
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SampleError(f"cannot write a sample to {to}: {error.strerror or error}") from error
 
     rows: dict[str, int] = {}
 

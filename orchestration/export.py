@@ -1,0 +1,80 @@
+"""Marts as CSV files, for those who take files.
+
+Belongs here: which marts are made of a dataset, and writing them. Does not belong here: building
+them.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from orchestration.release.marts import open_marts, open_warehouse
+from orchestration.release.tables import Marts
+from orchestration.transform.dbt import read_run, target_dir
+from orchestration.transform.errors import BuildError
+from orchestration.transform.graph import marts_made_of
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+
+def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dict[str, int]:
+    """Writes each mart made of a dataset to `to/<domain>/<dataset>/<mart>.csv`; returns rows.
+
+    The marts are those of the last build. A file appears whole or not at all.
+
+    Raises `BuildError` where the folder cannot be written or a mart cannot be read.
+    """
+    folder = to / domain / dataset
+    tables = marts_made_of(read_run(target_dir(settings)).manifest, domain, dataset)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            lock_warehouse(settings, "an export"),
+            _open_marts(settings) as marts,
+            # Not in the folder: DuckDB would take brackets in its path for a pattern.
+            tempfile.TemporaryDirectory(dir=settings.data_dir, prefix="export") as scratch,
+        ):
+            rows = {}
+            for table in tables:
+                parquet = Path(scratch) / f"{table.name}.parquet"
+                marts.write_parquet(table, str(parquet))
+                rows[table.name] = _write_csv(parquet, folder / f"{table.name}.csv")
+            return rows
+    except OSError as error:
+        raise BuildError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _open_marts(settings: Settings) -> Iterator[Marts]:
+    if settings.engine == "postgres":
+        with (
+            open_serving_store(settings).connect() as connection,
+            open_marts(settings, connection) as marts,
+        ):
+            yield marts
+    else:
+        with open_warehouse(settings) as marts:
+            yield marts
+
+
+def _write_csv(parquet: Path, target: Path) -> int:
+    unfinished = target.with_suffix(".csv.new")
+    with duckdb.connect() as engine:
+        statement = (
+            f"copy (from read_parquet({_quoted(parquet)})) to {_quoted(unfinished)} "
+            "(format csv, header)"
+        )
+        try:
+            ((rows,),) = engine.execute(statement).fetchall()
+        except duckdb.Error as error:
+            raise BuildError(f"{target} cannot be written: {error}") from error
+    unfinished.replace(target)
+    return int(rows)
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

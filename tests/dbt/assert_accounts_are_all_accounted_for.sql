@@ -1,0 +1,22 @@
+-- Fails if accounts are not customers plus those left out by their status.
+with
+    counted as (
+
+        select
+            (
+                select count(*) from {{ ref("stg_customer_accounts__accounts") }}
+            ) as accounts,
+            (
+                select count(*)
+                from {{ ref("stg_customer_accounts__accounts") }}
+                where
+                    upper({{ trimmed("account_status") }})
+                    = '{{ var("excluded_account_status") }}'
+            ) as accounts_left_out,
+            (select count(*) from {{ ref("customers") }}) as customers
+
+    )
+
+select *
+from counted
+where accounts <> accounts_left_out + customers

@@ -1,0 +1,14 @@
+-- Fails if a coupon with products does not state as many as it has.
+with
+    counted as (
+
+        select coupon_id, count(*) as products
+        from {{ ref("coupon_product") }}
+        group by 1
+
+    )
+
+select coupon_info.coupon_id, coupon_info.products_available, counted.products
+from {{ ref("coupon_info") }} as coupon_info
+inner join counted on coupon_info.coupon_id = counted.coupon_id
+where coupon_info.products_available <> counted.products

@@ -1,0 +1,24 @@
+-- Fails if the lines of a raw file are not those that the cleaning report counts.
+with
+    reported as (
+
+        select dataset, sum(lines) as lines_reported
+        from {{ ref("loyalty_cleaning_report") }}
+        group by 1
+
+    ),
+
+    counted as (
+
+        select 'loyalty_list' as dataset, count(*) as lines_in
+        from {{ ref("stg_promotions__loyalty_lines") }}
+        union all
+        select 'conversions' as dataset, count(*) as lines_in
+        from {{ ref("stg_promotions__conversion_lines") }}
+
+    )
+
+select counted.dataset, counted.lines_in, reported.lines_reported
+from counted
+left join reported on counted.dataset = reported.dataset
+where reported.dataset is null or counted.lines_in <> reported.lines_reported

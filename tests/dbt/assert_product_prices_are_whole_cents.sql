@@ -1,0 +1,18 @@
+-- Fails if a product's raw price is no number of cents, beyond what a binary fraction
+-- is off.
+with
+    products as (
+
+        select
+            product_id,
+            buy_price as raw_price,
+            {{ two_decimals("buy_price") }} as buy_price
+        from {{ raw("store", "products") }}
+
+    )
+
+select product_id, raw_price, buy_price
+from products
+where
+    abs(cast(raw_price as double precision) - cast(buy_price as double precision))
+    > 0.000001
