@@ -181,27 +181,23 @@ def list_sql(
         places = ", ".join(f"${place}::{kind}" for place, kind in enumerate(types, first_place))
         return f"({', '.join(names)}) {'<' if descending else '>'} ({places})"
 
-    def part(names: Sequence[str], *more: str) -> str:
+    def part(*more: str) -> str:
         direction = "desc" if descending else "asc"
         return PART.format(
             columns=listing.mart.columns,
             release="{release}",
             table=listing.mart.table,
             conditions=" and ".join([*conditions, *more]) or "true",
-            order=", ".join(f"{name} {direction}" for name in names),
+            order=", ".join(f"{name} {direction}" for name in columns),
         )
 
     first, *rest = columns
     if not listing.mart.column_type(first)[1]:
-        parts = [part(columns, *([] if starts_at_value is None else [after(columns)]))]
+        parts = [part(*([] if starts_at_value is None else [after(columns)]))]
     else:
         # Two parts, so that an index gives each of them in order, whichever the direction.
-        valued = part(
-            columns, f"{first} is not null", *([after(columns)] if starts_at_value else [])
-        )
-        without = part(
-            rest, f"{first} is null", *([after(rest)] if starts_at_value is False else [])
-        )
+        valued = part(f"{first} is not null", *([after(columns)] if starts_at_value else []))
+        without = part(f"{first} is null", *([after(rest)] if starts_at_value is False else []))
         parts = [without] if starts_at_value is False else [valued, without]
     direction = "desc nulls last" if descending else "asc nulls last"
     text = ROWS.format(

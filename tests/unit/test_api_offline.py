@@ -73,6 +73,18 @@ def test_without_a_database_routes_answer_503(method: str, path: str) -> None:
         assert "127.0.0.1" not in answer.text
 
 
+def test_without_a_database_no_voucher_is_selected() -> None:
+    asked = {
+        "customer_id": 123, "country_code": "Peru", "last_order_ts": "2018-05-03 00:00:00",
+        "first_order_ts": "2017-05-03 00:00:00", "total_orders": 15,
+        "segment_name": "recency_segment",
+    }  # fmt: skip
+    answer = ask("POST", SELECT, json=asked)
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "urn:pollux:problem:database-unavailable"
+    assert ask("POST", SELECT, json={}).status_code == 422
+
+
 def test_the_process_is_up_and_not_ready() -> None:
     assert ask("GET", "/healthz").json() == {"status": "up"}
     assert ask("GET", "/readyz").status_code == 503
@@ -88,7 +100,9 @@ def test_the_index_leads_everywhere() -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     path=st.text(st.characters(codec="utf-8"), max_size=40)
-    | st.sampled_from(V1_PATHS).flatmap(lambda path: st.text(max_size=9).map(path.__add__)),
+    | st.sampled_from([*V1_PATHS, SELECT]).flatmap(
+        lambda path: st.text(max_size=9).map(path.__add__)
+    ),
     query=st.binary(max_size=40),
     method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "TRACE", "NONSENSE"]),
 )
@@ -108,7 +122,7 @@ def test_no_request_makes_the_api_fail(path: str, query: bytes, method: str) -> 
     }  # fmt: skip
     asyncio.run(APP(scope, receive, send))
     status = sent[0]["status"]
-    assert status in {200, 404, 405, 422, 503}
+    assert status in {200, 404, 405, 415, 422, 503}
     headers = dict(sent[0]["headers"])
     if status >= 400:
         assert headers[b"content-type"] == b"application/problem+json"

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.common.answers import Answer, AnswersInMemory, matches
+from services.common.answers import Answer, AnswersInMemory, KeptPerRelease, matches
 from services.common.database import connection_arguments
 from services.common.keys import ApiKeysError, read_key_hashes
 from services.common.lookups import MAX_KEYS, Lookups
@@ -35,6 +35,41 @@ def test_next_tells_where_the_next_page_starts(binding: str, money: Decimal, key
         read_next(binding + " ", token, [Decimal, int])
     with pytest.raises(ProblemError):
         read_next(binding, token, [int])
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+@given(
+    st.text(max_size=40),
+    st.none() | st.dates(),
+    TEXT,
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_next_tells_days_and_texts_and_what_is_missing(
+    binding: str, day: date | None, text: str, number: float
+) -> None:
+    keys = [None if day is None else day.isoformat(), text, repr(number)]
+    token = write_next(binding, keys)
+    kinds = [date, str, float]
+    found = read_next(binding, token, kinds, first_may_be_null=True)
+    assert found == (day, text, number)
+    if day is None:
+        with pytest.raises(ProblemError):
+            read_next(binding, token, kinds)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kinds"),
+    [
+        (["2022-02-30"], [date]), (["x"], [date]), ([None], [date]), (["a\0b"], [str]),
+        ([None], [str]), (["nan"], [float]), (["inf"], [float]), (["1e999"], [float]),
+        (["x" * 8000], [str]), ([None, None], [date, int]), ([None], [date, int]),
+    ],
+)  # fmt: skip
+def test_forged_days_and_texts_are_refused(keys: Any, kinds: list[type]) -> None:
+    with pytest.raises(ProblemError):
+        read_next("list", write_next("list", keys), kinds, first_may_be_null=len(kinds) > 1)
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.hex()))
@@ -263,3 +298,78 @@ def test_who_stops_waiting_for_a_lookup_stops_nobody_else() -> None:
         assert impatient.cancelled()
 
     asyncio.run(look_up())
+
+
+class Standing:
+    """Stands for the answers of a domain whose current release the test changes."""
+
+    def __init__(self) -> None:
+        self.watcher = self
+        self.release = Release("customer", 1, None, "")
+        self.readings = 0
+        self.error: Exception | None = None
+
+    async def current(self, _domain: str) -> Release:
+        return self.release
+
+    async def read(self, _domain: str, _read: Any) -> tuple[Release, int]:
+        release = self.release
+        self.readings += 1
+        await asyncio.sleep(0.01)
+        if self.error is not None:
+            raise self.error
+        return release, release.number
+
+
+def _kept(standing: Standing) -> KeptPerRelease[int]:
+    answers: Any = standing
+    read: Any = None
+    return KeptPerRelease(answers, "customer", read)
+
+
+def test_what_is_kept_per_release_is_made_once_of_each() -> None:
+    standing = Standing()
+
+    async def ask() -> None:
+        kept = _kept(standing)
+        found = await asyncio.gather(*(kept.current() for _ in range(20)))
+        assert {number for _, number in found} == {1}
+        await kept.current()
+        assert standing.readings == 1
+        standing.release = Release("customer", 2, None, "")
+        assert (await kept.current())[1] == 2
+        assert standing.readings == 2
+
+    asyncio.run(ask())
+
+
+def test_a_release_that_comes_while_another_is_read_is_read_too() -> None:
+    standing = Standing()
+
+    async def ask() -> None:
+        kept = _kept(standing)
+        asking = asyncio.create_task(kept.current())
+        await asyncio.sleep(0.002)
+        standing.release = Release("customer", 2, None, "")
+        assert (await asking)[1] == 2
+
+    asyncio.run(ask())
+
+
+def test_a_failed_reading_is_tried_again_and_a_cancelled_wait_harms_nobody() -> None:
+    standing = Standing()
+
+    async def ask() -> None:
+        kept = _kept(standing)
+        standing.error = ValueError("down")
+        found = await asyncio.gather(*(kept.current() for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in found] == [ValueError] * 3
+        standing.error = None
+        impatient, patient = (asyncio.create_task(kept.current()) for _ in range(2))
+        await asyncio.sleep(0.002)
+        impatient.cancel()
+        assert (await patient)[1] == 1
+        assert impatient.cancelled()
+        assert standing.readings == 2
+
+    asyncio.run(ask())

@@ -23,7 +23,7 @@ from services.api.documents import (
     id_in_path,
 )
 
-CouponId = Annotated[Integer, id_in_path("Coupon.", 42)]
+CouponId = Annotated[Integer, id_in_path("Coupon.", 2)]
 ProductId = Annotated[Integer, id_in_path("Product.", 7)]
 StoreCustomerId = Annotated[Integer, id_in_path("Customer of the shop.", 1)]
 CouponSort = Literal[
@@ -48,7 +48,7 @@ Department = Annotated[Text, AfterValidator(_as_the_data_spell_it)]
 class Coupon(Document):
     """A coupon: what it takes and gives, when it is valid, what its products cost."""
 
-    coupon_id: int = Field(description="Coupon.", examples=[42])
+    coupon_id: int = Field(description="Coupon.", examples=[2])
     coupon_type: str = Field(
         description="buy_more (several of one product), buy_all (all its products), just_discount "
         "or department (anything in it).",
