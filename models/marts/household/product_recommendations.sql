@@ -1,5 +1,7 @@
 with
-    recommendations as (select * from {{ ref("stg_learned__product_recommendations") }}),
+    recommendations as (
+        select * from {{ ref("stg_learned__product_recommendations") }}
+    ),
 
     final as (
 

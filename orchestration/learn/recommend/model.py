@@ -76,6 +76,7 @@ class Model:
         self.popularity = (
             parts.popularity(parameters.popular_baskets) * parameters.popularity_weight
         )
+        self.popular_first: Ints = np.argsort(-self.popularity, kind="stable")
         self.others = (
             parts.neighbours(parameters.neighbours, parameters.neighbour_decay)
             * parameters.neighbour_weight
@@ -110,38 +111,47 @@ class Model:
         `allowed` is a mask over items. `history` is the customer's own history where it has
         grown since the fit; what others say of the customer stays.
         """
-        score = self.popularity.copy()
-        others = self.others[[customer]]
-        score[others.indices] += others.data
+        said_of, said = _row(self.others, customer)
         if history is None:
-            mine = self.personal[[customer]]
-            own, own_score = mine.indices, mine.data
+            own, own_score = _row(self.personal, customer)
         else:
             bought, own_score = personal_scores(
                 history, self.rhythm, decay=self.parameters.decay, prior=self.parameters.prior
             )
             own = bought.item
-        score[own] += own_score
-        may = np.ones(score.size, dtype=bool) if allowed is None else allowed.copy()
-        is_own = np.zeros(score.size, dtype=bool)
-        is_own[own] = True
+        popular = (
+            self.popular_first
+            if allowed is None
+            else self.popular_first[allowed[self.popular_first]]
+        )
+        # Whatever else is popular comes after k of these that nothing else speaks for.
+        popular = popular[: k + own.size + said_of.size]
+        item = np.unique(np.concatenate([own, said_of, popular]))
+        by_others, by_own = np.zeros(item.size), np.zeros(item.size)
+        by_others[np.searchsorted(item, said_of)] = said
+        place = np.searchsorted(item, own)
+        by_own[place] = own_score
+        is_own = np.zeros(item.size, dtype=bool)
+        is_own[place] = True
+        score = self.popularity[item] + by_others + by_own
+        may = score > 0
+        if allowed is not None:
+            may &= allowed[item]
         if only is not None:
             may &= is_own if only == "repeat" else ~is_own
-        score = np.where(may & (score > 0), score, -np.inf)
-        ranked = [item for item in best(score[None, :], k)[0] if score[item] > -np.inf]
-        said = dict(zip(others.indices.tolist(), others.data.tolist(), strict=True))
+        ranked = np.flatnonzero(may)
+        ranked = ranked[np.lexsort((item[ranked], -score[ranked]))[:k]]
+        by_neighbours = by_others > self.popularity[item]
         return [
             Recommendation(
-                item=int(item),
-                score=float(score[item]),
-                kind="repeat" if is_own[item] else "new",
+                item=int(item[one]),
+                score=float(score[one]),
+                kind="repeat" if is_own[one] else "new",
                 source="own"
-                if is_own[item]
-                else (
-                    "neighbours" if said.get(int(item), 0) > self.popularity[item] else "popular"
-                ),
+                if is_own[one]
+                else ("neighbours" if by_neighbours[one] else "popular"),
             )
-            for item in ranked
+            for one in ranked
         ]
 
 
@@ -165,3 +175,8 @@ def rank_all(model: Model, k: int, customers: Ints) -> Ints:
     """The k best items of each customer: customers by k."""
     chunks = [best(scores, k) for _, scores in model.score_chunks(customers)]
     return np.vstack(chunks) if chunks else np.zeros((0, k), dtype=np.int64)
+
+
+def _row(matrix: sparse.csr_matrix, row: int) -> tuple[Ints, Floats]:
+    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[part], matrix.data[part]
