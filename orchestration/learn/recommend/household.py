@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.learn.recommend.baskets import Baskets, Floats, Ints, dated_baskets
+from orchestration.learn.recommend.baskets import Baskets, Ints, dated_baskets
 from orchestration.learn.recommend.choose import choose
-from orchestration.learn.recommend.model import Model, Parameters, best, fit
+from orchestration.learn.recommend.model import Candidates, Model, Parameters, fit
 from orchestration.learn.recommend.personal import summarize
 
 PER_KIND = 40  # repeat and new products each, so that a reader may ask for either
@@ -121,45 +121,40 @@ def _columns(
     ends = np.searchsorted(bought.customer, np.arange(history.households.size + 1))
     days = np.floor(bought.last)
     usual = np.maximum(np.rint(bought.interval), 1).astype(np.int64)
-    for chunk, scores in model.score_chunks(np.arange(history.households.size)):
-        for household, row in zip(chunk, scores, strict=True):
-            mine = slice(ends[household], ends[household + 1])
-            own = bought.item[mine]
-            count = np.zeros(row.size, dtype=np.int64)
-            count[own] = bought.purchases[mine]
-            item = _both_kinds(row, own, per_kind)
-            known = count[item] > 0
-            place = np.minimum(np.searchsorted(own, item), max(own.size - 1, 0))
-            every = np.where(known, usual[mine][place], 0)
-            ago = np.where(known, history.last_day - days[mine][place], 0).astype(np.int64)
-            said = np.zeros(row.size)
-            others = model.others[[household]]
-            said[others.indices] = others.data
-            like_this = said[item] > model.popularity[item]
-            words = [
-                reason(int(n), int(d), int(a)) if n else (LIKE_THIS_ONE if like else POPULAR)
-                for n, d, a, like in zip(count[item], every, ago, like_this, strict=True)
-            ]
-            yield {
-                "household_key": np.full(item.size, history.households[household]),
-                "rank": np.arange(1, item.size + 1),
-                "product_id": history.products[item],
-                "score": row[item],
-                "reason": np.array(words, dtype=object),
-                "purchases": count[item],
-                "usual_days": every,
-                "last_days": ago,
-            }
+    for household in range(history.households.size):
+        found = model.candidates(household, per_kind)
+        chosen = _both_kinds(found, per_kind)
+        item = found.item[chosen]
+        mine = slice(ends[household], ends[household + 1])
+        place = np.minimum(np.searchsorted(bought.item[mine], item), mine.stop - mine.start - 1)
+        is_own = found.is_own[chosen]
+        count = np.where(is_own, bought.purchases[mine][place], 0)
+        every = np.where(is_own, usual[mine][place], 0)
+        ago = np.where(is_own, history.last_day - days[mine][place], 0).astype(np.int64)
+        words = [
+            reason(int(n), int(d), int(a)) if n else (LIKE_THIS_ONE if like else POPULAR)
+            for n, d, a, like in zip(count, every, ago, found.is_by_neighbours[chosen], strict=True)
+        ]
+        yield {
+            "household_key": np.full(item.size, history.households[household]),
+            "rank": np.arange(1, item.size + 1),
+            "product_id": history.products[item],
+            "score": found.score[chosen],
+            "reason": np.array(words, dtype=object),
+            "purchases": count,
+            "usual_days": every,
+            "last_days": ago,
+        }
 
 
-def _both_kinds(scores: Floats, own: Ints, per_kind: int) -> Ints:
-    """The best of what was bought and of what was not, best first; only what scores at all."""
-    others = scores.copy()
-    others[own] = 0
-    repeat = own[best(scores[None, own], per_kind)[0]]
-    new = best(others[None, :], per_kind)[0]
-    found = np.concatenate([repeat, new[others[new] > 0]])
-    return found[np.lexsort((found, -scores[found]))]
+def _both_kinds(found: Candidates, per_kind: int) -> Ints:
+    """Positions of the best own and the best new candidates, best first."""
+    order = np.lexsort((found.item, -found.score))
+    order = order[found.score[order] > 0]
+    is_own = found.is_own[order]
+    kept = np.where(is_own, np.cumsum(is_own), np.cumsum(~is_own)) <= per_kind
+    chosen: Ints = order[kept]
+    return chosen
 
 
 def _days(many: int) -> str:

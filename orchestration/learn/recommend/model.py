@@ -9,11 +9,14 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
 from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
+
+Flags = npt.NDArray[np.bool_]
 
 CHUNK_CELLS = 8_000_000
 
@@ -41,6 +44,16 @@ class Recommendation:
     score: float
     kind: Literal["repeat", "new"]
     source: Literal["own", "neighbours", "popular"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Items by position with their scores; `is_by_neighbours` where these say more than sales."""
+
+    item: Ints
+    score: Floats
+    is_own: Flags
+    is_by_neighbours: Flags
 
 
 class Parts:
@@ -97,20 +110,15 @@ class Model:
             chunk = customers[begin : begin + step]
             yield chunk, self.scores(chunk)
 
-    def recommend(
+    def candidates(
         self,
         customer: int,
         k: int,
         *,
         allowed: np.ndarray | None = None,
-        only: Only | None = None,
         history: Baskets | None = None,
-    ) -> list[Recommendation]:
-        """The k best items for a customer, fewer where no more are left.
-
-        `allowed` is a mask over items. `history` is the customer's own history where it has
-        grown since the fit; what others say of the customer stays.
-        """
+    ) -> "Candidates":
+        """All items among which the k best of a customer are, own or new, with their scores."""
         said_of, said = _row(self.others, customer)
         if history is None:
             own, own_score = _row(self.personal, customer)
@@ -133,7 +141,30 @@ class Model:
         by_own[place] = own_score
         is_own = np.zeros(item.size, dtype=bool)
         is_own[place] = True
-        score = self.popularity[item] + by_others + by_own
+        popularity = self.popularity[item]
+        return Candidates(
+            item=item,
+            score=popularity + by_others + by_own,
+            is_own=is_own,
+            is_by_neighbours=by_others > popularity,
+        )
+
+    def recommend(
+        self,
+        customer: int,
+        k: int,
+        *,
+        allowed: np.ndarray | None = None,
+        only: Only | None = None,
+        history: Baskets | None = None,
+    ) -> list[Recommendation]:
+        """The k best items for a customer, fewer where no more are left.
+
+        `allowed` is a mask over items. `history` is the customer's own history where it has
+        grown since the fit; what others say of the customer stays.
+        """
+        found = self.candidates(customer, k, allowed=allowed, history=history)
+        item, score, is_own = found.item, found.score, found.is_own
         may = score > 0
         if allowed is not None:
             may &= allowed[item]
@@ -141,7 +172,6 @@ class Model:
             may &= is_own if only == "repeat" else ~is_own
         ranked = np.flatnonzero(may)
         ranked = ranked[np.lexsort((item[ranked], -score[ranked]))[:k]]
-        by_neighbours = by_others > self.popularity[item]
         return [
             Recommendation(
                 item=int(item[one]),
@@ -149,7 +179,7 @@ class Model:
                 kind="repeat" if is_own[one] else "new",
                 source="own"
                 if is_own[one]
-                else ("neighbours" if by_neighbours[one] else "popular"),
+                else ("neighbours" if found.is_by_neighbours[one] else "popular"),
             )
             for one in ranked
         ]
