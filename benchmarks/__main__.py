@@ -18,6 +18,7 @@ BENCHMARKS = {
     "bench_api": "API",
     "bench_gateway": "Python gateway",
     "bench_scoring": "Coupon propensity",
+    "bench_recommend": "Recommendations",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (

@@ -16,6 +16,14 @@ SECTIONS += ["seasonal"]
 HIGH_INCOMES = ["50-74K", "75-99K", "100-124K", "125-149K", "150-174K", "175-199K", "200-249K"]
 HIGH_INCOMES += ["250K+"]
 
+NOT_MERCHANDISE = {"CHARITABLE CONT", "CNTRL/STORE SUP", "COUP/STR & MFG", "GM MERCH EXP"}
+NOT_MERCHANDISE |= {"KIOSK-GAS", "MISC SALES TRAN", "MISC. TRANS.", "PHARMACY SUPPLY"}
+NOT_MERCHANDISE |= {"POSTAL CENTER", "RX", "VIDEO RENTAL"}
+NOT_COMMODITIES = {"(CORP USE ONLY)", "COUPON", "COUPON/MISC ITEMS", "COUPONS/STORE & MFG"}
+NOT_COMMODITIES |= {"DELI SUPPLIES", "FUEL", "MEAT SUPPLIES", "MISCELLANEOUS(CORP USE ONLY)"}
+NOT_COMMODITIES |= {"NO COMMODITY DESCRIPTION", "PROD SUPPLIES", "UNKNOWN"}
+LEAST_BASKETS = 10
+
 
 def household_marts(
     raw: Mapping[str, pd.DataFrame], commodity_sections: Mapping[str, str]
@@ -42,6 +50,7 @@ def household_marts(
         "campaign_summary": _campaign_summary(raw, lines, daily_campaign_sales),
         "campaign_response": _campaign_response(raw),
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
+        "commodity_associations": _associations(lines, products),
     }
 
 
@@ -279,5 +288,46 @@ def _effect_of(
             "sales_without": cents_without.to_numpy() / 100,
             "units_ratio": (per_unit * nothing).to_numpy(),
             "sales_ratio": (per_cent * nothing_sold).to_numpy(),
+        }
+    )
+
+
+def _associations(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    is_sold = products["department"].notna() & products["commodity"].notna()
+    is_sold &= ~products["department"].isin(NOT_MERCHANDISE)
+    is_sold &= ~products["commodity"].isin(NOT_COMMODITIES) & (products["sub_commodity"] != FUEL)
+    commodity = products[is_sold].set_index("product_id")["commodity"]
+    held = pd.DataFrame(
+        {"basket_id": lines["basket_id"], "commodity": lines["product_id"].map(commodity)}
+    )
+    held = held.dropna().drop_duplicates()
+    sizes, total = held.groupby("commodity").size(), held["basket_id"].nunique()
+    codes, names = pd.factorize(held["commodity"])
+    baskets, _ = pd.factorize(held["basket_id"])
+    is_in = np.zeros((total, len(names)), dtype="float32")
+    is_in[baskets, codes] = 1
+    together = (is_in.T @ is_in).astype("int64")
+    np.fill_diagonal(together, 0)
+    one, other = np.nonzero(together >= LEAST_BASKETS)
+    both = together[one, other]
+    one_size, other_size = sizes[names[one]].to_numpy(), sizes[names[other]].to_numpy()
+    confidence, share = both / one_size, other_size / total
+    # In whole numbers, as 1 - 0.9999999 keeps few digits.
+    alone = one_size - both
+    with np.errstate(divide="ignore"):
+        conviction = ((total - other_size) * one_size) / (total * alone)
+    return pd.DataFrame(
+        {
+            "commodity": names[one],
+            "associated_commodity": names[other],
+            "baskets": both,
+            "commodity_baskets": one_size,
+            "associated_baskets": other_size,
+            "all_baskets": total,
+            "support": both / total,
+            "confidence": confidence,
+            "lift": confidence / share,
+            "leverage": (both * total - one_size * other_size) / total**2,
+            "conviction": np.where(alone == 0, np.nan, conviction),
         }
     )

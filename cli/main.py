@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import build, data, learn, release, serve, store, up
+from cli.commands import build, data, evaluate, learn, release, serve, store, up
 from cli.commands.dagster import dagster
 from cli.commands.doctor import doctor
 from pollux.runtime.errors import PolluxError
@@ -38,6 +38,7 @@ app.add_typer(store.database, name="db")
 app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
 app.command()(dagster)
+app.add_typer(evaluate.evaluations, name="evaluate")
 app.command()(doctor)
 
 

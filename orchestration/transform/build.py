@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from orchestration.learn.recommend.land import learn_if_due
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.postgres import sync_raw
@@ -27,6 +28,8 @@ from orchestration.transform.record import BuildRecord, write_record
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
+
+LEARNED = "learned"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class BuildReport:
 
 
 def loaded_domains(settings: Settings) -> tuple[str, ...]:
-    """The domains that something was loaded for."""
+    """The domains that something was loaded for; what was learned is no domain of its own."""
     datasets = read_datasets(PROJECT_DIR).values()
-    return tuple(sorted({d.domain for d in datasets if landing.parts(settings, d)}))
+    domains = {d.domain for d in datasets if landing.parts(settings, d)}
+    return tuple(sorted(domain for domain in domains if domain != LEARNED))
 
 
 def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
@@ -103,6 +107,9 @@ def stream_build(
     """
     started = time.monotonic()
     check_loaded(settings, domains)
+    if "household" in domains:
+        # Before dbt: what was learned is tested and released with what it was learned from.
+        learn_if_due(settings)
     datasets = list(read_datasets(PROJECT_DIR).values())
     landing.ensure_empty_parts(settings, datasets)
     store = open_serving_store(settings) if settings.engine == "postgres" else None

@@ -33,7 +33,7 @@ SQL_TYPES: Mapping[type, str] = {
     str: "text",
     date: "date",
 }
-CONTROLS = {"limit", "next", "sort"}
+CONTROLS = {"limit", "next", "sort", "metric"}
 
 # A document of one key is looked up together with those that others ask for at the moment.
 FIND = """

@@ -71,9 +71,12 @@ def read_query(request: Request, model: type[M]) -> M:
         raise invalid_parts([{**part, "loc": ("query", *part["loc"])} for part in parts]) from None
 
 
-def read_here(body: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
+def read_here(body: type[BaseModel], query: type[BaseModel] | None = None) -> dict[str, Any]:
     """What a route that reads its body and query here says in OpenAPI (`openapi_extra`)."""
     content = {"application/json": {"schema": body.model_json_schema()}}
+    described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
+    if query is None:
+        return described
     parameters = [
         {
             "name": name,
@@ -84,7 +87,7 @@ def read_here(body: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
         }
         for name, schema in query.model_json_schema()["properties"].items()
     ]
-    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
+    return {**described, "parameters": parameters}
 
 
 def body_problems(limit: int = MAX_BODY_BYTES) -> list[ProblemError]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.common.bodies import body_problems, json_body, read_body
+from services.common.bodies import body_problems, read_body, read_here
 from services.common.health import NOT_KEPT, Index, process
 from services.common.keys import unauthorized
 from services.common.openapi import problem_responses
@@ -52,7 +52,7 @@ def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
     "/score",
     response_model=list[Prediction],
     responses=_responses(*body_problems(SCORE_BYTES), MISSING),
-    openapi_extra=json_body(ScoreRequest),
+    openapi_extra=read_here(ScoreRequest),
     summary="How likely a customer uses each of some coupons",
 )
 async def score(request: Request) -> Response:
@@ -72,7 +72,7 @@ async def score(request: Request) -> Response:
     "/score/batch",
     response_model=list[list[Prediction]],
     responses=_responses(*body_problems(BATCH_BYTES), MISSING),
-    openapi_extra=json_body(BatchRequest),
+    openapi_extra=read_here(BatchRequest),
     summary="The same for many customers",
     description=f"A list of requests of /score, {MAX_PAIRS:,} coupons in all at most; their "
     "answers in the same order, by one model.",

@@ -40,10 +40,12 @@ from services.api.customer.schemas import (
     RankingPage,
 )
 from services.api.household.schemas import (
+    AssociationPage,
     CampaignPage,
     CampaignResponse,
     CampaignResponsePage,
     CampaignSummary,
+    CommodityAssociation,
     DailyCampaignSales,
     DailyCampaignSalesPage,
     DailySpend,
@@ -52,6 +54,8 @@ from services.api.household.schemas import (
     HouseholdPage,
     HouseholdSort,
     HouseholdSummary,
+    ProductRecommendation,
+    RecommendationPage,
     WeeklySales,
     WeeklySalesPage,
 )
@@ -87,6 +91,7 @@ from tests.integration.test_api_support import (
     primary_key,
     problem,
     release_all,
+    release_rows,
     switch,
     write_release,
 )
@@ -109,6 +114,8 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/households/1/daily-spend", DailySpend, DailySpendPage),
     ("/v1/households/1/weekly-sales", WeeklySales, WeeklySalesPage),
     ("/v1/households/1/campaigns", CampaignResponse, CampaignResponsePage),
+    ("/v1/households/1/recommendations", ProductRecommendation, RecommendationPage),
+    ("/v1/commodities/SOUP/associations", CommodityAssociation, AssociationPage),
     ("/v1/campaigns", CampaignSummary, CampaignPage),
     ("/v1/campaigns/18", CampaignSummary, None),
     ("/v1/campaigns/18/daily-sales", DailyCampaignSales, DailyCampaignSalesPage),
@@ -141,6 +148,7 @@ IDS = [
     ("/v1/households/{}/daily-spend", "household_key"),
     ("/v1/households/{}/weekly-sales", "household_key"),
     ("/v1/households/{}/campaigns", "household_key"),
+    ("/v1/households/{}/recommendations", "household_key"),
     ("/v1/campaigns/{}", "campaign"),
     ("/v1/campaigns/{}/daily-sales", "campaign"),
     ("/v1/accounts/{}", "account_number"),
@@ -215,6 +223,55 @@ def test_household_is_its_row(client: httpx.Client) -> None:
     expected = household_rows(NUMBER)[0]
     found = json.loads(client.get("/v1/households/1").text, parse_float=Decimal)
     assert found == expected | {"baskets_per_day": Decimal("0.1")}
+
+
+def ranks(client: httpx.Client, query: str) -> list[int]:
+    answer = client.get(f"/v1/households/1/recommendations{query}")
+    assert answer.status_code == 200, answer.text
+    return [row["rank"] for row in answer.json()["data"]]
+
+
+def test_recommendations_by_kind_and_without_what_is_excluded(client: httpx.Client) -> None:
+    assert ranks(client, "") == list(range(1, 11))
+    assert ranks(client, "?k=3") == [1, 2, 3]
+    assert ranks(client, "?k=3&only=new") == [3, 6, 9]
+    assert ranks(client, "?k=4&only=repeat") == [1, 2, 4, 5]
+    assert ranks(client, "?k=3&exclude=101&exclude=103") == [2, 4, 5]
+    assert ranks(client, "?k=2&only=new&exclude=103") == [6, 9]
+    assert ranks(client, "?k=1000") == list(range(1, 31))
+    following = client.get("/v1/households/1/recommendations?k=3&exclude=102").json()["next"]
+    assert ranks(client, f"?k=3&exclude=102&next={following}") == [5, 6, 7]
+
+
+@pytest.mark.parametrize("query", ["k=0", "k=1001", "limit=3", "only=old", "exclude=x", "exclude="])
+def test_bad_questions_for_recommendations(client: httpx.Client, query: str) -> None:
+    problem(client.get(f"/v1/households/1/recommendations?{query}"), 422, "invalid-input")
+
+
+@pytest.mark.parametrize("metric", ["support", "confidence", "lift", "leverage", "conviction"])
+def test_associations_by_every_metric(client: httpx.Client, metric: str) -> None:
+    rows = [
+        row
+        for row in release_rows("household", NUMBER)["commodity_associations"]
+        if row["commodity"] == "SOUP"
+    ]
+    valued = [row for row in rows if row[metric] is not None]
+    valued.sort(key=lambda row: (row[metric], row["associated_commodity"]), reverse=True)
+    wanted = valued + [row for row in rows if row[metric] is None]
+    for limit in (2, 100):
+        path = "/v1/commodities/SOUP/associations"
+        found = read_all(client, path, {"metric": metric}, limit)
+        assert [row["associated_commodity"] for row in found] == [
+            row["associated_commodity"] for row in wanted
+        ]
+
+
+def test_a_commodity_may_hold_a_slash(client: httpx.Client) -> None:
+    for path in ("CRACKERS/MISC BKD FD", "CRACKERS%2FMISC%20BKD%20FD"):
+        found = client.get(f"/v1/commodities/{path}/associations").json()["data"]
+        assert {row["commodity"] for row in found} == {"CRACKERS/MISC BKD FD"}
+    problem(client.get("/v1/commodities/NOTHING/associations"), 404, "no-associations")
+    problem(client.get("/v1/commodities/SOUP/associations?metric=x"), 422, "invalid-input")
 
 
 @pytest.mark.parametrize(("path", "document", "page"), ROUTES)
@@ -378,6 +435,8 @@ def test_known_without_rows_is_an_empty_page(client: httpx.Client) -> None:
         "/v1/households/1/daily-spend?from_day=700",
         "/v1/households/1/daily-spend?from_day=110&to_day=102",
         "/v1/households?min_total_sales=999999999",
+        "/v1/households/3/recommendations?exclude=101",
+        "/v1/households/3/recommendations?only=new",
         "/v1/accounts/1/broadband",
         "/v1/accounts/1/initial-services",
         "/v1/accounts/1/cashback",

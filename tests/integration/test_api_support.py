@@ -146,6 +146,23 @@ def household_release(number: int) -> dict[str, list[Row]]:
              "total_sales": Decimal("5.00")}
             for day in range(587, 600)
         ],
+        "product_recommendations": [
+            {"household_key": key, "rank": rank, "product_id": 100 + rank, "score": 1 / rank,
+             "kind": "repeat" if rank % 3 else "new", "reason": f"reason {number}",
+             "purchases": rank % 3, "usual_days": 7 if rank % 3 == 2 else None,
+             "last_days": 4 if rank % 3 else None}
+            for key in (1, 2, 3)
+            for rank in range(1, 31 if key < 3 else 2)
+        ],
+        "commodity_associations": [
+            {"commodity": commodity, "associated_commodity": other, "baskets": 10 + place,
+             "commodity_baskets": 40, "associated_baskets": 20, "all_baskets": 100,
+             "support": (10 + place) / 100, "confidence": (10 + place) / 40,
+             "lift": 5 / (place + 1), "leverage": 0.01 * (place % 4 - 1),
+             "conviction": None if place == 2 else 1.5 - place / 10}
+            for commodity in ("SOUP", "CRACKERS/MISC BKD FD")
+            for place, other in enumerate(["BEEF", "CORN", "EGGS", "TEA", "a/b"])
+        ],
         "products": [],
         "promotion_effect": [],
     }  # fmt: skip

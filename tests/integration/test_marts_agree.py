@@ -53,6 +53,7 @@ REAL = {
 }
 WITHOUT_REAL_ROWS = {"customers", "customer_broadband", "customer_initial_services"}
 WITHOUT_REAL_ROWS |= {"customer_cashback"}
+LEARNED = {"product_recommendations"}
 # What a blank or a number would otherwise be read as.
 TEXT = {"display": str, "mailer": str, "HOUSEHOLD_SIZE_DESC": str}
 
@@ -167,8 +168,10 @@ def test_marts_are_those_of_the_pandas_port(source: Source, domain: str) -> None
     }
     expected = PORTS[domain](raw)
     marts = released(source.installation("duckdb"), domain)
-    assert marts.keys() == expected.keys()
-    for name, (table, rows) in marts.items():
+    # What was learned is held to a plain oracle in test_recommend.py.
+    assert marts.keys() - LEARNED == expected.keys()
+    for name in expected:
+        table, rows = marts[name]
         assert_equal(table, rows, expected[name])
 
 

@@ -9,10 +9,12 @@ from http import HTTPStatus
 from services.api.household.schemas import (
     CampaignResponse,
     CampaignSummary,
+    CommodityAssociation,
     DailyCampaignSales,
     DailySpend,
     Household,
     HouseholdSummary,
+    ProductRecommendation,
     WeeklySales,
 )
 from services.api.queries import Listing, Lookup, Mart
@@ -51,6 +53,26 @@ def unknown_campaign(campaign: int) -> ProblemError:
     )
 
 
+def no_recommendations(household_key: int) -> ProblemError:
+    """The household never bought any merchandise."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-household",
+        "Unknown household",
+        f"Nothing that household {household_key} bought is known.",
+    )
+
+
+def no_associations(commodity: str) -> ProblemError:
+    """No such commodity, or too few baskets hold it with another."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "no-associations",
+        "No associations",
+        f"No commodity {commodity} comes often enough with another.",
+    )
+
+
 RFM = Mart(DOMAIN, "household_rfm", Household)
 SUMMARIES = Mart(DOMAIN, "hh_summary", HouseholdSummary)
 SPEND = Mart(DOMAIN, "daily_hh_spend", DailySpend)
@@ -58,6 +80,9 @@ WEEKS = Mart(DOMAIN, "household_weekly_sales", WeeklySales)
 CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary", CampaignSummary)
 RESPONSES = Mart(DOMAIN, "campaign_response", CampaignResponse)
 CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales", DailyCampaignSales)
+
+RECOMMENDATION_ROWS = Mart(DOMAIN, "product_recommendations", ProductRecommendation)
+ASSOCIATION_ROWS = Mart(DOMAIN, "commodity_associations", CommodityAssociation)
 
 DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
 
@@ -105,6 +130,23 @@ CAMPAIGN_RESPONSES = Listing(
     within="household_key = {0}::bigint",
     parent=HOUSEHOLD,
     filters={"has_redeemed": "has_redeemed = {0}::boolean"},
+)
+
+RECOMMENDATIONS = Listing(
+    name="recommendations",
+    mart=RECOMMENDATION_ROWS,
+    key=["rank"],
+    within="household_key = {0}::bigint",
+    parent=Lookup(mart=RECOMMENDATION_ROWS, key="household_key", unknown=no_recommendations),
+    filters={"only": "kind = {0}::text", "exclude": "product_id <> all({0}::bigint[])"},
+)
+
+ASSOCIATIONS = Listing(
+    name="associations",
+    mart=ASSOCIATION_ROWS,
+    key=["associated_commodity"],
+    within="commodity = {0}::text",
+    parent=Lookup(mart=ASSOCIATION_ROWS, key="commodity", unknown=no_associations),
 )
 
 CAMPAIGN = Lookup(mart=CAMPAIGN_SUMMARIES, key="campaign", unknown=unknown_campaign)

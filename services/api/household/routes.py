@@ -13,15 +13,20 @@ from services.api.documents import NO_NUMBER, PageQuery
 from services.api.household import repository
 from services.api.household.repository import (
     DOMAIN,
+    no_associations,
     no_demographics,
+    no_recommendations,
     unknown_campaign,
     unknown_household,
 )
 from services.api.household.schemas import (
+    AssociationPage,
+    AssociationsQuery,
     Campaign,
     CampaignPage,
     CampaignResponsePage,
     CampaignSummary,
+    Commodity,
     DailyCampaignSalesPage,
     DailySpendPage,
     DaysQuery,
@@ -30,6 +35,8 @@ from services.api.household.schemas import (
     HouseholdPage,
     HouseholdsQuery,
     HouseholdSummary,
+    RecommendationPage,
+    RecommendationsQuery,
     ResponsesQuery,
     WeeklySalesPage,
     WeeksQuery,
@@ -41,7 +48,8 @@ from services.common.problems import invalid_input
 
 households = APIRouter(prefix="/v1/households", tags=["households"])
 campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
-ROUTERS = (households, campaigns)
+commodities = APIRouter(prefix="/v1/commodities", tags=["commodities"])
+ROUTERS = (households, campaigns, commodities)
 
 BAD_KEY = invalid_input("path", "household_key", NO_NUMBER)
 BAD_CAMPAIGN = invalid_input("path", "campaign", NO_NUMBER)
@@ -123,6 +131,36 @@ async def list_responses(
     """Campaigns sent to the household, or whose coupons it redeemed, by number."""
     return await answers_of(request).make(
         request, DOMAIN, repository.CAMPAIGN_RESPONSES.read, query, household_key
+    )
+
+
+@households.get(
+    "/{household_key}/recommendations",
+    response_model=RecommendationPage,
+    responses=release_responses(DOMAIN, no_recommendations(7), BAD_KEY),
+    summary="Products for a household's next basket",
+)
+async def list_recommendations(
+    request: Request, household_key: HouseholdKey, query: Annotated[RecommendationsQuery, Query()]
+) -> Response:
+    """What its next basket will most likely hold and why, the likeliest first."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.RECOMMENDATIONS.read, query, household_key
+    )
+
+
+@commodities.get(
+    "/{commodity:path}/associations",
+    response_model=AssociationPage,
+    responses=release_responses(DOMAIN, no_associations("SOUP"), BAD_LIMIT),
+    summary="What a commodity is bought with",
+)
+async def list_associations(
+    request: Request, commodity: Commodity, query: Annotated[AssociationsQuery, Query()]
+) -> Response:
+    """Commodities in the same baskets, those first that come most often beyond chance."""
+    return await answers_of(request).make(
+        request, DOMAIN, repository.ASSOCIATIONS.read, query, commodity
     )
 
 

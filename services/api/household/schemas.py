@@ -6,21 +6,31 @@ here: serialisation of answers, which PostgreSQL does; a test holds that both ar
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import ConfigDict, Field
 
 from services.api.documents import (
+    BIGINT_MAX,
     INTEGER_MAX,
+    MAX_LIMIT,
     Amount,
     Document,
     Integer,
     Money,
     Page,
     PageQuery,
+    Text,
     id_in_path,
 )
 
 HouseholdKey = Annotated[Integer, id_in_path("Household.", 1)]
 Campaign = Annotated[Integer, id_in_path("Campaign.", 18)]
+Commodity = Annotated[
+    Text, Path(description="Commodity as the products have it.", examples=["SOUP"])
+]
+ProductId = Annotated[Integer, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
+Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
+MOST_EXCLUDED = 100
 Score = Annotated[Integer, Field(ge=1, le=5)]
 Day = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 HouseholdSort = Literal[
@@ -253,6 +263,77 @@ class CampaignResponse(Document):
     )
 
 
+class ProductRecommendation(Document):
+    """A product that the household's next basket may hold, and why."""
+
+    household_key: int = Field(description="Household.", examples=[1])
+    rank: int = Field(
+        description="Place among all recommendations of the household, 1 is the best.",
+        examples=[1],
+    )
+    product_id: int = Field(description="Product.", examples=[1082185])
+    score: float = Field(
+        description="Higher is likelier; comparable within the household.", examples=[0.61]
+    )
+    kind: str = Field(
+        description="repeat where the household bought it before, else new.", examples=["repeat"]
+    )
+    reason: str = Field(
+        description="Why, in words.",
+        examples=["bought 14 times, usually every 6 days, last 5 days ago"],
+    )
+    purchases: int = Field(description="Baskets of the household with it.", examples=[14])
+    usual_days: int | None = Field(
+        description="Mean days between its purchases; null where there were fewer than two.",
+        examples=[6],
+    )
+    last_days: int | None = Field(
+        description="Days from its last purchase to the last day of the data; null where new.",
+        examples=[5],
+    )
+
+
+class CommodityAssociation(Document):
+    """How often a commodity comes with another, and how much more often than by chance."""
+
+    commodity: str = Field(description="The commodity in the basket.", examples=["SOUP"])
+    associated_commodity: str = Field(
+        description="The commodity that comes with it.", examples=["CRACKERS/MISC BKD FD"]
+    )
+    baskets: int = Field(description="Baskets with both.", examples=[5210])
+    commodity_baskets: int = Field(description="Baskets with the first.", examples=[30120])
+    associated_baskets: int = Field(description="Baskets with the second.", examples=[25210])
+    all_baskets: int = Field(description="Baskets with any merchandise.", examples=[230114])
+    support: float = Field(description="Share of all baskets with both.", examples=[0.0226])
+    confidence: float = Field(
+        description="Share of the baskets with the first that hold the second.", examples=[0.173]
+    )
+    lift: float = Field(
+        description="Confidence over the share of all baskets with the second; 1 is chance.",
+        examples=[1.58],
+    )
+    leverage: float = Field(
+        description="Support less what it would be by chance; 0 is chance.", examples=[0.0083]
+    )
+    conviction: float | None = Field(
+        description="(1 - share with the second) over (1 - confidence); 1 is chance, null where "
+        "the first never comes without the second.",
+        examples=[1.077],
+    )
+
+
+class RecommendationPage(Page):
+    """A page of a household's recommendations, the best first."""
+
+    data: list[ProductRecommendation]
+
+
+class AssociationPage(Page):
+    """A page of what a commodity comes with, the highest by the metric first."""
+
+    data: list[CommodityAssociation]
+
+
 class HouseholdPage(Page):
     """A page of households."""
 
@@ -327,3 +408,33 @@ class WeeksQuery(PageQuery):
 
     from_week: Day = Field(default=0, description="First week.")
     to_week: Day = Field(default=INTEGER_MAX, description="Last week, included.")
+
+
+class RecommendationsQuery(PageQuery):
+    """Which recommendations."""
+
+    limit: Integer = Field(
+        default=10, alias="k", ge=1, le=MAX_LIMIT, description="Products, at most."
+    )
+    only: Literal["repeat", "new"] | None = Field(
+        default=None, description="Only what the household bought before, or only what is new."
+    )
+    exclude: list[ProductId] | None = Field(
+        default=None,
+        max_length=MOST_EXCLUDED,
+        description="Products to leave out; may be given several times.",
+    )
+
+
+class AssociationsQuery(PageQuery):
+    """Which measure decides the order."""
+
+    metric: Metric = Field(
+        default="lift",
+        description="Measure to order by, the highest first; a null conviction comes last.",
+    )
+
+    @property
+    def sort(self) -> str:
+        """The order as lists have it."""
+        return f"-{self.metric}"

@@ -1,0 +1,66 @@
+"""Recommendations for all 2,500 households of scale 1: fitting and scoring, memory, one update."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from benchmarks.measuring import figure
+from orchestration.learn.recommend.household import Purchases, as_history, recommend_all
+from orchestration.learn.recommend.model import Parameters, fit
+
+QUERY = """
+select household_key as household, product_id as product,
+    day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
+from read_csv(?) where quantity > 0 and sales_value > 0
+"""
+UPDATES = 200
+
+
+def run() -> Iterator[dict[str, Any]]:
+    """Makes the sample of scale 1, then measures in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        make = [sys.executable, "-m", "cli.main", "sample", "--domain", "household"]
+        subprocess.run([*make, "--scale", "1", "--to", folder], check=True, capture_output=True)
+        child = subprocess.run(
+            [sys.executable, "-m", "benchmarks.bench_recommend", f"{folder}/transaction_data.csv"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    seconds, mib, update = (float(value) for value in child.stdout.split())
+    yield figure("2,500 households, fit and score", seconds, "s", at_most=60)
+    yield figure("most memory of that", mib, "MiB", at_most=4096)
+    yield figure("one more basket, that household anew, median", update, "ms", at_most=5)
+
+
+def measure(file: Path) -> None:
+    """Prints seconds, MiB and milliseconds."""
+    with duckdb.connect() as engine:
+        found = engine.execute(QUERY, [str(file)]).fetchnumpy()
+    history = as_history(Purchases(**{name: np.asarray(found[name], np.int64) for name in found}))
+    started = time.perf_counter()
+    recommend_all(history, Parameters())
+    seconds = time.perf_counter() - started
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    model = fit(history.baskets, Parameters())
+    rng = np.random.default_rng(0)
+    updates = []
+    for household in rng.integers(0, history.households.size, UPDATES):
+        before = history.baskets.of(int(household))
+        began = time.perf_counter()
+        grown = before.with_basket(float(before.time[-1]) + 1, [1, 2, 3, 4, 5])
+        model.recommend(int(household), 10, history=grown)
+        updates.append(time.perf_counter() - began)
+    print(seconds, mib, float(np.median(updates)) * 1000)
+
+
+if __name__ == "__main__":
+    measure(Path(sys.argv[1]))

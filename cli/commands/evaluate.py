@@ -1,0 +1,54 @@
+"""`pollux evaluate`: how good what was learned is, on data that it did not see."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli import output
+from pollux.runtime.settings import PROJECT_DIR
+
+evaluations = typer.Typer(
+    help="Measures what was learned on data that it did not see.", no_args_is_help=True
+)
+
+
+@evaluations.callback()
+def evaluate() -> None:
+    """Measures what was learned on data that it did not see."""
+
+
+@evaluations.command()
+def recommend(
+    from_: Annotated[
+        Path, typer.Option("--from", help="transaction_data.csv, or baskets as JSON (tafeng).")
+    ],
+    data: Annotated[
+        Literal["household", "tafeng"], typer.Option(help="Dated or ordered baskets.")
+    ] = "household",
+    to: Annotated[Path, typer.Option(help="Folder of the page and its plot.")] = PROJECT_DIR
+    / "docs",
+) -> None:
+    """Measures recommendations and baselines on each customer's last basket."""
+    from orchestration.learn.recommend.evaluate import evaluate as measure
+    from orchestration.learn.recommend.protocols import read_dated, read_ordered
+    from orchestration.learn.recommend.report import write_report
+
+    with output.step("evaluate") as step:
+        if not from_.is_file():
+            raise typer.BadParameter(f"{from_} is not a file")
+        baskets = (read_dated if data == "household" else read_ordered)(from_)
+        found = measure(data, baskets, step.update)
+        page = write_report(found, to)
+        step.result = f"{found.customers:,} customers, written to {page}"
+    columns = ["method", "recall@10", "ndcg@10", "repeat recall", "new recall"]
+    rows = [
+        [
+            row.method,
+            *(f"{one.mean:.4f} ({one.low:.4f}-{one.high:.4f})" for one in (row.recall, row.ndcg)),
+            f"{row.repeat_recall:.4f}",
+            f"{row.new_recall:.4f}",
+        ]
+        for row in found.rows
+    ]
+    output.print_rows(columns, rows, "table")

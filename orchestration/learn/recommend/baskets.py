@@ -1,0 +1,165 @@
+"""Purchase histories as flat columns, and how a last basket is taken off.
+
+Belongs here: the shape of the data. Does not belong here: where baskets come from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Baskets by customer and time; customers and items are positions from 0.
+
+    `owner` and `time` have an entry per basket (`owner` never falls, `time` rises within one);
+    `line_basket` and `line_item` one per distinct item of a basket. Time is in days, or counts
+    baskets where no dates are known.
+    """
+
+    customers: int
+    items: int
+    owner: Ints
+    time: Floats
+    line_basket: Ints
+    line_item: Ints
+
+    @cached_property
+    def counts(self) -> Ints:
+        """Baskets of each customer."""
+        return np.bincount(self.owner, minlength=self.customers).astype(np.int64)
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Position of each customer's first basket."""
+        return np.cumsum(self.counts) - self.counts
+
+    @cached_property
+    def age(self) -> Ints:
+        """Baskets that came after each basket: 0 for a customer's last."""
+        after: Ints = self.counts[self.owner] - 1 - self.number
+        return after
+
+    @cached_property
+    def number(self) -> Ints:
+        """Each basket's number in its customer's history, from 0."""
+        nth: Ints = np.arange(self.owner.size) - self.starts[self.owner]
+        return nth
+
+    @cached_property
+    def gap(self) -> Floats:
+        """Mean time between a customer's baskets; the middle of all where there is one only."""
+        first = np.full(self.customers, np.inf)
+        np.minimum.at(first, self.owner, self.time)
+        span = np.where(self.counts > 1, self.last_time - first, 0.0)
+        gap = span / np.maximum(self.counts - 1, 1)
+        known = gap[gap > 0]
+        return np.where(gap > 0, gap, float(np.median(known)) if known.size else 1.0)
+
+    @cached_property
+    def last_time(self) -> Floats:
+        """Time of each customer's last basket, 0 without one."""
+        last = np.full(self.customers, -np.inf)
+        np.maximum.at(last, self.owner, self.time)
+        return np.where(self.counts > 0, last, 0.0)
+
+    def without_last(self, many: int) -> "Baskets":
+        """The histories without each customer's last `many` baskets."""
+        kept = self.age >= many
+        renumbered = np.cumsum(kept) - 1
+        lines = kept[self.line_basket]
+        return Baskets(
+            customers=self.customers,
+            items=self.items,
+            owner=self.owner[kept],
+            time=self.time[kept],
+            line_basket=renumbered[self.line_basket[lines]],
+            line_item=self.line_item[lines],
+        )
+
+    def targets(self, age: int) -> list[Ints]:
+        """Items of the basket that `age` others followed, per customer; empty without one."""
+        lines = self.age[self.line_basket] == age
+        owner, item = self.owner[self.line_basket[lines]], self.line_item[lines]
+        many = np.bincount(owner, minlength=self.customers)
+        return np.split(item, np.cumsum(many)[:-1])
+
+    def of(self, customer: int) -> "Baskets":
+        """One customer's history, as customer 0 of its own."""
+        first = int(self.starts[customer])
+        last = first + int(self.counts[customer])
+        begin, end = np.searchsorted(self.line_basket, [first, last])
+        return Baskets(
+            customers=1,
+            items=self.items,
+            owner=np.zeros(last - first, dtype=np.int64),
+            time=self.time[first:last],
+            line_basket=self.line_basket[begin:end] - first,
+            line_item=self.line_item[begin:end],
+        )
+
+    def with_basket(self, time: float, items: Sequence[int]) -> "Baskets":
+        """A single customer's history with one more basket at its end."""
+        if self.customers != 1:
+            raise ValueError("a basket is added to the history of one customer")
+        if self.time.size and time < self.time[-1]:
+            raise ValueError("a new basket cannot be older than the last one")
+        distinct = np.array(sorted(set(items)), dtype=np.int64)
+        return Baskets(
+            customers=1,
+            items=self.items,
+            owner=np.append(self.owner, 0),
+            time=np.append(self.time, time),
+            line_basket=np.append(self.line_basket, np.full(distinct.size, self.owner.size)),
+            line_item=np.append(self.line_item, distinct),
+        )
+
+    def weighted(self, decay: float, latest: int | None = None) -> sparse.csr_matrix:
+        """Customers by items: every purchase weighs `decay` to the power of its basket's age."""
+        weights = decay ** self.age[self.line_basket].astype(np.float64)
+        owner, item = self.owner[self.line_basket], self.line_item
+        if latest is not None:
+            kept = self.age[self.line_basket] < latest
+            weights, owner, item = weights[kept], owner[kept], item[kept]
+        return sparse.csr_matrix((weights, (owner, item)), (self.customers, self.items))
+
+
+def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) -> Baskets:
+    """Histories that are known by their order only: the time of a basket is its number."""
+    sizes = [len(basket) for history in histories for basket in history]
+    return Baskets(
+        customers=len(histories),
+        items=items,
+        owner=np.repeat(np.arange(len(histories)), [len(history) for history in histories]),
+        time=np.array([n for history in histories for n in range(len(history))], dtype=np.float64),
+        line_basket=np.repeat(np.arange(len(sizes)), sizes),
+        line_item=np.array(
+            [item for history in histories for basket in history for item in basket], np.int64
+        ),
+    )
+
+
+def dated_baskets(owner: Ints, time: Floats, item: Ints, *, customers: int, items: int) -> Baskets:
+    """Histories from purchases in any order; same owner and time is one basket."""
+    order = np.lexsort((item, time, owner))
+    owner, time, item = owner[order], time[order], item[order]
+    is_new = np.ones(owner.size, dtype=bool)
+    is_new[1:] = (np.diff(owner) != 0) | (np.diff(time) != 0)
+    basket = np.cumsum(is_new) - 1
+    is_distinct = is_new.copy()
+    is_distinct[1:] |= np.diff(item) != 0
+    return Baskets(
+        customers=customers,
+        items=items,
+        owner=owner[is_new],
+        time=time[is_new],
+        line_basket=basket[is_distinct],
+        line_item=item[is_distinct],
+    )

@@ -1,0 +1,147 @@
+"""Learns recommendations where due and lands them: dataset `learned.product_recommendations`.
+
+Belongs here: what is read from the landing zone, when learning is due, where the result and
+what it was made with are kept. Reading landing rather than marts lets one dbt run build and test
+everything that a release holds.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from orchestration.learn.recommend.household import (
+    Purchases,
+    as_history,
+    choose_for,
+    recommend_all,
+)
+from orchestration.load import landing
+from orchestration.load.convert_csv import METADATA_KEY, literal
+from orchestration.load.declarations import Dataset, read_datasets
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+NAME = "product_recommendations"
+PART = f"{NAME}.parquet"
+
+# The same products as the model int_products_recommendable, by the same variables; a test of
+# the mart holds them together.
+_PURCHASES = """
+with products as (select * from read_parquet({products}, union_by_name = true)),
+lines as (select * from read_parquet({lines}, union_by_name = true)),
+merchandise as (
+    select distinct product_id from products
+    where nullif(trim(department), '') is not null
+        and nullif(trim(commodity_desc), '') is not null
+        and trim(department) not in ({departments})
+        and trim(commodity_desc) not in ({commodities})
+        and trim(coalesce(sub_commodity_desc, '')) <> {fuel}
+)
+select household_key as household, product_id as product,
+    day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
+from lines semi join merchandise using (product_id)
+where quantity > 0 and sales_value > 0
+    and household_key is not null and day is not null and trans_time is not null
+order by 1, 3, 2
+"""
+
+
+def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: None) -> bool:
+    """Learns and lands recommendations unless neither data nor code changed since.
+
+    Returns whether it learned. What it was made with stands beside the part, as JSON.
+    """
+    datasets = read_datasets(PROJECT_DIR)
+    out = datasets["learned", NAME]
+    landing.ensure_empty_parts(settings, datasets.values())
+    made_from = _made_from(settings, datasets)
+    with landing.locked(settings):
+        if read_note(settings).get("made_from") == made_from and landing.parts(settings, out):
+            return False
+        started = time.monotonic()
+        history = as_history(read_purchases(settings, datasets))
+        parameters = choose_for(history, say)
+        chosen_at = time.monotonic()
+        table = recommend_all(history, parameters)
+        note = {
+            "made_from": made_from,
+            "parameters": asdict(parameters),
+            "households": int(history.households.size),
+            "products": int(history.products.size),
+            "baskets": int(history.baskets.owner.size),
+            "rows": table.num_rows,
+            "choose_seconds": round(chosen_at - started, 2),
+            "fit_and_score_seconds": round(time.monotonic() - chosen_at, 2),
+        }
+        _land(settings, out, table, note)
+    return True
+
+
+def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> Purchases:
+    """Lines of merchandise that was bought and paid for, from the landing zone."""
+    variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
+    files = {
+        name: landing.dataset_dir(settings, datasets["household", dataset]) / "*.parquet"
+        for name, dataset in (("products", "product"), ("lines", "transaction_data"))
+    }
+    query = _PURCHASES.format(
+        **{name: literal(str(pattern)) for name, pattern in files.items()},
+        departments=_listed(variables["not_merchandise_departments"]),
+        commodities=_listed(variables["not_merchandise_commodities"]),
+        fuel=literal(variables["excluded_sub_commodity"]),
+    )
+    with duckdb.connect() as engine:
+        found = engine.execute(query).fetchnumpy()
+    return Purchases(**{name: np.asarray(found[name], dtype=np.int64) for name in found})
+
+
+def read_note(settings: Settings) -> dict[str, Any]:
+    """What the landed recommendations were made with; empty before the first time."""
+    path = _note_path(settings)
+    try:
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return note
+
+
+def _note_path(settings: Settings) -> Path:
+    return settings.landing_dir / "learned" / NAME / f"{NAME}.json"
+
+
+def _made_from(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> str:
+    digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for name in ("transaction_data", "product"):
+        digest.update(landing.dataset_fingerprint(settings, datasets["household", name]).encode())
+    digest.update(datasets["learned", NAME].fingerprint.encode())
+    return digest.hexdigest()
+
+
+def _land(settings: Settings, dataset: Dataset, table: pa.Table, note: dict[str, Any]) -> None:
+    is_sample = landing.is_sample(settings, "household")
+    content = hashlib.sha256(
+        json.dumps([note["made_from"], note["parameters"]]).encode()
+    ).hexdigest()
+    record = landing.part_record(dataset, sha256=content, rejected=0, sample=is_sample)
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(record)})
+    with landing.workspace(settings) as work:
+        pq.write_table(table, work / "part")
+        (work / "note").write_text(json.dumps(note, indent=2), encoding="utf-8")
+        # The note last: without it, learning is due again.
+        landing.publish(work / "part", landing.part_path(settings, dataset, PART))
+        landing.publish(work / "note", _note_path(settings))
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(literal(value) for value in values)

@@ -1,0 +1,212 @@
+"""The recommender: personal score + neighbours + popularity, each with its weight.
+
+Belongs here: how the parts make one score, for all customers or for one whose history grew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
+from orchestration.learn.recommend.others import neighbour_shares, popularity
+from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
+
+Flags = npt.NDArray[np.bool_]
+
+CHUNK_CELLS = 8_000_000
+
+Only = Literal["repeat", "new"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Hyperparameters: decays per basket, numbers of baskets and neighbours, weights of parts."""
+
+    decay: float = 1.0
+    prior: float = 8.0
+    neighbours: int = 100
+    neighbour_decay: float = 0.95
+    popular_baskets: int = 1
+    neighbour_weight: float = 0.2
+    popularity_weight: float = 0.05
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A recommended item; `source` is the part that a new item's score comes from most."""
+
+    item: int
+    score: float
+    kind: Literal["repeat", "new"]
+    source: Literal["own", "neighbours", "popular"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Items by position with their scores; `is_by_neighbours` where these say more than sales."""
+
+    item: Ints
+    score: Floats
+    is_own: Flags
+    is_by_neighbours: Flags
+
+
+class Parts:
+    """The parts of the score for one set of histories, each made once for its hyperparameters."""
+
+    def __init__(self, baskets: Baskets) -> None:
+        self.baskets = baskets
+        self.rhythm = lru_cache(8)(self._rhythm)
+        self.personal = lru_cache(4)(self._personal)
+        self.neighbours = lru_cache(4)(self._neighbours)
+        self.popularity = lru_cache(8)(lambda latest: popularity(baskets, latest))
+
+    def _rhythm(self, decay: float, prior: float) -> Floats:
+        return learn_rhythm(self.baskets, decay=decay, prior=prior)
+
+    def _personal(self, decay: float, prior: float) -> sparse.csr_matrix:
+        rhythm = self.rhythm(decay, prior)
+        bought, scores = personal_scores(self.baskets, rhythm, decay=decay, prior=prior)
+        return as_matrix(bought, scores, self.baskets)
+
+    def _neighbours(self, many: int, decay: float) -> sparse.csr_matrix:
+        return neighbour_shares(self.baskets, many=many, decay=decay)
+
+
+class Model:
+    """Fitted on histories; scores any of their customers."""
+
+    def __init__(self, parts: Parts, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.baskets = parts.baskets
+        self.rhythm = parts.rhythm(parameters.decay, parameters.prior)
+        self.personal = parts.personal(parameters.decay, parameters.prior)
+        self.popularity = (
+            parts.popularity(parameters.popular_baskets) * parameters.popularity_weight
+        )
+        self.popular_first: Ints = np.argsort(-self.popularity, kind="stable")
+        self.others = (
+            parts.neighbours(parameters.neighbours, parameters.neighbour_decay)
+            * parameters.neighbour_weight
+        ).tocsr()
+
+    def scores(self, customers: Ints) -> Floats:
+        """Scores of all items for some customers: customers by items, dense."""
+        dense = np.tile(self.popularity, (customers.size, 1))
+        for part in (self.others[customers], self.personal[customers]):
+            rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
+            dense[rows, part.indices] += part.data
+        return dense
+
+    def score_chunks(self, customers: Ints) -> Iterator[tuple[Ints, Floats]]:
+        """Scores in chunks of customers that fit in memory."""
+        step = max(CHUNK_CELLS // max(self.baskets.items, 1), 1)
+        for begin in range(0, customers.size, step):
+            chunk = customers[begin : begin + step]
+            yield chunk, self.scores(chunk)
+
+    def candidates(
+        self,
+        customer: int,
+        k: int,
+        *,
+        allowed: np.ndarray | None = None,
+        history: Baskets | None = None,
+    ) -> "Candidates":
+        """All items among which the k best of a customer are, own or new, with their scores."""
+        said_of, said = _row(self.others, customer)
+        if history is None:
+            own, own_score = _row(self.personal, customer)
+        else:
+            bought, own_score = personal_scores(
+                history, self.rhythm, decay=self.parameters.decay, prior=self.parameters.prior
+            )
+            own = bought.item
+        popular = (
+            self.popular_first
+            if allowed is None
+            else self.popular_first[allowed[self.popular_first]]
+        )
+        # Whatever else is popular comes after k of these that nothing else speaks for.
+        popular = popular[: k + own.size + said_of.size]
+        item = np.unique(np.concatenate([own, said_of, popular]))
+        by_others, by_own = np.zeros(item.size), np.zeros(item.size)
+        by_others[np.searchsorted(item, said_of)] = said
+        place = np.searchsorted(item, own)
+        by_own[place] = own_score
+        is_own = np.zeros(item.size, dtype=bool)
+        is_own[place] = True
+        popularity = self.popularity[item]
+        return Candidates(
+            item=item,
+            score=popularity + by_others + by_own,
+            is_own=is_own,
+            is_by_neighbours=by_others > popularity,
+        )
+
+    def recommend(
+        self,
+        customer: int,
+        k: int,
+        *,
+        allowed: np.ndarray | None = None,
+        only: Only | None = None,
+        history: Baskets | None = None,
+    ) -> list[Recommendation]:
+        """The k best items for a customer, fewer where no more are left.
+
+        `allowed` is a mask over items. `history` is the customer's own history where it has
+        grown since the fit; what others say of the customer stays.
+        """
+        found = self.candidates(customer, k, allowed=allowed, history=history)
+        item, score, is_own = found.item, found.score, found.is_own
+        may = score > 0
+        if allowed is not None:
+            may &= allowed[item]
+        if only is not None:
+            may &= is_own if only == "repeat" else ~is_own
+        ranked = np.flatnonzero(may)
+        ranked = ranked[np.lexsort((item[ranked], -score[ranked]))[:k]]
+        return [
+            Recommendation(
+                item=int(item[one]),
+                score=float(score[one]),
+                kind="repeat" if is_own[one] else "new",
+                source="own"
+                if is_own[one]
+                else ("neighbours" if found.is_by_neighbours[one] else "popular"),
+            )
+            for one in ranked
+        ]
+
+
+def fit(baskets: Baskets, parameters: Parameters) -> Model:
+    """Fits a model on all of the given histories."""
+    return Model(Parts(baskets), parameters)
+
+
+def best(scores: Floats, k: int) -> Ints:
+    """Positions of the k highest scores of each row, best first, equal ones by position."""
+    k = min(k, scores.shape[1])
+    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
+    found = np.empty((scores.shape[0], k), dtype=np.int64)
+    for row, (values, bound) in enumerate(zip(scores, least, strict=True)):
+        likely = np.flatnonzero(values >= bound)
+        found[row] = likely[np.lexsort((likely, -values[likely]))[:k]]
+    return found
+
+
+def rank_all(model: Model, k: int, customers: Ints) -> Ints:
+    """The k best items of each customer: customers by k."""
+    chunks = [best(scores, k) for _, scores in model.score_chunks(customers)]
+    return np.vstack(chunks) if chunks else np.zeros((0, k), dtype=np.int64)
+
+
+def _row(matrix: sparse.csr_matrix, row: int) -> tuple[Ints, Floats]:
+    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[part], matrix.data[part]

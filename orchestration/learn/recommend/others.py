@@ -1,0 +1,74 @@
+"""What others say about a customer's next basket: its neighbours, and popularity.
+
+Belongs here: sparse algebra over all customers. Both are shares of baskets.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from orchestration.learn.recommend.baskets import Baskets, Floats
+
+CHUNK = 1000
+KEPT = 500  # items per customer, the neighbours' most frequent
+
+
+def popularity(baskets: Baskets, latest: int) -> Floats:
+    """Share of customers' last `latest` baskets that hold each item: what sells now."""
+    recent = baskets.age < latest
+    lines = recent[baskets.line_basket]
+    many = np.bincount(baskets.line_item[lines], minlength=baskets.items)
+    return many / max(int(recent.sum()), 1)
+
+
+def neighbour_shares(baskets: Baskets, *, many: int, decay: float) -> sparse.csr_matrix:
+    """Customers by items: share of the neighbours' baskets with the item, recent ones first.
+
+    Neighbours are the `many` customers with the most alike purchases (cosine of log counts
+    that weigh rare items more), each weighing as much as it is alike.
+    """
+    counts = baskets.weighted(decay)
+    holders = np.bincount(counts.indices, minlength=baskets.items)
+    rarity = np.log(baskets.customers / np.maximum(holders, 1))
+    alike = counts.copy()
+    alike.data = np.log1p(alike.data)
+    alike = _unit_rows(alike.multiply(rarity[None, :]).tocsr()).astype(np.float32)
+    turned = alike.T.tocsr()
+    exposure = np.bincount(
+        baskets.owner, weights=decay ** baskets.age.astype(np.float64), minlength=baskets.customers
+    )
+    shares = (sparse.diags(1 / np.maximum(exposure, 1e-12)) @ counts).tocsr().astype(np.float32)
+    many = min(many, baskets.customers - 1)
+    if many < 1:
+        return sparse.csr_matrix((baskets.customers, baskets.items), dtype=np.float32)
+    found = []
+    for begin in range(0, baskets.customers, CHUNK):
+        likeness = (alike[begin : begin + CHUNK] @ turned).toarray()
+        rows = np.arange(likeness.shape[0])
+        likeness[rows, rows + begin] = 0
+        nearest = np.argpartition(-likeness, many - 1, axis=1)[:, :many]
+        weight = np.take_along_axis(likeness, nearest, axis=1)
+        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+        shape = (likeness.shape[0], baskets.customers)
+        pick = sparse.csr_matrix((weight.ravel(), (np.repeat(rows, many), nearest.ravel())), shape)
+        found.append(_highest(pick @ shares, KEPT))
+    return sparse.vstack(found).tocsr()
+
+
+def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return (sparse.diags(1 / np.maximum(length, 1e-12)) @ matrix).tocsr()
+
+
+def _highest(matrix: sparse.csr_matrix, many: int) -> sparse.csr_matrix:
+    """The highest values of each row, the others gone."""
+    columns, values, ends = [], [], [0]
+    for begin, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
+        column, value = matrix.indices[begin:end], matrix.data[begin:end]
+        if value.size > many:
+            kept = np.argpartition(-value, many - 1)[:many]
+            column, value = column[kept], value[kept]
+        columns.append(column)
+        values.append(value)
+        ends.append(ends[-1] + column.size)
+    parts = (np.concatenate(values), np.concatenate(columns), np.array(ends))
+    return sparse.csr_matrix(parts, matrix.shape)

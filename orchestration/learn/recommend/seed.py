@@ -1,0 +1,40 @@
+"""The seed of the dbt targets for development: recommendations for the small retailer in seeds/.
+
+Run as `python -m orchestration.learn.recommend.seed`, after the household seeds changed.
+"""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow.csv as pc
+
+from orchestration.learn.recommend.household import as_history, choose_for, recommend_all
+from orchestration.learn.recommend.land import read_purchases
+from orchestration.load.declarations import read_datasets
+from orchestration.load.run import load
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+PER_KIND = 5
+
+
+def main() -> None:
+    """Loads the household seeds into a folder of its own and learns from them."""
+    seeds = PROJECT_DIR / "seeds"
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        for name in ("transaction_data", "product"):
+            load(
+                settings,
+                domain="household",
+                from_=seeds / f"raw_household__{name}.csv",
+                dataset=name,
+                sample=True,
+            )
+        history = as_history(read_purchases(settings, read_datasets(PROJECT_DIR)))
+        table = recommend_all(history, choose_for(history), per_kind=PER_KIND)
+    options = pc.WriteOptions(quoting_style="needed")
+    pc.write_csv(table, seeds / "raw_learned__product_recommendations.csv", options)
+
+
+if __name__ == "__main__":
+    main()

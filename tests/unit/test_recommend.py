@@ -1,0 +1,341 @@
+"""The recommender on small histories: by brute force, by its properties, at its edges."""
+
+import math
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from orchestration.learn.recommend import baselines
+from orchestration.learn.recommend.baskets import Baskets, dated_baskets, ordered_baskets
+from orchestration.learn.recommend.choose import choose
+from orchestration.learn.recommend.evaluate import evaluate
+from orchestration.learn.recommend.household import (
+    LIKE_THIS_ONE,
+    POPULAR,
+    Purchases,
+    as_history,
+    reason,
+    recommend_all,
+)
+from orchestration.learn.recommend.metrics import interval, measure
+from orchestration.learn.recommend.model import Parameters, best, fit, rank_all
+from orchestration.learn.recommend.others import neighbour_shares, popularity
+from orchestration.learn.recommend.personal import frequency, rhythm_cell, summarize
+
+SEED = 20
+ITEMS = 40
+Histories = list[list[list[int]]]
+
+
+def random_histories(customers: int, seed: int = SEED, least: int = 3) -> Histories:
+    rng = np.random.default_rng(seed)
+    histories = []
+    for _ in range(customers):
+        tastes = rng.choice(ITEMS, 8, replace=False)
+        histories.append(
+            [
+                sorted({int(i) for i in rng.choice(tastes, rng.integers(1, 5))})
+                for _ in range(rng.integers(least, 9))
+            ]
+        )
+    return histories
+
+
+@pytest.fixture(scope="module")
+def histories() -> Histories:
+    return random_histories(60)
+
+
+@pytest.fixture(scope="module")
+def baskets(histories: Histories) -> Baskets:
+    return ordered_baskets(histories, ITEMS)
+
+
+def oracle(ranked: list[int], basket: set[int], k: int) -> tuple[float, float]:
+    hits = [rank for rank, item in enumerate(ranked[:k], start=1) if item in basket]
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, len(basket) + 1))
+    return len(hits) / len(basket), sum(1 / math.log2(rank + 1) for rank in hits) / ideal
+
+
+def test_metrics_are_those_of_a_loop() -> None:
+    rng = np.random.default_rng(SEED)
+    for k in (1, 3, 10):
+        targets = [rng.choice(30, rng.integers(1, 20), replace=False) for _ in range(50)]
+        ranked = [rng.permutation(30)[: rng.integers(0, 12)].tolist() for _ in range(50)]
+        found = measure(ranked, targets, k)
+        for customer in range(50):
+            wanted = oracle(ranked[customer], set(targets[customer].tolist()), k)
+            assert (found.recall[customer], found.ndcg[customer]) == pytest.approx(wanted)
+
+
+def test_metrics_by_hand() -> None:
+    # One of two found, at rank 2: 1 / log2(3) over 1 + 1 / log2(3).
+    found = measure([[5, 7, 9]], [np.array([7, 8])], 3)
+    assert found.recall[0] == 0.5
+    assert found.ndcg[0] == pytest.approx(0.38685, abs=1e-5)
+    with pytest.raises(ValueError, match="empty basket"):
+        measure([[1]], [np.array([], dtype=np.int64)], 3)
+
+
+def test_an_interval_holds_its_mean_and_narrows_with_customers() -> None:
+    values = np.random.default_rng(SEED).random(400)
+    few, many = interval(values[:40]), interval(values)
+    assert few.low < few.mean < few.high
+    assert many.high - many.low < few.high - few.low
+    assert interval(values) == many
+
+
+def test_best_is_a_full_sort() -> None:
+    scores = np.random.default_rng(SEED).integers(0, 6, (30, 25)).astype(float)
+    for k in (1, 7, 25, 40):
+        wanted = [sorted(range(25), key=lambda i, row=row: (-row[i], i))[:k] for row in scores]
+        assert best(scores, k).tolist() == wanted
+
+
+def test_taking_off_the_last_basket(histories: Histories, baskets: Baskets) -> None:
+    before = baskets.without_last(1)
+    again = ordered_baskets([history[:-1] for history in histories], ITEMS)
+    assert before.line_item.tolist() == again.line_item.tolist()
+    assert before.owner.tolist() == again.owner.tolist()
+    assert [target.tolist() for target in baskets.targets(0)] == [h[-1] for h in histories]
+    assert [target.tolist() for target in baskets.targets(1)] == [h[-2] for h in histories]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.8])
+def test_scores_are_those_of_loops(histories: Histories, baskets: Baskets, decay: float) -> None:
+    parameters = Parameters(
+        decay=decay, prior=3, neighbours=7, neighbour_decay=0.9, neighbour_weight=0.5,
+        popularity_weight=0.3, popular_baskets=2,
+    )  # fmt: skip
+    model = fit(baskets, parameters)
+    found = model.scores(np.arange(len(histories)))
+
+    vectors = []
+    for history in histories:
+        vector = Counter()
+        for age, basket in enumerate(reversed(history)):
+            for item in basket:
+                vector[item] += 0.9**age
+        vectors.append(vector)
+    holders = Counter(item for vector in vectors for item in vector)
+    rare = {item: math.log(len(histories) / many) for item, many in holders.items()}
+    alike = [{i: math.log1p(v) * rare[i] for i, v in vector.items()} for vector in vectors]
+    latest = [set(basket) for history in histories for basket in history[-2:]]
+    for me, history in enumerate(histories):
+        cosines = []
+        for other in range(len(histories)):
+            if other != me:
+                dot = sum(alike[me].get(i, 0) * v for i, v in alike[other].items())
+                size = math.hypot(*alike[me].values()) * math.hypot(*alike[other].values())
+                cosines.append((dot / size, other))
+        nearest = sorted(cosines, reverse=True)[:7]
+        total = sum(cosine for cosine, _ in nearest)
+        for item in range(ITEMS):
+            score = 0.3 * sum(item in basket for basket in latest) / len(latest)
+            for cosine, other in nearest:
+                exposure = sum(0.9**age for age in range(len(histories[other])))
+                score += 0.5 * cosine / total * vectors[other][item] / exposure
+            bought = [number for number, basket in enumerate(history) if item in basket]
+            if bought:
+                ages = [len(history) - 1 - number for number in bought]
+                exposure = sum(decay**age for age in range(ages[0] + 1))
+                usual = (bought[-1] - bought[0]) / (len(bought) - 1) if bought[1:] else 8
+                elapsed = (ages[-1] + 1) / usual
+                row = sum(len(bought) >= edge for edge in (2, 3, 4, 6, 9, 15, 25))
+                edges = (-3, -2.5, -2, -1.5, -1.2, -0.9, -0.6, -0.3, 0, 0.3, 0.6, 1, 1.5, 2.2, 3)
+                column = sum(math.log2(elapsed) >= edge for edge in edges)
+                chance = sum(decay**age for age in ages) / (exposure + 3)
+                score += chance * model.rhythm[row * 16 + column]
+            assert found[me, item] == pytest.approx(score, abs=1e-5), (me, item)
+
+
+def test_the_test_basket_changes_no_score(histories: Histories) -> None:
+    changed = [history[:-1] + [[39 - item for item in history[-1]]] for history in histories]
+    kept = ordered_baskets(histories, ITEMS)
+    other = ordered_baskets(changed, ITEMS)
+    assert [t.tolist() for t in kept.targets(0)] != [t.tolist() for t in other.targets(0)]
+    parameters = []
+    scores = []
+    for baskets in (kept, other):
+        history = baskets.without_last(1)
+        parameters.append(choose(history, sample=20, rounds=1)[0])
+        model = fit(history, parameters[-1])
+        scores.append(model.scores(np.arange(len(histories))))
+    assert parameters[0] == parameters[1]
+    assert (scores[0] == scores[1]).all()
+
+
+def test_the_time_of_the_test_basket_changes_no_score(baskets: Baskets) -> None:
+    is_last = baskets.age == 0
+    later = replace(baskets, time=np.where(is_last, baskets.time + 50, baskets.time))
+    everybody = np.arange(baskets.customers)
+    scores = [fit(b.without_last(1), Parameters()).scores(everybody) for b in (baskets, later)]
+    assert (scores[0] == scores[1]).all()
+
+
+def test_the_same_baskets_give_the_same_evaluation(baskets: Baskets) -> None:
+    first, second = (evaluate("tafeng", baskets) for _ in range(2))
+    assert first.rows == second.rows
+    assert first.chosen == second.chosen
+    assert [row.method for row in first.rows][-1] == "Pollux"
+
+
+def test_a_new_basket_updates_as_a_refit_would(baskets: Baskets) -> None:
+    model = fit(baskets, Parameters(neighbours=5))
+    for customer in range(baskets.customers):
+        history = baskets.of(customer)
+        grown = history.with_basket(float(history.time[-1]) + 1, [1, 2, 39])
+        found = model.recommend(customer, 10, history=grown)
+        # Refit of this customer's part alone; what others say of it is the old model's.
+        refit = fit(baskets, Parameters(neighbours=5))
+        mine = fit(grown, Parameters(neighbours=5))
+        own = summarize(grown)
+        cells = rhythm_cell(own, grown.last_time + grown.gap, grown.gap)
+        score = refit.popularity.copy()
+        score += refit.others[[customer]].toarray()[0]
+        score[own.item] += frequency(own, 8.0) * refit.rhythm[cells]
+        assert mine.baskets.customers == 1
+        wanted = best(score[None, :], 10)[0]
+        assert [one.item for one in found] == wanted.tolist()
+        assert [one.score for one in found] == pytest.approx(score[wanted].tolist())
+        same = model.recommend(customer, 10)
+        assert same == model.recommend(customer, 10, history=history)
+
+
+def test_a_new_basket_takes_at_most_5_ms() -> None:
+    rng = np.random.default_rng(SEED)
+    many = 40_000
+    owner = rng.integers(0, 50, many)
+    days = np.floor(rng.random(many) * 700)
+    # A long history among as many products as the full data have.
+    baskets = dated_baskets(owner, days, rng.integers(0, 30_000, many), customers=50, items=30_000)
+    model = fit(baskets, Parameters(neighbours=20))
+    history = baskets.of(3)
+    seconds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        grown = history.with_basket(701.0, [1, 2, 3])
+        model.recommend(3, 10, history=grown)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) <= 0.005
+
+
+def test_a_product_due_again_ranks_higher() -> None:
+    """All buy products every 10 days: of those bought equally often, the one due ranks first."""
+    owner, day, item = [], [], []
+    for customer in range(40):
+        for visit in range(0, 102, 2):
+            owner.append(customer), day.append(visit), item.append(0)
+            for product in range(1, 6):
+                if visit % 10 == 2 * (product - 1):
+                    owner.append(customer), day.append(visit), item.append(product)
+    baskets = dated_baskets(
+        np.array(owner), np.array(day, float), np.array(item), customers=40, items=6
+    )
+    model = fit(baskets, Parameters(neighbour_weight=0, popularity_weight=0))
+    score = model.scores(np.array([0]))[0]
+    # The last visit was day 100 (product 1); product 2 is due on 102, bought last on 92.
+    assert score[2] > max(score[1], score[3], score[4], score[5])
+    assert score[1] < 0.5 * score[2]
+
+
+def test_baselines_follow_their_definition() -> None:
+    histories = [[[3, 1], [1, 2], [3]], [[2], [2, 5]], [[2, 1]]]
+    baskets = ordered_baskets(histories, 6)
+    assert baselines.popular(baskets, 3) == [[2, 1, 3]] * 3
+    # Items 3 and 1 were each bought twice: 1 stands first in the basket as it is read.
+    assert baselines.personal(baskets, 3)[0] == [3, 1, 2]
+    assert baselines.personal_then_popular(baskets, 4)[1] == [2, 5, 1, 3]
+    assert baselines.personal_then_popular_ties(baskets, 3)[0] == [1, 3, 2]
+
+
+def test_tifu_vectors_by_hand() -> None:
+    # Three baskets in two groups: sizes 1 (the older) and 2.
+    baskets = ordered_baskets([[[0], [1], [2]]], 3)
+    parameters = baselines.TifuParameters(groups=2, within_decay=0.9, group_decay=0.5)
+    vector = baselines.tifu_vectors(baskets, parameters).toarray()[0]
+    assert vector.tolist() == pytest.approx([0.5 / 2, 0.9 / 2 / 2, 1 / 2 / 2])
+
+
+def test_neighbours_and_popularity_of_a_lonely_customer() -> None:
+    baskets = ordered_baskets([[[0], [1]]], 3)
+    assert neighbour_shares(baskets, many=5, decay=0.9).nnz == 0
+    assert popularity(baskets, 1).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((1, 0, 0), "bought once, today"),
+        ((1, 0, 1), "bought once, 1 day ago"),
+        ((2, 1, 9), "bought 2 times, usually every day, last 9 days ago"),
+        ((14, 6, 1), "bought 14 times, usually every 6 days, last 1 day ago"),
+    ],
+)
+def test_reasons_in_words(numbers: tuple[int, int, int], words: str) -> None:
+    assert reason(*numbers) == words
+
+
+def purchases(rows: list[tuple[int, int, int]]) -> Purchases:
+    """Rows of household, day, product."""
+    household, day, product = (np.array(column) for column in zip(*rows, strict=True))
+    return Purchases(household, product, day * 1440 + 600)
+
+
+def test_recommendations_say_why() -> None:
+    rows = [(7, day, 100) for day in (10, 17, 24)] + [(7, 24, 101)]
+    rows += [(8, day, 100) for day in (10, 17, 24)] + [(8, 24, 102), (9, 30, 103)]
+    table = recommend_all(as_history(purchases(rows)), Parameters())
+    found = [row for row in table.to_pylist() if row["household_key"] == 7]
+    by_product = {row["product_id"]: row for row in found}
+    assert by_product[100]["reason"] == "bought 3 times, usually every 7 days, last 6 days ago"
+    assert (by_product[100]["usual_days"], by_product[100]["last_days"]) == (7, 6)
+    assert by_product[101]["reason"] == "bought once, 6 days ago"
+    assert by_product[101]["usual_days"] is None
+    assert by_product[102]["reason"] == LIKE_THIS_ONE
+    assert by_product[103]["reason"] == POPULAR
+    assert {p: row["kind"] for p, row in by_product.items()} == {
+        100: "repeat", 101: "repeat", 102: "new", 103: "new"
+    }  # fmt: skip
+    assert [row["rank"] for row in found] == list(range(1, len(found) + 1))
+    scores = [row["score"] for row in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_cold_and_odd_households() -> None:
+    # One basket; one product ever; and nothing else to recommend but its own.
+    rows = [(1, 5, 50), (2, 5, 50), (2, 6, 50), (2, 7, 50), (3, 9, 51), (3, 9, 52)]
+    table = recommend_all(as_history(purchases(rows)), Parameters()).to_pylist()
+    for household in (1, 2, 3):
+        mine = [row for row in table if row["household_key"] == household]
+        assert mine
+        assert mine[0]["kind"] == "repeat"
+        assert len({row["product_id"] for row in mine}) == len(mine)
+    alone = recommend_all(as_history(purchases([(1, 5, 50)])), Parameters()).to_pylist()
+    assert [(row["product_id"], row["kind"]) for row in alone] == [(50, "repeat")]
+    nobody = Purchases(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+    assert recommend_all(as_history(nobody), Parameters()).num_rows == 0
+
+
+def test_exclusions_and_kinds(baskets: Baskets) -> None:
+    model = fit(baskets, Parameters())
+    allowed = np.ones(ITEMS, dtype=bool)
+    first = model.recommend(0, 5)
+    allowed[first[0].item] = False
+    assert [one.item for one in model.recommend(0, 4, allowed=allowed)] == [
+        one.item for one in first[1:]
+    ]
+    assert {one.kind for one in model.recommend(0, 5, only="new")} == {"new"}
+    assert {one.kind for one in model.recommend(0, 5, only="repeat")} == {"repeat"}
+    assert model.recommend(0, 5, allowed=np.zeros(ITEMS, dtype=bool)) == []
+
+
+def test_ranking_all_is_ranking_each(baskets: Baskets) -> None:
+    model = fit(baskets, Parameters(neighbours=9))
+    ranked = rank_all(model, 6, np.arange(baskets.customers))
+    for customer in range(baskets.customers):
+        each = [one.item for one in model.recommend(customer, 6)]
+        assert each == ranked[customer].tolist()[: len(each)]
