@@ -25,6 +25,7 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 import dagster as dg
 from dagster import JobDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.execution.plan.objects import ErrorSource
 
 from orchestration.definitions import build_definitions
 from orchestration.release.assets import release_key
@@ -128,6 +129,11 @@ def run_graph(
             result = execute(_job(definitions, domains, release=release), instance)
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+    if any(
+        event.is_step_failure and event.step_failure_data.error_source == ErrorSource.INTERRUPT
+        for event in result.all_events
+    ):
+        raise KeyboardInterrupt
     if outcome.error is not None:
         raise outcome.error
     if outcome.build is None:
