@@ -25,6 +25,8 @@ V1_PATHS = [
     "/v1/households/1/daily-spend",
     "/v1/households/1/weekly-sales",
     "/v1/households/1/campaigns",
+    "/v1/households/1/recommendations",
+    "/v1/commodities/1/associations",
     "/v1/campaigns",
     "/v1/campaigns/1",
     "/v1/campaigns/1/daily-sales",
