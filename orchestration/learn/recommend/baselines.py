@@ -31,9 +31,9 @@ class TifuParameters:
 
 TIFU_GRID = tuple(
     TifuParameters(groups, within, group, neighbours, alpha)
-    for groups, within, group in ((7, 0.9, 0.7), (3, 0.9, 0.6), (7, 1.0, 0.9))
+    for groups, within, group in ((7, 0.9, 0.7), (3, 0.9, 0.6))
     for neighbours in (300, 900)
-    for alpha in (0.2, 0.5, 0.7, 0.9)
+    for alpha in (0.2, 0.7, 0.9)
 )
 
 
@@ -118,7 +118,7 @@ def _tifu_scores(
         shape = (chunk.size, vectors.shape[0])
         pick = sparse.csr_matrix((share, (np.repeat(rows, many), nearest.ravel())), shape)
         scores = parameters.alpha * vectors[chunk] + (1 - parameters.alpha) * (pick @ vectors)
-        yield np.asarray(scores.toarray(), dtype=np.float64)
+        yield scores.toarray()
 
 
 def _items_of(baskets: Baskets) -> list[Ints]:

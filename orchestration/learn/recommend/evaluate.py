@@ -20,6 +20,7 @@ from orchestration.learn.recommend.model import fit, rank_all
 
 K = 10
 SAMPLE = 1500
+TIFU_SAMPLE = 600
 OURS = "Pollux"
 
 Say = Callable[[str], None]
@@ -112,7 +113,7 @@ def compare(
     return tuple(rows)
 
 
-def choose_tifu(history: Baskets, sample: int = SAMPLE) -> baselines.TifuParameters:
+def choose_tifu(history: Baskets, sample: int = TIFU_SAMPLE) -> baselines.TifuParameters:
     """The best of `TIFU_GRID` on the last baskets of the history."""
     before, targets = history.without_last(1), history.targets(0)
     customers = np.flatnonzero(before.counts > 0)

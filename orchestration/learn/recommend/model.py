@@ -3,7 +3,6 @@
 Belongs here: how the parts make one score, for all customers or for one whose history grew.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -17,8 +16,6 @@ from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
 
 Flags = npt.NDArray[np.bool_]
-
-CHUNK_CELLS = 8_000_000
 
 Only = Literal["repeat", "new"]
 
@@ -102,13 +99,6 @@ class Model:
             rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
             dense[rows, part.indices] += part.data
         return dense
-
-    def score_chunks(self, customers: Ints) -> Iterator[tuple[Ints, Floats]]:
-        """Scores in chunks of customers that fit in memory."""
-        step = max(CHUNK_CELLS // max(self.baskets.items, 1), 1)
-        for begin in range(0, customers.size, step):
-            chunk = customers[begin : begin + step]
-            yield chunk, self.scores(chunk)
 
     def candidates(
         self,
@@ -202,9 +192,14 @@ def best(scores: Floats, k: int) -> Ints:
 
 
 def rank_all(model: Model, k: int, customers: Ints) -> Ints:
-    """The k best items of each customer: customers by k."""
-    chunks = [best(scores, k) for _, scores in model.score_chunks(customers)]
-    return np.vstack(chunks) if chunks else np.zeros((0, k), dtype=np.int64)
+    """The k best items of each customer: customers by k, -1 where no more are left."""
+    ranked = np.full((customers.size, k), -1, dtype=np.int64)
+    for place, customer in enumerate(customers):
+        found = model.candidates(int(customer), k)
+        first = np.lexsort((found.item, -found.score))[:k]
+        first = first[found.score[first] > 0]
+        ranked[place, : first.size] = found.item[first]
+    return ranked
 
 
 def _row(matrix: sparse.csr_matrix, row: int) -> tuple[Ints, Floats]:
