@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.alerts import alert
+from orchestration.learn.assets import PROPENSITY
 from orchestration.load import inbox
 from orchestration.load.assets import BY_DATE
 from orchestration.release.assets import release_key
@@ -34,7 +35,8 @@ def build_automation_definitions(manifest: dict[str, Any]) -> dg.Definitions:
     by_hand = dg.AssetSelection.groups(BY_DATE)
     everything = dg.define_asset_job(
         EVERYTHING,
-        selection=dg.AssetSelection.all() - by_hand,
+        # The coupon-propensity model has its own night.
+        selection=dg.AssetSelection.all() - by_hand - dg.AssetSelection.assets(PROPENSITY),
         description="Takes what waits in the inbox, builds, tests and releases every domain.",
         executor_def=EXECUTOR,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.automation import build_automation_definitions
+from orchestration.learn.assets import build_learn_definitions
 from orchestration.load.assets import build_load_definitions
 from orchestration.manifest import read_manifest
 from orchestration.release.assets import build_release_definitions
@@ -23,6 +24,7 @@ def build_definitions(
     """All definitions; `resources` take the place of `settings` and `reporter`."""
     return dg.Definitions.merge(
         build_load_definitions(manifest, retries),
+        build_learn_definitions(retries),
         build_transform_definitions(manifest, retries),
         build_release_definitions(manifest, retries),
         build_automation_definitions(manifest),

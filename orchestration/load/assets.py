@@ -16,6 +16,7 @@ from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.run import FileReport
 from orchestration.load.run import load as load_files
 from orchestration.running import POOL, RESOURCE_KEYS, final
+from orchestration.transform.build import LEARNED
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 COUNTS_CHECK = "read_is_landed_and_rejected"
@@ -28,7 +29,8 @@ def build_load_definitions(
     """The landing datasets of all domains, and their files by date."""
     declared: dict[str, list[dict[str, Any]]] = {}
     for source in manifest["sources"].values():
-        if "load" in source["config"]["meta"]:
+        # What is learned comes from no file.
+        if "load" in source["config"]["meta"] and source["source_name"] != LEARNED:
             declared.setdefault(source["source_name"], []).append(source)
     assets = [_domain_assets(domain, declared[domain], retries) for domain in sorted(declared)]
     with warnings.catch_warnings():
