@@ -5,16 +5,24 @@ HTTP, and which model.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import orjson
 
-from pollux.propensity import CATEGORICAL, NUMERIC, PropensityModel, category_code, encode
+from pollux.propensity import (
+    CATEGORICAL,
+    NUMERIC,
+    Floats,
+    PropensityModel,
+    category_code,
+    encode,
+)
 from services.scoring.schemas import Coupon, Customer, ScoreRequest
 
-CUSTOMER_INPUTS = tuple(name for name in NUMERIC if name in Customer.model_fields)
-COUPON_INPUTS = tuple(name for name in NUMERIC if name in Coupon.model_fields)
+CUSTOMER_NUMBERS = tuple(name for name in NUMERIC if name in Customer.model_fields)
+COUPON_NUMBERS = tuple(name for name in NUMERIC if name in Coupon.model_fields)
 CUSTOMER_CATEGORIES = tuple(name for name in CATEGORICAL if name in Customer.model_fields)
 COUPON_CATEGORIES = tuple(name for name in CATEGORICAL if name in Coupon.model_fields)
 
@@ -36,15 +44,15 @@ def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[li
         return [[] for _ in requests]
     customers = [request.customer for request in requests]
     coupons = [coupon for request in requests for coupon in request.coupons]
-    columns: dict[str, Any] = {}
-    for name in CUSTOMER_INPUTS:
-        columns[name] = np.repeat(_numbers(customers, name), sizes)
-    for name in CUSTOMER_CATEGORIES:
-        columns[name] = np.repeat(_codes(customers, name, model), sizes)
-    for name in COUPON_INPUTS:
-        columns[name] = _numbers(coupons, name)
-    for name in COUPON_CATEGORIES:
-        columns[name] = _codes(coupons, name, model)
+    columns = {
+        name: np.repeat(values, sizes)
+        for name, values in {
+            **_numbers(customers, CUSTOMER_NUMBERS),
+            **_codes(customers, CUSTOMER_CATEGORIES, model),
+        }.items()
+    }
+    columns |= _numbers(coupons, COUPON_NUMBERS)
+    columns |= _codes(coupons, COUPON_CATEGORIES, model)
     predictions = model.predict(encode(columns)).tolist()
     answers = []
     start = 0
@@ -62,12 +70,19 @@ def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[li
     return answers
 
 
-def _numbers(documents: Sequence[Customer | Coupon], name: str) -> list[float]:
-    values = [getattr(document, name) for document in documents]
-    return [np.nan if value is None else float(value) for value in values]
+def _numbers(documents: Sequence[Customer | Coupon], names: Sequence[str]) -> dict[str, Floats]:
+    values = attrgetter(*names)
+    # NumPy reads null as NaN.
+    rows = np.array([values(document) for document in documents], dtype=np.float64)
+    return dict(zip(names, rows.T, strict=True))
 
 
 def _codes(
-    documents: Sequence[Customer | Coupon], name: str, model: PropensityModel
-) -> list[float]:
-    return [category_code(name, getattr(one, name), model.categories) for one in documents]
+    documents: Sequence[Customer | Coupon], names: Sequence[str], model: PropensityModel
+) -> dict[str, Floats]:
+    return {
+        name: np.array(
+            [category_code(name, getattr(one, name), model.categories) for one in documents]
+        )
+        for name in names
+    }

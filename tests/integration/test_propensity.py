@@ -1,6 +1,7 @@
 """Coupon propensity on a built store: features are those of the marts, the command trains."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from orchestration.learn.propensity.training import train
 from orchestration.load.run import load
 from orchestration.sample.store import generate_store
 from orchestration.transform.build import build
+from orchestration.transform.record import read_record, write_record
 from pollux import propensity
 from pollux.runtime.settings import Settings
 from services.scoring.schemas import Customer
@@ -85,6 +87,13 @@ def test_the_command_trains_and_the_scorers_model_is_there(store: Settings, poll
     assert card["is_promoted"]
     model = propensity.read_current(propensity.models_dir(store))
     assert model.id == card["id"]
+    record = read_record(store, "store")
+    assert record is not None
+    write_record(store, replace(record, status="failed"))
+    refused = pollux(store, "learn", "propensity", POLLUX_ENGINE=store.engine)
+    assert refused.returncode == 1
+    assert "did not pass" in refused.stderr
+    write_record(store, record)
     again = pollux(store, "learn", "propensity", "--if-due", POLLUX_ENGINE=store.engine)
     assert again.returncode == 0
     assert "was trained on these data" in again.stderr

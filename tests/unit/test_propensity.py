@@ -27,6 +27,7 @@ from orchestration.learn.propensity.measures import (
     roc_auc,
 )
 from orchestration.learn.propensity.pairs import Pairs, read_pairs
+from orchestration.transform.record import BuildRecord, write_record
 from pollux import propensity
 from pollux.propensity import CATEGORICAL, FEATURES, INPUTS, Calibration, ModelError
 from pollux.runtime.settings import Settings
@@ -379,13 +380,14 @@ def test_only_the_last_models_and_the_current_one_are_kept(
 
 
 def test_training_is_due_when_the_data_changed(
-    trained_store: tuple[Settings, Card], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trained_store: tuple[Settings, Card], tmp_path: Path
 ) -> None:
     here, card = trained_store
     assert training.is_due(Settings(data_dir=tmp_path))
-    monkeypatch.setattr(training.landing, "fingerprint", lambda _settings, _domain: card.data)
+    record = BuildRecord("store", "duckdb", "passed", "", landing=card.data)
+    write_record(here, record)
     assert not training.is_due(here)
-    monkeypatch.setattr(training.landing, "fingerprint", lambda _settings, _domain: "other")
+    write_record(here, replace(record, landing="other"))
     assert training.is_due(here)
 
 

@@ -42,7 +42,7 @@ class Feature:
 class Card:
     """A trained model; `test` holds the measures on the test window, of the model and others.
 
-    `data` is the fingerprint of what had landed in the store domain. `uses` counts the uses of a
+    `data` is the fingerprint of what the store was built from. `uses` counts the uses of a
     coupon in the data, `uses_in_pairs` those of a coupon valid in a department of the order.
     """
 

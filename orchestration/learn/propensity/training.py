@@ -22,7 +22,7 @@ from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.history import open_history
 from orchestration.learn.propensity.measures import Bools, Floats, Measures, log_loss, measure
 from orchestration.learn.propensity.pairs import Pairs, read_pairs
-from orchestration.load import landing
+from orchestration.transform.record import read_record
 from pollux import propensity
 from pollux.propensity import FEATURES, Calibration
 from pollux.runtime.settings import Settings
@@ -103,15 +103,23 @@ def train(
     """
     progress("reading orders")
     with open_history(settings) as history:
-        data = landing.fingerprint(settings, DOMAIN)
+        data = _built_from(settings)
+        if data is None:
+            raise LearnError("The store's last build did not pass: mend it and run pollux build.")
         pairs = read_pairs(history)
     return train_on(settings, pairs, data=data, seed=seed, progress=progress)
 
 
 def is_due(settings: Settings) -> bool:
-    """Whether the store's data are others than those that the last model was trained on."""
+    """Whether the store's marts were built from other data than the last model's."""
     cards = propensity.cards(propensity.models_dir(settings))
-    return not cards or Card.read(cards[-1]).data != landing.fingerprint(settings, DOMAIN)
+    return not cards or Card.read(cards[-1]).data != _built_from(settings)
+
+
+def _built_from(settings: Settings) -> str | None:
+    """The fingerprint of what the marts were built from; None where that build did not pass."""
+    record = read_record(settings, DOMAIN)
+    return record.landing if record is not None and record.status == "passed" else None
 
 
 def train_on(
