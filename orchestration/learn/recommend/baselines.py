@@ -67,10 +67,11 @@ def personal_then_popular_ties(baskets: Baskets, k: int) -> list[list[int]]:
     place = np.empty(baskets.items, dtype=np.int64)
     place[order] = np.arange(baskets.items)
     ranked = []
+    fill = order.tolist()
     for items in _items_of(baskets):
         counts = Counter(items.tolist())
         own = sorted(counts, key=lambda item: (-counts[item], place[item]))[:k]
-        more = (item for item in order.tolist() if item not in counts)
+        more = (item for item in fill if item not in counts)
         ranked.append(own + [next(more) for _ in range(min(k, baskets.items) - len(own))])
     return ranked
 

@@ -134,7 +134,9 @@ def _split(history: Baskets, targets: Sequence[Ints]) -> tuple[list[Ints], list[
     bought = np.unique(owner * np.int64(history.items) + history.line_item)
     repeats, news = [], []
     for customer, target in enumerate(targets):
-        is_repeat = np.isin(target + customer * np.int64(history.items), bought)
+        wanted = target + customer * np.int64(history.items)
+        place = np.minimum(np.searchsorted(bought, wanted), bought.size - 1)
+        is_repeat = bought[place] == wanted
         repeats.append(target[is_repeat])
         news.append(target[~is_repeat])
     return repeats, news
