@@ -9,7 +9,7 @@ from orchestration.learn.propensity.pairs import read_pairs
 from orchestration.learn.propensity.training import train_on
 from orchestration.sample.store import generate_store
 from pollux.runtime.settings import Settings
-from tests.unit.histories import open_sample
+from tests.learn.histories import open_sample
 
 
 @pytest.fixture(scope="session")

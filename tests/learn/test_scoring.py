@@ -23,7 +23,7 @@ from services.common.keys import OPEN_PATHS
 from services.scoring import models
 from services.scoring.app import create_app
 from services.scoring.schemas import MAX_COUPONS, MAX_PAIRS, Coupon, Customer
-from tests.unit.histories import open_sample
+from tests.learn.histories import open_sample
 
 CUSTOMER = {
     "customer_id": 127, "gender": "F", "age": 46, "mean_buy_price": 17.35,

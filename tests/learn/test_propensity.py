@@ -31,7 +31,7 @@ from orchestration.transform.record import BuildRecord, write_record
 from pollux import propensity
 from pollux.propensity import CATEGORICAL, FEATURES, INPUTS, Calibration, ModelError
 from pollux.runtime.settings import Settings
-from tests.unit.histories import (
+from tests.learn.histories import (
     START,
     History,
     Order,
