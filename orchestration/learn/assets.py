@@ -86,7 +86,7 @@ def _propensity_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinition:
         deps=[
             ["store", "marts", name] for name in ("coupon_info", "customer_info", "product_info")
         ],
-        group_name="learned",
+        group_name="scorer",
         kinds={"lightgbm"},
         check_specs=[
             dg.AssetCheckSpec(

@@ -279,10 +279,9 @@ def test_pages_load_without_errors(dagster: Dagster, tmp_path: Path) -> None:
         shown = "document.body.innerText.includes"
         page.open(f"{dagster.url}/asset-groups", until=f"{shown}('intermediate')")
         picture(page, "dagster-graph.png")
-        group = "locations/__repository__@pollux/asset-groups/marts"
-        drawn = f"{shown}('hh_summary') && !{shown}('Loading')"
-        page.open(f"{dagster.url}/{group}", until=drawn)
-        picture(page, "dagster-assets.png")
+        asset = "assets/household/marts/hh_summary"
+        page.open(f"{dagster.url}/{asset}", until=f"{shown}('One row per household')")
+        picture(page, "dagster-asset.png")
         page.open(f"{dagster.url}/runs/{run}", until=f"{shown}('Success')")
         picture(page, "dagster-run.png")
         assert page.errors == []
