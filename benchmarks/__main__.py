@@ -34,12 +34,17 @@ PACKAGES = (
 )
 
 
+HEAD = """# Benchmarks
+
+Written by `make bench`. Ratios are taken within one run; seconds are for orientation.
+"""
+
+
 def main() -> None:
-    """Runs them one after the other; all in all a quarter of an hour."""
+    """Runs benchmarks one after the other, all in half an hour; the others' sections stay."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("only", nargs="*", help=f"of {', '.join(BENCHMARKS)}; then no report")
+    parser.add_argument("only", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
     only = parser.parse_args().only
-    sections = []
     for name, title in BENCHMARKS.items():
         if only and name not in only:
             continue
@@ -48,30 +53,35 @@ def main() -> None:
         for row in importlib.import_module(f"benchmarks.{name}").run():
             rows.append(row)
             print(f"  {row['name']}: {_value(row)} {row['unit']} {row['target'] or ''}", flush=True)
-        sections.append(_section(title, rows))
-    if not only:
-        REPORT.write_text("\n".join([_head(), *sections]), encoding="utf-8")
-        print(f"written to {REPORT}")
+        sections = _read_sections() | {title: _section(rows)}
+        known = [f"## {one}\n\n{sections[one]}" for one in BENCHMARKS.values() if one in sections]
+        REPORT.write_text("\n".join([HEAD, *known]), encoding="utf-8")
+    print(f"written to {REPORT}")
 
 
-def _head() -> str:
-    machine = f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
-        "# Benchmarks\n\n"
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}, "
-        f"{platform.machine()}, Python {platform.python_version()}; {versions}.\n"
-        "Ratios are taken within one run; seconds are for orientation.\n"
-    )
+def _read_sections() -> dict[str, str]:
+    """What the report has, by title."""
+    _, *parts = REPORT.read_text(encoding="utf-8").split("\n## ")
+    found = (part.partition("\n\n") for part in parts)
+    return {title: text.rstrip("\n") + "\n" for title, _, text in found}
 
 
-def _section(title: str, rows: list[dict[str, Any]]) -> str:
-    lines = [f"## {title}\n", "| what | value | target | |", "| --- | ---: | --- | --- |"]
+def _section(rows: list[dict[str, Any]]) -> str:
+    lines = [_measured(), "", "| what | value | target | |", "| --- | ---: | --- | --- |"]
     for row in rows:
         mark = "" if not row["target"] else ("met" if row["ok"] else "**missed**")
         target = f"{row['target'] or ''}".replace("<=", "≤").replace(">=", "≥")
         lines.append(f"| {row['name']} | {_value(row)} {row['unit']} | {target} | {mark} |")
     return "\n".join([*lines, ""])
+
+
+def _measured() -> str:
+    machine = f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}: {machine}, {platform.machine()}, "
+        f"Python {platform.python_version()}; {versions}."
+    )
 
 
 def _value(row: dict[str, Any]) -> str:
