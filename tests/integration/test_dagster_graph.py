@@ -24,6 +24,7 @@ from orchestration.manifest import read_manifest
 from orchestration.release.publish import release
 from orchestration.release.store import read_releases
 from orchestration.reporting import LogReporter
+from orchestration.transform.graph import needed_by
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -129,7 +130,13 @@ def test_file_from_the_inbox_is_released_with_what_people_look_for(
     evaluated = checks(result)
     assert all(evaluated.values())
     assert "read_is_landed_and_rejected" in evaluated
-    tests = {n["name"] for n in manifest["nodes"].values() if n["resource_type"] == "test"}
+    needed = needed_by(manifest, "household")
+    tests = {
+        node["name"]
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "test" and needed.issuperset(manifest["parent_map"][unique_id])
+    }
+    assert len(tests) > 50
     assert tests <= evaluated.keys()
     assert served(installation) == [(1, True)]
     assert not list((installation.inbox_dir / "household").iterdir())
