@@ -20,7 +20,7 @@ from orchestration.learn.recommend.model import fit, rank_all
 
 K = 10
 SAMPLE = 1500
-TIFU_SAMPLE = 600
+TIFU_SAMPLE = 600  # of 48 settings, each of which compares everybody
 OURS = "Pollux"
 
 Say = Callable[[str], None]
