@@ -15,10 +15,11 @@ from typing import Any
 
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
 from orchestration.sample.customer import generate_customer
-from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
+from orchestration.transform.dbt import dbt_command, dbt_environment
 from pollux.runtime.settings import Settings
 
 REPETITIONS = 5
+SESSIONS = 3
 # All that is made of the assignments, staging to marts.
 VOUCHERS = "source:customer.voucher_assignments+"
 
@@ -51,31 +52,44 @@ def _vouchers(root: Path) -> Figures:
     file = next((root / "files").glob("voucher_assignments*"))
     load = run_pollux(settings.data_dir, "load", "--domain", "customer", "--from", str(file))
     build = run_pollux(settings.data_dir, "build", "--domain", "customer", "--no-release")
-    sql = statistics.median(_model_seconds(settings) for _ in range(REPETITIONS))
+    sql = statistics.median(_sql_seconds(settings) for _ in range(REPETITIONS))
     figures = [
         figure("load of 500,000 voucher assignments", load.seconds, "s"),
         figure("build of the domain with tests, vouchers only", build.seconds, "s"),
-        figure("voucher SQL, sum of node times", sql, "s"),
+        figure("voucher SQL, sum of its statements' times", sql, "s"),
     ]
     if importlib.util.find_spec("pyspark") is None:
         print("  PySpark is not installed (pip install .[spark]): not compared with it")
         return figures
-    spark = _by_pyspark(settings.landing_dir / "customer" / "voucher_assignments", root / "spark")
-    warm = statistics.median(spark[1:])
+    landing = settings.landing_dir / "customer" / "voucher_assignments"
+    spark = [_by_pyspark(landing, root / f"spark{number}") for number in range(SESSIONS)]
+    cold = statistics.median(first for first, *_ in spark)
+    warm = statistics.median(seconds for _, *later in spark for seconds in later)
     return [
         *figures,
-        figure("the same in PySpark local[2], first time in a session", spark[0], "s"),
-        figure("the same, median of the later times", warm, "s"),
-        figure("PySpark ÷ SQL, later times", warm / sql, "ratio", at_least=10),
+        # Both in a new process, whose start is not counted, as a pipeline runs.
+        figure("the same in PySpark local[2], median of new sessions", cold, "s"),
+        figure("PySpark ÷ SQL", cold / sql, "ratio", at_least=10),
+        figure("the same again in a session that has run it before", warm, "s"),
+        figure("PySpark ÷ SQL, run again in a session", warm / sql, "ratio"),
     ]
 
 
-def _model_seconds(settings: Settings) -> float:
-    # One thread, so that no node's time holds another's.
-    command = dbt_command("run", "--threads", "1", "--select", VOUCHERS, target="duckdb")
+def _sql_seconds(settings: Settings) -> float:
+    """What dbt waited for the statements of the models; each run is a process of its own."""
+    log = settings.logs_dir / "dbt.log"
+    log.unlink(missing_ok=True)
+    # One thread, so that no statement's time holds another's.
+    options = ["--threads", "1", "--log-level-file", "debug", "--log-format-file", "json"]
+    command = dbt_command("run", *options, "--select", VOUCHERS, target="duckdb")
     run_measured(command, dbt_environment(settings, None))
-    results = json.loads((target_dir(settings) / "run_results.json").read_text())["results"]
-    return float(sum(result["execution_time"] for result in results))
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    return sum(
+        event["data"]["elapsed"]
+        for event in events
+        if event["info"]["name"] == "SQLQueryStatus"
+        and event["data"]["node_info"].get("resource_type") == "model"
+    )
 
 
 def _by_pyspark(landing: Path, out: Path) -> list[float]:

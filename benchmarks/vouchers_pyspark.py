@@ -13,7 +13,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name that everyone knows it by
 
-REPETITIONS = 5
+REPETITIONS = 3
 FREQUENCY = [(0, 4, "0-4"), (5, 13, "5-13"), (14, 37, "14-37")]
 RECENCY = [(30, 60, "30-60"), (61, 90, "61-90"), (91, 120, "91-120"), (121, 180, "121-180")]
 
