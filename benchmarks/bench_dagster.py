@@ -1,7 +1,7 @@
 """What Dagster costs beyond the work: the full job from the inbox to the release.
 
-Belongs here: the time of a run that is none of load, dbt or release. Does not belong here: those,
-which `bench_load` and `bench_household` measure.
+Belongs here: the time of a run that is none of load, dbt, learning or release. Does not belong
+here: those, which other benchmarks measure.
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import figure, run_measured, run_pollux
+from orchestration.learn.recommend.land import read_note
 from orchestration.load.landing import read_load_log
 from orchestration.release.store import read_releases
 from orchestration.sample.household import generate_household
@@ -51,11 +52,13 @@ def run() -> Iterator[dict[str, Any]]:
             _run_job(settings, "everything")
             wall = time.monotonic() - started
             load, build, release = _parts(settings)
+            learn = _learn_seconds(settings)
         yield figure(f"full job at scale {SCALE}, as asked for until its end", wall, "s")
         yield figure("of it load", load, "s")
         yield figure("of it dbt with its SQL", build, "s")
+        yield figure("of it learning", learn, "s")
         yield figure("of it release", release, "s")
-        yield figure("orchestration", wall - load - build - release, "s", at_most=15)
+        yield figure("orchestration", wall - load - build - learn - release, "s", at_most=15)
         in_process = run_pollux(settings.data_dir, "build")
         _, build, release = _parts(settings)
         yield figure(
@@ -64,6 +67,11 @@ def run() -> Iterator[dict[str, Any]]:
         command = [sys.executable, "-c", "import orchestration.in_process"]
         imports = run_measured(command, {"PYTHONPATH": str(PROJECT_DIR)})
         yield figure("of it imports", imports.seconds, "s")
+
+
+def _learn_seconds(settings: Settings) -> float:
+    note = read_note(settings)
+    return float(note["choose_seconds"] + note["fit_and_score_seconds"])
 
 
 def _parts(settings: Settings) -> tuple[float, float, float]:
