@@ -2,6 +2,7 @@
 
 import signal
 import time
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -12,7 +13,7 @@ from cli.processes import Running, end, run_dagster, serve_api, url_of, wait
 from cli.supervisor import DAGSTER_HOST
 from orchestration.workers import workers
 from pollux.runtime.serving import find_serving_store, open_serving_store
-from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.settings import Settings
 
 SAMPLE_SCALE = 0.1
 SAMPLE_DOMAINS = ("customer", "household", "loyalty", "store")
@@ -78,8 +79,8 @@ def _load_sample(settings: Settings) -> None:
     from orchestration.load.run import load
     from orchestration.sample.generate import generate
 
-    for domain in SAMPLE_DOMAINS if _needs_sample(settings) else ():
-        folder = settings.data_dir / "sample" / domain
+    for domain in _domains_without_sample(settings):
+        folder = _sample_folder(settings, domain)
         with output.step("sample") as step:
             rows = generate(domain, folder, scale=SAMPLE_SCALE, seed=1, progress=step.update)
             step.result = f"{domain}: {len(rows)} files, {sum(rows.values()):,} rows"
@@ -89,17 +90,27 @@ def _load_sample(settings: Settings) -> None:
             step.result = f"{domain}: {len(report.files)} files, {landed:,} rows landed"
 
 
-def _needs_sample(settings: Settings) -> bool:
-    """Whether nothing was loaded, or only a part of the sample, because a load was killed."""
+def _domains_without_sample(settings: Settings) -> list[str]:
+    """The domains that lack their sample, or a part of it because a load was killed.
+
+    None where anything of one's own was loaded: what is then served should all be real.
+    """
     from orchestration.load import landing
-    from orchestration.load.declarations import read_datasets
     from orchestration.transform.build import loaded_domains
 
-    loaded = loaded_domains(settings)
-    if any(not landing.is_sample(settings, domain) for domain in loaded):
-        return False
-    datasets = [d for d in read_datasets(PROJECT_DIR).values() if d.domain in SAMPLE_DOMAINS]
-    return not all(landing.parts(settings, dataset) for dataset in datasets)
+    if any(not landing.is_sample(settings, domain) for domain in loaded_domains(settings)):
+        return []
+    lacking = []
+    for domain in SAMPLE_DOMAINS:
+        landed = {part.name for part in landing.domain_parts(settings, domain)}
+        made = {file.name for file in _sample_folder(settings, domain).glob("*")}
+        if not landed or not made <= landed:
+            lacking.append(domain)
+    return lacking
+
+
+def _sample_folder(settings: Settings, domain: str) -> Path:
+    return settings.data_dir / "sample" / domain
 
 
 def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:

@@ -158,6 +158,8 @@ def test_once_ends_when_released(installation: Installation) -> None:
     done = installation.run("up", "--once")
     assert done.returncode == 0
     assert "Released after" in done.stdout
+    # What it found, it does not make again.
+    assert "sample" not in done.stderr
     assert installation.processes() == []
 
 
