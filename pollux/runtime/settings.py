@@ -6,6 +6,7 @@ environment anywhere else.
 
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -53,6 +54,45 @@ class Settings(BaseSettings):
     scoring_port: int = Field(
         default=8001, ge=1, le=65535, description="Port the scorer listens on."
     )
+    events_port: int = Field(
+        default=8002,
+        ge=1,
+        le=65535,
+        description="Port of the event service's health, metrics and mock endpoints.",
+    )
+    broker_port: int = Field(
+        default=1883,
+        ge=1,
+        le=65535,
+        description="Port on 127.0.0.1 of the MQTT broker that pollux up runs where MQTT_HOST is "
+        "not set.",
+    )
+    scoring_url: str | None = Field(
+        default=None,
+        description="Where the event service reaches the scorer, as http://…; without it this "
+        "machine, at POLLUX_SCORING_PORT.",
+    )
+    scoring_key: SecretStr | None = Field(
+        default=None,
+        description="Bearer key that the event service sends to the scorer, where that has "
+        "POLLUX_API_KEYS.",
+    )
+    coupon_threshold: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Likelihood of use above which a focus event is answered with a coupon.",
+    )
+    events_retention_days: int = Field(
+        default=30,
+        ge=1,
+        description="How long the event service keeps keys of events it has seen and messages it "
+        "has published; an event that comes again later is a new one.",
+    )
+    store_timezone: str = Field(
+        default="Europe/Berlin",
+        description="Time zone of the shop (IANA name): it says on which day an event was.",
+    )
     api_keys: str = Field(
         default="",
         description="SHA-256 hashes (hex, comma-separated) of the bearer keys the API and the "
@@ -83,6 +123,15 @@ class Settings(BaseSettings):
         if refused := sorted(UNSAFE_IN_PATH & set(str(folder))):
             raise ValueError(f"{folder} holds {' '.join(refused)}, which no path of Pollux may")
         return folder
+
+    @field_validator("store_timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, ZoneInfoNotFoundError):
+            raise ValueError(f"{value} is no time zone, as Europe/Berlin is one") from None
+        return value
 
     @property
     def landing_dir(self) -> Path:
