@@ -66,6 +66,8 @@ class Ledger:
                     self._lose(error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                except asyncpg.PostgresError:
+                    raise
                 except BaseException:
                     # Cancelled in the middle: the answer would come to the next.
                     self._drop()

@@ -66,7 +66,7 @@ class Shop:
         counts: Counts,
         worker: str,
         zone: ZoneInfo,
-        answer_topic: str,
+        answer_topic: str | None,
     ) -> None:
         self._contexts = contexts
         self._ledger = commits_to
@@ -75,6 +75,7 @@ class Shop:
         self._counts = counts
         self._worker = worker
         self._zone = zone
+        # None where nothing is to be sent.
         self._answer_topic = answer_topic
         self._in_hand: dict[UUID, Case] = {}
         self._ready: list[Case] = []
@@ -197,7 +198,7 @@ class Shop:
         outcome = "prepared" if choice is None else "no offer"
         if choice is None:
             choice = Choice()
-        answer = None
+        answer = name = None
         if choice.coupon_id is not None:
             document = self._contexts.document(choice.coupon_id)
             if document is None:
@@ -205,11 +206,9 @@ class Shop:
                 self._find_out(case, event)
                 return
             outcome = "offer"
-            answer = Answer(
-                answer_id(case.key, "prediction"),
-                self._answer_topic,
-                *prediction_message(event, document),
-            )
+            name = answer_id(case.key, "prediction")
+            if self._answer_topic is not None:
+                answer = Answer(name, self._answer_topic, *prediction_message(event, document))
         case.answer = answer
         case.decision = Decision(
             event_key=case.key,
@@ -222,7 +221,7 @@ class Shop:
             reason=choice.reason,
             coupon_id=choice.coupon_id,
             prediction=choice.prediction,
-            answer_id=None if answer is None else answer.id,
+            answer_id=name,
             release=basis.release,
             model=basis.model,
         )

@@ -127,7 +127,7 @@ class Worker:
             counts=self.counts,
             worker=f"{name}shop{number}",
             zone=ZoneInfo(self._settings.store_timezone),
-            answer_topic=self._mqtt.coupon_prediction_topic_name,
+            answer_topic=self._mqtt.coupon_prediction_topic_name if self.uses_mqtt else None,
         )
         self.counts.show(
             "pollux_events_lag_seconds", "Age of the oldest event in hand.", shop.oldest_seconds
