@@ -25,14 +25,15 @@ POLL_SECONDS = 0.1
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises `PortError`, naming the process, where something listens that is not ours."""
+    """Raises `PortError`, naming the process, where a port is taken; looks at MQTT settings first."""
     from services.common.port import PortError, check_port_is_free
 
+    runs_broker = has_own_broker()
     check_port_is_free(settings.api_host, settings.api_port)
     check_port_is_free(settings.api_host, settings.scoring_port, setting="POLLUX_SCORING_PORT")
     check_port_is_free(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT")
     check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
-    if has_own_broker():
+    if runs_broker:
         try:
             check_port_is_free(BROKER_HOST, settings.broker_port, setting="POLLUX_BROKER_PORT")
         except PortError as error:
@@ -49,6 +50,19 @@ def has_own_broker() -> bool:
 
     mqtt = read_mqtt_settings()
     return mqtt.mqtt_host is None and not mqtt.testing_no_mqtt
+
+
+def describe_broker(settings: Settings) -> str:
+    """Where events come from, for people."""
+    from services.events.settings import read_mqtt_settings
+
+    mqtt = read_mqtt_settings()
+    if mqtt.testing_no_mqtt:
+        return f"{url_of(settings, settings.events_port)}/docs (TESTING_NO_MQTT)"
+    brokers = ", ".join(f"{host}:{port}" for host, port in mqtt.brokers(settings.broker_port))
+    answers = mqtt.coupon_prediction_topic_name
+    topics = f"{mqtt.entry_event_topic_name}, {mqtt.focus_event_topic_name}"
+    return f"MQTT on {brokers}: {topics}; answers on {answers}"
 
 
 def start_services(settings: Settings, children: Children) -> None:
@@ -70,7 +84,7 @@ def start_services(settings: Settings, children: Children) -> None:
     with output.step("events") as step:
         url = url_of(settings, settings.events_port)
         children.wait_until_answers(EVENTS, f"{url}/healthz")
-        problem = _problem_of_events(url)
+        problem = problem_of_events(url)
         step.has_failed = problem is not None
         step.result = problem or f"ready on {url}"
     with output.step("api") as step:
@@ -90,9 +104,9 @@ def url_of(settings: Settings, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def _problem_of_events(url: str) -> str | None:
-    """Why events are not answered yet, None where they are."""
-    deadline = time.monotonic() + EVENTS_SECONDS
+def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | None:
+    """Why events are not answered after so many seconds, None where they are."""
+    deadline = time.monotonic() + seconds
     while True:
         status, body = ask(f"{url}/readyz")
         if status == HTTPStatus.OK:

@@ -1,6 +1,8 @@
 """`pollux up` and `down`: everything an installation runs, started and stopped."""
 
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ from cli import output
 from cli.processes import Children, Running, end
 from cli.serving import (
     check_ports,
-    has_own_broker,
+    describe_broker,
     start_dagster,
     start_services,
     url_of,
@@ -30,7 +32,7 @@ def up(
         bool, typer.Option("--once", help="End when everything is released; serve nothing.")
     ] = False,
 ) -> None:
-    """Starts everything: database, data, release, services, Dagster. Ctrl-C ends what it started."""
+    """Starts everything: database, data, release, services, Dagster. Ctrl-C stops it."""
     settings = Settings()
     began = time.monotonic()
     # A shell that started this in the background may have it ignored.
@@ -189,6 +191,8 @@ def _show(settings: Settings, seconds: float) -> None:
     lines += [
         ("a summary", f"{api}/v1/households/1/summary"),
         ("all routes", f"{api}/docs"),
+        ("events", describe_broker(settings)),
+        ("try", f"{_program()} demo-store in a second terminal: customers in the shop, live"),
         ("pipelines", f"http://{DAGSTER_HOST}:{settings.dagster_port} (in half a minute)"),
     ]
     output.result_console.print(
@@ -196,3 +200,8 @@ def _show(settings: Settings, seconds: float) -> None:
     )
     for label, text in lines:
         output.result_console.print(f"  {label:<11}{text}", soft_wrap=True)
+
+
+def _program() -> str:
+    """What one types to run this program again."""
+    return "pollux" if shutil.which("pollux") else sys.argv[0]
