@@ -7,12 +7,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 
 from services.common.database import Database
 from services.common.releases import Release
+from services.events.keys import content_key
 
 DAYS_KEPT = 64
 DOCUMENTS_KEPT = 10_000
@@ -76,6 +78,13 @@ where coupon_info.coupon_id = any($1)
 HOW_MANY = {"department": -1, "just_discount": 1}
 
 
+class Document(NamedTuple):
+    """A coupon with its products as shops get it; the key is its content's."""
+
+    key: UUID
+    body: bytes
+
+
 class Catalogue:
     """One release of the store; what was read is kept while the release is the current one."""
 
@@ -84,7 +93,7 @@ class Catalogue:
         self._database = database
         self._departments: Mapping[str, str] | None = None
         self._days: OrderedDict[date, Mapping[str, Sequence[dict[str, Any]]]] = OrderedDict()
-        self._documents: OrderedDict[int, bytes] = OrderedDict()
+        self._documents: OrderedDict[int, Document] = OrderedDict()
 
     async def departments(self) -> Mapping[str, str]:
         """The departments as the data spell them, by their name in lower case."""
@@ -124,8 +133,8 @@ class Catalogue:
                 self._documents[row["coupon_id"]] = _document(row)
             _limit(self._documents, DOCUMENTS_KEPT)
 
-    def document(self, coupon_id: int) -> bytes | None:
-        """A coupon with its products as shops get it, JSON; None where it is not in memory."""
+    def document(self, coupon_id: int) -> Document | None:
+        """A coupon's document, None where it is not in memory."""
         return self._documents.get(coupon_id)
 
 
@@ -135,9 +144,9 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _document(row: Mapping[str, Any]) -> bytes:
+def _document(row: Mapping[str, Any]) -> Document:
     how_many = HOW_MANY.get(row["coupon_type"], row["how_many_products_required"])
-    return orjson.dumps(
+    body = orjson.dumps(
         {
             "id": str(row["coupon_id"]),
             "type": row["coupon_type"],
@@ -149,6 +158,7 @@ def _document(row: Mapping[str, Any]) -> bytes:
             "products": orjson.Fragment(row["products"]),
         }
     )
+    return Document(content_key(body), body)
 
 
 def _limit(kept: OrderedDict[Any, Any], size: int) -> None:

@@ -75,8 +75,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 CODE_SENT = "insert into events.promo_codes (promotion, email, answer_id) values ($1, $2, $3)"
 QUEUED = f"""
-insert into events.outbox (event_key, answer_id, topic, payload, worker, leased_until)
-values ($1, $2, $3, $4, $5, clock_timestamp() + interval '{LEASE_SECONDS} s')
+insert into events.outbox (
+    event_key, answer_id, topic, opening, closing, worker, leased_until
+)
+values ($1, $2, $3, $4, '', $5, clock_timestamp() + interval '{LEASE_SECONDS} s')
 """
 
 log = logging.getLogger("pollux.events")
@@ -258,7 +260,13 @@ class Club:
             (JOINED_BY_PURCHASE, effects.joined_by_purchase),
             (CONVERTED, effects.converted),
             (CODE_SENT, effects.codes),
-            (QUEUED, [(key, *answer, self._worker) for key, answer in effects.answers]),
+            (
+                QUEUED,
+                [
+                    (key, one.id, one.topic, one.opening, self._worker)
+                    for key, one in effects.answers
+                ],
+            ),
         ):
             if rows:
                 await connection.executemany(sql, rows)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.events.catalogue import Document
 from services.events.contexts import Context
 from services.events.outbox import LEASE_SECONDS, Answer
 
@@ -43,16 +44,22 @@ with
         returning event_key
     ),
     queued as (
-        insert into events.outbox (event_key, answer_id, topic, payload, worker, leased_until)
-        select
-            answer.*, $1, clock_timestamp() + interval '{LEASE_SECONDS} s'
+        insert into events.outbox (
+            event_key, answer_id, topic, opening, document_key, closing, worker, leased_until
+        )
+        select answer.*, $1, clock_timestamp() + interval '{LEASE_SECONDS} s'
         from
-            unnest($15::uuid[], $16::uuid[], $17::text[], $18::bytea[]) as answer (
-                event_key, answer_id, topic, payload
-            )
+            unnest(
+                $15::uuid[], $16::uuid[], $17::text[], $18::bytea[], $19::uuid[], $20::bytea[]
+            ) as answer (event_key, answer_id, topic, opening, document_key, closing)
         inner join decided using (event_key)
     )
 select event_key from decided
+"""
+DOCUMENTS = """
+insert into events.documents (document_key, body)
+select document_key, body from unnest($1::uuid[], $2::bytea[]) as document (document_key, body)
+on conflict do nothing
 """
 PREPARED = """
 insert into events.contexts (customer_id, event_date, release, model, choices)
@@ -125,10 +132,19 @@ async def write_decisions(
     """Writes decisions and their answers; returns the keys of the events that were new."""
     # In one order for all workers, so that none waits for another in a circle.
     columns = list(zip(*sorted(decisions, key=lambda one: one.event_key), strict=True))
-    queued = [(key, *answer) for key, answer in answers]
-    arrays = [list(column) for column in zip(*queued, strict=True)] or [[], [], [], []]
+    queued = [
+        (key, one.id, one.topic, one.opening, one.document and one.document.key, one.closing)
+        for key, one in answers
+    ]
+    arrays = list(zip(*queued, strict=True)) or [()] * 6
     rows = await connection.fetch(WRITE, worker, *columns, *arrays)
     return {row[0] for row in rows}
+
+
+async def write_documents(connection: asyncpg.Connection, documents: Sequence[Document]) -> None:
+    """Keeps documents that answers refer to."""
+    rows = sorted(set(documents))
+    await connection.execute(DOCUMENTS, *zip(*rows, strict=True))
 
 
 async def write_contexts(connection: asyncpg.Connection, contexts: Sequence[Context]) -> None:
@@ -138,7 +154,7 @@ async def write_contexts(connection: asyncpg.Connection, contexts: Sequence[Cont
         (customer, context.event_date, *context.basis, context.choices)
         for customer, context in sorted(last.items())
     ]
-    await connection.execute(PREPARED, *(list(column) for column in zip(*rows, strict=True)))
+    await connection.execute(PREPARED, *zip(*rows, strict=True))
 
 
 async def write_dead_letters(connection: asyncpg.Connection, letters: Sequence[DeadLetter]) -> None:

@@ -20,7 +20,7 @@ import orjson
 
 from services.common.database import Database, SlowQueryError, StoreUnavailableError
 from services.common.releases import Release
-from services.events.catalogue import Catalogue
+from services.events.catalogue import Catalogue, Document
 from services.events.ledger import Ledger
 from services.events.messages import ShopEvent
 from services.events.scorer import (
@@ -128,11 +128,11 @@ class Contexts:
         """A department as the data spell it, None where it is not known."""
         return None if self._catalogue is None else self._catalogue.spelled(department)
 
-    def document(self, coupon_id: int) -> bytes | None:
+    def document(self, coupon_id: int) -> Document | None:
         """A chosen coupon as shops get it, None where it is not in memory any more."""
         return None if self._catalogue is None else self._catalogue.document(coupon_id)
 
-    async def read_document(self, coupon_id: int) -> bytes | None:
+    async def read_document(self, coupon_id: int) -> Document | None:
         """A coupon as shops get it, None where the current release has none of that number."""
         if self._catalogue is None:
             return None

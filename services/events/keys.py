@@ -27,6 +27,11 @@ def line_key(event: UUID, line: int) -> UUID:
     return _uuid(b"line", event.bytes, str(line).encode())
 
 
+def content_key(content: bytes) -> UUID:
+    """The key of a document: the same for the same bytes."""
+    return _uuid(b"content", content)
+
+
 def _uuid(*parts: bytes) -> UUID:
     digest = sha256()
     for part in parts:

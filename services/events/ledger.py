@@ -21,6 +21,8 @@ SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
 }
+# A commit with its own record, so that it waits until all before it is on disk.
+FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
 # Another worker's turn came between: the same work succeeds the next time.
 ONCE_MORE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 FIRST_PAUSE_SECONDS = 0.05
@@ -34,12 +36,15 @@ log = logging.getLogger("pollux.events")
 class Ledger:
     """One writing connection, used by one at a time.
 
+    One that is not `durable` commits without waiting for the disk; what was committed may be lost
+    with the database server until some durable connection has flushed.
     `interruptions` counts how often work had to be done again: whoever published from what it
     remembered of a commit should look at the tables instead.
     """
 
-    def __init__(self, store: ServingStore) -> None:
-        self._dsn, self._settings = arguments(store.owner_url, SESSION)
+    def __init__(self, store: ServingStore, *, durable: bool) -> None:
+        session = SESSION | {"synchronous_commit": "on" if durable else "off"}
+        self._dsn, self._settings = arguments(store.owner_url, session)
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self.interruptions = 0
@@ -61,6 +66,8 @@ class Ledger:
                     self._lose(error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                except asyncpg.PostgresError:
+                    raise
                 except BaseException:
                     # Cancelled in the middle: the answer would come to the next.
                     self._drop()
@@ -68,6 +75,15 @@ class Ledger:
                 else:
                     self.is_up = True
                     return found
+
+    async def flush(self) -> bool:
+        """Waits until what was committed is on disk; tells whether none of it can be lost.
+
+        A server that went away meanwhile may have lost what it had not flushed.
+        """
+        before = self.interruptions
+        await self.do(lambda connection: connection.execute(FLUSH))
+        return self.interruptions == before
 
     def close(self) -> None:
         """Ends the connection."""

@@ -92,8 +92,9 @@ class Link:
             try:
                 topics = self._topics(protocol)
                 await connection.open(host, port)
-                # Answers may go out from here on, messages come in.
+                # A session that was here before sends at once what it kept.
                 self.connection = connection
+                self._on_change(connection)
                 await connection.subscribe(topics)
             except UnsupportedProtocolError as error:
                 self._give_up(connection, host, port, error)
@@ -107,7 +108,6 @@ class Link:
             if protocol == V5:
                 # It speaks it: a later hiccup must not be taken for a refusal.
                 self._protocols = (V5,)
-            self._on_change(connection)
             return connection
         return None
 
@@ -115,6 +115,7 @@ class Link:
         self, connection: Connection, host: str, port: int, error: BrokerUnreachableError
     ) -> None:
         self.connection = None
+        self._on_change(None)
         connection.close()
         problem = f"{host}:{port}: {error}"
         if problem != self.problem:

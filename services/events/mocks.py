@@ -160,7 +160,10 @@ async def _outcome(worker: Worker, case: Case, *, is_new: bool) -> dict[str, Any
         row = await worker.ledger.do(lambda connection: connection.fetchrow(DECIDED, case.key))
         outcome, reason, coupon = row
     document = None if coupon is None else await worker.contexts.read_document(coupon)
-    message = None if document is None else prediction_message(case.event, document)
+    message = None
+    if document is not None:
+        opening, _, closing = prediction_message(case.event, document)
+        message = opening + document.body + closing
     return {
         "event_key": str(case.key),
         "outcome": outcome,

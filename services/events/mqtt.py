@@ -27,7 +27,8 @@ CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
 # How many messages may be in hand without being acknowledged.
 RECEIVE_MAXIMUM = 500
-MAX_INFLIGHT = 1000
+# How many are under way is the outbox's business; paho looks through all of them otherwise.
+NO_LIMIT = 0
 SESSION_SECONDS = 7 * 24 * 3600
 # Messages in hand beyond which nothing more is read (QoS 0 knows no other brake).
 MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
@@ -125,6 +126,12 @@ class Connection:
         self._is_waiting_to_write = False
         self._is_paused = False
         self._client = self._make_client(login)
+        # One for all: to make one costs more than to send a message, and each is packed at once.
+        self._properties = (
+            Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if protocol == MQTTProtocolVersion.MQTTv5
+            else None
+        )
 
     @property
     def is_open(self) -> bool:
@@ -173,11 +180,10 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
         """Sends a message with QoS 1; returns its packet number, None where it cannot be sent."""
-        more = None
-        if self.protocol == MQTTProtocolVersion.MQTTv5:
-            more = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            more.UserProperty = list(properties.items())
-        info = self._client.publish(topic, payload, qos=1, properties=more)
+        if self._properties is not None:
+            # Past its own setter, which adds to what was there.
+            object.__setattr__(self._properties, "UserProperty", list(properties.items()))
+        info = self._client.publish(topic, payload, qos=1, properties=self._properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def acknowledge(self) -> None:
@@ -215,7 +221,7 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_SECONDS
-        client.max_inflight_messages_set(MAX_INFLIGHT)
+        client.max_inflight_messages_set(NO_LIMIT)
         if login.username is not None:
             client.username_pw_set(login.username, login.password)
         if login.certificates is not None:

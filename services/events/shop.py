@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from services.events import commits
+from services.events.catalogue import Document
 from services.events.commits import DeadLetter, Decision
 from services.events.contexts import Choice, Context, Contexts
 from services.events.counts import Counts
@@ -49,6 +50,7 @@ class Case:
     context: Context | None = None
     unreadable: str | None = None
     is_replay: bool = False
+    is_committed: bool = False
 
 
 class Shop:
@@ -58,23 +60,29 @@ class Shop:
         self,
         *,
         contexts: Contexts,
-        ledger: Ledger,
+        commits_to: Ledger,
+        flushes: Ledger,
         outbox: Outbox,
         counts: Counts,
         worker: str,
         zone: ZoneInfo,
-        answer_topic: str,
+        answer_topic: str | None,
     ) -> None:
         self._contexts = contexts
-        self._ledger = ledger
+        self._ledger = commits_to
+        self._flushes = flushes
         self._outbox = outbox
         self._counts = counts
         self._worker = worker
         self._zone = zone
+        # None where nothing is to be sent.
         self._answer_topic = answer_topic
         self._in_hand: dict[UUID, Case] = {}
         self._ready: list[Case] = []
         self._is_filled = asyncio.Event()
+        self._kept_documents: set[UUID] = set()
+        self._committed: list[Case] = []
+        self._has_committed = asyncio.Event()
         self._finding: set[asyncio.Task[None]] = set()
 
     def oldest_seconds(self) -> float:
@@ -118,6 +126,27 @@ class Shop:
             if not self._ready:
                 self._is_filled.clear()
             await self._settle(group)
+
+    async def confirm(self) -> None:
+        """Acknowledges what is committed, once it is on disk; runs until cancelled.
+
+        Answers go out before that: should the database lose them, the event is here still, is
+        decided again, and answered under the same id.
+        """
+        # The connection stands before the first commit, so it notices every loss after it.
+        await self._flushes.flush()
+        while True:
+            await self._has_committed.wait()
+            self._has_committed.clear()
+            cases, self._committed = self._committed, []
+            is_safe = await self._flushes.flush()
+            for case in cases:
+                if is_safe:
+                    del self._in_hand[case.key]
+                    for receipt in case.receipts:
+                        receipt.done()
+                else:
+                    self._put(case)
 
     def _begin(self, case: Case) -> None:
         self._in_hand[case.key] = case
@@ -169,7 +198,7 @@ class Shop:
         outcome = "prepared" if choice is None else "no offer"
         if choice is None:
             choice = Choice()
-        answer = None
+        answer = name = None
         if choice.coupon_id is not None:
             document = self._contexts.document(choice.coupon_id)
             if document is None:
@@ -177,11 +206,9 @@ class Shop:
                 self._find_out(case, event)
                 return
             outcome = "offer"
-            answer = Answer(
-                answer_id(case.key, "prediction"),
-                self._answer_topic,
-                prediction_message(event, document),
-            )
+            name = answer_id(case.key, "prediction")
+            if self._answer_topic is not None:
+                answer = Answer(name, self._answer_topic, *prediction_message(event, document))
         case.answer = answer
         case.decision = Decision(
             event_key=case.key,
@@ -194,7 +221,7 @@ class Shop:
             reason=choice.reason,
             coupon_id=choice.coupon_id,
             prediction=choice.prediction,
-            answer_id=None if answer is None else answer.id,
+            answer_id=name,
             release=basis.release,
             model=basis.model,
         )
@@ -213,6 +240,11 @@ class Shop:
         interruptions = self._ledger.interruptions
         try:
             new = await self._ledger.do(lambda connection: self._write(connection, group))
+        except asyncpg.ForeignKeyViolationError:
+            # A document was forgotten with the answers that it was kept for.
+            self._kept_documents.clear()
+            await self._settle(group)
+            return
         except asyncpg.PostgresError as error:
             # One of them is refused; alone it does not hold up the others.
             if len(group) == 1:
@@ -223,6 +255,7 @@ class Shop:
         if self._ledger.interruptions != interruptions:
             # A commit whose answer was lost looks as if the events had been here before.
             self._outbox.take_own()
+        self._kept_documents |= {document.key for document in _documents(group)}
         for case in group:
             self._finish(case, is_new=case.key in new)
 
@@ -236,11 +269,14 @@ class Shop:
             if case.unreadable is not None
         ]
         replayed = [case.key for case in group if case.is_replay and case.decision is not None]
-        if not (contexts or letters or replayed):
+        documents = [one for one in _documents(group) if one.key not in self._kept_documents]
+        if not (contexts or letters or replayed or documents):
             # One statement is a transaction of its own.
             return await commits.write_decisions(connection, self._worker, decisions, answers)
         new: set[UUID] = set()
         async with connection.transaction():
+            if documents:
+                await commits.write_documents(connection, documents)
             if decisions:
                 new = await commits.write_decisions(connection, self._worker, decisions, answers)
             if contexts:
@@ -259,24 +295,35 @@ class Shop:
         case.decision = case.answer = case.context = None
 
     def _finish(self, case: Case, *, is_new: bool) -> None:
-        del self._in_hand[case.key]
-        if case.unreadable is not None:
-            self._counts.dead[case.kind].inc()
-            log.warning("Dead letter %s (%s): %s", case.key, case.kind, case.unreadable)
-        elif is_new:
-            assert case.decision is not None  # noqa: S101 - it was written
-            self._counts.decided[case.decision.outcome].inc()
-            if case.answer is not None:
-                self._outbox.publish(case.answer)
-                self._counts.answer_seconds.observe(time.monotonic() - case.since)
-        else:
-            self._counts.repeated[case.kind].inc()
-        for receipt in case.receipts:
-            receipt.done()
+        if is_new and case.answer is not None:
+            self._outbox.publish(case.answer)
+        self._committed.append(case)
+        self._has_committed.set()
+        if case.is_committed:
+            return
+        case.is_committed = True
+        self._count(case, is_new=is_new)
         if case.settled is not None:
             case.settled.set_result(is_new)
 
+    def _count(self, case: Case, *, is_new: bool) -> None:
+        if case.unreadable is not None:
+            self._counts.dead[case.kind].inc()
+            log.warning("Dead letter %s (%s): %s", case.key, case.kind, case.unreadable)
+        elif is_new and case.decision is not None:
+            self._counts.decided[case.decision.outcome].inc()
+            if case.answer is not None:
+                self._counts.answer_seconds.observe(time.monotonic() - case.since)
+        else:
+            self._counts.repeated[case.kind].inc()
 
-def prediction_message(event: ShopEvent, coupon: bytes) -> bytes:
-    """The message that offers a coupon; its time is the event's."""
-    return b'{"customer":{"id":"%d"},"coupon":%b,"ts":%d}' % (event.customer_id, coupon, event.ts)
+
+def _documents(group: Sequence[Case]) -> list[Document]:
+    answers = [case.answer for case in group if case.answer is not None]
+    return [answer.document for answer in answers if answer.document is not None]
+
+
+def prediction_message(event: ShopEvent, coupon: Document) -> tuple[bytes, Document, bytes]:
+    """The message that offers a coupon, in three parts; its time is the event's."""
+    opening = b'{"customer":{"id":"%d"},"coupon":' % event.customer_id
+    return opening, coupon, b',"ts":%d}' % event.ts

@@ -51,6 +51,15 @@ FORGET_ANSWERS = "delete from events.outbox where published_at < clock_timestamp
 
 K = TypeVar("K", bound=Kind)
 
+FORGET_DOCUMENTS = """
+delete from events.documents
+where
+    made_at < clock_timestamp() - $1::interval
+    and not exists (
+        select from events.outbox where outbox.document_key = documents.document_key
+    )
+"""
+
 log = logging.getLogger("pollux.events")
 
 
@@ -71,8 +80,10 @@ class Worker:
         self.shop_link: Link | None = None
         self._database = Database(store)
         # Commits have a connection of their own: nothing else may hold them up.
-        self._commits = Ledger(store)
-        self.ledger = Ledger(store)
+        self._commits = Ledger(store, durable=False)
+        self._flushes = Ledger(store, durable=True)
+        self._club_commits = Ledger(store, durable=True)
+        self.ledger = Ledger(store, durable=False)
         self.contexts = Contexts(
             self._database, self.ledger, self.scorer, threshold=settings.coupon_threshold
         )
@@ -95,8 +106,8 @@ class Worker:
         finally:
             self.is_started = False
             self.turns.close()
-            self.ledger.close()
-            self._commits.close()
+            for ledger in (self.ledger, self._commits, self._flushes, self._club_commits):
+                ledger.close()
             self._watcher.close()
             self._database.close()
             await self.scorer.close()
@@ -110,12 +121,13 @@ class Worker:
         self.outbox = outbox = Outbox(self.ledger, f"{name}shop{number}")
         self.shop = shop = Shop(
             contexts=self.contexts,
-            ledger=self._commits,
+            commits_to=self._commits,
+            flushes=self._flushes,
             outbox=outbox,
             counts=self.counts,
             worker=f"{name}shop{number}",
             zone=ZoneInfo(self._settings.store_timezone),
-            answer_topic=self._mqtt.coupon_prediction_topic_name,
+            answer_topic=self._mqtt.coupon_prediction_topic_name if self.uses_mqtt else None,
         )
         self.counts.show(
             "pollux_events_lag_seconds", "Age of the oldest event in hand.", shop.oldest_seconds
@@ -131,6 +143,7 @@ class Worker:
                 self._follow_model,
                 self._clean,
                 shop.run,
+                shop.confirm,
             ):
                 tasks.create_task(work())
             if self.uses_mqtt:
@@ -203,7 +216,7 @@ class Worker:
         return Club(
             database=self._database,
             release=lambda: self._watcher.known(LOYALTY),
-            ledger=self._commits,
+            ledger=self._club_commits,
             outbox=outbox,
             counts=self.counts,
             worker="club",
@@ -273,7 +286,7 @@ class Worker:
         """Forgets old events and published answers; what they led to stays."""
         age = timedelta(days=self._settings.events_retention_days)
         while True:
-            for statement in (FORGET_EVENTS, FORGET_ANSWERS):
+            for statement in (FORGET_EVENTS, FORGET_ANSWERS, FORGET_DOCUMENTS):
                 await self.ledger.do(lambda connection: connection.execute(statement, age))  # noqa: B023
             await asyncio.sleep(CLEAN_SECONDS)
 

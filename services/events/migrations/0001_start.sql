@@ -92,13 +92,22 @@ create table events.promo_codes (
     primary key (promotion, email)
 );
 
--- Messages to publish; published_at is when the broker acknowledged it.
+-- Coupons as shops get them, each once: one of a department lists hundreds of products.
+create table events.documents (
+    document_key uuid primary key,
+    body bytea not null,
+    made_at timestamptz not null default clock_timestamp()
+);
+
+-- Messages to publish: opening, document, closing. published_at is when the broker acknowledged it.
 create table events.outbox (
     number bigint generated always as identity primary key,
     answer_id uuid not null unique,
     event_key uuid not null,
     topic text not null,
-    payload bytea not null,
+    opening bytea not null,
+    document_key uuid references events.documents,
+    closing bytea not null,
     worker text not null,
     leased_until timestamptz not null,
     created_at timestamptz not null default clock_timestamp(),
@@ -106,6 +115,7 @@ create table events.outbox (
 );
 create index on events.outbox (leased_until) where published_at is null;
 create index on events.outbox (published_at) where published_at is not null;
+create index on events.outbox (document_key);
 
 -- What could not be read, with the reason; a replay that works sets resolved_at.
 create table events.dead_letter (
