@@ -156,7 +156,7 @@ class Children:
             time.sleep(0.1)
         lines = log_of(self._settings, name).read_text(errors="replace").splitlines()
         tail = "\n".join(lines[-SHOWN_LINES:])
-        raise UpError(f"The {name} did not come up:\n{tail}")
+        raise UpError(f"{name} did not come up; its log ends with\n{tail}")
 
     def wait(self) -> None:
         """Waits for Ctrl-C; raises `UpError` where one ends by itself."""

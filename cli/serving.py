@@ -25,7 +25,7 @@ POLL_SECONDS = 0.1
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises `PortError`, naming the process, where a port is taken; looks at MQTT settings first."""
+    """Raises `PortError`, naming the process, where a port is taken."""
     from services.common.port import PortError, check_port_is_free
 
     runs_broker = has_own_broker()

@@ -28,6 +28,18 @@ def test_keeps_messages_for_a_worker_that_is_away(tmp_path: Path, program: str) 
     assert not answers(HOST, broker.port)
 
 
+def test_amqtt_refuses_mqtt_5_at_once(tmp_path: Path) -> None:
+    broker = make_broker(tmp_path, AMQTT)
+    properties = bytes.fromhex("08 1100093a80 2101f4")
+    with broker.running(), socket.create_connection((HOST, broker.port)) as client:
+        client.settimeout(2)
+        client.sendall(bytes.fromhex("1018 0004 4d515454 05 00 003c") + properties)
+        client.sendall(bytes.fromhex("0003 616263"))
+        # Return code 1 of MQTT 3.1.1: unacceptable protocol version.
+        assert client.recv(10) == bytes.fromhex("2002 0001")
+        assert client.recv(10) == b""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_mosquitto_keeps_messages_over_its_own_end(tmp_path: Path, number: int) -> None:
     broker = make_broker(tmp_path, MOSQUITTO)
