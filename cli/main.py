@@ -12,8 +12,9 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import build, data, evaluate, learn, release, serve, store, up
+from cli.commands import build, data, evaluate, events, learn, release, serve, store, up
 from cli.commands.dagster import dagster
+from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
 from pollux.runtime.errors import PolluxError
 
@@ -37,6 +38,8 @@ app.command()(store.env)
 app.add_typer(store.database, name="db")
 app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
+app.add_typer(events.events, name="events")
+app.command()(demo_store)
 app.command()(dagster)
 app.add_typer(evaluate.evaluations, name="evaluate")
 app.command()(doctor)

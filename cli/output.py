@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 progress_console = Console(stderr=True, highlight=False)
 result_console = Console(highlight=False)
@@ -105,7 +106,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], kind: str)
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        # Text, so that what is in brackets is not taken for markup.
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
     result_console.print(table)
 
 

@@ -4,13 +4,16 @@ Belongs here: starting, finding and ending them. Does not belong here: what they
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
@@ -22,7 +25,7 @@ from pollux.runtime.settings import Settings
 READY_SECONDS = 30
 POLL_SECONDS = 0.2
 STOP_SECONDS = 10
-DAGSTER_STOP_SECONDS = 45
+SHOWN_LINES = 10
 
 
 class UpError(PolluxError):
@@ -96,40 +99,96 @@ def end(process: psutil.Process) -> None:
             time.sleep(0.1)
 
 
-@contextmanager
-def serve_api(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs the API in a process of its own, ready when this yields, ended with it."""
-    with _command(settings, "api", "serve", "api") as process:
-        with output.step("api") as step:
-            _wait_until_ready(settings, process)
-            step.result = f"ready on {url_of(settings)}"
-        yield process
+class Children:
+    """What a command started: noted for `pollux down`, watched, and stopped with it."""
+
+    def __init__(self, settings: Settings, running: Running) -> None:
+        self._settings = settings
+        self._running = running
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._patience: dict[str, float] = {}
+
+    @contextmanager
+    def stopped_at_the_end(self) -> Iterator[None]:
+        """Stops all of them with the block, the last one first."""
+        try:
+            yield
+        finally:
+            for name in reversed(self._processes):
+                stop(self._processes[name], self._patience[name])
+
+    def add(
+        self, name: str, process: subprocess.Popen[bytes], *, patience: float = STOP_SECONDS
+    ) -> None:
+        """Takes a process in; `patience` is how many seconds it has to end."""
+        self._processes[name] = process
+        self._patience[name] = patience
+        started = {name: psutil.Process(one.pid) for name, one in self._processes.items()}
+        self._running.note(started)
+
+    def run(
+        self,
+        name: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        patience: float = STOP_SECONDS,
+    ) -> None:
+        """Starts a `pollux` command with a log of its name."""
+        log_file = log_of(self._settings, name)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", *arguments],
+                env=os.environ | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.add(name, process, patience=patience)
+
+    def wait_until_answers(self, name: str, url: str) -> None:
+        """Waits until a URL of a child answers; raises `UpError` with its log where it does not."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self._processes[name].poll() is None:
+            if ask(url)[0] == HTTPStatus.OK:
+                return
+            time.sleep(0.1)
+        lines = log_of(self._settings, name).read_text(errors="replace").splitlines()
+        tail = "\n".join(lines[-SHOWN_LINES:])
+        raise UpError(f"{name} did not come up; its log ends with\n{tail}")
+
+    def wait(self) -> None:
+        """Waits for Ctrl-C; raises `UpError` where one ends by itself."""
+        try:
+            while True:
+                for name, process in self._processes.items():
+                    if process.poll() is not None:
+                        raise UpError(
+                            f"{name} ended by itself with code {process.returncode}; see "
+                            f"{log_of(self._settings, name)}."
+                        )
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            output.progress_console.print("Stopping.")
 
 
-@contextmanager
-def run_dagster(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `pollux dagster` in a process of its own; it gets ready while others work already."""
-    with _command(settings, "dagster", "dagster", seconds=DAGSTER_STOP_SECONDS) as process:
-        yield process
+def log_of(settings: Settings, name: str) -> Path:
+    """The log of something that runs in the background."""
+    return settings.logs_dir / f"{name.lower().replace(' ', '-')}.log"
 
 
-@contextmanager
-def _command(
-    settings: Settings, log_name: str, *arguments: str, seconds: float = STOP_SECONDS
-) -> Iterator[subprocess.Popen[bytes]]:
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.logs_dir / f"{log_name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def ask(url: str) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 where nobody answers."""
+    # Whatever proxy is set is for other machines.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        yield process
-    finally:
-        stop(process, seconds)
+        with opener.open(url, timeout=2) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return 0, b""
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
@@ -140,42 +199,3 @@ def stop(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> Non
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
-    # Whatever proxy is set is for other machines.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with opener.open(f"{url_of(settings)}/readyz", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise UpError(f"The API did not come up:\n{_log_tail(settings)}")
-
-
-def wait(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Waits for Ctrl-C; raises `UpError` where a process ends by itself."""
-    try:
-        while True:
-            for name, process in processes.items():
-                if process.poll() is not None:
-                    raise UpError(
-                        f"{name} ended by itself with code {process.returncode}; see the log of "
-                        "its name in the logs folder."
-                    )
-            time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
-        output.progress_console.print("Stopping.")
-
-
-def _log_tail(settings: Settings) -> str:
-    lines = (settings.logs_dir / "api.log").read_text(errors="replace").splitlines()
-    return "\n".join(lines[-10:])
-
-
-def url_of(settings: Settings) -> str:
-    """Where the API is reached."""
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    return f"http://{host}:{settings.api_port}"

@@ -3,15 +3,17 @@
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
 from cli import output
-from cli.processes import Running
+from cli.processes import Running, ask
 from cli.supervisor import CODE_SERVER, DAEMON, DAGSTER_HOST, WEB_PAGE
+from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -32,7 +34,7 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Looks at Python, disk, port, database and data, and says what is wrong."""
+    """Looks at Python, disk, ports, broker, database, data; says what is wrong."""
     findings = list(_examine(Settings()))
     if as_json:
         output.print_json([asdict(finding) for finding in findings])
@@ -51,6 +53,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "python": _python,
         "disk": _disk,
         "port": _port,
+        "events": _events,
+        "broker": _broker,
         "dagster": _dagster,
         "database": _database,
         "data": _data,
@@ -78,6 +82,47 @@ def _disk(settings: Settings) -> tuple[bool, str]:
 
 def _port(settings: Settings) -> tuple[bool | None, str]:
     return None, _describe_port(settings.api_host, settings.api_port)
+
+
+def _events(settings: Settings) -> tuple[bool | None, str]:
+    from cli.serving import problem_of_events, url_of
+
+    where = _describe_port(settings.api_host, settings.events_port)
+    url = url_of(settings, settings.events_port)
+    if ask(f"{url}/healthz")[0] != HTTPStatus.OK:
+        return None, f"not running; {where}"
+    problem = problem_of_events(url, seconds=0)
+    return problem is None, problem or f"running and ready, {where}"
+
+
+def _broker(settings: Settings) -> tuple[bool | None, str]:
+    from cli.serving import has_own_broker
+    from services.events.settings import read_mqtt_settings
+
+    mqtt = read_mqtt_settings()
+    if mqtt.testing_no_mqtt:
+        return None, "none: TESTING_NO_MQTT is set"
+    if not has_own_broker():
+        brokers = mqtt.brokers(settings.broker_port)
+        return _reachable(brokers)
+    port = settings.broker_port
+    program = find_mosquitto() or "amqtt, which forgets everything when it stops (no mosquitto)"
+    if answers(HOST, port):
+        return None, f"{program}; one answers on {HOST}:{port}, of this Pollux if it is up"
+    return None, f"{program}; {_describe_port(HOST, port)}"
+
+
+def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
+    """Whether something listens at one of them: they are tried in turn."""
+    found = []
+    for host, port in brokers:
+        try:
+            socket.create_connection((host, port), timeout=2).close()
+        except OSError as error:
+            found.append(f"{host}:{port} cannot be reached ({error.strerror or error})")
+        else:
+            return True, "; ".join([*found, f"{host}:{port} can be reached"])
+    return False, "; ".join(found)
 
 
 def _dagster(settings: Settings) -> tuple[bool | None, str]:

@@ -26,3 +26,13 @@ def scoring() -> None:
     settings = Settings()
     output.note(f"Serving http://{settings.api_host}:{settings.scoring_port} until Ctrl-C.")
     run(settings)
+
+
+@services.command()
+def events() -> None:
+    """Answers in-store events over MQTT: one worker; a second one runs beside it."""
+    from services.events.server import run
+
+    settings = Settings()
+    output.note(f"Serving http://{settings.api_host}:{settings.events_port} until Ctrl-C.")
+    run(settings)

@@ -1,15 +1,23 @@
 """`pollux up` and `down`: everything an installation runs, started and stopped."""
 
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 
 from cli import output
-from cli.processes import Running, end, run_dagster, serve_api, url_of, wait
+from cli.processes import Children, Running, end
+from cli.serving import (
+    check_ports,
+    describe_broker,
+    start_dagster,
+    start_services,
+    url_of,
+)
 from cli.supervisor import DAGSTER_HOST
 from orchestration.workers import workers
 from pollux.runtime.serving import find_serving_store, open_serving_store
@@ -24,7 +32,7 @@ def up(
         bool, typer.Option("--once", help="End when everything is released; serve nothing.")
     ] = False,
 ) -> None:
-    """Starts everything: database, data, release, API, Dagster. Ctrl-C stops what it started."""
+    """Starts everything: database, data, release, services, Dagster. Ctrl-C stops it."""
     settings = Settings()
     began = time.monotonic()
     # A shell that started this in the background may have it ignored.
@@ -32,7 +40,7 @@ def up(
     running = Running(settings, "up")
     with running.only_one():
         if not once:
-            _check_ports(settings)
+            check_ports(settings)
         with output.step("database") as step:
             store = open_serving_store(settings)
             step.result = "embedded PostgreSQL" if store.embedded else "your PostgreSQL"
@@ -41,13 +49,13 @@ def up(
         if once:
             output.result_console.print(f"Released after {time.monotonic() - began:.0f} s.")
             return
-        with serve_api(settings) as api:
-            running.note({"API": psutil.Process(api.pid)})
-            with run_dagster(settings) as dagster:
-                started = {"API": api, "Dagster": dagster}
-                running.note({name: psutil.Process(one.pid) for name, one in started.items()})
-                _show(settings, time.monotonic() - began)
-                wait(started)
+        _learn_from_sample(settings)
+        children = Children(settings, running)
+        with children.stopped_at_the_end():
+            start_services(settings, children)
+            start_dagster(children)
+            _show(settings, time.monotonic() - began)
+            children.wait()
 
 
 def down() -> None:
@@ -66,13 +74,6 @@ def down() -> None:
     if embedded is not None and embedded.stop():
         stopped.append("PostgreSQL")
     output.result_console.print("Stopped: " + (", ".join(stopped) or "nothing was running") + ".")
-
-
-def _check_ports(settings: Settings) -> None:
-    from services.common.port import check_port_is_free
-
-    check_port_is_free(settings.api_host, settings.api_port)
-    check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
 
 
 def _load_sample(settings: Settings) -> None:
@@ -143,10 +144,36 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
         output.fail("\n".join(refusals))
 
 
+def _learn_from_sample(settings: Settings) -> None:
+    """Trains the first coupon-propensity model, so that a sample's customers get offers.
+
+    For data of one's own that is the night's work, or `pollux learn propensity`.
+    """
+    from orchestration.learn.propensity.errors import LearnError
+    from orchestration.learn.propensity.training import DOMAIN, train
+    from orchestration.load import landing
+    from pollux.propensity import cards, models_dir
+
+    if not landing.is_sample(settings, DOMAIN) or cards(models_dir(settings)):
+        return
+    with output.step("learn") as step:
+        try:
+            card = train(settings, progress=step.update)
+        except LearnError as error:
+            # All else can be served without it.
+            step.has_failed = True
+            step.result = str(error)
+            return
+        step.has_failed = not card.is_promoted
+        step.result = f"coupon propensity: {card.trees} trees, PR-AUC "
+        step.result += f"{card.test['model'].pr_auc:.4f} on the test"
+
+
 def _show(settings: Settings, seconds: float) -> None:
     from orchestration.status import read_status
 
     status = read_status(settings)
+    api = url_of(settings, settings.api_port)
     rows = sum(dataset.rows for dataset in status.datasets)
     kind = " (sample)" if any(dataset.is_sample for dataset in status.datasets) else ""
     lines = [("loaded", f"{len(status.datasets)} datasets, {rows:,} rows{kind}")]
@@ -162,8 +189,10 @@ def _show(settings: Settings, seconds: float) -> None:
         if release.is_current
     ]
     lines += [
-        ("a summary", f"{url_of(settings)}/v1/households/1/summary"),
-        ("all routes", f"{url_of(settings)}/docs"),
+        ("a summary", f"{api}/v1/households/1/summary"),
+        ("all routes", f"{api}/docs"),
+        ("events", describe_broker(settings)),
+        ("try", f"{_program()} demo-store in a second terminal: customers in the shop, live"),
         ("pipelines", f"http://{DAGSTER_HOST}:{settings.dagster_port} (in half a minute)"),
     ]
     output.result_console.print(
@@ -171,3 +200,8 @@ def _show(settings: Settings, seconds: float) -> None:
     )
     for label, text in lines:
         output.result_console.print(f"  {label:<11}{text}", soft_wrap=True)
+
+
+def _program() -> str:
+    """What one types to run this program again."""
+    return "pollux" if shutil.which("pollux") else sys.argv[0]

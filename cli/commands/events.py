@@ -1,0 +1,112 @@
+"""`pollux events`: what the event service could not read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import psycopg
+import typer
+
+from cli import output
+from pollux.runtime.serving import find_serving_store, open_serving_store
+from pollux.runtime.settings import Settings
+
+events = typer.Typer(help="Events that could not be read.", no_args_is_help=True)
+
+SHOWN_CHARACTERS = 200
+
+
+@events.command(name="dead-letters")
+def dead_letters(
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the messages, too: they may name people.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that a replay has resolved.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """Lists messages that could not be read, and why; without the messages themselves."""
+    from services.events.letters import Letter, read_letters
+
+    letters: list[Letter] = []
+    with _connection() as connection:
+        if connection is not None:
+            letters = read_letters(connection, limit=limit, with_resolved=everything)
+    columns = ["id", "kind", "reason", "attempts", "received at", "state"]
+    rows: list[list[Any]] = [
+        [
+            letter.id,
+            letter.kind,
+            letter.reason,
+            letter.attempts,
+            f"{letter.received_at:%Y-%m-%d %H:%M:%S}",
+            letter.state,
+        ]
+        for letter in letters
+    ]
+    if show:
+        columns.append("message")
+        for row, letter in zip(rows, letters, strict=True):
+            text = _printable(letter.payload)
+            row.append(text if as_json or len(text) <= SHOWN_CHARACTERS else _cut(text))
+    if as_json:
+        names = [name.replace(" ", "_") for name in columns]
+        output.print_rows(names, rows, "json")
+    elif rows:
+        output.print_rows(columns, rows, "table")
+    else:
+        output.result_console.print("No dead letters.")
+
+
+@events.command()
+def replay(
+    ids: Annotated[
+        list[int] | None,
+        typer.Option("--id", help="Only this one; may be given several times. Default: all open."),
+    ] = None,
+) -> None:
+    """Has dead letters read again, after what was wrong is mended; a running worker takes them."""
+    from services.events.letters import DeadLetterError, ask_for_replay
+
+    with _connection() as connection:
+        if connection is None and ids:
+            raise DeadLetterError("There are no dead letters: no event service has run here yet.")
+        asked = 0 if connection is None else ask_for_replay(connection, ids)
+    if asked == 0:
+        output.result_console.print("No dead letters to replay.")
+        return
+    letters = "1 dead letter is" if asked == 1 else f"{asked} dead letters are"
+    output.result_console.print(
+        f"{letters} read again by the next worker that looks; pollux events dead-letters shows "
+        "what is left.",
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _connection() -> Iterator[psycopg.Connection | None]:
+    """A connection to where events are kept, None where none were taken yet."""
+    from services.events.letters import has_events
+
+    settings = Settings()
+    embedded = find_serving_store(settings).embedded
+    # A server is not made only to find it empty.
+    if embedded is not None and not embedded.cluster.exists():
+        yield None
+        return
+    with open_serving_store(settings).connect() as connection:
+        yield connection if has_events(connection) else None
+
+
+def _printable(payload: bytes) -> str:
+    # What a stranger sent must not steer the terminal.
+    text = payload.decode("utf-8", "backslashreplace")
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def _cut(text: str) -> str:
+    return f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters; --json shows all)"
