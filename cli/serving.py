@@ -13,8 +13,8 @@ from http import HTTPStatus
 from cli import output
 from cli.processes import Children, ask
 from cli.supervisor import DAGSTER_HOST
+from pollux.runtime.broker import AMQTT, EmbeddedBroker
 from pollux.runtime.broker import HOST as BROKER_HOST
-from pollux.runtime.broker import EmbeddedBroker
 from pollux.runtime.settings import Settings
 
 API, SCORER, EVENTS, BROKER, DAGSTER = "API", "scorer", "events", "broker", "Dagster"
@@ -72,7 +72,12 @@ def start_services(settings: Settings, children: Children) -> None:
             broker = EmbeddedBroker(settings)
             children.add(BROKER, broker.start())
             step.result = f"{broker.name} on {BROKER_HOST}:{broker.port}"
-    scorer_environment, events_environment = _keys(settings)
+        if broker.name == AMQTT:
+            output.note(
+                "Mosquitto is not installed. amqtt will do to look around: it forgets everything "
+                "when it stops, and serves one worker."
+            )
+    scorer_environment, events_environment = keys_between(settings)
     # All at once: each imports for a second.
     children.run(SCORER, "serve", "scoring", environment=scorer_environment)
     children.run(EVENTS, "serve", "events", environment=events_environment)
@@ -119,7 +124,7 @@ def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | Non
         time.sleep(POLL_SECONDS)
 
 
-def _keys(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+def keys_between(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
     """What scorer and event service need in their environment to get on with each other.
 
     Where the scorer asks for keys and the event service was given none, one is made for this run.
