@@ -40,7 +40,7 @@ unit: setup
 	$(BIN)/pytest -q tests/unit
 
 test: check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
 bench: setup
 	$(BIN)/python -m benchmarks

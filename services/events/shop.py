@@ -96,6 +96,7 @@ class Shop:
         present = self._in_hand.get(key)
         if present is not None:
             present.receipts.append(message.receipt)
+            self._counts.repeated[kind].inc()
             return
         receipts = [message.receipt]
         self._begin(Case(key, kind, message.topic, message.payload, receipts, time.monotonic()))

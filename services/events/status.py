@@ -69,7 +69,7 @@ async def read_readiness(request: Request) -> Response:
     """Ready when broker, database and scorer answer; else a problem says which does not."""
     worker = worker_of(request)
     link = worker.shop_link
-    if not worker.is_started or not worker.ledger.is_up:
+    if not worker.is_started or not worker.is_database_up:
         raise not_ready("The database cannot be reached")
     if worker.uses_mqtt and (link is None or not link.is_up):
         raise not_ready(f"The broker cannot be reached ({link.problem if link else 'not tried'})")

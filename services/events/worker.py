@@ -99,6 +99,11 @@ class Worker:
         """Whether events come from a broker, not over HTTP."""
         return not self._mqtt.testing_no_mqtt
 
+    @property
+    def is_database_up(self) -> bool:
+        """Whether the database answered within the last second."""
+        return self._watcher.is_fresh()
+
     async def run(self) -> None:
         """Works until cancelled; raises a `PolluxError` for what only people can mend."""
         try:

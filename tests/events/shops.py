@@ -1,0 +1,401 @@
+"""A small shop for tests of the event service: release, scorer, broker, worker, clients.
+
+The predictions are made up here (`prediction`), so that a test can say by hand what is best.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from orchestration.release.store import prepare_store
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from tests.conftest import PROJECT_DIR
+
+# Noon in October: the coupons below are valid then, unless they say otherwise.
+NOW = 1_760_000_000
+SECONDS = 30.0
+
+# id, type, department, percent, items to buy, first day, last day, products
+COUPONS: Sequence[tuple[int, str, str, int, int, str, str, Sequence[int]]] = (
+    (1, "buy_more", "Boys", 10, 3, "2025-01-01", "2025-12-31", [101]),
+    (2, "buy_all", "Boys", 20, 2, "2025-01-01", "2025-12-31", [101, 102]),
+    (3, "department", "Sport", 5, 7, "2025-01-01", "2025-12-31", [301, 302]),
+    (4, "just_discount", "Sport", 30, 9, "2025-10-10", "2025-12-31", [301]),
+    (5, "just_discount", "Girls", 15, 1, "2025-10-09", "2025-10-09", [201]),
+    (6, "just_discount", "Men", 15, 1, "2024-01-01", "2024-12-31", [401]),
+    (7, "just_discount", "Women", 15, 1, "2025-01-01", "2025-12-31", [501]),
+)
+PRODUCTS = {
+    101: "Boys", 102: "Boys", 201: "Girls", 301: "Sport", 302: "Sport", 401: "Men", 501: "Women",
+}  # fmt: skip
+CUSTOMERS = range(1, 13)
+MEMBERS = ("released@shop.example",)
+
+TABLES = """
+create schema {schema};
+create table {schema}.coupon_info (
+    coupon_id bigint primary key, coupon_type text, department text, discount integer,
+    how_many_products_required integer, start_date date, end_date date,
+    product_mean_price decimal(18, 2), products_available bigint
+);
+create table {schema}.product_info (
+    product_id bigint primary key, name text, category text, sizes text, vendor text,
+    description text, buy_price decimal(18, 2), department text
+);
+create table {schema}.coupon_product (coupon_id bigint, product_id bigint);
+create table {schema}.customer_info (
+    customer_id bigint primary key, gender text, age integer, mean_buy_price decimal(18, 2),
+    total_coupons_used bigint, mean_discount_received decimal(18, 2),
+    unique_products_bought bigint, unique_products_bought_with_coupons bigint,
+    total_items_bought bigint
+);
+"""
+
+
+def prediction(model: str, customer: int, coupon: int) -> float:
+    """What the scorer of these tests says: 0 to .99, another for every model."""
+    return (customer * 37 + coupon * 59 + len(model) * 23) % 100 / 100
+
+
+def release_store(
+    settings: Settings, number: int, coupons: Sequence[tuple[Any, ...]] = COUPONS
+) -> None:
+    """Makes release `number` of the store the current one."""
+    store = open_serving_store(settings)
+    schema = f"store__r{number}"
+    with store.connect() as connection:
+        prepare_store(connection, store)
+        connection.execute(TABLES.format(schema=schema).encode())
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"insert into {schema}.coupon_info values (%s, %s, %s, %s, %s, %s, %s, 9.5, %s)",
+                [(*coupon[:7], len(coupon[7])) for coupon in coupons],
+            )
+            cursor.executemany(
+                f"insert into {schema}.product_info values "
+                "(%s, %s, 'Shirts', 'S-XL', 'TinyCottons', 'A shirt', 7.12, %s)",
+                [(product, f"Shirt {product}", name) for product, name in PRODUCTS.items()],
+            )
+            cursor.executemany(
+                f"insert into {schema}.coupon_product values (%s, %s)",
+                [(coupon[0], product) for coupon in coupons for product in coupon[7]],
+            )
+            cursor.executemany(
+                f"insert into {schema}.customer_info values (%s, 'F', 40, 17.35, 2, 2.5, 9, 1, 12)",
+                [(customer,) for customer in CUSTOMERS],
+            )
+        switch(connection, "store", number)
+
+
+def release_members(settings: Settings, number: int, members: Sequence[str] = MEMBERS) -> None:
+    """Makes release `number` of the loyalty domain the current one."""
+    store = open_serving_store(settings)
+    with store.connect() as connection:
+        prepare_store(connection, store)
+        connection.execute(f"create schema loyalty__r{number}")
+        connection.execute(f"create table loyalty__r{number}.members (email text primary key)")
+        with connection.cursor() as cursor:
+            sql = f"insert into loyalty__r{number}.members values (%s)"
+            cursor.executemany(sql, [(email,) for email in members])
+        switch(connection, "loyalty", number)
+
+
+def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
+    connection.execute(
+        "insert into release.releases (domain, number, engine, dbt_invocation, rows, seconds) "
+        "values (%s, %s, 'duckdb', 'test', 1, 1) on conflict do nothing",
+        [domain, number],
+    )
+    connection.execute(f"grant usage on schema {domain}__r{number} to pollux_reader")
+    connection.execute(f"grant select on all tables in schema {domain}__r{number} to pollux_reader")
+    connection.execute(
+        "insert into release.current (domain, number) values (%s, %s) "
+        "on conflict (domain) do update set number = excluded.number",
+        [domain, number],
+    )
+    connection.execute("notify release")
+
+
+class Scorer:
+    """A scorer whose predictions are known; `model` can be changed, None is none yet."""
+
+    def __init__(self) -> None:
+        self.model: str | None = "m1"
+        self.asked: list[dict[str, Any]] = []
+        self.is_closed = False
+        scorer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer({})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                scorer.asked.append(body)
+                customer = body["customer"]["customer_id"]
+                found = [
+                    {
+                        "coupon_id": coupon["coupon_id"],
+                        "customer_id": customer,
+                        "prediction": prediction(scorer.model or "", customer, coupon["coupon_id"]),
+                    }
+                    for coupon in body["coupons"]
+                ]
+                self._answer(sorted(found, key=lambda one: -one["prediction"]))
+
+            def _answer(self, document: object) -> None:
+                if scorer.is_closed:
+                    self.close_connection = True
+                    return
+                content = json.dumps(document).encode()
+                kind = "application/json" if scorer.model else "application/problem+json"
+                self.send_response(200 if scorer.model else 503)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                if scorer.model:
+                    self.send_header("X-Pollux-Model", scorer.model)
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def best(
+    customer: int, department: str, day: date, model: str = "m1", threshold: float = 0.2
+) -> int | None:
+    """The coupon to offer, by looking at every one of them."""
+    candidates = [
+        (prediction(model, customer, coupon[0]), -coupon[0])
+        for coupon in COUPONS
+        if coupon[2] == department
+        and date.fromisoformat(coupon[5]) <= day <= date.fromisoformat(coupon[6])
+    ]
+    above = [one for one in candidates if one[0] > threshold]
+    return -max(above)[1] if above else None
+
+
+@dataclass
+class Heard:
+    """A message that came on a topic."""
+
+    topic: str
+    payload: bytes
+    answer_id: str | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.payload)
+        return found
+
+
+@dataclass
+class Client:
+    """Somebody at the broker: the shop's sensors, and who shows offers."""
+
+    port: int
+    topics: Sequence[str]
+    is_v5: bool = True
+    heard: list[Heard] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        protocol = MQTTProtocolVersion.MQTTv5 if self.is_v5 else MQTTProtocolVersion.MQTTv311
+        subscribed = threading.Event()
+        self._client = PahoClient(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self._client.on_message = self._hear
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect("127.0.0.1", self.port)
+        self._client.loop_start()
+        if self.topics:
+            self._client.subscribe([(topic, 1) for topic in self.topics])
+            assert subscribed.wait(SECONDS)
+
+    def send(self, topic: str, payload: object, event_id: str | None = None) -> None:
+        content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        properties = None
+        if event_id is not None:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = [("event-id", event_id)]
+        self._client.publish(topic, content, qos=1, properties=properties).wait_for_publish(SECONDS)
+
+    def on(self, topic: str) -> list[Heard]:
+        return [one for one in self.heard if one.topic == topic]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _hear(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
+        pairs = dict(getattr(message.properties, "UserProperty", None) or ())
+        self.heard.append(Heard(message.topic, bytes(message.payload), pairs.get("answer-id")))
+
+
+@dataclass
+class Worker:
+    """A worker in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, trust_env=False)
+
+    def post(self, path: str, document: object) -> httpx.Response:
+        return httpx.post(self.url + path, json=document, trust_env=False)
+
+    def metric(self, name: str) -> float:
+        lines = self.get("/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: Callable[[], object], seconds: float = SECONDS) -> Any:
+    """The first truthy value of `what`; fails where there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def start_worker(settings: Settings, **environment: str) -> Worker:
+    """Starts a worker; it may still be getting ready."""
+    port = free_port()
+    log = settings.data_dir / f"events-{port}.log"
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                (
+                    "from pollux.runtime.settings import Settings\n"
+                    "from pollux.runtime.errors import PolluxError\n"
+                    "from services.events.server import run\n"
+                    "import sys\n"
+                    "try:\n    run(Settings())\n"
+                    "except PolluxError as error:\n"
+                    "    print(error, file=sys.stderr)\n    sys.exit(error.exit_code)\n"
+                ),
+            ],
+            env=os.environ
+            | {"POLLUX_DATA_DIR": str(settings.data_dir), "POLLUX_EVENTS_PORT": str(port)}
+            | environment,
+            cwd=PROJECT_DIR,
+            stdout=sink,
+            stderr=sink,
+        )
+    return Worker(process, f"http://127.0.0.1:{port}", log)
+
+
+def is_ready(worker: Worker) -> bool:
+    assert worker.process.poll() is None, worker.log.read_text()
+    try:
+        return worker.get("/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def working(settings: Settings, **environment: str) -> Iterator[Worker]:
+    """A worker that is ready, ended with the block."""
+    worker = start_worker(settings, **environment)
+    try:
+        wait_for(lambda: is_ready(worker))
+        yield worker
+    finally:
+        worker.process.terminate()
+        worker.process.wait(timeout=SECONDS)
+
+
+def mosquitto() -> str | None:
+    """The path of Mosquitto."""
+    folders = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    return shutil.which("mosquitto", path=folders)
+
+
+@contextmanager
+def broker(folder: Path, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Mosquitto on a port, with more lines of configuration."""
+    program = mosquitto()
+    assert program is not None
+    folder.mkdir(exist_ok=True)
+    lines = [
+        f"listener {port} 127.0.0.1",
+        "persistence true",
+        f"persistence_location {folder}/",
+        "set_tcp_nodelay true",
+        "max_inflight_messages 1000",
+        "max_queued_messages 0",
+        "user root",
+        *(more or ("allow_anonymous true",)),
+    ]
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text("\n".join(lines) + "\n")
+    with (folder / "broker.log").open("ab") as log:
+        process = subprocess.Popen([program, "-c", str(configuration)], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: answers(port))
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=SECONDS)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def make_certificate(folder: Path) -> Path:
+    """A certificate that signs itself, as cert.pem with key.pem beside it."""
+    folder.mkdir(exist_ok=True)
+    run = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subprocess.run(
+        [*run, "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem"
