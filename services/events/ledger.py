@@ -39,7 +39,8 @@ class Ledger:
     One that is not `durable` commits without waiting for the disk; what was committed may be lost
     with the database server until some durable connection has flushed.
     `interruptions` counts how often work had to be done again: whoever published from what it
-    remembered of a commit should look at the tables instead.
+    remembered of a commit should look at the tables instead. `connections` counts connections: one
+    that stands saw no server go away.
     """
 
     def __init__(self, store: ServingStore, *, durable: bool) -> None:
@@ -48,6 +49,7 @@ class Ledger:
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self.interruptions = 0
+        self.connections = 0
         self.is_up = False
 
     async def do(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
@@ -76,14 +78,14 @@ class Ledger:
                     self.is_up = True
                     return found
 
-    async def flush(self) -> bool:
-        """Waits until what was committed is on disk; tells whether none of it can be lost.
+    async def flush(self) -> int:
+        """Waits until what was committed is on disk; returns how many connections there were.
 
-        A server that went away meanwhile may have lost what it had not flushed.
+        What was committed while there was one fewer may be lost: the server may have gone away and
+        come back since, and forgotten what it had not flushed.
         """
-        before = self.interruptions
         await self.do(lambda connection: connection.execute(FLUSH))
-        return self.interruptions == before
+        return self.connections
 
     def close(self) -> None:
         """Ends the connection."""
@@ -97,6 +99,7 @@ class Ledger:
                 command_timeout=COMMAND_SECONDS,
                 server_settings=self._settings,
             )
+            self.connections += 1
         return self._connection
 
     def _lose(self, error: BaseException) -> None:

@@ -51,6 +51,8 @@ class Case:
     unreadable: str | None = None
     is_replay: bool = False
     is_committed: bool = False
+    # How many connections the flushes had had when its commit began.
+    connections: int = 0
 
 
 class Shop:
@@ -134,15 +136,15 @@ class Shop:
         Answers go out before that: should the database lose them, the event is here still, is
         decided again, and answered under the same id.
         """
-        # The connection stands before the first commit, so it notices every loss after it.
         await self._flushes.flush()
         while True:
             await self._has_committed.wait()
             self._has_committed.clear()
             cases, self._committed = self._committed, []
-            is_safe = await self._flushes.flush()
+            connections = await self._flushes.flush()
             for case in cases:
-                if is_safe:
+                # The connection of the flush stood before the commit, so the server did, too.
+                if case.connections == connections:
                     del self._in_hand[case.key]
                     for receipt in case.receipts:
                         receipt.done()
@@ -239,6 +241,8 @@ class Shop:
 
     async def _settle(self, group: Sequence[Case]) -> None:
         interruptions = self._ledger.interruptions
+        for case in group:
+            case.connections = self._flushes.connections
         try:
             new = await self._ledger.do(lambda connection: self._write(connection, group))
         except asyncpg.ForeignKeyViolationError:
