@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -106,23 +106,21 @@ class Children:
         self._settings = settings
         self._running = running
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._patience: dict[str, float] = {}
+        self._stops = ExitStack()
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
         """Stops all of them with the block, the last one first."""
-        try:
+        # A second Ctrl-C may cut one stop short, not those that follow.
+        with self._stops:
             yield
-        finally:
-            for name in reversed(self._processes):
-                stop(self._processes[name], self._patience[name])
 
     def add(
         self, name: str, process: subprocess.Popen[bytes], *, patience: float = STOP_SECONDS
     ) -> None:
         """Takes a process in; `patience` is how many seconds it has to end."""
         self._processes[name] = process
-        self._patience[name] = patience
+        self._stops.callback(stop, process, patience)
         started = {name: psutil.Process(one.pid) for name, one in self._processes.items()}
         self._running.note(started)
 

@@ -92,14 +92,11 @@ class EmbeddedBroker:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(HOST, self.port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                stop(process)
-                lines = self.log.read_text(errors="replace").splitlines()
-                tail = "\n".join(lines[-SHOWN_LINES:])
-                raise BrokerError(f"The broker ({self.name}) did not come up:\n{tail}")
-            time.sleep(POLL_SECONDS)
+        try:
+            self._wait(process)
+        except BaseException:
+            stop(process)
+            raise
         return process
 
     @contextmanager
@@ -110,6 +107,15 @@ class EmbeddedBroker:
             yield process
         finally:
             stop(process)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(HOST, self.port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                lines = self.log.read_text(errors="replace").splitlines()
+                tail = "\n".join(lines[-SHOWN_LINES:])
+                raise BrokerError(f"The broker ({self.name}) did not come up:\n{tail}")
+            time.sleep(POLL_SECONDS)
 
     def _command(self) -> list[str]:
         if self._mosquitto is None:

@@ -9,6 +9,7 @@ import yaml
 
 from cli.main import app
 from pollux.runtime.settings import Settings
+from services.events.settings import MqttSettings
 from tests.conftest import PROJECT_DIR
 
 FORBIDDEN = {
@@ -27,6 +28,22 @@ def test_every_setting_is_documented_with_its_default() -> None:
         shown = f"{default:g}" if isinstance(default, float) else str(default or "")
         expected[f"POLLUX_{name.upper()}"] = f"`{shown}`" if shown else ""
     assert rows == expected
+
+
+def test_every_mqtt_setting_is_documented_with_its_default() -> None:
+    documented = (PROJECT_DIR / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \| ?(.*?) ?\|", documented, re.MULTILINE)
+    found = {
+        name: default
+        for names, default in rows
+        for name in re.findall(r"`(\w+)`", names)
+        if not name.startswith("POLLUX_")
+    }
+    expected = {}
+    for name, field in MqttSettings.model_fields.items():
+        shown = str(field.default or "")
+        expected[name.upper()] = f"`{shown}`" if shown else ""
+    assert found == expected
 
 
 def test_every_command_and_exit_code_is_documented() -> None:
