@@ -94,7 +94,7 @@ def _documents(
     if payload.lstrip()[:1] in {b"{", b"["}:
         content = read_json(payload, MAX_BYTES)
         for one in content if isinstance(content, list) else [content]:
-            yield orjson.dumps(one), one
+            yield _as_it_came(one), one
         return
     if len(payload) > MAX_BYTES:
         raise UnreadableError(f"the message has {len(payload)} bytes; {MAX_BYTES} are read")
@@ -105,6 +105,14 @@ def _documents(
     for line in text.replace("\r", "\n").split("\n"):
         if line.strip(BLANKS):
             yield line.encode(), fields(line)
+
+
+def _as_it_came(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # It reads deeper than it writes.
+        raise UnreadableError("nested too deep") from None
 
 
 def _object(document: object) -> dict[str, Any]:
