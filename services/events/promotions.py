@@ -17,6 +17,8 @@ import orjson
 from services.events.messages import UnreadableError, read_json
 
 MAX_BYTES = 2**20
+# All rows of a message are one transaction.
+MAX_ROWS = 2_000
 MAX_TEXT = 1_000
 BLANKS = " \t\n\r\v\f"
 TOTAL = re.compile(r"[0-9]{1,16}([.][0-9]{1,2})?", re.ASCII)
@@ -79,6 +81,8 @@ def _read(
 ) -> list[Row | Refused]:
     found: list[Row | Refused] = []
     for raw, document in _documents(payload, fields):
+        if len(found) == MAX_ROWS:
+            raise UnreadableError(f"the message has more than {MAX_ROWS} rows")
         try:
             found.append(make(_object(document)))
         except UnreadableError as error:

@@ -145,6 +145,9 @@ WRONG_ROWS = [
     b'{"email":"zebulon\\u0000@leak.example"}',
     b"zebulon\0@leak.example," + NAME.encode() + b",x,y",
     NAME.encode() + b"," * 50_000,
+    b"x\n" * 500_000,
+    b"".join(b"%d@x.example,a,b,F\n" % number for number in range(2_001)),
+    b"[" + b"{}," * 300_000 + b"{}]",
     b'{"email":"' + EMAIL.encode() * 100 + b'"}',
 ]
 WRONG_CONVERSIONS = [
