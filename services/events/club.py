@@ -27,6 +27,8 @@ from services.events.messages import UnreadableError
 from services.events.mqtt import Message, Receipt
 from services.events.outbox import LEASE_SECONDS, Answer, Outbox
 from services.events.promotions import (
+    MAX_BYTES,
+    MAX_ROWS,
     Conversion,
     Listed,
     Refused,
@@ -155,10 +157,22 @@ class Club:
         """Commits what came, in its order; runs until cancelled."""
         while True:
             await self._is_filled.wait()
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            group = self._next_group()
             if not self._waiting:
                 self._is_filled.clear()
             await self._settle(group)
+
+    def _next_group(self) -> list[Case]:
+        """What is there, as far as one transaction does it in good time; at least one message."""
+        rows = size = count = 0
+        for case in self._waiting[:GROUP]:
+            rows += len(case.rows)
+            size += len(case.payload)
+            if count and (rows > MAX_ROWS or size > MAX_BYTES):
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
 
     def _begin(self, case: Case) -> None:
         self._counts.received[case.kind].inc()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.events import messages, promotions
 from services.events.catalogue import Document
 from services.events.contexts import Context
 from services.events.outbox import LEASE_SECONDS, Answer
@@ -90,8 +91,13 @@ update events.dead_letter
 set resolved_at = clock_timestamp(), replay_requested_at = null
 where event_key = any($1) and resolved_at is null
 """
-# Of what is longer, the beginning is kept, for people.
-MAX_KEPT_BYTES = 2**20
+# What is longer than its reader reads can't be replayed: the beginning is kept, for people.
+MAX_WHOLE_BYTES = {
+    "entry": messages.MAX_BYTES,
+    "focus": messages.MAX_BYTES,
+    "loyalty": promotions.MAX_BYTES,
+    "conversion": promotions.MAX_BYTES,
+}
 KEPT_BYTES = 64 * 1024
 
 
@@ -161,7 +167,7 @@ async def write_dead_letters(connection: asyncpg.Connection, letters: Sequence[D
     """Keeps what could not be read."""
     rows = []
     for letter in sorted(letters, key=lambda one: one.event_key):
-        is_whole = len(letter.payload) <= MAX_KEPT_BYTES
+        is_whole = len(letter.payload) <= MAX_WHOLE_BYTES[letter.kind]
         kept = letter.payload if is_whole else letter.payload[:KEPT_BYTES]
         rows.append((letter.event_key, letter.kind, letter.topic, kept, is_whole, letter.reason))
     await connection.executemany(DEAD, rows)

@@ -17,6 +17,8 @@ import orjson
 from services.events.messages import UnreadableError, read_json
 
 MAX_BYTES = 2**20
+# All rows of a message are one transaction.
+MAX_ROWS = 2_000
 MAX_TEXT = 1_000
 BLANKS = " \t\n\r\v\f"
 TOTAL = re.compile(r"[0-9]{1,16}([.][0-9]{1,2})?", re.ASCII)
@@ -79,6 +81,8 @@ def _read(
 ) -> list[Row | Refused]:
     found: list[Row | Refused] = []
     for raw, document in _documents(payload, fields):
+        if len(found) == MAX_ROWS:
+            raise UnreadableError(f"the message has more than {MAX_ROWS} rows")
         try:
             found.append(make(_object(document)))
         except UnreadableError as error:
@@ -94,7 +98,7 @@ def _documents(
     if payload.lstrip()[:1] in {b"{", b"["}:
         content = read_json(payload, MAX_BYTES)
         for one in content if isinstance(content, list) else [content]:
-            yield orjson.dumps(one), one
+            yield _as_it_came(one), one
         return
     if len(payload) > MAX_BYTES:
         raise UnreadableError(f"the message has {len(payload)} bytes; {MAX_BYTES} are read")
@@ -105,6 +109,14 @@ def _documents(
     for line in text.replace("\r", "\n").split("\n"):
         if line.strip(BLANKS):
             yield line.encode(), fields(line)
+
+
+def _as_it_came(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # It reads deeper than it writes.
+        raise UnreadableError("nested too deep") from None
 
 
 def _object(document: object) -> dict[str, Any]:
