@@ -201,10 +201,10 @@ def _land_range(
         last,
     )
     digest = hashlib.sha256()
-    longest = sent = 0
+    longest = 0
     copied = work / "rows.csv"
-    with landing.writable(work), copied.open("wb") as out:
-        with connection.cursor() as cursor, cursor.copy(query) as copy:
+    with landing.writable(work), copied.open("wb") as out, connection.cursor() as cursor:
+        with cursor.copy(query) as copy:
             for block in copy:
                 digest.update(block)
                 longest = max(longest, len(block))
