@@ -202,6 +202,8 @@ def test_landing_while_events_pour_in_misses_none(settings, connection) -> None:
         with open_serving_store(settings).connect() as writer:
             for place in range(count):
                 take_in(writer, "decisions", [{}] * (place % 3 + 1))
+                # As long as a group of events may take, so that numbers overtake one another.
+                time.sleep(place % 4 * 0.003)
                 if place % 5 == 4:
                     writer.rollback()
                 writer.commit()
