@@ -34,6 +34,11 @@ async def read_body(
     Where nothing is wrong but one field that has none of its known values, the problem is that of
     the field in `unknown`.
     """
+    return parse_body(await read_json_bytes(request, limit), model, unknown)
+
+
+async def read_json_bytes(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The bytes of a JSON body; raises the problem of one that is too large or says no JSON."""
     headers = dict(request.scope["headers"])
     media_type: bytes = headers.get(b"content-type", b"")
     if media_type.partition(b";")[0].strip().lower() != b"application/json":
@@ -42,7 +47,7 @@ async def read_body(
     # Refused before it is sent.
     if length.isdigit() and (len(length) > MAX_DIGITS or int(length) > limit):
         raise body_too_large(limit)
-    return parse_body(await _receive(request, limit), model, unknown)
+    return await _receive(request, limit)
 
 
 def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]) -> M:

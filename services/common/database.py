@@ -9,6 +9,7 @@ the reset of a session that nothing here changes).
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -165,19 +166,25 @@ class Database:
 
 
 def connection_arguments(store: ServingStore) -> tuple[str, dict[str, str]]:
-    """The reader's URL as asyncpg takes it, and the settings of its sessions.
+    """The reader's URL as asyncpg takes it, and the settings of its sessions."""
+    dsn, settings = asyncpg_arguments(store.reader_url, SESSION)
+    if store.reader_set_role is not None:
+        settings["role"] = store.reader_set_role
+    return dsn, settings
+
+
+def asyncpg_arguments(url: str, session: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """A libpq URL as asyncpg takes it, and the settings of its sessions.
 
     libpq takes parameters in a URL that asyncpg does not know (connect_timeout, keepalives…).
     """
-    parameters = conninfo_to_dict(store.reader_url)
+    parameters = conninfo_to_dict(url)
     known = {name: value for name, value in parameters.items() if name in URL_PARAMETERS}
     if "host" not in known and "hostaddr" in parameters:
         known["host"] = parameters["hostaddr"]
-    settings = dict(SESSION)
+    settings = dict(session)
     if "options" in parameters:
         settings["options"] = str(parameters["options"])
-    if store.reader_set_role is not None:
-        settings["role"] = store.reader_set_role
     return f"postgresql://?{urlencode(known)}", settings
 
 

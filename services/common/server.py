@@ -15,12 +15,13 @@ SHUTDOWN_SECONDS = 10
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
-    """Serves an app on a bound socket."""
+    """Serves an app on a bound socket; the app may end it (`app.state.server.should_exit`)."""
     # What was imported lives as long as the process: a collection that walks it stops every
     # request for milliseconds.
     gc.collect()
     gc.freeze()
-    uvicorn.Server(configure(app)).run(sockets=[listening])
+    app.state.server = uvicorn.Server(configure(app))
+    app.state.server.run(sockets=[listening])
 
 
 def configure(app: FastAPI) -> uvicorn.Config:

@@ -1,5 +1,9 @@
 -- What the event service keeps. Tables with a `number` are facts that only grow: they land as data.
 
+-- Tells this installation's sessions at a broker from another's.
+create table events.identity (id uuid primary key default gen_random_uuid());
+insert into events.identity default values;
+
 create table events.inbox (
     event_key uuid primary key,
     kind text not null,
@@ -88,13 +92,22 @@ create table events.promo_codes (
     primary key (promotion, email)
 );
 
--- Messages to publish; published_at is when the broker acknowledged it.
+-- Coupons as shops get them, each once: one of a department lists hundreds of products.
+create table events.documents (
+    document_key uuid primary key,
+    body bytea not null,
+    made_at timestamptz not null default clock_timestamp()
+);
+
+-- Messages to publish: opening, document, closing. published_at is when the broker acknowledged it.
 create table events.outbox (
     number bigint generated always as identity primary key,
     answer_id uuid not null unique,
     event_key uuid not null,
     topic text not null,
-    payload bytea not null,
+    opening bytea not null,
+    document_key uuid references events.documents,
+    closing bytea not null,
     worker text not null,
     leased_until timestamptz not null,
     created_at timestamptz not null default clock_timestamp(),
@@ -102,6 +115,7 @@ create table events.outbox (
 );
 create index on events.outbox (leased_until) where published_at is null;
 create index on events.outbox (published_at) where published_at is not null;
+create index on events.outbox (document_key);
 
 -- What could not be read, with the reason; a replay that works sets resolved_at.
 create table events.dead_letter (

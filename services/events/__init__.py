@@ -1,0 +1,1 @@
+"""In-store events over MQTT, answered with coupons and promo codes."""

@@ -1,0 +1,79 @@
+"""The event service as an app: a worker, and what operators ask of it.
+
+Belongs here: which parts there are. Does not belong here: addresses and processes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from services.common.keys import RequireKey, read_key_hashes
+from services.common.metrics import Metrics, Observe
+from services.common.openapi import DocumentedApi
+from services.common.problems import add_problem_handlers
+from services.events import mocks, status
+from services.events.settings import MqttSettings
+from services.events.worker import Worker
+
+DESCRIPTION = """
+Takes entry and focus events, the loyalty list and conversions from an MQTT broker, and answers with
+coupons and promo codes. This is what operators ask of it; with `TESTING_NO_MQTT` it takes events
+here instead.
+"""
+TAGS = [
+    {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
+    {"name": "service", "description": "The service itself; answered without a key."},
+]
+
+
+def create_app(settings: Settings, mqtt: MqttSettings, store: ServingStore) -> FastAPI:
+    """The event service of an installation whose schema `events` is up to date.
+
+    Raises `ApiKeysError` where the settings would leave it open to other machines. What ends the
+    worker ends the server (`app.state.server`) and stays in `app.state.failures`.
+    """
+    hashes = read_key_hashes(settings)
+    metrics = Metrics()
+    worker = Worker(settings, mqtt, store, metrics)
+    failures: list[BaseException] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failures.append(error)
+                app.state.server.should_exit = True
+
+        working = asyncio.create_task(worker.run())
+        working.add_done_callback(ended)
+        yield
+        working.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await working
+
+    app = DocumentedApi(
+        title="Pollux event service",
+        version=version("pollux"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        # The first meets a request first.
+        middleware=[Middleware(Observe, metrics=metrics), Middleware(RequireKey, hashes=hashes)],
+    )
+    app.requires_key = bool(hashes)
+    app.state.metrics = metrics
+    app.state.worker = worker
+    app.state.failures = failures
+    add_problem_handlers(app)
+    for router in (*status.ROUTERS, *((mocks.router,) if mqtt.testing_no_mqtt else ())):
+        app.router.routes += router.routes
+    return app

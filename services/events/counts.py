@@ -1,0 +1,41 @@
+"""What the event service counts about itself.
+
+Belongs here: its metrics. Does not belong here: HTTP's, which every service has.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+KINDS = ("entry", "focus", "loyalty", "conversion")
+OUTCOMES = ("prepared", "offer", "no offer")
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Counts:
+    """The metrics of one worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def by_kind(name: str, text: str) -> dict[str, Counter]:
+            counter = Counter(name, text, ["kind"], registry=registry)
+            # Looking up a child by its label costs more than counting.
+            return {kind: counter.labels(kind) for kind in KINDS}
+
+        self.received = by_kind("pollux_events_received", "Messages taken from the broker.")
+        self.repeated = by_kind("pollux_events_repeated", "Events that had been here before.")
+        self.dead = by_kind("pollux_events_dead", "Messages that could not be read.")
+        decided = Counter(
+            "pollux_events_decided", "Decisions, by outcome.", ["outcome"], registry=registry
+        )
+        self.decided = {outcome: decided.labels(outcome) for outcome in OUTCOMES}
+        self.answer_seconds = Histogram(
+            "pollux_events_answer_seconds",
+            "Time from a focus event's arrival to the sending of its offer.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._registry = registry
+
+    def show(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Shows a value that is asked for whenever metrics are read."""
+        Gauge(name, text, registry=self._registry).set_function(value)

@@ -1,0 +1,112 @@
+"""The connection that writes to schema `events`.
+
+Belongs here: keeping one connection, and doing a piece of work again until the database answers.
+Does not belong here: any statement.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from pollux.runtime.serving import ServingStore
+from services.common.database import COMMAND_SECONDS, CONNECT_SECONDS, UNAVAILABLE
+from services.common.database import asyncpg_arguments as arguments
+
+SESSION = {
+    "application_name": "pollux-events",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+}
+# A commit with its own record, so that it waits until all before it is on disk.
+FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
+# Another worker's turn came between: the same work succeeds the next time.
+ONCE_MORE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+T = TypeVar("T")
+
+log = logging.getLogger("pollux.events")
+
+
+class Ledger:
+    """One writing connection, used by one at a time.
+
+    One that is not `durable` commits without waiting for the disk; what was committed may be lost
+    with the database server until some durable connection has flushed.
+    `interruptions` counts how often work had to be done again: whoever published from what it
+    remembered of a commit should look at the tables instead.
+    """
+
+    def __init__(self, store: ServingStore, *, durable: bool) -> None:
+        session = SESSION | {"synchronous_commit": "on" if durable else "off"}
+        self._dsn, self._settings = arguments(store.owner_url, session)
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        self.interruptions = 0
+        self.is_up = False
+
+    async def do(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """What `work` returns, tried until the database answers; `work` is safe to repeat.
+
+        Raises asyncpg's errors for what the database makes of a statement.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        async with self._turn:
+            while True:
+                try:
+                    found = await work(await self._connect())
+                except ONCE_MORE:
+                    continue
+                except UNAVAILABLE as error:
+                    self._lose(error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                except asyncpg.PostgresError:
+                    raise
+                except BaseException:
+                    # Cancelled in the middle: the answer would come to the next.
+                    self._drop()
+                    raise
+                else:
+                    self.is_up = True
+                    return found
+
+    async def flush(self) -> bool:
+        """Waits until what was committed is on disk; tells whether none of it can be lost.
+
+        A server that went away meanwhile may have lost what it had not flushed.
+        """
+        before = self.interruptions
+        await self.do(lambda connection: connection.execute(FLUSH))
+        return self.interruptions == before
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._drop()
+
+    async def _connect(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                server_settings=self._settings,
+            )
+        return self._connection
+
+    def _lose(self, error: BaseException) -> None:
+        if self.is_up or not self.interruptions:
+            log.warning("The database cannot be reached: %s", type(error).__name__)
+        self.is_up = False
+        self.interruptions += 1
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,107 @@
+"""The coupon scorer, asked over HTTP.
+
+Belongs here: requests to `services.scoring`, and which model answers. Does not belong here: what a
+prediction is good for.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import orjson
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.settings import Settings
+
+MODEL_HEADER = "X-Pollux-Model"
+SECONDS = 5.0
+CONNECTIONS = 8
+
+log = logging.getLogger("pollux.events")
+
+
+class ScorerRefusesError(PolluxError):
+    """The scorer does not accept our key."""
+
+    exit_code = 2
+
+
+class ScorerUnavailableError(Exception):
+    """The scorer does not answer; it may do so again."""
+
+
+class NoModelYetError(Exception):
+    """The scorer answers that it has no model."""
+
+
+class Scorer:
+    """The scorer of an installation; `model` is the one that answered last."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = settings.scoring_key
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+        self._client = httpx.AsyncClient(
+            base_url=scoring_url(settings),
+            headers=headers,
+            timeout=SECONDS,
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            # Whatever proxy is set is for other machines.
+            trust_env=False,
+        )
+        self.model: str | None = None
+
+    async def look(self) -> str | None:
+        """Asks which model scores, None where there is none; raises as `score` does."""
+        try:
+            await self._ask("GET", "/model", None)
+        except NoModelYetError:
+            self.model = None
+        return self.model
+
+    async def score(
+        self, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[tuple[int, float]]]:
+        """The model, and coupons with their predictions, the best first.
+
+        Raises `ScorerUnavailableError`, `NoModelYetError` or `ScorerRefusesError`.
+        """
+        body = orjson.dumps({"customer": customer, "coupons": coupons})
+        answer = await self._ask("POST", "/score", body)
+        found = [(one["coupon_id"], one["prediction"]) for one in orjson.loads(answer.content)]
+        return answer.headers[MODEL_HEADER], found
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._client.aclose()
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+        try:
+            answer = await self._client.request(method, path, content=body)
+        except httpx.HTTPError as error:
+            raise ScorerUnavailableError(type(error).__name__) from error
+        if answer.status_code == HTTPStatus.OK:
+            self.model = answer.headers[MODEL_HEADER]
+            return answer
+        problem = answer.headers.get("Content-Type", "")
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise ScorerRefusesError(
+                "The scorer requires a key: set POLLUX_SCORING_KEY to one whose hash is in its "
+                "POLLUX_API_KEYS."
+            )
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and "problem+json" in problem:
+            raise NoModelYetError
+        raise ScorerUnavailableError(f"status {answer.status_code}")
+
+
+def scoring_url(settings: Settings) -> str:
+    """Where the scorer is."""
+    if settings.scoring_url is not None:
+        return settings.scoring_url
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    # A service that listens everywhere is reached on this machine.
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{host}:{settings.scoring_port}"

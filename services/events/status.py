@@ -1,0 +1,83 @@
+"""Routes of the event service about itself: where things are, and whether it is ready.
+
+Belongs here: what operators ask. Does not belong here: events.
+"""
+
+from http import HTTPStatus
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from services.common.health import NOT_KEPT, Index, process
+from services.common.openapi import problem_responses
+from services.common.problems import ProblemError
+from services.events.worker import Worker
+
+router = APIRouter(tags=["service"])
+
+ROUTERS = (router, process)
+
+
+class Readiness(BaseModel):
+    """Broker, database and scorer answer."""
+
+    status: Literal["ready"] = "ready"
+    worker: int = Field(description="Number of the worker, from 1.", examples=[1])
+    release: int | None = Field(description="Release of the store that choices rest on.")
+    model: str | None = Field(description="Model that choices rest on.")
+
+
+def worker_of(request: Request) -> Worker:
+    """The worker of the process."""
+    worker: Worker = request.app.state.worker
+    return worker
+
+
+def not_ready(why: str) -> ProblemError:
+    """The problem of a service that waits for another."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "not-ready",
+        "Not ready",
+        f"{why}. What comes meanwhile is kept by the broker.",
+        headers={"Retry-After": "1"},
+    )
+
+
+@router.get("/", response_model=Index, summary="Where things are")
+async def read_index(request: Request) -> Response:
+    """Links to what the service offers."""
+    links = {
+        "documentation": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/healthz",
+        "readiness": "/readyz",
+        "metrics": "/metrics",
+    }
+    return JSONResponse(Index(name=request.app.title, links=links).model_dump())
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses=problem_responses(not_ready("The broker cannot be reached")),
+    summary="Whether events are answered",
+)
+async def read_readiness(request: Request) -> Response:
+    """Ready when broker, database and scorer answer; else a problem says which does not."""
+    worker = worker_of(request)
+    link = worker.shop_link
+    if not worker.is_started or not worker.ledger.is_up:
+        raise not_ready("The database cannot be reached")
+    if worker.uses_mqtt and (link is None or not link.is_up):
+        raise not_ready(f"The broker cannot be reached ({link.problem if link else 'not tried'})")
+    if not worker.is_scorer_up:
+        raise not_ready("The scorer cannot be reached")
+    ready = Readiness(
+        worker=worker.turns.number,
+        release=worker.contexts.basis.release,
+        model=worker.contexts.basis.model,
+    )
+    return JSONResponse(ready.model_dump(), headers=NOT_KEPT)

@@ -1,0 +1,95 @@
+"""Who is which worker, and whose turn the ordered topics are.
+
+Belongs here: numbers and turns, held in PostgreSQL as advisory locks, which go with whoever held
+them. Does not belong here: what is done with them.
+"""
+
+import asyncio
+import logging
+
+import asyncpg
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.serving import ServingStore
+from services.common.database import COMMAND_SECONDS, CONNECT_SECONDS, UNAVAILABLE
+from services.common.database import asyncpg_arguments as arguments
+
+# Any number of ours; the second key is the worker's number, 0 for the ordered topics.
+SPACE = 7_655_902
+CLUB = 0
+MAX_WORKERS = 32
+CHECK_SECONDS = 1.0
+SESSION = {"application_name": "pollux-events-turns"}
+TRY = "select pg_try_advisory_lock($1, $2)"
+
+log = logging.getLogger("pollux.events")
+
+
+class TurnLostError(PolluxError):
+    """Another worker took this one's number while the database was away."""
+
+    exit_code = 3
+
+
+class Turns:
+    """The worker's number, the smallest that is free, and whether it has the ordered topics."""
+
+    def __init__(self, store: ServingStore) -> None:
+        self._dsn, self._settings = arguments(store.owner_url, SESSION)
+        self._connection: asyncpg.Connection | None = None
+        self.number = 0
+        self.has_club = asyncio.Event()
+
+    async def take_number(self) -> int:
+        """Takes a number, waiting for the database; raises `TurnLostError` where none is free."""
+        while not self.number:
+            try:
+                connection = await self._connect()
+                for number in range(1, MAX_WORKERS + 1):
+                    if await connection.fetchval(TRY, SPACE, number):
+                        self.number = number
+                        break
+                else:
+                    raise TurnLostError(f"{MAX_WORKERS} workers run already.")
+            except UNAVAILABLE:
+                await asyncio.sleep(CHECK_SECONDS)
+        return self.number
+
+    async def keep(self) -> None:
+        """Keeps the number, and takes the ordered topics when they are free; until cancelled."""
+        while True:
+            try:
+                connection = await self._connect()
+                if not self.has_club.is_set() and await connection.fetchval(TRY, SPACE, CLUB):
+                    log.info("Worker %d takes the loyalty list and conversions", self.number)
+                    self.has_club.set()
+                else:
+                    await connection.fetchval("select 1")
+            except UNAVAILABLE:
+                # The locks went with the connection; the broker keeps what comes meanwhile.
+                self.close()
+            await asyncio.sleep(CHECK_SECONDS)
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self.has_club.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _connect(self) -> asyncpg.Connection:
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        self.has_club.clear()
+        self._connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=self._settings,
+        )
+        if self.number and not await self._connection.fetchval(TRY, SPACE, self.number):
+            raise TurnLostError(
+                f"Another worker took number {self.number} while the database was away; start "
+                "this one again."
+            )
+        return self._connection

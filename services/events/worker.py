@@ -1,0 +1,303 @@
+"""One worker: its parts put together, and what runs beside the flow of events.
+
+Belongs here: which parts there are and which tasks run. Does not belong here: what any does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar, cast
+from zoneinfo import ZoneInfo
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from services.common.database import Database, StoreUnavailableError
+from services.common.metrics import Metrics
+from services.common.releases import Release, ReleaseWatcher
+from services.events.club import Club, ClubKind
+from services.events.contexts import Contexts
+from services.events.counts import Counts
+from services.events.ledger import Ledger
+from services.events.link import V5, Link
+from services.events.mqtt import BrokerRefusesError, Connection, Login, Message
+from services.events.outbox import Outbox
+from services.events.scorer import NoModelYetError, Scorer, ScorerUnavailableError
+from services.events.settings import Kind, MqttSettings
+from services.events.shop import Shop, ShopKind
+from services.events.turns import Turns
+
+STORE, LOYALTY = "store", "loyalty"
+SHOP_KINDS: tuple[ShopKind, ...] = ("entry", "focus")
+CLUB_KINDS: tuple[ClubKind, ...] = ("loyalty", "conversion")
+MODEL_SECONDS = 1.0
+REPLAY_SECONDS = 1.0
+CLEAN_SECONDS = 3600.0
+REPLAYS_AT_ONCE = 100
+
+IDENTITY = "select id from events.identity"
+REPLAYS = f"""
+select event_key, kind, topic, payload
+from events.dead_letter
+where replay_requested_at is not null and resolved_at is null and is_whole and kind = any($1)
+order by id
+limit {REPLAYS_AT_ONCE}
+"""
+FORGET_EVENTS = "delete from events.inbox where received_at < clock_timestamp() - $1::interval"
+FORGET_ANSWERS = "delete from events.outbox where published_at < clock_timestamp() - $1::interval"
+
+K = TypeVar("K", bound=Kind)
+
+FORGET_DOCUMENTS = """
+delete from events.documents
+where
+    made_at < clock_timestamp() - $1::interval
+    and not exists (
+        select from events.outbox where outbox.document_key = documents.document_key
+    )
+"""
+
+log = logging.getLogger("pollux.events")
+
+
+class Worker:
+    """Takes events from the broker, decides them, sends answers; `run` is its life."""
+
+    def __init__(
+        self, settings: Settings, mqtt: MqttSettings, store: ServingStore, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._mqtt = mqtt
+        self._metrics = metrics
+        self.counts = Counts(metrics.registry)
+        self.turns = Turns(store)
+        self.scorer = Scorer(settings)
+        self.is_scorer_up = False
+        self.is_started = False
+        self.shop_link: Link | None = None
+        self._database = Database(store)
+        # Commits have a connection of their own: nothing else may hold them up.
+        self._commits = Ledger(store, durable=False)
+        self._flushes = Ledger(store, durable=True)
+        self._club_commits = Ledger(store, durable=True)
+        self.ledger = Ledger(store, durable=False)
+        self.contexts = Contexts(
+            self._database, self.ledger, self.scorer, threshold=settings.coupon_threshold
+        )
+        self._watcher = ReleaseWatcher(
+            self._database, edition="events", on_change=self._know_releases
+        )
+        self._is_new_release = asyncio.Event()
+        self.shop: Shop | None = None
+        self.outbox: Outbox | None = None
+
+    @property
+    def uses_mqtt(self) -> bool:
+        """Whether events come from a broker, not over HTTP."""
+        return not self._mqtt.testing_no_mqtt
+
+    async def run(self) -> None:
+        """Works until cancelled; raises a `PolluxError` for what only people can mend."""
+        try:
+            await self._run()
+        finally:
+            self.is_started = False
+            self.turns.close()
+            for ledger in (self.ledger, self._commits, self._flushes, self._club_commits):
+                ledger.close()
+            self._watcher.close()
+            self._database.close()
+            await self.scorer.close()
+
+    async def _run(self) -> None:
+        number = await self.turns.take_number()
+        identity = await self.ledger.do(lambda connection: connection.fetchval(IDENTITY))
+        # Before that it would look as if nothing were released.
+        await self._know_first_release()
+        name = f"pollux{identity.hex[:8]}"
+        self.outbox = outbox = Outbox(self.ledger, f"{name}shop{number}")
+        self.shop = shop = Shop(
+            contexts=self.contexts,
+            commits_to=self._commits,
+            flushes=self._flushes,
+            outbox=outbox,
+            counts=self.counts,
+            worker=f"{name}shop{number}",
+            zone=ZoneInfo(self._settings.store_timezone),
+            answer_topic=self._mqtt.coupon_prediction_topic_name if self.uses_mqtt else None,
+        )
+        self.counts.show(
+            "pollux_events_lag_seconds", "Age of the oldest event in hand.", shop.oldest_seconds
+        )
+        self.counts.show(
+            "pollux_events_outbox", "Answers that are not published.", lambda: outbox.depth
+        )
+        self.is_started = True
+        async with asyncio.TaskGroup() as tasks:
+            for work in (
+                self._watcher.follow,
+                self._follow_releases,
+                self._follow_model,
+                self._clean,
+                shop.run,
+                shop.confirm,
+            ):
+                tasks.create_task(work())
+            if self.uses_mqtt:
+                self.shop_link = self._link_of_shop(name, number, shop, outbox)
+                club = self._make_club(outbox)
+                for more in (
+                    self.turns.keep,
+                    self.shop_link.run,
+                    club.run,
+                    outbox.mark,
+                    outbox.sweep,
+                ):
+                    tasks.create_task(more())
+                tasks.create_task(self._link_club(name, club))
+                tasks.create_task(self._replay(shop, club))
+
+    def _link_of_shop(self, name: str, number: int, shop: Shop, outbox: Outbox) -> Link:
+        topics = self._mqtt.topics()
+        kinds: Mapping[str, ShopKind] = {topics[kind]: kind for kind in SHOP_KINDS}
+
+        def subscriptions(protocol: MQTTProtocolVersion) -> Sequence[str]:
+            if protocol == V5:
+                # Its workers share what comes.
+                return [f"$share/{name}/{topic}" for topic in kinds]
+            if number > 1:
+                raise BrokerRefusesError(
+                    "The broker is spoken to in MQTT 3.1.1, where one worker runs; another does "
+                    "already. MQTT 5 lets several share the work."
+                )
+            return list(kinds)
+
+        def changed(connection: Connection | None) -> None:
+            outbox.use(connection)
+
+        return Link(
+            self._login(f"{name}shop{number}"),
+            self._brokers(),
+            self._mqtt.mqtt_protocol,
+            topics=subscriptions,
+            on_message=partial(_hand_over, kinds, shop.take),
+            on_published=outbox.acknowledged,
+            on_change=changed,
+        )
+
+    async def _link_club(self, name: str, club: Club) -> None:
+        """Holds the ordered topics' one session while it is this worker's turn."""
+        topics = self._mqtt.topics()
+        kinds: Mapping[str, ClubKind] = {topics[kind]: kind for kind in CLUB_KINDS}
+        while True:
+            await self.turns.has_club.wait()
+            link = Link(
+                self._login(f"{name}club"),
+                self._brokers(),
+                self._mqtt.mqtt_protocol,
+                topics=lambda _protocol: list(kinds),
+                on_message=partial(_hand_over, kinds, club.take),
+                on_change=lambda connection: None if connection else club.drop(),
+            )
+            linked = asyncio.create_task(link.run())
+            try:
+                while self.turns.has_club.is_set() and not linked.done():
+                    await asyncio.wait({linked}, timeout=REPLAY_SECONDS)
+            finally:
+                linked.cancel()
+                results = await asyncio.gather(linked, return_exceptions=True)
+            if isinstance(results[0], Exception):
+                raise results[0]
+
+    def _make_club(self, outbox: Outbox) -> Club:
+        return Club(
+            database=self._database,
+            release=lambda: self._watcher.known(LOYALTY),
+            ledger=self._club_commits,
+            outbox=outbox,
+            counts=self.counts,
+            worker="club",
+            code_topic=self._mqtt.promo_code_topic_name,
+            line_topic=self._mqtt.promo_code_line_topic_name,
+        )
+
+    def _login(self, client_id: str) -> Login:
+        password = self._mqtt.mqtt_password
+        return Login(
+            client_id=client_id,
+            username=self._mqtt.mqtt_username,
+            password=None if password is None else password.get_secret_value(),
+            certificates=self._mqtt.mqtt_broker_cert_file,
+        )
+
+    def _brokers(self) -> Sequence[tuple[str, int]]:
+        return self._mqtt.brokers(self._settings.broker_port)
+
+    async def _know_first_release(self) -> None:
+        while True:
+            try:
+                self._know_releases(await self._watcher.all_current())
+            except StoreUnavailableError:
+                await asyncio.sleep(MODEL_SECONDS)
+            else:
+                return
+
+    def _know_releases(self, releases: Mapping[str, Release]) -> None:
+        self._metrics.know_releases(releases)
+        self.contexts.know_release(releases.get(STORE))
+        self._is_new_release.set()
+
+    async def _follow_releases(self) -> None:
+        while True:
+            await self._is_new_release.wait()
+            self._is_new_release.clear()
+            await self.contexts.drop_outdated()
+
+    async def _follow_model(self) -> None:
+        while True:
+            before = self.contexts.basis
+            try:
+                self.contexts.know_model(await self.scorer.look())
+                self.is_scorer_up = True
+            except NoModelYetError:
+                self.is_scorer_up = True
+            except ScorerUnavailableError:
+                self.is_scorer_up = False
+            if self.contexts.basis != before:
+                await self.contexts.drop_outdated()
+            await asyncio.sleep(MODEL_SECONDS)
+
+    async def _replay(self, shop: Shop, club: Club) -> None:
+        """Takes dead letters again that somebody asked for."""
+        while True:
+            await asyncio.sleep(REPLAY_SECONDS)
+            kinds = [*SHOP_KINDS, *(CLUB_KINDS if self.turns.has_club.is_set() else ())]
+            rows = await self.ledger.do(lambda connection: connection.fetch(REPLAYS, kinds))  # noqa: B023
+            for key, kind, topic, payload in rows:
+                if kind in SHOP_KINDS:
+                    shop.replay(key, cast("ShopKind", kind), topic, payload)
+                else:
+                    club.replay(key, cast("ClubKind", kind), topic, payload)
+
+    async def _clean(self) -> None:
+        """Forgets old events and published answers; what they led to stays."""
+        age = timedelta(days=self._settings.events_retention_days)
+        while True:
+            for statement in (FORGET_EVENTS, FORGET_ANSWERS, FORGET_DOCUMENTS):
+                await self.ledger.do(lambda connection: connection.execute(statement, age))  # noqa: B023
+            await asyncio.sleep(CLEAN_SECONDS)
+
+
+def _hand_over(
+    kinds: Mapping[str, K], take: Callable[[K, Message], None], message: Message
+) -> None:
+    kind = kinds.get(message.topic)
+    if kind is None:
+        # The session remembers topics of other settings.
+        log.warning("A message on a topic that is none of this service's was passed over")
+        message.receipt.done()
+    else:
+        take(kind, message)
