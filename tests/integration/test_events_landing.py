@@ -221,6 +221,30 @@ def test_landing_while_events_pour_in_misses_none(settings, connection) -> None:
     assert landed(settings, "decisions") == there
 
 
+def test_what_landed_is_not_lost_with_the_server(short_tmp) -> None:
+    """The event service does not wait for the disk; what landed must be there all the same."""
+    settings = Settings(data_dir=short_tmp / "lost")
+    store = open_serving_store(settings)
+    assert store.embedded is not None
+    with store.connect(autocommit=True) as connection:
+        # Nothing is written to disk by the way.
+        connection.execute("alter system set wal_writer_delay = '10s'")
+        connection.execute("select pg_reload_conf()")
+        make_events_schema(connection)
+        connection.execute("checkpoint")
+        connection.execute("set synchronous_commit = 'off'")
+        take_in(connection, "decisions", [{}] * 3)
+        assert land_events(settings)["decisions"] == 3
+        take_in(connection, "decisions", [{}])
+        store.embedded.kill()
+    store = open_serving_store(settings)
+    with store.connect(autocommit=True) as connection:
+        # The last one is lost indeed, and the next has its number or a later one.
+        assert connection.execute("select count(*) from events.decisions").fetchone() == (3,)
+        take_in(connection, "decisions", [{}])
+    assert land_events(settings)["decisions"] == 1
+
+
 @pytest.mark.parametrize("rows", [0, 2, 9])
 def test_another_database_is_refused_and_nothing_changes(settings, connection, rows) -> None:
     take_in(connection, "conversions", [{}] * 4)
