@@ -4,8 +4,13 @@ An oracle that shares nothing with the SQL. Whole numbers throughout: cents, and
 percent, so that it rounds halves up exactly.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import product
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -33,11 +38,16 @@ COLUMNS = {
 }
 
 
-def store_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+ZONE = ZoneInfo("Europe/Berlin")
+COUPON_OFFERS = ["event_date", "department", "entries", "focuses", "offers", "offers_used"]
+
+
+def store_marts(raw: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Computes all marts of the store domain.
 
     `raw` holds the datasets by name, columns in lower case, money as float dollars; one that is
-    missing has no rows. Money and percent in the results are floats, exact to two decimals.
+    missing has no rows. What was decided live are rows of `live_decisions`. Money and percent in
+    the results are floats, exact to two decimals.
     """
     data = {name: raw.get(name, pd.DataFrame(columns=names)) for name, names in COLUMNS.items()}
     products = _products(data["products"])
@@ -50,6 +60,7 @@ def store_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "coupon_info": _coupon_info(coupons, links, products, data["coupon_info"]),
         "coupon_product": links.reset_index(drop=True),
         "customer_info": _customer_info(data),
+        "coupon_offers": _coupon_offers(raw.get("live_decisions", ()), data, products, coupons),
     }
 
 
@@ -160,3 +171,42 @@ def _customer_info(data: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for name in COUNTS:
         info[name] = info[name].fillna(0).astype("int64")
     return info.reset_index()[CUSTOMER_INFO]
+
+
+def _coupon_offers(
+    decisions: Sequence[Mapping[str, Any]],
+    data: Mapping[str, pd.DataFrame],
+    products: pd.DataFrame,
+    coupons: pd.DataFrame,
+) -> pd.DataFrame:
+    days = coupons.set_index("coupon_id")[["start_date", "end_date"]].astype(str)
+    valid = {coupon: (start, end) for coupon, start, end in days.itertuples()}
+    lines = data["order_lines"].merge(data["orders"], on="order_id").dropna(subset="coupon_id")
+    uses: dict[tuple[int, int], list[datetime]] = {}
+    for one in lines.itertuples():
+        at = datetime.fromisoformat(one.ordered_at)
+        start, end = valid.get(int(one.coupon_id), ("", ""))
+        if start <= at.date().isoformat() <= end:
+            uses.setdefault((int(one.customer_id), int(one.coupon_id)), []).append(at)
+    known = {*products["department"].dropna(), *coupons["department"].dropna()}
+    counted: Counter[tuple[Any, ...]] = Counter()
+    dates = set()
+    for row in decisions:
+        day, department = row["event_date"], row["department"]
+        dates.add(day)
+        if row["kind"] == "entry":
+            counted[day, "entry"] += 1
+        elif department is not None:
+            known.add(department)
+            counted[day, department, "focus"] += 1
+            if row["coupon_id"] is not None:
+                counted[day, department, "offer"] += 1
+                shop_time = row["event_at"].astimezone(ZONE).replace(tzinfo=None)
+                later = uses.get((row["customer_id"], row["coupon_id"]), ())
+                counted[day, department, "used"] += any(at >= shop_time for at in later)
+    rows = []
+    for day, department in product(dates, known):
+        kinds = [counted[day, department, kind] for kind in ("focus", "offer", "used")]
+        used = kinds.pop() if len(data["orders"]) else None
+        rows.append((day, department, counted[day, "entry"], *kinds, used))
+    return pd.DataFrame(rows, columns=COUPON_OFFERS, dtype="object")

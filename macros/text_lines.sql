@@ -3,6 +3,11 @@
     nullif({{ trimmed("split_part(" ~ line ~ ", ',', " ~ n ~ ")") }}, '')
 {%- endmacro %}
 
+{# The items of a list such as [6; 14;] as 6;14; null where there are none. #}
+{% macro item_list(text) -%}
+    nullif(trim(translate({{ text }}, '[] ', ''), ';'), '')
+{%- endmacro %}
+
 {# Number of parts of a text. #}
 {% macro count_parts(text, separator) -%}
     length({{ text }}) - length(replace({{ text }}, '{{ separator }}', '')) + 1

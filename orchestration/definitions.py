@@ -11,6 +11,7 @@ import dagster as dg
 from orchestration.automation import build_automation_definitions
 from orchestration.learn.assets import build_learn_definitions
 from orchestration.load.assets import build_load_definitions
+from orchestration.load.event_assets import build_event_definitions
 from orchestration.manifest import read_manifest
 from orchestration.release.assets import build_release_definitions
 from orchestration.running import EXECUTOR, RETRIES, reporter_resource, settings_resource
@@ -24,6 +25,7 @@ def build_definitions(
     """All definitions; `resources` take the place of `settings` and `reporter`."""
     return dg.Definitions.merge(
         build_load_definitions(manifest, retries),
+        build_event_definitions(manifest, retries),
         build_learn_definitions(retries),
         build_transform_definitions(manifest, retries),
         build_release_definitions(manifest, retries),

@@ -5,6 +5,7 @@ from typing import Any
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
+from orchestration.load.events import events_fingerprint
 from orchestration.release.store import ReleaseRow, read_releases
 from orchestration.transform.build import code_fingerprint
 from orchestration.transform.record import read_record
@@ -96,5 +97,6 @@ def build_status(settings: Settings, domain: str) -> BuildStatus | None:
         is_up_to_date=record.status == "passed"
         and record.engine == settings.engine
         and record.landing == landing.fingerprint(settings, domain)
+        and record.events == events_fingerprint(settings, domain)
         and record.code == code_fingerprint(),
     )

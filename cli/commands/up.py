@@ -117,10 +117,12 @@ def _sample_folder(settings: Settings, domain: str) -> Path:
 def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
     from cli.commands.build import run
     from cli.commands.release import release_domains
+    from orchestration.load.events import land_events
     from orchestration.release.errors import ReleaseError
     from orchestration.status import build_status, read_status
     from orchestration.transform.build import loaded_domains
 
+    land_events(settings)
     due: list[str] = []
     ready: list[str] = []
     for domain in loaded_domains(settings):

@@ -29,8 +29,8 @@ def build_load_definitions(
     """The landing datasets of all domains, and their files by date."""
     declared: dict[str, list[dict[str, Any]]] = {}
     for source in manifest["sources"].values():
-        # What is learned comes from no file.
-        if "load" in source["config"]["meta"] and source["source_name"] != LEARNED:
+        # What is learned comes from no file, nor do events.
+        if "files" in source["config"]["meta"].get("load", ()) and source["source_name"] != LEARNED:
             declared.setdefault(source["source_name"], []).append(source)
     assets = [_domain_assets(domain, declared[domain], retries) for domain in sorted(declared)]
     with warnings.catch_warnings():

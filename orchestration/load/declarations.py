@@ -1,4 +1,4 @@
-"""What the source YAML declares of each dataset: files, format, key, columns with types.
+"""What the source YAML declares of each dataset: where from, format, key, columns with types.
 
 Belongs here: reading `models/staging/*/_*__sources.yml` and saying clearly what is wrong in it.
 Does not belong here: anything that opens a data file.
@@ -16,7 +16,9 @@ import yaml
 
 from orchestration.load.errors import LoadError
 
-FORMATS = ("csv", "parquet", "lines")
+# A table of that name which a service fills: it lands with a build, not from files.
+TABLE = "table"
+FORMATS = ("csv", "parquet", "lines", TABLE)
 
 DUCKDB_TYPES: Mapping[str, str] = {
     "text": "VARCHAR",
@@ -39,7 +41,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A declared dataset. `domain` is the name of its dbt source, `files` are name patterns."""
+    """A declared dataset. `domain` is the name of its dbt source, `files` are name patterns.
+
+    One that no domain of its own has says in `feeds` whose marts are made of it.
+    """
 
     domain: str
     name: str
@@ -47,6 +52,7 @@ class Dataset:
     format: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    feeds: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -94,12 +100,14 @@ def _read_file(path: Path) -> Iterator[Dataset]:
 def _read_table(
     where: str, source: dict[str, Any], table: dict[str, Any], load: dict[str, Any]
 ) -> Dataset:
-    files = _names(where, "files", load.get("files"))
-    if not files:
-        raise LoadError(f"{where}: no file patterns; add config.meta.load.files")
     format_ = _plain(where, "format", load.get("format", "csv"))
     if format_ not in FORMATS:
         raise LoadError(f"{where}: unknown format {format_!r}; use {', '.join(FORMATS)}")
+    files = _names(where, "files", load.get("files"))
+    if not files and format_ != TABLE:
+        raise LoadError(f"{where}: no file patterns; add config.meta.load.files")
+    if files and format_ == TABLE:
+        raise LoadError(f"{where}: format table comes from no files; remove config.meta.load.files")
     columns = tuple(_read_column(where, column) for column in table.get("columns") or [])
     if not columns:
         raise LoadError(f"{where}: no columns; list them with name and data_type")
@@ -120,6 +128,7 @@ def _read_table(
         format=format_,
         key=key,
         columns=columns,
+        feeds=_names(where, "feeds", load.get("feeds")),
     )
 
 

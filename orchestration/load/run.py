@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestration.load import landing
 from orchestration.load.convert import Job, convert
-from orchestration.load.declarations import Dataset, read_datasets
+from orchestration.load.declarations import TABLE, Dataset, read_datasets
 from orchestration.load.errors import LoadError
 from orchestration.load.examine import sha256
 from orchestration.load.landing import Part
@@ -245,6 +245,10 @@ def _datasets(project_dir: Path, domain: str, only: str | None) -> list[Dataset]
     if not found:
         known = ", ".join(sorted({of for of, _ in declared}))
         raise LoadError(f"unknown domain {domain!r}; known are: {known}")
+    if all(data.format == TABLE for data in found):
+        raise LoadError(
+            f"{domain} comes from no files: pollux build lands what the event service took in"
+        )
     if only is None:
         return found
     chosen = [data for data in found if data.name == only]

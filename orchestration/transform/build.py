@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from orchestration.learn.recommend.land import learn_if_due
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
+from orchestration.load.events import EVENTS, events_fingerprint, feeding, land_events
 from orchestration.load.postgres import sync_raw
 from orchestration.transform.dbt import (
     DbtRun,
@@ -50,10 +51,14 @@ class BuildReport:
 
 
 def loaded_domains(settings: Settings) -> tuple[str, ...]:
-    """The domains that something was loaded for; what was learned is no domain of its own."""
+    """The domains that something was loaded for.
+
+    What was learned is no domain of its own, nor are events, which belong to those they feed.
+    """
     datasets = read_datasets(PROJECT_DIR).values()
-    domains = {d.domain for d in datasets if landing.parts(settings, d)}
-    return tuple(sorted(domain for domain in domains if domain != LEARNED))
+    landed = [dataset for dataset in datasets if landing.parts(settings, dataset)]
+    domains = {domain for dataset in landed for domain in dataset.feeds or (dataset.domain,)}
+    return tuple(sorted(domains - {LEARNED, EVENTS}))
 
 
 def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
@@ -110,6 +115,7 @@ def stream_build(
     if "household" in domains:
         # Before dbt: what was learned is tested and released with what it was learned from.
         learn_if_due(settings)
+    land_events(settings, feeding(domains))
     datasets = list(read_datasets(PROJECT_DIR).values())
     landing.ensure_empty_parts(settings, datasets)
     store = open_serving_store(settings) if settings.engine == "postgres" else None
@@ -154,7 +160,10 @@ def stream_build(
 
 def _check_landing(settings: Settings, records: Sequence[BuildRecord]) -> None:
     for record in records:
-        if landing.fingerprint(settings, record.domain) != record.landing:
+        if (
+            landing.fingerprint(settings, record.domain) != record.landing
+            or events_fingerprint(settings, record.domain) != record.events
+        ):
             raise BuildError(
                 f"Files of {record.domain} were loaded while the build began: build again."
             )
@@ -190,6 +199,7 @@ def _start_record(settings: Settings, domain: str) -> BuildRecord:
         status="running",
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         landing=landing.fingerprint(settings, domain),
+        events=events_fingerprint(settings, domain),
         code=code_fingerprint(),
     )
     write_record(settings, record)

@@ -19,8 +19,8 @@ from pollux.runtime.settings import Settings
 class BuildRecord:
     """The last build of a domain.
 
-    `landing` and `code` are the fingerprints of what it was built from, `tables` the marts that a
-    release of it holds.
+    `landing`, `events` and `code` are the fingerprints of what it was built from, `tables` the
+    marts that a release of it holds. Events stand apart: what is learned hangs on files alone.
     """
 
     domain: str
@@ -29,6 +29,7 @@ class BuildRecord:
     started_at: str
     invocation_id: str = ""
     landing: str = ""
+    events: str = ""
     code: str = ""
     failures: tuple[str, ...] = ()
     tables: tuple[ServedTable, ...] = ()

@@ -67,6 +67,10 @@ class EmbeddedPostgres:
         """The libpq URL of a database, over the unix socket."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.socket_dir), safe='')}"
 
+    def exists(self) -> bool:
+        """Whether a cluster was ever made."""
+        return (self.cluster / "PG_VERSION").exists()
+
     def is_running(self) -> bool:
         """Whether the server accepts this folder's connections."""
         return self._postmaster() is not None
@@ -140,7 +144,7 @@ class EmbeddedPostgres:
                 os.chown(folder, user.pw_uid, user.pw_gid)
 
     def _start(self) -> None:
-        if not (self.cluster / "PG_VERSION").exists():
+        if not self.exists():
             self._initialise()
         found = (self.cluster / "PG_VERSION").read_text().strip()
         if found != str(MAJOR_VERSION):

@@ -84,7 +84,8 @@ on conflict (event_key) do update
 set
     attempts = dead_letter.attempts + 1,
     reason = excluded.reason,
-    replay_requested_at = null
+    replay_requested_at = null,
+    resolved_at = null
 """
 RESOLVED = """
 update events.dead_letter

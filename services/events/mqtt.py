@@ -120,6 +120,8 @@ class Connection:
         self._on_message = on_message
         self._on_published = on_published
         self._connected: asyncio.Future[None] = self._loop.create_future()
+        # Nobody may be waiting for it any more.
+        self._connected.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._subscribed: dict[int | None, asyncio.Future[list[ReasonCode]]] = {}
         self._receipts: deque[Receipt] = deque()
         self._socket: socket.socket | None = None

@@ -86,7 +86,7 @@ class MqttSettings(BaseSettings):
     def brokers(self, own_port: int) -> tuple[tuple[str, int], ...]:
         """Host and port of every broker, in the order in which they are tried."""
         if self.mqtt_host is None:
-            return ((LOOPBACK, self.mqtt_port or own_port),)
+            return ((LOOPBACK, own_port),)
         assert self.mqtt_port is not None  # noqa: S101 - read_mqtt_settings holds it
         return tuple(
             _address(text.strip(), self.mqtt_port)

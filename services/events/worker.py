@@ -26,7 +26,7 @@ from services.events.leftovers import Leftovers
 from services.events.link import V5, Link
 from services.events.mqtt import BrokerRefusesError, Connection, Login, Message
 from services.events.outbox import Outbox
-from services.events.scorer import NoModelYetError, Scorer, ScorerUnavailableError
+from services.events.scorer import Scorer, ScorerUnavailableError
 from services.events.settings import Kind, MqttSettings
 from services.events.shop import Shop, ShopKind
 from services.events.turns import Turns
@@ -127,6 +127,7 @@ class Worker:
         identity = await self.ledger.do(lambda connection: connection.fetchval(IDENTITY))
         # Before that it would look as if nothing were released.
         await self._know_first_release()
+        await self._look_for_model()
         name = f"pollux{identity.hex[:8]}"
         self.outbox = outbox = Outbox(self.ledger, f"{name}shop{number}")
         self.shop = shop = Shop(
@@ -285,17 +286,18 @@ class Worker:
 
     async def _follow_model(self) -> None:
         while True:
-            before = self.contexts.basis
-            try:
-                self.contexts.know_model(await self.scorer.look())
-                self.is_scorer_up = True
-            except NoModelYetError:
-                self.is_scorer_up = True
-            except ScorerUnavailableError:
-                self.is_scorer_up = False
-            if self.contexts.basis != before:
-                await self.contexts.drop_outdated()
             await asyncio.sleep(MODEL_SECONDS)
+            await self._look_for_model()
+
+    async def _look_for_model(self) -> None:
+        before = self.contexts.basis
+        try:
+            self.contexts.know_model(await self.scorer.look())
+            self.is_scorer_up = True
+        except ScorerUnavailableError:
+            self.is_scorer_up = False
+        if self.contexts.basis != before:
+            await self.contexts.drop_outdated()
 
     async def _replay(self, shop: Shop, club: Club) -> None:
         """Takes dead letters again that somebody asked for."""

@@ -70,6 +70,8 @@ from services.api.loyalty.schemas import (
 from services.api.queries import Mart
 from services.api.store.schemas import (
     Coupon,
+    CouponOffer,
+    CouponOfferPage,
     CouponPage,
     Product,
     ProductPage,
@@ -129,6 +131,7 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/coupons", Coupon, CouponPage),
     ("/v1/coupons/2", Coupon, None),
     ("/v1/coupons/2/products", Product, ProductPage),
+    ("/v1/coupon-offers", CouponOffer, CouponOfferPage),
     ("/v1/products", Product, ProductPage),
     ("/v1/products/7", Product, None),
     ("/v1/store-customers", StoreCustomer, StoreCustomerPage),

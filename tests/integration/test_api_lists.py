@@ -142,6 +142,21 @@ LISTS = [
         ],
     ),
     List(
+        "/v1/coupon-offers", "store", "coupon_offers", ["event_date", "department"],
+        ["event_date"],
+        [
+            ({}, everything),
+            ({"department": "sports"}, equal("department", "Sport")),
+            ({"from_day": "2026-11-05"}, between("event_date", date(2026, 11, 5))),
+            ({"to_day": "2026-10-20"}, between("event_date", None, date(2026, 10, 20))),
+            (
+                {"from_day": "2026-10-30", "to_day": "2026-11-02", "department": "Men"},
+                lambda row: row["department"] == "Men"
+                and between("event_date", date(2026, 10, 30), date(2026, 11, 2))(row),
+            ),
+        ],
+    ),
+    List(
         "/v1/coupons/3/products", "store", "product_info", ["product_id"], [],
         [({}, lambda row: row["product_id"] in PRODUCTS_OF_3)],
     ),
@@ -264,7 +279,7 @@ def expected(one: List, keep: Keep, sort: str) -> list[tuple[Any, ...]]:
 
 
 def keys_of(one: List, rows: list[Any]) -> list[tuple[Any, ...]]:
-    days = {"cashback_month"}
+    days = {"cashback_month", "event_date"}
     return [
         tuple(date.fromisoformat(row[name]) if name in days else row[name] for name in one.key)
         for row in rows

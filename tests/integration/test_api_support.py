@@ -327,9 +327,18 @@ def store_release(number: int) -> dict[str, list[Row]]:
         for product in range(1, 41)
         if (coupon * product) % 7 == 1
     ]
+    offers = [
+        {
+            "event_date": date(2026, 10 + day // 30, 1 + day % 30), "department": department,
+            "entries": number, "focuses": 3 + place, "offers": place,
+            "offers_used": None if day % 7 == 0 else place // 2,
+        }
+        for day in range(45)
+        for place, department in enumerate(departments)
+    ]  # fmt: skip
     return {
         "product_info": products, "coupon_info": coupons, "customer_info": customers,
-        "coupon_product": links,
+        "coupon_product": links, "coupon_offers": offers,
     }  # fmt: skip
 
 
@@ -349,6 +358,7 @@ def loyalty_release(number: int) -> dict[str, list[Row]]:
             "items": None if kind == "click" else "6;14",
             "items_count": None if kind == "click" else 2,
             "total": Decimal("75.42") if kind == "purchase" else None,
+            "converted_at": "2026-11-20T10:00:00.25" if place % 4 == 1 else None,
         })  # fmt: skip
     return {
         "members": [

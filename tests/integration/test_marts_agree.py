@@ -1,9 +1,12 @@
 """The marts, row by row: one engine against the other, and both against a plain pandas port."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
@@ -24,6 +27,7 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
+from tests.integration.live_events import make_events_schema, take_in
 from tests.integration.test_api_support import client_of
 
 RATIO_TOLERANCE = 1e-9
@@ -52,7 +56,7 @@ REAL = {
     "store": "store",
 }
 WITHOUT_REAL_ROWS = {"customers", "customer_broadband", "customer_initial_services"}
-WITHOUT_REAL_ROWS |= {"customer_cashback"}
+WITHOUT_REAL_ROWS |= {"customer_cashback", "coupon_offers"}
 LEARNED = {"product_recommendations"}
 # What a blank or a number would otherwise be read as.
 TEXT = {"display": str, "mailer": str, "HOUSEHOLD_SIZE_DESC": str}
@@ -64,7 +68,73 @@ class Source:
 
     kind: str
     folders: dict[str, Path]
+    live: dict[str, list[dict[str, Any]]]
     installation: Callable[[str], Settings]
+
+
+def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
+    """What an event service took in of the sample's customers and members, by table.
+
+    Offers around the orders in which their coupons were used, members of the file and new ones, and
+    of each kind some that have to be left out.
+    """
+    chance = random.Random(7)
+    zone = ZoneInfo("Europe/Berlin")
+    orders = pd.read_csv(folders["store"] / "orders.csv")
+    lines = pd.read_csv(folders["store"] / "order_lines.csv")
+    departments = pd.read_csv(folders["store"] / "coupons.csv", index_col="coupon_id")["department"]
+    used = lines.dropna(subset="coupon_id").merge(orders, on="order_id")
+    decisions: list[dict[str, Any]] = []
+
+    def decide(at: datetime, **more: Any) -> None:
+        day = at.astimezone(zone).date()
+        plain = {"department": None, "coupon_id": None, "reason": None, "event_date": day}
+        decisions.append({"event_at": at} | plain | more)
+
+    for one in used.sample(200, random_state=7).itertuples():
+        ordered = datetime.fromisoformat(one.ordered_at).replace(tzinfo=zone)
+        at = ordered - timedelta(seconds=chance.choice([-90000, -1, 0, 0.5, 60, 7000, 2e6]))
+        department = departments[one.coupon_id].replace("Sports", "Sport")
+        who = {"customer_id": int(one.customer_id)}
+        decide(at, kind="entry", outcome="prepared", **who)
+        focus = who | {"kind": "focus", "department": department}
+        coupon = int(chance.choice([one.coupon_id, one.coupon_id, 1]))
+        decide(at, outcome="offer", coupon_id=coupon, prediction=0.5, **focus)
+        decide(at, outcome="no offer", reason="below the threshold", **focus)
+        decide(at, outcome="no offer", reason="unknown", **(focus | {"department": None}))
+
+    listed = (folders["loyalty"] / "LoyaltyList.txt").read_text().splitlines()
+    emails = [line.partition(",")[0] for line in listed if "@" in line]
+    emails = [*chance.sample(emails, 15), *(f"Live.{n}@Example.org" for n in range(15)), "none"]
+    clicked = (folders["loyalty"] / "ClickConversion.txt").read_text().splitlines()
+    promotions = sorted({line.partition(",")[0] for line in clicked if "," in line})[:3]
+    began = datetime.fromisoformat("2026-11-20T08:00:00.25Z")
+    members = [
+        {
+            "email": chance.choice(emails),
+            "fb_user": chance.choice([None, "", "fb", " fb, with comma "]),
+            "insta_user": chance.choice([None, "insta"]),
+            "gender": chance.choice([None, "F", "M"]),
+            # Some come at one moment.
+            "received_at": began + timedelta(minutes=place // 2),
+        }
+        for place in range(40)
+    ]
+    conversions = [
+        {
+            "promotion": chance.choice(promotions),
+            "conversion_type": kind,
+            "email": chance.choice(emails),
+            "channel": chance.choice([None, "Facebook", "Instagram"]),
+            "items": chance.choice([None, "[]", "[6; 14;]", "6"]),
+            "total": chance.choice([None, "-0.01", "9.45", "0.00"]),
+            "is_code_sent": kind == "click" and chance.random() < 0.3,
+            "is_new_member": kind == "purchase" and chance.random() < 0.5,
+            "received_at": began + timedelta(minutes=place),
+        }
+        for place, kind in enumerate(chance.choices(["click", "basket", "purchase"], k=150))
+    ]
+    return {"decisions": decisions, "loyalty_list": members, "conversions": conversions}
 
 
 @pytest.fixture(scope="module", params=["sample", "real"])
@@ -79,6 +149,8 @@ def source(
         folders = {domain: tmp_path_factory.mktemp(domain) for domain in PORTS}
         for domain, folder in folders.items():
             generate(domain, folder, scale=SAMPLE_SCALE, seed=1)
+    # Real files are held to their own figures, below.
+    live = {} if is_real else live_events(folders)
     done: dict[str, Settings] = {}
 
     def installation(engine: str) -> Settings:
@@ -87,13 +159,17 @@ def source(
             for domain, folder in folders.items():
                 report = load(settings, domain=domain, from_=folder, sample=not is_real)
                 assert all(file.rows_rejected == 0 for file in report.files)
+            with open_serving_store(settings).connect() as connection:
+                make_events_schema(connection)
+                for table, rows in live.items():
+                    take_in(connection, table, rows)
             build(settings, sorted(folders)).raise_if_failed()
             for domain in folders:
                 release(settings, domain)
             done[engine] = settings
         return done[engine]
 
-    return Source(request.param, folders, installation)
+    return Source(request.param, folders, live, installation)
 
 
 def released(settings: Settings, domain: str) -> dict[str, tuple[ServedTable, pd.DataFrame]]:
@@ -166,6 +242,7 @@ def test_marts_are_those_of_the_pandas_port(source: Source, domain: str) -> None
         for dataset in read_datasets(PROJECT_DIR).values()
         if dataset.domain == domain
     }
+    raw |= {f"live_{table}": rows for table, rows in source.live.items()}
     expected = PORTS[domain](raw)
     marts = released(source.installation("duckdb"), domain)
     # What was learned is held to a plain oracle in test_recommend.py.
@@ -231,6 +308,7 @@ def test_real_coupons_are_those_of_the_ready_aggregates(source: Source) -> None:
         "product_info": 3_000,
         "coupon_product": 17_515,
         "customer_info": 997,
+        "coupon_offers": 0,
     }
     ready = pd.read_csv(source.folders["store"] / "coupon_info.csv")
     both = marts["coupon_info"].merge(ready, on="coupon_id", suffixes=("", "_ready"))

@@ -40,6 +40,7 @@ V1_PATHS = [
     "/v1/coupons",
     "/v1/coupons/1",
     "/v1/coupons/1/products",
+    "/v1/coupon-offers",
     "/v1/products",
     "/v1/products/1",
     "/v1/store-customers",

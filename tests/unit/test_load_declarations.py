@@ -40,6 +40,13 @@ def test_reads_files_format_key_and_columns(tmp_path):
     assert not sales.matches("resales.csv")
 
 
+def test_a_table_of_a_service_has_no_files_and_says_whom_it_feeds(tmp_path):
+    table = GOOD.replace("files: [Sales*.csv, old.csv], format: csv", "format: table, feeds: [zoo]")
+    sales = read_datasets(write(tmp_path, table))["shop", "sales"]
+    assert (sales.files, sales.format, sales.feeds) == ((), "table", ("zoo",))
+    assert not sales.matches("sales.csv")
+
+
 def test_the_projects_own_declarations_are_read():
     transactions = read_datasets(PROJECT_DIR)["household", "transaction_data"]
     assert len(transactions.columns) == 12
@@ -54,6 +61,8 @@ def test_the_projects_own_declarations_are_read():
         ("format: csv", "format: xlsx", "unknown format 'xlsx'; use csv, parquet, lines"),
         ("files: [Sales*.csv, old.csv]", "files: []", "shop.sales: no file patterns"),
         ("files: [Sales*.csv, old.csv], ", "", "shop.sales: no file patterns"),
+        ("format: csv", "format: table", "shop.sales: format table comes from no files"),
+        ("format: csv", "format: csv, feeds: 3", "shop.sales: feeds must be a list"),
         ("old.csv]", "'{{ x }}']", "shop.sales: files may not hold Jinja"),
         ("key: [id]", "key: [ident]", "key column ident is not among the columns"),
         ("name: amount", "name: ID", "column id is declared twice"),

@@ -1,9 +1,9 @@
--- A line of the conversions counts when all that its kind needs can be read; any other
--- is dropped for the first reason it meets.
+-- A conversion counts when all that its kind needs can be read; any other is dropped
+-- for the first reason it meets.
 {{ config(materialized="table") }}
 
 with
-    conversions as (select * from {{ ref("int_conversions_parsed") }}),
+    conversions as (select * from {{ ref("int_conversions_gathered") }}),
 
     final as (
 
@@ -15,8 +15,11 @@ with
             items,
             items_count,
             total,
+            is_code_sent,
+            is_new_member,
+            converted_at,
             case
-                when line is null
+                when line is null and converted_at is null
                 then 'blank line'
                 when promotion is null
                 then 'missing promotion'

@@ -4,7 +4,17 @@ with
 
     final as (
 
-        select promotion, conversion_type, email, channel, items, items_count, total
+        select
+            promotion,
+            conversion_type,
+            email,
+            channel,
+            items,
+            items_count,
+            total,
+            is_code_sent,
+            is_new_member,
+            converted_at
         from conversions
         where drop_reason is null
 

@@ -31,7 +31,7 @@ with
             case when conversion_type = 'click' then detail end as channel,
             case
                 when conversion_type in ('basket', 'purchase')
-                then nullif(trim(translate(detail, '[] ', ''), ';'), '')
+                then {{ item_list("detail") }}
             end as items
         from split_up
 

@@ -1,5 +1,5 @@
--- A member by list who clicks is sent an extra code, one per promotion however often it
--- clicks.
+-- A member who clicks is sent an extra code, one per promotion however often it clicks:
+-- live, whom the event service sent one; in files, a member by list.
 with
     conversions as (select * from {{ ref("int_conversions_kept") }}),
 
@@ -7,10 +7,17 @@ with
 
     final as (
 
-        select distinct conversions.promotion, conversions.email
+        select conversions.promotion, conversions.email
         from conversions
         inner join members on conversions.email = members.email
-        where conversions.conversion_type = 'click' and members.joined_by = 'list'
+        where
+            conversions.conversion_type = 'click'
+            and conversions.converted_at is null
+            and members.joined_by = 'list'
+        union
+        select promotion, email
+        from conversions
+        where is_code_sent
 
     )
 

@@ -1,5 +1,5 @@
--- A member joined by the loyalty list, or, as a stranger, by a purchase. The files say
--- no time.
+-- A member joined by the loyalty list, or, as a stranger, by a purchase; it did so when
+-- the first row came in live that made it a member. The files say no time.
 with
     loyalty_lines as (select * from {{ ref("int_loyalty_lines_judged") }}),
 
@@ -19,7 +19,25 @@ with
 
     ),
 
-    final as (
+    made_members_live as (
+
+        select email, received_at as joined_at
+        from loyalty_lines
+        where email is not null and received_at is not null
+        union all
+        select email, converted_at as joined_at
+        from conversions
+        where is_new_member
+
+    ),
+
+    joined_first as (
+
+        select email, min(joined_at) as joined_at from made_members_live group by 1
+
+    ),
+
+    members as (
 
         select
             coalesce(listed.email, buyers.email) as email,
@@ -28,10 +46,23 @@ with
             listed.gender,
             case
                 when listed.email is not null then 'list' else 'purchase'
-            end as joined_by,
-            cast(null as timestamp) as joined_at
+            end as joined_by
         from listed
         full outer join buyers on listed.email = buyers.email
+
+    ),
+
+    final as (
+
+        select
+            members.email,
+            members.fb_user,
+            members.insta_user,
+            members.gender,
+            members.joined_by,
+            joined_first.joined_at
+        from members
+        left join joined_first on members.email = joined_first.email
 
     )
 

@@ -11,7 +11,8 @@ with
                     {{ text_order("email") }},
                     {{ text_order("channel") }} nulls first,
                     {{ text_order("items") }} nulls first,
-                    total nulls first
+                    total nulls first,
+                    converted_at nulls first
             ) as conversion_id,
             promotion,
             conversion_type,
@@ -19,7 +20,8 @@ with
             channel,
             items,
             items_count,
-            total
+            total,
+            converted_at
         from conversions
 
     )

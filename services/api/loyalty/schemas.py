@@ -31,7 +31,7 @@ class Conversion(Document):
     """A click, basket or purchase that a promotion led to."""
 
     conversion_id: int = Field(
-        description="Number of the row, from 1, by promotion, kind, email and the rest; the data "
+        description="Number of the row, from 1, by promotion, kind, email and the rest; files "
         "have no time to go by.",
         examples=[1],
     )
@@ -52,6 +52,10 @@ class Conversion(Document):
     total: MoneyOrNull = Field(
         description="Total of the purchase, dollars; null for clicks and baskets.", examples=[None]
     )
+    converted_at: UtcTimeOrNull = Field(
+        description="When it came in live; null where a file has it, as files have no time.",
+        examples=["2026-11-20T10:00:00.25"],
+    )
 
 
 class Member(Document):
@@ -70,8 +74,8 @@ class Member(Document):
         examples=["list"],
     )
     joined_at: UtcTimeOrNull = Field(
-        description="When the member joined; null where the data have no time, as the files have "
-        "none.",
+        description="When the first row came in live that made the person a member; null where "
+        "only files say so, as they have no time.",
         examples=[None],
     )
 
@@ -94,8 +98,8 @@ class PromotionChannel(Document):
         description="Purchases ÷ clicks; null where there are no clicks.", examples=[0.227]
     )
     extra_codes_sent: int = Field(
-        description="Extra promotion codes, one per promotion for each member by list who "
-        "clicked, under the person's channel.",
+        description="Extra promotion codes, one per promotion and member, under the person's "
+        "channel: those sent live, and one for each member by list who clicked in a file.",
         examples=[6],
     )
 

@@ -7,7 +7,7 @@ not belong here: HTTP, and how a list becomes SQL.
 from http import HTTPStatus
 
 from services.api.queries import Listing, Lookup, Mart
-from services.api.store.schemas import Coupon, Product, StoreCustomer
+from services.api.store.schemas import Coupon, CouponOffer, Product, StoreCustomer
 from services.common.problems import ProblemError
 
 DOMAIN = "store"
@@ -38,6 +38,7 @@ def unknown_store_customer(customer_id: int) -> ProblemError:
 
 
 COUPON_INFO = Mart(DOMAIN, "coupon_info", Coupon)
+COUPON_OFFERS = Mart(DOMAIN, "coupon_offers", CouponOffer)
 PRODUCT_INFO = Mart(DOMAIN, "product_info", Product)
 CUSTOMER_INFO = Mart(DOMAIN, "customer_info", StoreCustomer)
 
@@ -64,6 +65,17 @@ COUPON_PRODUCTS = Listing(
     within="product_id in ("
     "select product_id from {{release}}.coupon_product where coupon_id = {0}::bigint)",
     parent=COUPON,
+)
+
+OFFERS: Listing[int] = Listing(
+    name="coupon-offers",
+    mart=COUPON_OFFERS,
+    key=["event_date", "department"],
+    filters={
+        "department": "department = {0}::text",
+        "from_day": "event_date >= {0}::date",
+        "to_day": "event_date <= {0}::date",
+    },
 )
 
 PRODUCT = Lookup(mart=PRODUCT_INFO, key="product_id", unknown=unknown_product)

@@ -20,6 +20,8 @@ from services.api.store.repository import (
 from services.api.store.schemas import (
     Coupon,
     CouponId,
+    CouponOfferPage,
+    CouponOffersQuery,
     CouponPage,
     CouponsQuery,
     Product,
@@ -37,9 +39,10 @@ from services.common.paging import foreign_next
 from services.common.problems import invalid_input
 
 coupons = APIRouter(prefix="/v1/coupons", tags=["coupons"])
+coupon_offers = APIRouter(prefix="/v1/coupon-offers", tags=["coupons"])
 products = APIRouter(prefix="/v1/products", tags=["products"])
 store_customers = APIRouter(prefix="/v1/store-customers", tags=["store customers"])
-ROUTERS = (coupons, products, store_customers)
+ROUTERS = (coupons, coupon_offers, products, store_customers)
 
 BAD_COUPON = invalid_input("path", "coupon_id", NO_NUMBER)
 BAD_PRODUCT = invalid_input("path", "product_id", NO_NUMBER)
@@ -81,6 +84,19 @@ async def list_coupon_products(
     return await answers_of(request).make(
         request, DOMAIN, repository.COUPON_PRODUCTS.read, query, coupon_id
     )
+
+
+@coupon_offers.get(
+    "",
+    response_model=CouponOfferPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List what was offered in the shop",
+)
+async def list_coupon_offers(
+    request: Request, query: Annotated[CouponOffersQuery, Query()]
+) -> Response:
+    """Entries, focus events, offers and their use by day and department, a page at a time."""
+    return await answers_of(request).make(request, DOMAIN, repository.OFFERS.read, query)
 
 
 @products.get(

@@ -30,6 +30,7 @@ CouponSort = Literal[
     "coupon_id", "-coupon_id", "discount", "-discount", "start_date", "-start_date", "end_date",
     "-end_date", "product_mean_price", "-product_mean_price",
 ]  # fmt: skip
+CouponOfferSort = Literal["event_date", "-event_date"]
 ProductSort = Literal["product_id", "-product_id", "buy_price", "-buy_price"]
 StoreCustomerSort = Literal[
     "customer_id", "-customer_id", "total_items_bought", "-total_items_bought",
@@ -126,10 +127,43 @@ class Product(Document):
     )
 
 
+class CouponOffer(Document):
+    """What was offered to customers in a department of the shop on a day, and what was used."""
+
+    event_date: date = Field(
+        description="Day of the events by the shop's clock.", examples=["2026-11-20"]
+    )
+    department: str = Field(
+        description="Department; Sport where the data say Sports.", examples=["Boys"]
+    )
+    entries: int = Field(
+        description="Entries into the shop on that day. An entry names no department, so every "
+        "department of the day has the same number.",
+        examples=[120],
+    )
+    focuses: int = Field(
+        description="Focus events, which tell that a customer stopped in the department.",
+        examples=[48],
+    )
+    offers: int = Field(description="Focus events that were answered with a coupon.", examples=[20])
+    offers_used: int | None = Field(
+        description="Offers whose customer bought an item with that coupon later, while it was "
+        "valid; a coupon that was offered twice before it was used counts twice. Null where the "
+        "shop brings no orders.",
+        examples=[7],
+    )
+
+
 class CouponPage(Page):
     """A page of coupons."""
 
     data: list[Coupon]
+
+
+class CouponOfferPage(Page):
+    """A page of days and departments."""
+
+    data: list[CouponOffer]
 
 
 class ProductPage(Page):
@@ -169,6 +203,20 @@ class CouponsQuery(PageQuery):
         default="coupon_id",
         description="Order; with a minus, descending. Ties go by coupon_id; coupons without a mean "
         "price come last.",
+    )
+
+
+class CouponOffersQuery(PageQuery):
+    """Which days and departments, in which order."""
+
+    department: Department | None = Field(
+        default=None, description="Only this department; Sports means Sport."
+    )
+    from_day: CalendarDay | None = Field(default=None, description="First day.")
+    to_day: CalendarDay | None = Field(default=None, description="Last day.")
+    sort: CouponOfferSort = Field(
+        default="event_date",
+        description="Order; with a minus, descending. Departments of a day go by name, likewise.",
     )
 
 

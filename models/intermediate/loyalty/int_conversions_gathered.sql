@@ -1,0 +1,62 @@
+-- The conversions are the lines of their files together with those that came in live,
+-- of which each kind keeps what a line of it would have.
+with
+    conversion_lines as (select * from {{ ref("int_conversions_parsed") }}),
+
+    live_rows as (select * from {{ ref("stg_events__conversions") }}),
+
+    live_told_apart as (
+
+        select
+            promotion,
+            conversion_type,
+            {{ email_key("email") }} as email,
+            case when conversion_type = 'click' then channel end as channel,
+            case
+                when conversion_type in ('basket', 'purchase')
+                then {{ item_list("items") }}
+            end as items,
+            case
+                when conversion_type = 'purchase' and total >= 0 then total
+            end as total,
+            is_code_sent,
+            is_new_member,
+            received_at
+        from live_rows
+
+    ),
+
+    final as (
+
+        select
+            line,
+            promotion,
+            conversion_type,
+            email,
+            channel,
+            items,
+            items_count,
+            total,
+            cast(null as boolean) as is_code_sent,
+            cast(null as boolean) as is_new_member,
+            cast(null as timestamp) as converted_at
+        from conversion_lines
+        union all
+        select
+            cast(null as text) as line,
+            promotion,
+            conversion_type,
+            email,
+            channel,
+            items,
+            cast({{ count_parts("items", ";") }} as integer) as items_count,
+            total,
+            is_code_sent,
+            is_new_member,
+            received_at as converted_at
+        from live_told_apart
+
+    )
+
+select *
+from final

@@ -1,0 +1,262 @@
+"""What the event service took in, from its tables to the landing zone: datasets of `events`.
+
+Belongs here: which rows are new, and that none is missed, none landed twice. Does not belong here:
+the tables, which are the service's, and what their rows mean, which models say.
+
+A part holds the rows of a range of numbers and is named by it, so the landing zone itself tells how
+far it is.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg import sql
+
+from orchestration.load import landing
+from orchestration.load.convert_csv import Binding, connect, convert_clean, pattern
+from orchestration.load.declarations import TABLE, Column, Dataset, read_datasets
+from orchestration.load.errors import LandingError, LoadError
+from orchestration.load.landing import Part
+from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+EVENTS = "events"
+PART_ROWS = 1_000_000
+POLL_SECONDS = 0.01
+
+# Transactions that have a number and have not committed hold this lock on the table.
+_WRITERS = """
+select virtualtransaction, pid from pg_locks
+where relation = %s::regclass and mode = 'RowExclusiveLock'
+    and granted and database = (select oid from pg_database where datname = current_database())
+"""
+# Commits of the event service are seen before they are on disk; a record of our own waits for all
+# before it. A server that crashed would give the numbers of lost rows again, to other events.
+_FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
+# Orders are in the shop's own time: so its clock is read once, here, where zones are known.
+_SHOP_TIME = "event_shop_time"
+
+
+def event_datasets() -> list[Dataset]:
+    """The datasets that land from the event service's tables."""
+    return [dataset for dataset in read_datasets(PROJECT_DIR).values() if dataset.format == TABLE]
+
+
+def feeding(domains: Sequence[str]) -> list[Dataset]:
+    """Those that marts of any of these domains are made of."""
+    return [dataset for dataset in event_datasets() if set(domains).intersection(dataset.feeds)]
+
+
+def events_fingerprint(settings: Settings, domain: str) -> str:
+    """A hash that changes when new events of a domain have landed; empty where none ever did."""
+    found = [dataset for dataset in feeding([domain]) if landing.parts(settings, dataset)]
+    content = [landing.dataset_fingerprint(settings, dataset) for dataset in found]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest() if content else ""
+
+
+def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -> dict[str, int]:
+    """Lands the rows that are new since the last time; of all datasets, or of these.
+
+    Returns rows landed by dataset; none where the event service has never run. Starts no embedded
+    server only to find that out.
+
+    Raises:
+        LandingError: when the landing zone is held, rows stay uncommitted for too long, or the
+            database breaks off.
+        LoadError: when the tables are not those that rows have landed from before.
+        ServingStoreError: when the serving store cannot be reached.
+
+    """
+    chosen = event_datasets() if datasets is None else datasets
+    store = find_serving_store(settings)
+    if not chosen or (store.embedded is not None and not store.embedded.exists()):
+        return {}
+    store = open_serving_store(settings)
+    try:
+        return _land_from(store, settings, chosen)
+    except psycopg.Error as error:
+        raise LandingError(f"Events cannot be read from the serving store: {error}") from error
+
+
+def _land_from(
+    store: ServingStore, settings: Settings, datasets: Sequence[Dataset]
+) -> dict[str, int]:
+    landed: dict[str, int] = {}
+    with store.connect(autocommit=True) as connection:
+        connection.execute("set datestyle = 'ISO'")
+        connection.execute("set client_encoding = 'UTF8'")
+        connection.execute("set synchronous_commit = 'on'")
+        for dataset in datasets:
+            table = sql.Identifier(EVENTS, dataset.name)
+            name = table.as_string(connection)
+            found = connection.execute("select to_regclass(%s)", [name]).fetchone()
+            if found is not None and found[0] is not None:
+                with landing.locked(settings), landing.workspace(settings) as work:
+                    landed[dataset.name] = _land(connection, settings, dataset, table, work)
+    return landed
+
+
+def _land(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    dataset: Dataset,
+    table: sql.Identifier,
+    work: Path,
+) -> int:
+    present = landing.parts(settings, dataset)
+    last = max(present, key=_last_number, default=None)
+    if last is not None:
+        _check_is_continued(connection, dataset, table, last)
+    if any(part.declaration != dataset.fingerprint for part in present):
+        # The tables hold every row there ever was, so all land again under the new columns.
+        for part in present:
+            part.path.unlink()
+        last = None
+    done = 0 if last is None else _last_number(last)
+    bound = _settled_number(connection, settings, table)
+    rows = 0
+    while done < bound:
+        upper = _number(
+            connection,
+            sql.SQL(
+                "select max(number) from (select number from {} where number > {} and number <= {} "
+                "order by number limit {}) as found"
+            ).format(table, done, bound, PART_ROWS),
+        )
+        rows += _land_range(connection, settings, dataset, table, (done + 1, upper), work)
+        done = upper
+    return rows
+
+
+def _settled_number(
+    connection: psycopg.Connection[Any], settings: Settings, table: sql.Identifier
+) -> int:
+    """The highest number up to which rows neither appear nor get lost any more; 0 without rows.
+
+    Rows get numbers before they are committed, so a lower one may appear after a higher. Who has a
+    number holds a lock on the table: those that do at this moment are waited for. Taking a lock of
+    our own instead would make events wait behind us.
+    """
+    bound = _number(connection, sql.SQL("select max(number) from {}").format(table))
+    name = table.as_string(connection)
+    writing = dict(connection.execute(_WRITERS, [name]).fetchall())
+    deadline = time.monotonic() + settings.lock_timeout_seconds
+    while writing:
+        if time.monotonic() > deadline:
+            raise LandingError(
+                f"{name} is being written by {', '.join(map(str, writing.values()))} (process of "
+                f"PostgreSQL) since {settings.lock_timeout_seconds:g} s; try again when it is done"
+            )
+        time.sleep(POLL_SECONDS)
+        still = dict(connection.execute(_WRITERS, [name]).fetchall())
+        writing = {key: pid for key, pid in writing.items() if key in still}
+    connection.execute(_FLUSH)
+    return bound
+
+
+def _check_is_continued(
+    connection: psycopg.Connection[Any], dataset: Dataset, table: sql.Identifier, last: Part
+) -> None:
+    """Raise `LoadError` where the last row that landed is not in the table any more.
+
+    In a new database, or one put back from a copy, numbers are given a second time: rows would be
+    missed without a word. Landing anew by itself would throw away rows that only it may still have.
+    """
+    columns = [*dataset.key]
+    names = ", ".join(f'"{column}"' for column in columns)
+    with duckdb.connect() as engine:
+        landed = engine.execute(
+            f"select {names} from read_parquet({pattern(last.path)}) where number = ?",
+            [_last_number(last)],
+        ).fetchone()
+    keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in columns)
+    query = sql.SQL("select {} from {} where number = {}").format(keys, table, _last_number(last))
+    there = connection.execute(query).fetchone()
+    if landed is None or there is None or [str(value) for value in landed] != list(there):
+        raise LoadError(
+            f"The last row of {EVENTS}.{dataset.name} that landed (number {_last_number(last)}) is "
+            "not in the database: it is another one, or was put back from a copy, and its new "
+            f"events would be missed. Move {last.path.parent} away to land what it holds now, or "
+            "point POLLUX_DATABASE_URL to the database of before."
+        )
+
+
+def _land_range(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    dataset: Dataset,
+    table: sql.Identifier,
+    numbers: tuple[int, int],
+    work: Path,
+) -> int:
+    first, last = numbers
+    query = sql.SQL(
+        "copy (select {} from {} where number between {} and {} order by number) "
+        "to stdout (format csv)"
+    ).format(
+        sql.SQL(", ").join(_value(column, settings) for column in dataset.columns),
+        table,
+        first,
+        last,
+    )
+    digest = hashlib.sha256()
+    longest = 0
+    copied = work / "rows.csv"
+    with landing.writable(work), copied.open("wb") as out, connection.cursor() as cursor:
+        with cursor.copy(query) as copy:
+            for block in copy:
+                digest.update(block)
+                longest = max(longest, len(block))
+                out.write(block)
+        sent = cursor.rowcount
+    record = landing.part_record(dataset, sha256=digest.hexdigest(), rejected=0, sample=False)
+    with connect(work) as engine:
+        landed = convert_clean(
+            engine,
+            copied,
+            binding=Binding(dataset.columns, tuple(range(len(dataset.columns)))),
+            out=work / "part",
+            metadata=record,
+            line_end=b"\n",
+            longest=longest,
+            # A text may hold line ends, or nothing at all.
+            parallel=False,
+            keep_blank=True,
+        )
+    if landed != sent:
+        raise LoadError(
+            f"{EVENTS}.{dataset.name}: {sent:,} rows were read but {landed:,} landed. This is a "
+            "fault of the loader, please report it"
+        )
+    path = landing.part_path(settings, dataset, f"{dataset.name}_{first:012d}-{last:012d}")
+    with landing.writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        landing.publish(work / "part", path)
+    return landed
+
+
+def _value(column: Column, settings: Settings) -> sql.Composable:
+    """A column as the text that the landing zone's types read."""
+    name = sql.Identifier(column.name)
+    if column.name == _SHOP_TIME:
+        return sql.SQL("event_at at time zone {}").format(sql.Literal(settings.store_timezone))
+    if column.type == "timestamp":
+        return sql.SQL("{} at time zone 'UTC'").format(name)
+    if column.type in {"text", "boolean"}:
+        return sql.SQL("{}::text").format(name)
+    return name
+
+
+def _number(connection: psycopg.Connection[Any], query: sql.Composed) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row is not None and row[0] is not None else 0
+
+
+def _last_number(part: Part) -> int:
+    return int(part.name.rpartition("-")[2])

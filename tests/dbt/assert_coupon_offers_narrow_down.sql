@@ -1,0 +1,5 @@
+-- Fails if a department had more offers than focus events, or more of them used than
+-- there were.
+select event_date, department, focuses, offers, offers_used
+from {{ ref("coupon_offers") }}
+where offers > focuses or offers_used > offers
