@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         description="How long the event service keeps keys of events it has seen and messages it "
         "has published; an event that comes again later is a new one.",
     )
+    events_takeover_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="How long an event worker may be away before another takes what waits for it.",
+    )
     store_timezone: str = Field(
         default="Europe/Berlin",
         description="Time zone of the shop (IANA name): it says on which day an event was.",

@@ -178,6 +178,16 @@ class Connection:
             if code.is_failure:
                 raise BrokerRefusesError(f"The broker refuses to subscribe to {topic}: {code}.")
 
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Has nothing new sent to the session; raises `BrokerUnreachableError`."""
+        _, mid = self._client.unsubscribe(list(topics))
+        answer = self._subscribed[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await answer
+        except TimeoutError:
+            raise BrokerUnreachableError("it did not answer") from None
+
     def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
         """Sends a message with QoS 1; returns its packet number, None where it cannot be sent."""
         if self._properties is not None:
@@ -201,10 +211,19 @@ class Connection:
         """What is to be done every few seconds."""
         self._client.loop_misc()
 
-    def close(self) -> None:
-        """Says goodbye; the session stays with the broker."""
+    @property
+    def has_receipts(self) -> bool:
+        """Whether messages are in hand that are not acknowledged."""
+        return bool(self._receipts)
+
+    def close(self, *, ends_session: bool = False) -> None:
+        """Says goodbye; the session stays with the broker unless it is to end."""
         if self._socket is not None:
-            self._client.disconnect()
+            properties = None
+            if ends_session:
+                properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+                properties.SessionExpiryInterval = 0
+            self._client.disconnect(properties=properties)
             # Sent at once: nobody waits for the socket any more.
             self._client.loop_write()
         self._end()
@@ -235,6 +254,7 @@ class Connection:
         client.on_connect = self._answered
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._answered_subscription
+        client.on_unsubscribe = self._answered_subscription
         client.on_publish = self._published
         client.on_message = self._received
         return client

@@ -70,6 +70,16 @@ class Turns:
                 self.close()
             await asyncio.sleep(CHECK_SECONDS)
 
+    async def take(self, number: int) -> bool:
+        """Takes the number of a worker that is away, if it is; raises as asyncpg does."""
+        connection = await self._connect()
+        return bool(await connection.fetchval(TRY, SPACE, number))
+
+    async def give_back(self, number: int) -> None:
+        """Lets somebody else be that worker; raises as asyncpg does."""
+        connection = await self._connect()
+        await connection.execute("select pg_advisory_unlock($1, $2)", SPACE, number)
+
     def close(self) -> None:
         """Gives everything back."""
         self.has_club.clear()

@@ -22,6 +22,7 @@ from services.events.club import Club, ClubKind
 from services.events.contexts import Contexts
 from services.events.counts import Counts
 from services.events.ledger import Ledger
+from services.events.leftovers import Leftovers
 from services.events.link import V5, Link
 from services.events.mqtt import BrokerRefusesError, Connection, Login, Message
 from services.events.outbox import Outbox
@@ -39,6 +40,10 @@ CLEAN_SECONDS = 3600.0
 REPLAYS_AT_ONCE = 100
 
 IDENTITY = "select id from events.identity"
+STARTED = """
+insert into events.workers (number) values ($1)
+on conflict (number) do update set started_at = excluded.started_at
+"""
 REPLAYS = f"""
 select event_key, kind, topic, payload
 from events.dead_letter
@@ -140,6 +145,7 @@ class Worker:
         self.counts.show(
             "pollux_events_outbox", "Answers that are not published.", lambda: outbox.depth
         )
+        await self.ledger.do(lambda connection: connection.execute(STARTED, number))
         self.is_started = True
         async with asyncio.TaskGroup() as tasks:
             for work in (
@@ -164,15 +170,31 @@ class Worker:
                     tasks.create_task(more())
                 tasks.create_task(self._link_club(name, club))
                 tasks.create_task(self._replay(shop, club))
+                leftovers = self._make_leftovers(name, shop)
+                tasks.create_task(leftovers.run())
+
+    def _shop_kinds(self) -> Mapping[str, ShopKind]:
+        topics = self._mqtt.topics()
+        return {topics[kind]: kind for kind in SHOP_KINDS}
+
+    def _make_leftovers(self, name: str, shop: Shop) -> Leftovers:
+        kinds = self._shop_kinds()
+        return Leftovers(
+            turns=self.turns,
+            ledger=self.ledger,
+            brokers=self._brokers(),
+            login=lambda number: self._login(f"{name}shop{number}"),
+            topics=[_shared(name, topic) for topic in kinds],
+            on_message=partial(_hand_over, kinds, shop.take),
+            patience=self._settings.events_takeover_seconds,
+        )
 
     def _link_of_shop(self, name: str, number: int, shop: Shop, outbox: Outbox) -> Link:
-        topics = self._mqtt.topics()
-        kinds: Mapping[str, ShopKind] = {topics[kind]: kind for kind in SHOP_KINDS}
+        kinds = self._shop_kinds()
 
         def subscriptions(protocol: MQTTProtocolVersion) -> Sequence[str]:
             if protocol == V5:
-                # Its workers share what comes.
-                return [f"$share/{name}/{topic}" for topic in kinds]
+                return [_shared(name, topic) for topic in kinds]
             if number > 1:
                 raise BrokerRefusesError(
                     "The broker is spoken to in MQTT 3.1.1, where one worker runs; another does "
@@ -294,6 +316,11 @@ class Worker:
             for statement in (FORGET_EVENTS, FORGET_ANSWERS, FORGET_DOCUMENTS):
                 await self.ledger.do(lambda connection: connection.execute(statement, age))  # noqa: B023
             await asyncio.sleep(CLEAN_SECONDS)
+
+
+def _shared(name: str, topic: str) -> str:
+    """A subscription that the workers of an installation share."""
+    return f"$share/{name}/{topic}"
 
 
 def _hand_over(

@@ -307,7 +307,9 @@ def test_loyalty_and_conversions_in_order_when_their_worker_dies(
         what="unpublished answers are left",
     )
     assert len(holders) == 5
-    found = shop.query("select email, is_code_sent, is_new_member from events.conversions order by number")
+    found = shop.query(
+        "select email, is_code_sent, is_new_member from events.conversions order by number"
+    )
     assert found == [(email, sends, joins) for _, email, sends, joins in expected]
     assert shop.count("from events.loyalty_list") == len(lines) - len(expected)
     asked = set(shop.query("select promotion, email from events.promo_codes"))

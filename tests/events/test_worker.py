@@ -369,3 +369,24 @@ def _problem(worker: Worker) -> str:
     except Exception:
         return ""
     return str(document.get("detail", ""))
+
+
+def test_what_waits_for_a_worker_that_stays_away_is_taken_over(shop: Shop, client: Client) -> None:
+    """A broker goes on giving an absent worker its share; none of it is lost."""
+    environment = shop.environment(POLLUX_EVENTS_TAKEOVER_SECONDS="2")
+    with working(shop.settings, **environment) as first:
+        second = shops.start_worker(shop.settings, **environment)
+        wait_for(lambda: shops.is_ready(second))
+        assert second.get("/readyz").json()["worker"] == 2
+        second.process.kill()
+        second.process.wait()
+        for number in range(40):
+            event = {"id": "1", "ts": NOW, "dep": "Boys"}
+            client.send("pollux/focus", event, f"while-away-{number}")
+        decided(shop, 40)
+        wait_for(lambda: shop.rows("select number from events.workers") == [(1,)])
+        # Its share is the others' from here on.
+        client.send("pollux/focus", {"id": "1", "ts": NOW, "dep": "Boys"}, "after")
+        decided(shop, 41)
+        assert "what waits for it is taken over" in first.log.read_text()
+        assert shop.rows("select count(distinct worker) from events.inbox") == [(1,)]

@@ -4,6 +4,12 @@
 create table events.identity (id uuid primary key default gen_random_uuid());
 insert into events.identity default values;
 
+-- Numbers of workers whose sessions a broker keeps.
+create table events.workers (
+    number integer primary key,
+    started_at timestamptz not null default clock_timestamp()
+);
+
 create table events.inbox (
     event_key uuid primary key,
     kind text not null,
