@@ -206,4 +206,5 @@ def _show(settings: Settings, seconds: float) -> None:
 
 def _program() -> str:
     """What one types to run this program again."""
-    return "pollux" if shutil.which("pollux") else sys.argv[0]
+    is_elsewhere = Path(sys.argv[0]).name == "pollux" and shutil.which("pollux") is None
+    return sys.argv[0] if is_elsewhere else "pollux"
