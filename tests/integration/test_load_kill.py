@@ -57,7 +57,7 @@ def expected(version, dirt):
 @pytest.mark.parametrize("dirt", [False, True], ids=["clean", "dirty"])
 def test_killed_at_random_moments(tmp_path, dirt):
     seed = random.SystemRandom().randrange(10**6)
-    print("seed", seed)  # noqa: T201 - pytest shows it when the test fails
+    print("seed", seed)
     rng = random.Random(seed)
     settings = Settings(data_dir=tmp_path / "data")
     files = tmp_path / "files"
