@@ -101,6 +101,7 @@ def test_entry_and_focus_events(read, payload: bytes) -> None:
     )
 )
 def test_loyalty_rows_and_conversions(read, payload: bytes) -> None:
+    refused = ""
     try:
         rows = read(payload)
     except UnreadableError as error:
