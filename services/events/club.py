@@ -48,6 +48,12 @@ from unnest($2::uuid[], $3::text[]) as event (event_key, kind)
 on conflict do nothing
 returning event_key
 """
+# Its key may be forgotten; what it led to is not.
+DONE = """
+select event_key from events.conversions where event_key = any($1)
+union
+select event_key from events.loyalty_list where event_key = any($1)
+"""
 RELEASED_MEMBERS = "select email from {schema}.members where email = any($1)"
 MEMBERS = "select email from events.members where email = any($1)"
 CODES = "select promotion, email from events.promo_codes where email = any($1)"
@@ -249,7 +255,9 @@ class Club:
         effects = Effects()
         async with connection.transaction():
             keys = [case.key for case in readable], [case.kind for case in readable]
-            new = {row[0] for row in await connection.fetch(ARRIVED, self._worker, *keys)}
+            arrived = {row[0] for row in await connection.fetch(ARRIVED, self._worker, *keys)}
+            done = {row[0] for row in await connection.fetch(DONE, sorted(arrived))}
+            new = arrived - done
             joined = {row[0] for row in await connection.fetch(MEMBERS, emails)}
             codes = {tuple(row) for row in await connection.fetch(CODES, emails)}
             plan = _Plan(effects, released | joined, codes, self._code_topic, self._line_topic)

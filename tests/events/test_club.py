@@ -155,3 +155,20 @@ def test_one_broken_line_does_not_stop_the_others(
     kept = [bytes(row[0]) for row in shop.rows("select payload from events.dead_letter")]
     assert lines[1].encode() in kept
     assert b'{"email":5}' in kept
+
+
+def test_what_was_done_stays_done_when_its_key_is_forgotten(
+    shop: Shop, worker: Worker, client: Client
+) -> None:
+    click = b"Hoodie, ClickConversion, released@shop.example, Instagram"
+    client.send("pollux/conversion", click)
+    client.send("pollux/loyalty-list", b"a@x.y, , , F")
+    wait_for(lambda: client.on(CODES) and shop.rows("select 1 from events.loyalty_list"))
+    shop.execute("truncate events.inbox")
+    client.send("pollux/conversion", click)
+    client.send("pollux/loyalty-list", b"a@x.y, , , F")
+    wait_for(lambda: shop.rows("select count(*) from events.inbox") == [(2,)])
+    for table in ("conversions", "loyalty_list", "promo_codes"):
+        assert shop.rows(f"select count(*) from events.{table}") == [(1,)]
+    assert shop.rows("select count(*) from events.dead_letter") == [(0,)]
+    assert len(client.on(CODES)) == 1
