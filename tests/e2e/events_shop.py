@@ -48,9 +48,7 @@ THRESHOLD = 0.2
 # Girls have no coupon.
 COUPONS = {"Boys": (1, 2), "Men": (3, 4), "Sport": (5, 6), "Women": (7, 8), "Girls": ()}
 DEPARTMENTS = tuple(COUPONS)
-ROWS = ", ".join(
-    f"({number}, '{name}')" for name, numbers in COUPONS.items() for number in numbers
-)
+ROWS = ", ".join(f"({number}, '{name}')" for name, numbers in COUPONS.items() for number in numbers)
 DATA = f"""
 create role {READER_ROLE} login;
 create schema release;

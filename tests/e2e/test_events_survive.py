@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -67,8 +68,13 @@ def shop(short_tmp: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
 @pytest.fixture
 def rng() -> random.Random:
     seed = random.randrange(10**6)
-    print(f"seed {seed}")
+    tell(f"seed {seed}")
     return random.Random(seed)
+
+
+def tell(text: str) -> None:
+    """Shown where a test fails, and with -rP."""
+    sys.stdout.write(f"{text}\n")
 
 
 def focuses(rng: random.Random, count: int) -> list[Focus]:
@@ -150,7 +156,7 @@ def check(shop: Shop, events: Sequence[Focus], listener: Listener) -> None:
         assert said == answers[answer]
     assert shop.count("from events.dead_letter") == 0
     repeats = len(listener.heard) - len(heard)
-    print(f"{len(events)} events, {len(heard)} offers, {repeats} of them heard again")
+    tell(f"{len(events)} events, {len(heard)} offers, {repeats} of them heard again")
 
 
 def test_worker_killed_20_times(shop: Shop, rng: random.Random) -> None:
@@ -167,7 +173,7 @@ def test_worker_killed_20_times(shop: Shop, rng: random.Random) -> None:
             while_flowing += sending.is_alive()
             worker.kill()
             worker, successor = successor.start(), shop.worker()
-    print(f"killed 20 times, {while_flowing} of them while the sender sent")
+    tell(f"killed 20 times, {while_flowing} of them while the sender sent")
     check(shop, events, listener)
     assert while_flowing >= 15
     assert worker.is_running()
@@ -244,7 +250,7 @@ def test_two_workers_share_the_load(shop: Shop, rng: random.Random) -> None:
             workers[place] = successor.start_and_wait()
     check(shop, events, listener)
     shares = Counter(worker for (worker,) in shop.query("select worker from events.inbox"))
-    print(f"shares: {dict(shares)}")
+    tell(f"shares: {dict(shares)}")
     assert len(shares) == 2
     assert min(shares.values()) > 100
 
@@ -307,7 +313,9 @@ def test_loyalty_and_conversions_in_order_when_their_worker_dies(
         what="unpublished answers are left",
     )
     assert len(holders) == 5
-    found = shop.query("select email, is_code_sent, is_new_member from events.conversions order by number")
+    found = shop.query(
+        "select email, is_code_sent, is_new_member from events.conversions order by number"
+    )
     assert found == [(email, sends, joins) for _, email, sends, joins in expected]
     assert shop.count("from events.loyalty_list") == len(lines) - len(expected)
     asked = set(shop.query("select promotion, email from events.promo_codes"))
