@@ -33,6 +33,7 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
     max_leaves=8,
 )
+SHOP_FIELDS = ("id", "ts", "dep", "x", "y", "event_timestamp", "customer_id", "category")
 shop_fields = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(
