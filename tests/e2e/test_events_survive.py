@@ -67,7 +67,7 @@ def shop(short_tmp: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
 @pytest.fixture
 def rng() -> random.Random:
     seed = random.SystemRandom().randrange(10**6)
-    print("seed", seed)  # noqa: T201 - pytest shows it when the test fails
+    print("seed", seed)
     return random.Random(seed)
 
 
@@ -150,7 +150,7 @@ def check(shop: Shop, events: Sequence[Focus], listener: Listener) -> None:
         assert said == answers[answer]
     assert shop.count("from events.dead_letter") == 0
     repeats = len(listener.heard) - len(heard)
-    print(f"{len(events)} events, {len(heard)} offers, {repeats} of them heard again")  # noqa: T201
+    print(f"{len(events)} events, {len(heard)} offers, {repeats} of them heard again")
 
 
 def test_worker_killed_20_times(shop: Shop, rng: random.Random) -> None:
@@ -167,7 +167,7 @@ def test_worker_killed_20_times(shop: Shop, rng: random.Random) -> None:
             while_flowing += sending.is_alive()
             worker.kill()
             worker, successor = successor.start(), shop.worker()
-    print(f"killed 20 times, {while_flowing} of them while the sender sent")  # noqa: T201
+    print(f"killed 20 times, {while_flowing} of them while the sender sent")
     check(shop, events, listener)
     assert while_flowing >= 15
     assert worker.is_running()
@@ -244,7 +244,7 @@ def test_two_workers_share_the_load(shop: Shop, rng: random.Random) -> None:
             workers[place] = successor.start_and_wait()
     check(shop, events, listener)
     shares = Counter(worker for (worker,) in shop.query("select worker from events.inbox"))
-    print(f"shares: {dict(shares)}")  # noqa: T201
+    print(f"shares: {dict(shares)}")
     assert len(shares) == 2
     assert min(shares.values()) > 100
 
