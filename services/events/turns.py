@@ -21,6 +21,8 @@ MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
 SESSION = {"application_name": "pollux-events-turns"}
 TRY = "select pg_try_advisory_lock($1, $2)"
+STARTED = "insert into events.workers (number) values ($1) on conflict do nothing"
+KNOWN = "select count(*) from events.workers"
 
 log = logging.getLogger("pollux.events")
 
@@ -37,7 +39,10 @@ class Turns:
     def __init__(self, store: ServingStore) -> None:
         self._dsn, self._settings = arguments(store.owner_url, SESSION)
         self._connection: asyncpg.Connection | None = None
+        self._one_at_a_time = asyncio.Lock()
         self.number = 0
+        # Whether no other worker has a session at the broker, be it there or not.
+        self.is_alone = True
         self.has_club = asyncio.Event()
 
     async def take_number(self) -> int:
@@ -47,6 +52,8 @@ class Turns:
                 connection = await self._connect()
                 for number in range(1, MAX_WORKERS + 1):
                     if await connection.fetchval(TRY, SPACE, number):
+                        await connection.execute(STARTED, number)
+                        self.is_alone = await connection.fetchval(KNOWN) == 1
                         self.number = number
                         break
                 else:
@@ -59,12 +66,8 @@ class Turns:
         """Keeps the number, and takes the ordered topics when they are free; until cancelled."""
         while True:
             try:
-                connection = await self._connect()
-                if not self.has_club.is_set() and await connection.fetchval(TRY, SPACE, CLUB):
-                    log.info("Worker %d takes the loyalty list and conversions", self.number)
-                    self.has_club.set()
-                else:
-                    await connection.fetchval("select 1")
+                async with self._one_at_a_time:
+                    await self._look(await self._connect())
             except UNAVAILABLE:
                 # The locks went with the connection; the broker keeps what comes meanwhile.
                 self.close()
@@ -72,13 +75,15 @@ class Turns:
 
     async def take(self, number: int) -> bool:
         """Takes the number of a worker that is away, if it is; raises as asyncpg does."""
-        connection = await self._connect()
-        return bool(await connection.fetchval(TRY, SPACE, number))
+        async with self._one_at_a_time:
+            connection = await self._connect()
+            return bool(await connection.fetchval(TRY, SPACE, number))
 
     async def give_back(self, number: int) -> None:
         """Lets somebody else be that worker; raises as asyncpg does."""
-        connection = await self._connect()
-        await connection.execute("select pg_advisory_unlock($1, $2)", SPACE, number)
+        async with self._one_at_a_time:
+            connection = await self._connect()
+            await connection.execute("select pg_advisory_unlock($1, $2)", SPACE, number)
 
     def close(self) -> None:
         """Gives everything back."""
@@ -86,6 +91,12 @@ class Turns:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+    async def _look(self, connection: asyncpg.Connection) -> None:
+        if not self.has_club.is_set() and await connection.fetchval(TRY, SPACE, CLUB):
+            log.info("Worker %d takes the loyalty list and conversions", self.number)
+            self.has_club.set()
+        self.is_alone = await connection.fetchval(KNOWN) == 1
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is not None and not self._connection.is_closed():
@@ -102,4 +113,7 @@ class Turns:
                 f"Another worker took number {self.number} while the database was away; start "
                 "this one again."
             )
+        if self.number:
+            # Another may have taken it for one that stays away.
+            await self._connection.execute(STARTED, self.number)
         return self._connection

@@ -5,7 +5,7 @@ Belongs here: which parts there are and which tasks run. Does not belong here: w
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
@@ -24,7 +24,13 @@ from services.events.counts import Counts
 from services.events.ledger import Ledger
 from services.events.leftovers import Leftovers
 from services.events.link import V5, Link
-from services.events.mqtt import BrokerRefusesError, Connection, Login, Message
+from services.events.mqtt import (
+    BrokerRefusesError,
+    BrokerUnreachableError,
+    Connection,
+    Login,
+    Message,
+)
 from services.events.outbox import Outbox
 from services.events.scorer import Scorer, ScorerUnavailableError
 from services.events.settings import Kind, MqttSettings
@@ -36,14 +42,11 @@ SHOP_KINDS: tuple[ShopKind, ...] = ("entry", "focus")
 CLUB_KINDS: tuple[ClubKind, ...] = ("loyalty", "conversion")
 MODEL_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
+COMPANY_SECONDS = 1.0
 CLEAN_SECONDS = 3600.0
 REPLAYS_AT_ONCE = 100
 
 IDENTITY = "select id from events.identity"
-STARTED = """
-insert into events.workers (number) values ($1)
-on conflict (number) do update set started_at = excluded.started_at
-"""
 REPLAYS = f"""
 select event_key, kind, topic, payload
 from events.dead_letter
@@ -146,7 +149,6 @@ class Worker:
         self.counts.show(
             "pollux_events_outbox", "Answers that are not published.", lambda: outbox.depth
         )
-        await self.ledger.do(lambda connection: connection.execute(STARTED, number))
         self.is_started = True
         async with asyncio.TaskGroup() as tasks:
             for work in (
@@ -173,6 +175,7 @@ class Worker:
                 tasks.create_task(self._replay(shop, club))
                 leftovers = self._make_leftovers(name, shop)
                 tasks.create_task(leftovers.run())
+                tasks.create_task(self._follow_company(self.shop_link, name))
 
     def _shop_kinds(self) -> Mapping[str, ShopKind]:
         topics = self._mqtt.topics()
@@ -185,7 +188,7 @@ class Worker:
             ledger=self.ledger,
             brokers=self._brokers(),
             login=lambda number: self._login(f"{name}shop{number}"),
-            topics=[_shared(name, topic) for topic in kinds],
+            topics=[topic for way in _ways(name, kinds).values() for topic in way],
             on_message=partial(_hand_over, kinds, shop.take),
             patience=self._settings.events_takeover_seconds,
         )
@@ -195,7 +198,7 @@ class Worker:
 
         def subscriptions(protocol: MQTTProtocolVersion) -> Sequence[str]:
             if protocol == V5:
-                return [_shared(name, topic) for topic in kinds]
+                return _ways(name, kinds)[self.turns.is_alone]
             if number > 1:
                 raise BrokerRefusesError(
                     "The broker is spoken to in MQTT 3.1.1, where one worker runs; another does "
@@ -215,6 +218,25 @@ class Worker:
             on_published=outbox.acknowledged,
             on_change=changed,
         )
+
+    async def _follow_company(self, link: Link, name: str) -> None:
+        """Subscribes the other way when others come or go: first the new way, then not the old."""
+        ways = _ways(name, self._shop_kinds())
+        last: tuple[Connection | None, bool] | None = None
+        while True:
+            await asyncio.sleep(COMPANY_SECONDS)
+            connection, is_alone = link.connection, self.turns.is_alone
+            if connection is None or not connection.is_open or connection.protocol != V5:
+                continue
+            if last == (connection, is_alone):
+                continue
+            try:
+                await connection.subscribe(ways[is_alone])
+                await connection.unsubscribe(ways[not is_alone])
+            except BrokerUnreachableError:
+                continue
+            log.info("%s", "All events come here" if is_alone else "Events are shared with others")
+            last = (connection, is_alone)
 
     async def _link_club(self, name: str, club: Club) -> None:
         """Holds the ordered topics' one session while it is this worker's turn."""
@@ -320,9 +342,14 @@ class Worker:
             await asyncio.sleep(CLEAN_SECONDS)
 
 
-def _shared(name: str, topic: str) -> str:
-    """A subscription that the workers of an installation share."""
-    return f"$share/{name}/{topic}"
+def _ways(name: str, topics: Iterable[str]) -> Mapping[bool, Sequence[str]]:
+    """What a worker subscribes to that is alone (True), and one that shares with others.
+
+    Mosquitto 2.0 forgets shared subscriptions when it is restarted, and with them what is sent
+    until they are made again; those of one that is alone it keeps.
+    """
+    plain = list(topics)
+    return {True: plain, False: [f"$share/{name}/{topic}" for topic in plain]}
 
 
 def _hand_over(

@@ -253,13 +253,14 @@ class Shop:
             cwd=PROJECT_DIR,
         )
 
-    def worker(self) -> Worker:
+    def worker(self, **more: str) -> Worker:
         named = ("MQTT_", "POLLUX_", "ENTRY_EVENT", "FOCUS_EVENT", "COUPON_PREDICTION", "TESTING_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(named)} | {
             "POLLUX_DATA_DIR": str(self.settings.data_dir),
             "POLLUX_BROKER_PORT": str(self.broker.port),
             "POLLUX_SCORING_PORT": str(self.scoring_port),
             "PYTHONPATH": str(PROJECT_DIR),
+            **more,
         }
         log = self.settings.data_dir / f"worker{len(self.workers)}.log"
         self.workers.append(Worker(environment, log))

@@ -249,6 +249,33 @@ def test_two_workers_share_the_load(shop: Shop, rng: random.Random) -> None:
     assert min(shares.values()) > 100
 
 
+def test_what_waits_for_a_worker_that_stays_away_goes_to_the_other(
+    shop: Shop, rng: random.Random
+) -> None:
+    listener = shop.listener([PREDICTION])
+    patience = {"POLLUX_EVENTS_TAKEOVER_SECONDS": "3"}
+    worker, other = shop.worker(**patience).start_and_wait(), shop.worker()
+    events = focuses(rng, 1_600)
+    sender = shop.sender()
+    with flowing(rng, sender, events[:1_000], per_second=150):
+        other.start_and_wait()
+        eventually(lambda: "shared with" in worker.text(), seconds=30, what=worker.text)
+        time.sleep(rng.uniform(0, 1))
+        other.kill()
+    # Its share has been waiting; of what comes now, all goes to the one that is there.
+    decided = "from events.decisions"
+    eventually(lambda: shop.count(decided) == 1_000, seconds=30, what=worker.text)
+    eventually(
+        lambda: worker.text().count("All events come here") == 2, seconds=30, what=worker.text
+    )
+    with flowing(rng, sender, events[1_000:], per_second=200):
+        # A broker may forget what was shared, not what one alone has subscribed to.
+        shop.broker.stop()
+        shop.broker.start()
+    eventually(lambda: shop.count(decided) == 1_600, seconds=10, what=worker.text)
+    check(shop, events, listener)
+
+
 def test_loyalty_and_conversions_in_order_when_their_worker_dies(
     shop: Shop, rng: random.Random
 ) -> None:
