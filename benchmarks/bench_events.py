@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,6 +60,9 @@ STEPS = (500, 750, 1_000, 1_250, 1_500, 1_750, 2_000, 2_250, 2_500, 3_000, 3_500
 RATE_TARGET = 1_500
 HIGHEST = "highest rate held"
 WHOLE_RATE = 5
+MAX_RUNS = 3
+# A virtual machine waits for its host: with more than this, that is what latencies show.
+CALM_PERCENT = 3.0
 # What may be under way without being a backlog, in seconds of the rate.
 UNDER_WAY_SECONDS = 0.25
 
@@ -177,7 +180,7 @@ class Held(NamedTuple):
 
 
 def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
-    """Measures everything; takes about six minutes."""
+    """Measures everything; takes about ten minutes."""
     lengths = lengths or Lengths()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="px", dir="/tmp")))
@@ -205,7 +208,7 @@ def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
 def _latencies(site: Site, lengths: Lengths) -> Figures:
     rows = []
     for rate, at_most in RATES:
-        held = _load(site, rate, lengths.held, f"latency{rate}")
+        held, stolen, runs = _calmest(lambda rate=rate: _load(site, rate, lengths.held, f"l{rate}"))
         if not rows:
             size = held.measured.bytes_per_answer
             rows.append(figure(f"mean size of an answer ({_version()})", size, "bytes"))
@@ -215,8 +218,27 @@ def _latencies(site: Site, lengths: Lengths) -> Figures:
             figure(f"focus → prediction, p50 at {rate}/s", p50, "ms"),
             figure(f"focus → prediction, p99 at {rate}/s", p99, "ms", at_most=at_most),
             figure(f"never answered at {rate}/s", unanswered, "events", at_most=0),
+            figure(
+                f"time that other machines took meanwhile, of {runs} runs the least", stolen, "%"
+            ),
         ]
     return rows
+
+
+def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
+    """A run that other machines of the same host left alone, or the calmest of some.
+
+    Returns also the time that they took from this one, percent, and how many runs there were.
+    """
+    found: list[tuple[float, int, Held]] = []
+    while len(found) < MAX_RUNS and (not found or min(found)[0] > CALM_PERCENT):
+        before = psutil.cpu_times()
+        held = load()
+        after = psutil.cpu_times()
+        stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+        found.append((100 * stolen / (sum(after[:8]) - sum(before[:8])), len(found), held))
+    stolen, _, held = min(found)
+    return held, stolen, len(found)
 
 
 def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
@@ -269,7 +291,8 @@ def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
     """The same with MQTT only, and how much longer everything took than that."""
     rows = []
     for rate, _ in RATES:
-        found = _load(site, rate, lengths.echo, f"echo{rate}").measured
+        held, _, _ = _calmest(lambda rate=rate: _load(site, rate, lengths.echo, f"echo{rate}"))
+        found = held.measured
         for percent in (50, 99):
             floor = found.percentile_ms(percent)
             ratio = answered[f"focus → prediction, p{percent} at {rate}/s"] / floor

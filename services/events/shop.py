@@ -28,6 +28,7 @@ from services.events.outbox import Answer, Outbox
 
 ShopKind = Literal["entry", "focus"]
 GROUP = 200
+FLUSH_SECONDS = 0.01
 READERS = {"entry": read_entry, "focus": read_focus}
 
 log = logging.getLogger("pollux.events")
@@ -139,6 +140,8 @@ class Shop:
         await self._flushes.flush()
         while True:
             await self._has_committed.wait()
+            # Nobody waits for an acknowledgement, and the fewer flushes the better.
+            await asyncio.sleep(FLUSH_SECONDS)
             self._has_committed.clear()
             cases, self._committed = self._committed, []
             connections = await self._flushes.flush()
