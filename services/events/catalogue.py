@@ -17,7 +17,10 @@ from services.common.releases import Release
 from services.events.keys import content_key
 
 DAYS_KEPT = 64
-DOCUMENTS_KEPT = 10_000
+# What a customer's context may need at once.
+KEPT_AT_LEAST = 64
+# A department's coupon has some 165 kB.
+DOCUMENT_BYTES_KEPT = 64 * 2**20
 # Sport is what the data say, Sports what some events do.
 ALSO_CALLED = {"sports": "sport"}
 
@@ -94,6 +97,7 @@ class Catalogue:
         self._departments: Mapping[str, str] | None = None
         self._days: OrderedDict[date, Mapping[str, Sequence[dict[str, Any]]]] = OrderedDict()
         self._documents: OrderedDict[int, Document] = OrderedDict()
+        self._document_bytes = 0
 
     async def departments(self) -> Mapping[str, str]:
         """The departments as the data spell them, by their name in lower case."""
@@ -121,7 +125,8 @@ class Catalogue:
             for row in await self._database.fetch(VALID.format(schema=self.release.schema), day):
                 by_department.setdefault(row["department"], []).append(_plain(row))
             found = self._days[day] = by_department
-            _limit(self._days, DAYS_KEPT)
+            while len(self._days) > DAYS_KEPT:
+                self._days.popitem(last=False)
         return found
 
     async def read_documents(self, coupons: Iterable[int]) -> None:
@@ -130,12 +135,21 @@ class Catalogue:
         if missing:
             sql = DOCUMENTS.format(schema=self.release.schema)
             for row in await self._database.fetch(sql, missing):
-                self._documents[row["coupon_id"]] = _document(row)
-            _limit(self._documents, DOCUMENTS_KEPT)
+                self._keep(row["coupon_id"], _document(row))
 
     def document(self, coupon_id: int) -> Document | None:
         """A coupon's document, None where it is not in memory."""
         return self._documents.get(coupon_id)
+
+    def _keep(self, coupon_id: int, document: Document) -> None:
+        if coupon_id in self._documents:
+            # Read twice at once.
+            return
+        self._documents[coupon_id] = document
+        self._document_bytes += len(document.body)
+        while self._document_bytes > DOCUMENT_BYTES_KEPT and len(self._documents) > KEPT_AT_LEAST:
+            _, dropped = self._documents.popitem(last=False)
+            self._document_bytes -= len(dropped.body)
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,8 +173,3 @@ def _document(row: Mapping[str, Any]) -> Document:
         }
     )
     return Document(content_key(body), body)
-
-
-def _limit(kept: OrderedDict[Any, Any], size: int) -> None:
-    while len(kept) > size:
-        kept.popitem(last=False)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pollux.runtime.broker import AMQTT, EmbeddedBroker
+from pollux.runtime.settings import Settings
 from tests.events import shops
 from tests.events.conftest import TOPICS, Shop
 from tests.events.shops import NOW, Client, Worker, best, wait_for, working
@@ -329,6 +331,24 @@ def test_mqtt_3_has_one_worker(shop: Shop) -> None:
         assert second.process.wait(timeout=shops.SECONDS) == 3
         assert "MQTT 3.1.1, where one worker runs" in second.log.read_text()
     client.close()
+
+
+def test_amqtt_will_do_to_look_around(new_shop: Shop) -> None:
+    """The broker that comes with Pollux; `auto` finds out that it speaks 3.1.1."""
+    settings = Settings(data_dir=new_shop.folder, broker_port=new_shop.port)
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    with (
+        EmbeddedBroker(settings, program=AMQTT).running(),
+        working(new_shop.settings, **new_shop.environment()),
+    ):
+        client = Client(new_shop.port, TOPICS, is_v5=False)
+        client.send("pollux/entry", {"id": customer, "ts": NOW})
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        (heard,) = wait_for(lambda: client.on("pollux/coupon-prediction"))
+        assert heard.document["customer"] == {"id": str(customer)}
+        client.send("pollux/conversion", b"Hoodie, ClickConversion, released@shop.example, Web")
+        wait_for(lambda: client.on("pollux/promo-code"))
+        client.close()
 
 
 @pytest.mark.parametrize(
