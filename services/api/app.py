@@ -7,7 +7,6 @@ here: addresses and processes, which are the server's.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -18,11 +17,10 @@ from services.api import customer, health, household, loyalty, store
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.queries import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
+from services.common.app import make_app
 from services.common.database import Database
-from services.common.keys import RequireKey, read_key_hashes
-from services.common.metrics import Metrics, Observe
-from services.common.openapi import DocumentedApi
-from services.common.problems import add_problem_handlers
+from services.common.keys import read_key_hashes
+from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
 
 DESCRIPTION = """
@@ -75,32 +73,24 @@ def create_app(settings: Settings) -> FastAPI:
         watcher.close()
         database.close()
 
-    app = DocumentedApi(
+    routers = [
+        router
+        for part in (*(domain.routes for domain in DOMAINS), health)
+        for router in part.ROUTERS
+    ]
+    app = make_app(
         title="Pollux",
-        version=version("pollux"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        tags=TAGS,
         lifespan=lifespan,
-        redirect_slashes=False,
-        redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # The first meets a request first.
-        middleware=[
-            Middleware(Observe, metrics=metrics),
-            Middleware(RequireKey, hashes=hashes),
-            Middleware(AnswersFromMemory, memory=memory, watcher=watcher),
-        ],
+        metrics=metrics,
+        key_hashes=hashes,
+        routers=routers,
+        middleware=[Middleware(AnswersFromMemory, memory=memory, watcher=watcher)],
     )
-    app.requires_key = bool(hashes)
-    app.state.metrics = metrics
     answers = Answers(database, watcher, memory)
     app.state.answers = answers
     app.state.ranked_vouchers = KeptPerRelease(
         answers, customer.repository.DOMAIN, read_ranked_vouchers
     )
-    add_problem_handlers(app)
-    for part in (*(domain.routes for domain in DOMAINS), health):
-        for router in part.ROUTERS:
-            # Not include_router, which matches every request twice (a fifth of a request's time).
-            app.router.routes += router.routes
     return app

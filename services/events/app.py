@@ -6,17 +6,14 @@ Belongs here: which parts there are. Does not belong here: addresses and process
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.common.keys import RequireKey, read_key_hashes
-from services.common.metrics import Metrics, Observe
-from services.common.openapi import DocumentedApi
-from services.common.problems import add_problem_handlers
+from services.common.app import make_app
+from services.common.keys import read_key_hashes
+from services.common.metrics import Metrics
 from services.events import mocks, status
 from services.events.settings import MqttSettings
 from services.events.worker import Worker
@@ -57,23 +54,15 @@ def create_app(settings: Settings, mqtt: MqttSettings, store: ServingStore) -> F
         with suppress(asyncio.CancelledError, Exception):
             await working
 
-    app = DocumentedApi(
+    app = make_app(
         title="Pollux event service",
-        version=version("pollux"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        tags=TAGS,
         lifespan=lifespan,
-        redirect_slashes=False,
-        redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # The first meets a request first.
-        middleware=[Middleware(Observe, metrics=metrics), Middleware(RequireKey, hashes=hashes)],
+        metrics=metrics,
+        key_hashes=hashes,
+        routers=[*status.ROUTERS, *((mocks.router,) if mqtt.testing_no_mqtt else ())],
     )
-    app.requires_key = bool(hashes)
-    app.state.metrics = metrics
     app.state.worker = worker
     app.state.failures = failures
-    add_problem_handlers(app)
-    for router in (*status.ROUTERS, *((mocks.router,) if mqtt.testing_no_mqtt else ())):
-        app.router.routes += router.routes
     return app

@@ -6,17 +6,14 @@ Belongs here: which parts there are. Does not belong here: addresses and process
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from pollux.propensity import models_dir
 from pollux.runtime.settings import Settings
-from services.common.keys import RequireKey, read_key_hashes
-from services.common.metrics import Metrics, Observe
-from services.common.openapi import DocumentedApi
-from services.common.problems import add_problem_handlers
+from services.common.app import make_app
+from services.common.keys import read_key_hashes
+from services.common.metrics import Metrics
 from services.scoring.models import CurrentModel
 from services.scoring.routes import ROUTERS
 
@@ -49,22 +46,14 @@ def create_app(settings: Settings) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await following
 
-    app = DocumentedApi(
+    app = make_app(
         title="Pollux coupon scorer",
-        version=version("pollux"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        tags=TAGS,
         lifespan=lifespan,
-        redirect_slashes=False,
-        redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # The first meets a request first.
-        middleware=[Middleware(Observe, metrics=metrics), Middleware(RequireKey, hashes=hashes)],
+        metrics=metrics,
+        key_hashes=hashes,
+        routers=ROUTERS,
     )
-    app.requires_key = bool(hashes)
-    app.state.metrics = metrics
     app.state.model = model
-    add_problem_handlers(app)
-    for router in ROUTERS:
-        app.router.routes += router.routes
     return app
