@@ -37,10 +37,10 @@ check: setup
 	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
 
 unit: setup
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit
 
 test: check
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	$(BIN)/python -m benchmarks
