@@ -5,7 +5,7 @@ export DO_NOT_TRACK := 1
 .PHONY: help run setup check unit test bench
 
 help:
-	@echo "make run     set up, then everything: sample data, marts, release, API (Ctrl-C stops)"
+	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
 	@echo "make setup   only install, into .venv"
 	@echo "make check   formatting, lint, types (under a minute)"
 	@echo "make unit    unit tests"

@@ -41,11 +41,12 @@ from benchmarks.events_generator import (
     text_field,
 )
 from benchmarks.measuring import Figures, figure
+from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 
 HOST = "127.0.0.1"
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+MOSQUITTO = find_mosquitto()
 CUSTOMERS = 2_000
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 COUPONS = 40

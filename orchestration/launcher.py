@@ -1,5 +1,8 @@
 """Runs each run in a process of its own, which outlives daemon and code server.
 
+Belongs here: what Dagster asks of a launcher: starting a run, its health, ending it. Does not
+belong here: notes, and finding a process by them (`workers`).
+
 Dagster's own launcher has the code server hold the processes: when that ends, or loses the
 database for a moment, nobody knows any more which runs are dead. Here a note with the number and
 the start of the process says so, and the daemon's run monitoring asks for it.

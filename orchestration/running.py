@@ -1,10 +1,14 @@
-"""What the steps of all areas share: pool, retries, resources, failures that no retry mends."""
+"""What the steps of all areas share: pool, retries, resources, failures that no retry mends.
+
+Belongs here: what Dagster is told of steps, whatever their area. Does not belong here: when
+something runs (`automation`), and how a step reports (`reporting`).
+"""
 
 from datetime import timedelta
 
 import dagster as dg
 
-from orchestration.reporting import LogReporter
+from orchestration.reporting import LogReporter, Reporter
 from pollux.runtime.settings import Settings
 
 # One at a time: loads, builds and releases share the landing zone and the warehouse.
@@ -36,7 +40,7 @@ def settings_resource(_: dg.InitResourceContext) -> Settings:
 
 
 @dg.resource(description="Who is told of the run.")
-def reporter_resource(_: dg.InitResourceContext) -> LogReporter:
+def reporter_resource(_: dg.InitResourceContext) -> Reporter:
     """Dagster's log."""
     return LogReporter()
 

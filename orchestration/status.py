@@ -1,4 +1,9 @@
-"""What an installation holds: loaded, built, released. Reads, changes nothing."""
+"""What an installation holds: loaded, built, released. Reads, changes nothing.
+
+Belongs here: putting together what load, build and release have noted. Does not belong here: the
+notes themselves (`load.landing`, `transform.record`, `release.store`), and which processes run
+(`pollux doctor`).
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any

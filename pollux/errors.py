@@ -1,4 +1,8 @@
-"""What can go wrong at the gateway, each with a message that says what to do."""
+"""What can go wrong at the gateway, each with a message that says what to do.
+
+Belongs here: the errors of cohorts, enrichments and their sources. Does not belong here: errors of
+models (`pollux.propensity`), and the base of all (`pollux.runtime.errors`).
+"""
 
 from pollux.runtime.errors import PolluxError
 

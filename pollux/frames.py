@@ -1,4 +1,8 @@
-"""Arrow tables as frames of the packages that a user may or may not have."""
+"""Arrow tables as frames of the packages that a user may or may not have.
+
+Belongs here: what depends on pandas or polars. Does not belong here: work on Arrow itself
+(`pollux.arrow`).
+"""
 
 from importlib import import_module
 from typing import Any, Literal

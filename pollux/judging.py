@@ -1,5 +1,8 @@
 """Runs a Python predicate over millions of customers.
 
+Belongs here: how a predicate gets to see customers. Does not belong here: conditions on columns,
+which need no Python per row (`pollux.conditions`).
+
 Making an object for every customer would cost more than most predicates do. So a few are judged
 as ordinary objects, to see which columns the predicate touches; the others pass by as one object
 whose slots for these columns are filled anew each time. Where the predicate keeps the object, the

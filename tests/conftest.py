@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,14 +11,17 @@ import pytest
 from pollux.runtime.postgres import EmbeddedPostgres
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
-REALDATA_DIR = PROJECT_DIR.parent / "shared" / "realdata"
+# The real files cannot be given on: who has them says where.
+REALDATA_DIR = Path(
+    os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
+)
 
 
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     """The folder of real files; skips where it is absent."""
     if not REALDATA_DIR.is_dir():
-        pytest.skip(f"no real files: {REALDATA_DIR} is absent")
+        pytest.skip(f"no real files in {REALDATA_DIR}: POLLUX_TEST_REALDATA says where they are")
     return REALDATA_DIR
 
 

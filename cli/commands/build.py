@@ -1,4 +1,9 @@
-"""`pollux build`: models and tests, then the release of every domain that passed."""
+"""`pollux build`: models and tests, then the release of every domain that passed.
+
+Belongs here: its options, its report, and `run`, with which `pollux up` builds, too. Does not
+belong here: running the graph (`orchestration.in_process`) and what a build does
+(`orchestration.transform.build`).
+"""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated

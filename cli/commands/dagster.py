@@ -1,4 +1,9 @@
-"""`pollux dagster`: the pipelines' web page and daemon, in the foreground."""
+"""`pollux dagster`: the pipelines' web page and daemon, in the foreground.
+
+Belongs here: what is checked before the processes start, what is said when they are up, Ctrl-C.
+Does not belong here: the processes (`cli.supervisor`) and what they run
+(`orchestration.definitions`).
+"""
 
 import signal
 

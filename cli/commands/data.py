@@ -1,4 +1,9 @@
-"""`pollux sample` and `pollux load`: raw files made, raw files landed."""
+"""`pollux sample` and `pollux load`: raw files made, raw files landed.
+
+Belongs here: options and reports of both, and what `--processed-basepath` does after a load. Does
+not belong here: making samples (`orchestration.sample`), loading (`orchestration.load`) and writing
+marts as files (`orchestration.export`).
+"""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,8 @@
-"""`pollux demo-store`: customers in the shop, and what they are offered."""
+"""`pollux demo-store`: customers in the shop, and what they are offered.
+
+Belongs here: how the walk is shown, and what must be there before it starts. Does not belong here:
+the walk itself (`services.events.demo`).
+"""
 
 from statistics import median
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,8 @@
-"""`pollux doctor`: whether this machine and installation have what Pollux needs."""
+"""`pollux doctor`: whether this machine and installation have what Pollux needs.
+
+Belongs here: a check for each subject, and what counts as wrong. Does not belong here: mending it,
+and what is loaded, built and released in detail, which is `pollux status` (`release`).
+"""
 
 import shutil
 import socket
@@ -52,7 +56,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     checks: dict[str, Callable[[Settings], tuple[bool | None, str]]] = {
         "python": _python,
         "disk": _disk,
-        "port": _port,
+        "api": _api,
+        "scorer": _scorer,
         "events": _events,
         "broker": _broker,
         "dagster": _dagster,
@@ -80,8 +85,12 @@ def _disk(settings: Settings) -> tuple[bool, str]:
     return free >= ENOUGH_DISK_GIB, f"{free:.0f} GiB free for {settings.data_dir}"
 
 
-def _port(settings: Settings) -> tuple[bool | None, str]:
+def _api(settings: Settings) -> tuple[bool | None, str]:
     return None, _describe_port(settings.api_host, settings.api_port)
+
+
+def _scorer(settings: Settings) -> tuple[bool | None, str]:
+    return None, _describe_port(settings.api_host, settings.scoring_port)
 
 
 def _events(settings: Settings) -> tuple[bool | None, str]:

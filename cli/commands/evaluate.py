@@ -1,4 +1,9 @@
-"""`pollux evaluate`: how good what was learned is, on data that it did not see."""
+"""`pollux evaluate`: how good what was learned is, on data that it did not see.
+
+Belongs here: a sub-command for each evaluation, its options and its table. Does not belong here:
+measuring and the page (`orchestration.learn.recommend`), and the measures that a training takes
+itself (`learn`).
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal

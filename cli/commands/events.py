@@ -1,4 +1,9 @@
-"""`pollux events`: what the event service could not read."""
+"""`pollux events`: what the event service could not read.
+
+Belongs here: listing dead letters, printing a stranger's message safely, asking for a replay. Does
+not belong here: reading and marking them (`services.events.letters`), and running the service
+(`serve`).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

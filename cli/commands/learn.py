@@ -1,4 +1,9 @@
-"""`pollux learn`: models trained from the marts."""
+"""`pollux learn`: models trained from the marts.
+
+Belongs here: a sub-command for each model that is trained, and what it reports. Does not belong
+here: training (`orchestration.learn.propensity.training`), and recommendations, which a build
+learns (`orchestration.learn.recommend.land`).
+"""
 
 from dataclasses import asdict
 from typing import Annotated

@@ -1,4 +1,9 @@
-"""`pollux release`, `rollback` and `status`: what is served, and what was."""
+"""`pollux release`, `rollback` and `status`: what is served, and what was.
+
+Belongs here: options and tables of the three, and `release_domains`, with which `pollux up`
+releases, too. Does not belong here: releasing and going back (`orchestration.release.publish`), and
+reading the status (`orchestration.status`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict

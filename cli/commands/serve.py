@@ -1,4 +1,8 @@
-"""`pollux serve`: a service in the foreground."""
+"""`pollux serve`: a service in the foreground.
+
+Belongs here: a sub-command for each service, which says where it listens. Does not belong here: the
+service's process (its own `server`), and all services together (`up`).
+"""
 
 import typer
 

@@ -1,4 +1,9 @@
-"""`pollux db`, `query` and `env`: the serving store by hand."""
+"""`pollux db`, `query` and `env`: the serving store by hand.
+
+Belongs here: starting and stopping its server, psql, a read-only query, variables for a shell. Does
+not belong here: where it is and who may do what in it (`pollux.runtime.serving`), and releases
+(`release`).
+"""
 
 import os
 import shlex

@@ -1,4 +1,9 @@
-"""`pollux up` and `down`: everything an installation runs, started and stopped."""
+"""`pollux up` and `down`: everything an installation runs, started and stopped.
+
+Belongs here: the order of the steps, what a first start adds (samples, a first model), what is said
+when all is up, and what `down` ends. Does not belong here: the services and their order
+(`cli.serving`), and processes as such (`cli.processes`).
+"""
 
 import shutil
 import signal

@@ -1,4 +1,9 @@
-"""The marts as a release reads them, from the engine that built them."""
+"""The marts as a release reads them, from the engine that built them.
+
+Belongs here: for each engine a class with what a release asks of marts (`tables.Marts`). Does not
+belong here: which marts there are (`orchestration.transform.graph`), and the tables that they fill
+(`tables`).
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,8 @@
 """The views of a domain's current release, for people and BI tools.
 
+Belongs here: replacing the views in the schema named after the domain. Does not belong here: the
+tables that they show (`tables`), and the switch (`store`).
+
 They follow the switch, they are not the switch: a view that cannot be replaced because somebody
 reads it must hold up nobody.
 """

@@ -1,4 +1,8 @@
-"""What a sample may be asked for: a folder that can be written, a scale and a seed in range."""
+"""What a sample may be asked for: a folder that can be written, a scale and a seed in range.
+
+Belongs here: checks that every domain's generator makes before its first row. Does not belong here:
+which domains and options there are (`generate`), and failures while files are written (`files`).
+"""
 
 import math
 from pathlib import Path

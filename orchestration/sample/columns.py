@@ -1,4 +1,8 @@
-"""Arrow columns from NumPy arrays: days as dates, cents as amounts, codes as words."""
+"""Arrow columns from NumPy arrays: days as dates, cents as amounts, codes as words.
+
+Belongs here: conversions that any domain's sample may need. Does not belong here: the columns of a
+file, which its domain declares, and making draws (`chance`).
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,8 @@
-"""Writing sample files: the only place that knows how raw CSV, Parquet and lines look."""
+"""Writing sample files: the only place that knows how raw CSV, Parquet and lines look.
+
+Belongs here: a function for each format. Does not belong here: names, columns and rows of files,
+which the domains make.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

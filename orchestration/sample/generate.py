@@ -1,4 +1,8 @@
-"""Which generator makes which domain's sample."""
+"""Which generator makes which domain's sample.
+
+Belongs here: the domains that have a sample, and options that only some take. Does not belong here:
+what a domain writes (its own `generate`), and seeds (`seeds`).
+"""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,8 @@
-"""Says what failed in a build, with the rows that made a test fail."""
+"""Says what failed in a build, with the rows that made a test fail.
+
+Belongs here: the words about a failed model or test, and reading its rows. Does not belong here:
+which failures concern a domain (`graph`), and what follows from them (`build`).
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,8 @@
-"""A first look at the marts of a build: how many rows, and the first few of them."""
+"""A first look at the marts of a build: how many rows, and the first few of them.
+
+Belongs here: the few queries for it, on either engine. Does not belong here: where it is shown
+(`assets`), and reading whole marts (`orchestration.release.marts`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

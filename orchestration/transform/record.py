@@ -1,5 +1,8 @@
 """What is known of the last build of each domain: a small file per domain.
 
+Belongs here: what is noted, reading and replacing it. Does not belong here: what makes a build pass
+(`build`), and the books of releases (`orchestration.release.store`).
+
 A release asks it whether every test passed. It says `running` from before the first model, so
 that a build that was killed is never released.
 """

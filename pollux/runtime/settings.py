@@ -1,7 +1,7 @@
 """Settings of an installation, read from `POLLUX_…` variables.
 
-Belongs here: every setting, with its default and meaning. Does not belong here: reading the
-environment anywhere else.
+Belongs here: every setting of that prefix, with its default and meaning. Does not belong here: the
+names without it that shops know (`services/events/settings`).
 """
 
 from pathlib import Path
@@ -48,7 +48,8 @@ class Settings(BaseSettings):
         "read-only role.",
     )
     api_host: str = Field(
-        default="127.0.0.1", description="Address the API and the scorer listen on."
+        default="127.0.0.1",
+        description="Address that the API, the scorer and the event service listen on.",
     )
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
     scoring_port: int = Field(
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
         default=30,
         ge=1,
         description="How long the event service keeps keys of events it has seen and messages it "
-        "has published; an event that comes again later is a new one.",
+        "has published; what they led to stays.",
     )
     events_takeover_seconds: float = Field(
         default=60,
@@ -100,8 +101,8 @@ class Settings(BaseSettings):
     )
     api_keys: str = Field(
         default="",
-        description="SHA-256 hashes (hex, comma-separated) of the bearer keys the API and the "
-        "scorer accept; required for any address but a loopback one.",
+        description="SHA-256 hashes (hex, comma-separated) of the bearer keys that the API, the "
+        "scorer and the event service accept; required for any address but a loopback one.",
     )
     api_cache_mb: int = Field(
         default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."

@@ -1,5 +1,8 @@
 """The lock on the warehouse: one process at a time builds in it or reads it.
 
+Belongs here: taking the lock, waiting for it, saying who has it. Does not belong here: opening the
+warehouse, which is for whoever has the lock.
+
 DuckDB lets one process near its file. Whoever needs it holds this lock, and a child process that
 works on its behalf inherits it, so that the lock lasts as long as either does.
 """

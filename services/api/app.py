@@ -19,6 +19,7 @@ from services.api.queries import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
 from services.common.app import make_app
 from services.common.database import Database
+from services.common.health import TAG
 from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
@@ -33,6 +34,7 @@ with the `next` of the last. Every error is a problem document (RFC 9457).
 TAGS = [
     {"name": "households", "description": "Who they are, what they are worth, what they buy."},
     {"name": "campaigns", "description": "When they ran, whom they reached, what they sold."},
+    {"name": "commodities", "description": "What is bought together."},
     {"name": "vouchers", "description": "Which to offer whom, and what that rests on."},
     {"name": "accounts", "description": "A utility's customers and the services they have."},
     {"name": "coupons", "description": "What they take and give, when they are valid."},
@@ -40,7 +42,7 @@ TAGS = [
     {"name": "store customers", "description": "What they buy and how they use coupons."},
     {"name": "members", "description": "The fan club."},
     {"name": "promotions", "description": "Clicks, baskets and purchases that they led to."},
-    {"name": "service", "description": "The service itself; answered without a key."},
+    TAG,
 ]
 DOMAINS = (household, customer, store, loyalty)
 

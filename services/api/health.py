@@ -39,6 +39,7 @@ async def read_index(request: Request) -> Response:
         "vouchers": "/v1/vouchers",
         "accounts": "/v1/accounts",
         "coupons": "/v1/coupons",
+        "coupon-offers": "/v1/coupon-offers",
         "products": "/v1/products",
         "store-customers": "/v1/store-customers",
         "members": "/v1/members",

@@ -13,6 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 NOT_KEPT = {"Cache-Control": "no-store"}
 
+TAG = {
+    "name": "service",
+    "description": "The service itself; healthz, readyz and metrics need no key.",
+}
+
 process = APIRouter(tags=["service"])
 
 

@@ -48,8 +48,8 @@ def read_key_hashes(settings: Settings) -> list[bytes]:
             )
     if not texts and not _is_loopback(settings.api_host):
         raise ApiKeysError(
-            f"The API would listen on {settings.api_host}, for anyone who reaches this machine, "
-            f"without any key. Set POLLUX_API_HOST to 127.0.0.1, or require keys. {HOW_TO}"
+            f"The service would listen on {settings.api_host}, for anyone who reaches this "
+            f"machine, without any key. Set POLLUX_API_HOST to 127.0.0.1, or require keys. {HOW_TO}"
         )
     return [bytes.fromhex(text) for text in texts]
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.app import make_app
+from services.common.health import TAG
 from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
 from services.events import mocks, status
@@ -25,7 +26,7 @@ here instead.
 """
 TAGS = [
     {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
-    {"name": "service", "description": "The service itself; answered without a key."},
+    TAG,
 ]
 
 

@@ -8,6 +8,7 @@ One worker does this at a time: whether a click earns a code depends on what cam
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -39,7 +40,7 @@ from services.events.promotions import (
 ClubKind = Literal["loyalty", "conversion"]
 Rows = Sequence[Listed | Conversion | Refused]
 GROUP = 100
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 1.0
 
 ARRIVED = """
 insert into events.inbox (event_key, kind, worker)
@@ -101,6 +102,7 @@ class Case:
     topic: str
     payload: bytes
     receipt: Receipt | None
+    since: float
     rows: Rows = ()
     unreadable: str | None = None
     is_replay: bool = False
@@ -143,17 +145,24 @@ class Club:
         self._code_topic = code_topic
         self._line_topic = line_topic
         self._waiting: list[Case] = []
+        self._under_way: list[Case] = []
         self._is_filled = asyncio.Event()
+
+    def oldest_seconds(self) -> float:
+        """How long the oldest event in hand has waited."""
+        first = next(iter((*self._under_way, *self._waiting)), None)
+        return 0.0 if first is None else time.monotonic() - first.since
 
     def take(self, kind: ClubKind, message: Message) -> None:
         """Takes a message; never raises, or the connection would end."""
         key = event_key(message.topic, message.payload, message.event_id)
-        self._begin(Case(key, kind, message.topic, message.payload, message.receipt))
+        now = time.monotonic()
+        self._begin(Case(key, kind, message.topic, message.payload, message.receipt, now))
 
     def replay(self, key: UUID, kind: ClubKind, topic: str, payload: bytes) -> None:
         """Takes a dead letter again, under its own key."""
         if all(case.key != key for case in self._waiting):
-            self._begin(Case(key, kind, topic, payload, None, is_replay=True))
+            self._begin(Case(key, kind, topic, payload, None, time.monotonic(), is_replay=True))
 
     def drop(self) -> None:
         """Forgets what waits: the broker sends it again, to whoever has the turn."""
@@ -163,10 +172,11 @@ class Club:
         """Commits what came, in its order; runs until cancelled."""
         while True:
             await self._is_filled.wait()
-            group = self._next_group()
+            group = self._under_way = self._next_group()
             if not self._waiting:
                 self._is_filled.clear()
             await self._settle(group)
+            self._under_way = []
 
     def _next_group(self) -> list[Case]:
         """What is there, as far as one transaction does it in good time; at least one message."""
@@ -233,6 +243,7 @@ class Club:
                 case.receipt.done()
 
     async def _released_members(self, emails: Sequence[str]) -> set[str]:
+        is_told = False
         while emails:
             release = self._release()
             if release is None:
@@ -240,7 +251,10 @@ class Club:
             sql = RELEASED_MEMBERS.format(schema=release.schema)
             try:
                 return {row[0] for row in await self._database.fetch(sql, list(emails))}
-            except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
+            except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError) as error:
+                if not is_told:
+                    log.warning("%s cannot be read: %s", release.name, type(error).__name__)
+                is_told = True
                 await asyncio.sleep(PAUSE_SECONDS)
         return set()
 

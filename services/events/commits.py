@@ -63,17 +63,18 @@ select document_key, body from unnest($1::uuid[], $2::bytea[]) as document (docu
 on conflict do nothing
 """
 PREPARED = """
-insert into events.contexts (customer_id, event_date, release, model, choices)
-select customer_id, event_date, release, model, cast(choices as jsonb)
+insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
+select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
 from
-    unnest($1::bigint[], $2::date[], $3::int[], $4::text[], $5::text[]) as context (
-        customer_id, event_date, release, model, choices
-    )
+    unnest(
+        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
+    ) as context (customer_id, event_date, release, model, threshold, choices)
 on conflict (customer_id) do update
 set
     event_date = excluded.event_date,
     release = excluded.release,
     model = excluded.model,
+    threshold = excluded.threshold,
     choices = excluded.choices,
     prepared_at = clock_timestamp()
 """
@@ -158,7 +159,7 @@ async def write_contexts(connection: asyncpg.Connection, contexts: Sequence[Cont
     """Keeps what was prepared; of several for a customer the last."""
     last = {context.customer_id: context for context in contexts}
     rows = [
-        (customer, context.event_date, *context.basis, context.choices)
+        (customer, context.event_date, *context.basis, context.threshold, context.choices)
         for customer, context in sorted(last.items())
     ]
     await connection.execute(PREPARED, *zip(*rows, strict=True))

@@ -24,6 +24,7 @@ from services.events.catalogue import Catalogue, Document
 from services.events.ledger import Ledger
 from services.events.messages import ShopEvent
 from services.events.scorer import (
+    SILENT_SECONDS,
     NoModelYetError,
     Scorer,
     ScorerRefusesError,
@@ -33,8 +34,6 @@ from services.scoring.schemas import MAX_COUPONS
 
 KEPT_CUSTOMERS = 20_000
 AT_ONCE = 8
-# An offer is worth something while the customer still stands there.
-SCORER_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 
 UNKNOWN_CUSTOMER = "unknown customer"
@@ -45,7 +44,8 @@ SCORER_SILENT = "the scorer did not answer"
 
 READ = """
 select choices from events.contexts
-where customer_id = $1 and event_date = $2 and release = $3 and model = $4
+where
+    customer_id = $1 and event_date = $2 and release = $3 and model = $4 and threshold = $5
 """
 DROP = "delete from events.contexts where release <> $1 or model <> $2"
 
@@ -75,6 +75,7 @@ class Context(NamedTuple):
     customer_id: int
     event_date: date
     basis: Basis
+    threshold: float
     choices: str
 
 
@@ -91,6 +92,8 @@ class Contexts:
         self._catalogue: Catalogue | None = None
         self._model: str | None = None
         self._kept: OrderedDict[tuple[int, date], dict[str, Choice]] = OrderedDict()
+        # Set whenever all choices were dropped from memory.
+        self.are_dropped = asyncio.Event()
         self._preparing: dict[tuple[int, date], asyncio.Task[Context | Choice]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -168,7 +171,9 @@ class Contexts:
         task = self._preparing.get(place)
         if task is not None:
             # The customer has just entered: the answer is under way.
-            await asyncio.shield(task)
+            found = await asyncio.shield(task)
+            if isinstance(found, Choice) and found.reason == SCORER_SILENT:
+                return found
         name = event.department
         return await self._patiently(lambda catalogue: self._choose(catalogue, *place, name))
 
@@ -187,7 +192,8 @@ class Contexts:
         model, choices = found
         self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
         text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
-        return Context(customer_id, day, Basis(catalogue.release.number, model), text)
+        basis = Basis(catalogue.release.number, model)
+        return Context(customer_id, day, basis, self._threshold, text)
 
     async def _choose(self, catalogue: Catalogue, customer_id: int, day: date, name: str) -> Choice:
         await catalogue.departments()
@@ -214,7 +220,9 @@ class Contexts:
         if model is None:
             return None
         text = await self._ledger.do(
-            lambda connection: connection.fetchval(READ, customer_id, day, release, model)
+            lambda connection: connection.fetchval(
+                READ, customer_id, day, release, model, self._threshold
+            )
         )
         if text is None:
             return None
@@ -272,7 +280,7 @@ class Contexts:
 
     async def _patiently(self, work: Callable[[Catalogue], Awaitable[T]]) -> T | Choice:
         """What `work` finds with the current release, tried until database and scorer answer."""
-        deadline = time.monotonic() + SCORER_SECONDS
+        deadline = time.monotonic() + SILENT_SECONDS
         while True:
             catalogue = self._catalogue
             if catalogue is None:
@@ -284,11 +292,11 @@ class Contexts:
                 self.know_model(None)
                 return Choice(reason=NO_MODEL)
             except (ScorerUnavailableError, ScorerRefusesError):
-                if time.monotonic() > deadline:
+                if self._scorer.is_silent or time.monotonic() > deadline:
                     return Choice(reason=SCORER_SILENT)
             except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
                 # Without the database nothing can be recorded, so there is no hurry.
-                deadline = time.monotonic() + SCORER_SECONDS
+                deadline = time.monotonic() + SILENT_SECONDS
             else:
                 if catalogue is self._catalogue:
                     return found
@@ -297,6 +305,7 @@ class Contexts:
 
     def _forget(self) -> None:
         self._kept.clear()
+        self.are_dropped.set()
         log.info("Choices rest on release %s and model %s", *self.basis)
 
 

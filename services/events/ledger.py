@@ -58,25 +58,16 @@ class Ledger:
         Raises asyncpg's errors for what the database makes of a statement.
         """
         pause = FIRST_PAUSE_SECONDS
-        async with self._turn:
-            while True:
-                try:
-                    found = await work(await self._connect())
-                except ONCE_MORE:
-                    continue
-                except UNAVAILABLE as error:
-                    self._lose(error)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                except asyncpg.PostgresError:
-                    raise
-                except BaseException:
-                    # Cancelled in the middle: the answer would come to the next.
-                    self._drop()
-                    raise
-                else:
-                    self.is_up = True
-                    return found
+        while True:
+            try:
+                async with self._turn:
+                    return await self._try(work)
+            except ONCE_MORE:
+                continue
+            except UNAVAILABLE:
+                # Without the turn: what is slow for one need not be for the next.
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def flush(self) -> int:
         """Waits until what was committed is on disk; returns how many connections there were.
@@ -91,6 +82,21 @@ class Ledger:
         """Ends the connection."""
         self._drop()
 
+    async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        try:
+            found = await work(await self._connect())
+        except UNAVAILABLE as error:
+            self._lose(error)
+            raise
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            # Cancelled in the middle: the answer would come to the next.
+            self._drop()
+            raise
+        self.is_up = True
+        return found
+
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
@@ -104,7 +110,7 @@ class Ledger:
 
     def _lose(self, error: BaseException) -> None:
         if self.is_up or not self.interruptions:
-            log.warning("The database cannot be reached: %s", type(error).__name__)
+            log.warning("The database does not answer: %s", type(error).__name__)
         self.is_up = False
         self.interruptions += 1
         self._drop()

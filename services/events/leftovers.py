@@ -87,23 +87,30 @@ class Leftovers:
     async def _empty(self, number: int) -> None:
         """Takes what waits for a worker at every broker, and ends its sessions."""
         log.info("Worker %d has been away: what waits for it is taken over", number)
+        failed: Exception | None = None
         for host, port in self._brokers:
             connection = Connection(
                 self._login(number),
                 V5,
                 on_message=self._received,
-                on_published=lambda _mid, _is_accepted: None,
             )
-            self._last = time.monotonic()
-            await connection.open(host, port)
             try:
+                await connection.open(host, port)
                 # From here on its share goes to the others.
                 await connection.unsubscribe(self._topics)
+                self._last = time.monotonic()
                 await self._wait_until_quiet(connection)
+            except (BrokerUnreachableError, BrokerRefusesError) as error:
+                # The others have messages, too; this one is tried again.
+                connection.close()
+                failed = error
             except BaseException:
                 connection.close()
                 raise
-            connection.close(ends_session=True)
+            else:
+                connection.close(ends_session=True)
+        if failed is not None:
+            raise failed
 
     async def _wait_until_quiet(self, connection: Connection) -> None:
         while connection.has_receipts or time.monotonic() - self._last < QUIET_SECONDS:

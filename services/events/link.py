@@ -6,6 +6,7 @@ connection is (`mqtt`).
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -68,15 +69,17 @@ class Link:
                 if connection is None:
                     continue
                 log.info("%s is connected to %s:%d", self._login.client_id, host, port)
-                pause = FIRST_PAUSE_SECONDS
+                since = time.monotonic()
                 try:
                     await self._stay(connection)
                 finally:
                     self.connection = None
                     self._on_change(None)
                     connection.close()
-                self.problem = "the connection was lost"
-                log.warning("%s lost its broker", self._login.client_id)
+                self.problem = f"the connection was lost: {connection.reason}"
+                log.warning("%s lost its broker: %s", self._login.client_id, connection.reason)
+                if time.monotonic() - since > LONGEST_PAUSE_SECONDS:
+                    pause = FIRST_PAUSE_SECONDS
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

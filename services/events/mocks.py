@@ -24,7 +24,8 @@ from services.events.shop import Case, ShopKind, prediction_message
 from services.events.status import worker_of
 from services.events.worker import Worker
 
-SECONDS = 10.0
+# Longer than the scorer may be silent.
+SECONDS = 20.0
 TOPIC = "mock"
 DECIDED = "select outcome, reason, coupon_id from events.decisions where event_key = $1"
 

@@ -22,6 +22,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.errors import PolluxError
+from services.events.tolerance import tolerate
+
+tolerate()
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
@@ -36,9 +39,13 @@ MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
 UNSUPPORTED_VERSION = 132
 CREDENTIALS = (134, 135, 138, 140)
 FAILED = 128
+# What a message needs beside topic and payload: header, packet number, properties.
+OVERHEAD = 100
 
 EVENT_ID = "event-id"
 ANSWER_ID = "answer-id"
+# To fall back by itself would lose event ids where it was only a hiccup.
+SILENT_REFUSAL = "it closed the connection (if it speaks MQTT 3.1.1 only: MQTT_PROTOCOL=3.1.1)"
 
 log = logging.getLogger("pollux.events")
 
@@ -51,6 +58,10 @@ class BrokerRefusesError(PolluxError):
 
 class BrokerUnreachableError(Exception):
     """A broker cannot be reached, or does not answer as one."""
+
+
+class TooLongError(Exception):
+    """A message is longer than the broker takes."""
 
 
 class UnsupportedProtocolError(BrokerUnreachableError):
@@ -112,9 +123,13 @@ class Connection:
         protocol: MQTTProtocolVersion,
         *,
         on_message: Callable[[Message], None],
-        on_published: Callable[[int, bool], None],
+        on_published: Callable[[int, bool], None] = lambda _mid, _is_accepted: None,
     ) -> None:
         self.protocol = protocol
+        # What the broker takes: messages that it has not acknowledged, and bytes of each.
+        self.receive_maximum = 65_535
+        self.maximum_packet_size: int | None = None
+        self.reason = "it closed the connection"
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
@@ -191,7 +206,14 @@ class Connection:
             raise BrokerUnreachableError("it did not answer") from None
 
     def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
-        """Sends a message with QoS 1; returns its packet number, None where it cannot be sent."""
+        """Sends a message with QoS 1; returns its packet number, None where it cannot be sent.
+
+        Raises `TooLongError` for one that the broker does not take.
+        """
+        if self.maximum_packet_size is not None:
+            size = len(payload) + len(topic.encode()) + OVERHEAD
+            if size > self.maximum_packet_size:
+                raise TooLongError(f"{size} bytes; the broker takes {self.maximum_packet_size}")
         if self._properties is not None:
             # Past its own setter, which adds to what was there.
             object.__setattr__(self._properties, "UserProperty", list(properties.items()))
@@ -301,11 +323,13 @@ class Connection:
             self._loop.remove_writer(self._socket)
 
     def _answered(
-        self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, _more: object
+        self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, limits: object
     ) -> None:
         if self._connected.done():
             return
         if not code.is_failure:
+            self.receive_maximum = getattr(limits, "ReceiveMaximum", self.receive_maximum)
+            self.maximum_packet_size = getattr(limits, "MaximumPacketSize", None)
             self._connected.set_result(None)
         elif code.value == UNSUPPORTED_VERSION:
             self._connected.set_exception(UnsupportedProtocolError(str(code)))
@@ -336,10 +360,16 @@ class Connection:
         self._receipts.append(receipt)
         properties: Any = message.properties
         pairs = getattr(properties, "UserProperty", None) or ()
-        event_id = next((value for name, value in pairs if name == EVENT_ID), None)
+        # An empty one is no name: all messages would be the same event.
+        event_id = next(
+            (value for name, value in pairs if name == EVENT_ID and value.strip()), None
+        )
         self._on_message(Message(message.topic, bytes(message.payload), event_id, receipt))
 
-    def _disconnected(self, *_: object) -> None:
+    def _disconnected(
+        self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, _more: object
+    ) -> None:
+        self.reason = str(code)
         self._end()
 
     def _closed(self, *_: object) -> None:
@@ -352,8 +382,7 @@ class Connection:
         self._closed()
         self._receipts.clear()
         if not self._connected.done():
-            # Closed without a word: what a broker may do that does not know the version.
-            self._connected.set_exception(UnsupportedProtocolError("it closed the connection"))
+            self._connected.set_exception(BrokerUnreachableError(SILENT_REFUSAL))
         for answer in self._subscribed.values():
             if not answer.done():
                 answer.set_exception(BrokerUnreachableError("it closed the connection"))

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from services.events.catalogue import Document
 from services.events.ledger import Ledger
-from services.events.mqtt import ANSWER_ID, Connection
+from services.events.mqtt import ANSWER_ID, Connection, TooLongError
 
 LEASE_SECONDS = 10
 MARK_SECONDS = 0.1
@@ -76,7 +76,6 @@ class Outbox:
 
     def __init__(self, ledger: Ledger, worker: str) -> None:
         self.depth = 0
-        self.published = 0
         self._ledger = ledger
         self._worker = worker
         self._connection: Connection | None = None
@@ -106,12 +105,18 @@ class Outbox:
 
     def _send(self) -> None:
         connection = self._connection
-        while self._waiting and len(self._under_way) < MAX_UNDER_WAY:
-            if connection is None or not connection.is_open:
-                return
+        if connection is None:
+            return
+        most = min(MAX_UNDER_WAY, connection.receive_maximum)
+        while self._waiting and len(self._under_way) < most and connection.is_open:
             answer = self._waiting.popleft()
             properties = {ANSWER_ID: str(answer.id)}
-            mid = connection.publish(answer.topic, answer.payload, properties)
+            try:
+                mid = connection.publish(answer.topic, answer.payload, properties)
+            except TooLongError as error:
+                # It stays in the outbox, and is tried again when its lease has ended.
+                log.error("Answer %s is too long: %s", answer.id, error)  # noqa: TRY400
+                continue
             if mid is None:
                 self.take_own()
             else:
@@ -124,7 +129,6 @@ class Outbox:
             return
         if is_accepted:
             self._acknowledged.append(answer_id)
-            self.published += 1
         else:
             log.error("The broker refused answer %s; it is sent again later", answer_id)
         self._send()

@@ -98,7 +98,8 @@ def _documents(
     if payload.lstrip()[:1] in {b"{", b"["}:
         content = read_json(payload, MAX_BYTES)
         for one in content if isinstance(content, list) else [content]:
-            yield _as_it_came(one), one
+            # Alone, a text of a list would be read as a line.
+            yield _as_it_came(one if isinstance(one, dict) else [one]), one
         return
     if len(payload) > MAX_BYTES:
         raise UnreadableError(f"the message has {len(payload)} bytes; {MAX_BYTES} are read")

@@ -5,6 +5,7 @@ prediction is good for.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,8 @@ from pollux.runtime.settings import Settings
 
 MODEL_HEADER = "X-Pollux-Model"
 SECONDS = 5.0
+# An offer is worth something while the customer still stands there.
+SILENT_SECONDS = 10.0
 CONNECTIONS = 8
 
 log = logging.getLogger("pollux.events")
@@ -53,6 +56,13 @@ class Scorer:
             trust_env=False,
         )
         self.model: str | None = None
+        self._silent_since: float | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has not answered for so long that nobody should wait for it."""
+        since = self._silent_since
+        return since is not None and time.monotonic() - since >= SILENT_SECONDS
 
     async def look(self) -> str | None:
         """Asks which model scores, None where there is none; raises as `score` does."""
@@ -67,8 +77,11 @@ class Scorer:
     ) -> tuple[str, list[tuple[int, float]]]:
         """The model, and coupons with their predictions, the best first.
 
-        Raises `ScorerUnavailableError`, `NoModelYetError` or `ScorerRefusesError`.
+        Raises `ScorerUnavailableError`, at once where it is silent, `NoModelYetError` or
+        `ScorerRefusesError`.
         """
+        if self.is_silent:
+            raise ScorerUnavailableError("it has been silent")
         body = orjson.dumps({"customer": customer, "coupons": coupons})
         answer = await self._ask("POST", "/score", body)
         found = [(one["coupon_id"], one["prediction"]) for one in orjson.loads(answer.content)]
@@ -79,6 +92,19 @@ class Scorer:
         await self._client.aclose()
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+        since = self._silent_since or time.monotonic()
+        try:
+            answer = await self._answer(method, path, body)
+        except (ScorerUnavailableError, ScorerRefusesError):
+            self._silent_since = since
+            raise
+        except NoModelYetError:
+            self._silent_since = None
+            raise
+        self._silent_since = None
+        return answer
+
+    async def _answer(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         try:
             answer = await self._client.request(method, path, content=body)
         except httpx.HTTPError as error:

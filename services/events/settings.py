@@ -4,6 +4,7 @@ Belongs here: every variable without the prefix POLLUX_. Does not belong here: w
 shares with the others (`pollux.runtime.settings`).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -14,6 +15,8 @@ from pollux.runtime.errors import PolluxError
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
+MAX_TOPIC = 1_000
+TOPIC = re.compile(rf"[^+#\0]{{1,{MAX_TOPIC}}}")
 
 Kind = Literal["entry", "focus", "loyalty", "conversion"]
 
@@ -125,9 +128,13 @@ def read_mqtt_settings() -> MqttSettings:
             raise EventSettingsError(f"MQTT_HOST is set, so {', '.join(missing)} must be set, too.")
         if not found.brokers(0):
             raise EventSettingsError("MQTT_HOST names no broker.")
+    for name, value in found:
+        if name.endswith("_topic_name") and not TOPIC.fullmatch(value):
+            raise EventSettingsError(
+                f"{name.upper()}: a topic holds none of the wildcards + and #, and 1 to "
+                f"{MAX_TOPIC} characters."
+            )
     topics = found.topics()
-    if any(character in topic for topic in topics.values() for character in "+#"):
-        raise EventSettingsError("A topic may not hold the wildcards + and #.")
     if len(set(topics.values())) < len(topics):
         raise EventSettingsError("Entry, focus, loyalty list and conversions need a topic each.")
     return found

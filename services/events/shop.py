@@ -116,7 +116,6 @@ class Shop:
         case = self._in_hand.get(key)
         if case is None:
             case = Case(key, kind, topic, payload, [], time.monotonic())
-            case.settled = asyncio.get_running_loop().create_future()
             self._begin(case)
         if case.settled is None:
             case.settled = asyncio.get_running_loop().create_future()

@@ -68,11 +68,14 @@ async def read_index(request: Request) -> Response:
 async def read_readiness(request: Request) -> Response:
     """Ready when broker, database and scorer answer; else a problem says which does not."""
     worker = worker_of(request)
-    link = worker.shop_link
     if not worker.is_started or not worker.is_database_up:
         raise not_ready("The database cannot be reached")
-    if worker.uses_mqtt and (link is None or not link.is_up):
-        raise not_ready(f"The broker cannot be reached ({link.problem if link else 'not tried'})")
+    if worker.uses_mqtt:
+        links = [worker.shop_link, *([worker.club_link] if worker.turns.has_club.is_set() else [])]
+        for link in links:
+            if link is None or not link.is_up:
+                problem = "not tried yet" if link is None else link.problem
+                raise not_ready(f"The broker cannot be reached ({problem})")
     if not worker.is_scorer_up:
         raise not_ready("The scorer cannot be reached")
     ready = Readiness(

@@ -6,6 +6,7 @@ them. Does not belong here: what is done with them.
 
 import asyncio
 import logging
+import time
 
 import asyncpg
 
@@ -19,7 +20,15 @@ SPACE = 7_655_902
 CLUB = 0
 MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
-SESSION = {"application_name": "pollux-events-turns"}
+# What a worker that is gone held is free when the server notices: by default after two hours.
+SESSION = {
+    "application_name": "pollux-events-turns",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+# Longer than the server needs to notice that a connection of our own is gone.
+LOST_SECONDS = 20.0
 TRY = "select pg_try_advisory_lock($1, $2)"
 STARTED = "insert into events.workers (number) values ($1) on conflict do nothing"
 KNOWN = "select count(*) from events.workers"
@@ -102,18 +111,30 @@ class Turns:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self.has_club.clear()
-        self._connection = await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
             server_settings=self._settings,
         )
-        if self.number and not await self._connection.fetchval(TRY, SPACE, self.number):
-            raise TurnLostError(
-                f"Another worker took number {self.number} while the database was away; start "
-                "this one again."
-            )
-        if self.number:
-            # Another may have taken it for one that stays away.
-            await self._connection.execute(STARTED, self.number)
-        return self._connection
+        try:
+            if self.number:
+                await self._take_again(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+        return connection
+
+    async def _take_again(self, connection: asyncpg.Connection) -> None:
+        deadline = time.monotonic() + LOST_SECONDS
+        # Our own connection of before may hold it still.
+        while not await connection.fetchval(TRY, SPACE, self.number):
+            if time.monotonic() > deadline:
+                raise TurnLostError(
+                    f"Another worker took number {self.number} while the database was away; "
+                    "start this one again."
+                )
+            await asyncio.sleep(CHECK_SECONDS)
+        # Another may have taken it for one that stays away.
+        await connection.execute(STARTED, self.number)

@@ -32,6 +32,7 @@ from services.events.mqtt import (
     Message,
 )
 from services.events.outbox import Outbox
+from services.events.retention import Retention
 from services.events.scorer import Scorer, ScorerUnavailableError
 from services.events.settings import Kind, MqttSettings
 from services.events.shop import Shop, ShopKind
@@ -43,7 +44,6 @@ CLUB_KINDS: tuple[ClubKind, ...] = ("loyalty", "conversion")
 MODEL_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
 COMPANY_SECONDS = 1.0
-CLEAN_SECONDS = 3600.0
 REPLAYS_AT_ONCE = 100
 
 IDENTITY = "select id from events.identity"
@@ -54,19 +54,8 @@ where replay_requested_at is not null and resolved_at is null and is_whole and k
 order by id
 limit {REPLAYS_AT_ONCE}
 """
-FORGET_EVENTS = "delete from events.inbox where received_at < clock_timestamp() - $1::interval"
-FORGET_ANSWERS = "delete from events.outbox where published_at < clock_timestamp() - $1::interval"
 
 K = TypeVar("K", bound=Kind)
-
-FORGET_DOCUMENTS = """
-delete from events.documents
-where
-    made_at < clock_timestamp() - $1::interval
-    and not exists (
-        select from events.outbox where outbox.document_key = documents.document_key
-    )
-"""
 
 log = logging.getLogger("pollux.events")
 
@@ -86,19 +75,21 @@ class Worker:
         self.is_scorer_up = False
         self.is_started = False
         self.shop_link: Link | None = None
+        # That of the ordered topics, while it is this worker's turn.
+        self.club_link: Link | None = None
         self._database = Database(store)
         # Commits have a connection of their own: nothing else may hold them up.
         self._commits = Ledger(store, durable=False)
         self._flushes = Ledger(store, durable=True)
         self._club_commits = Ledger(store, durable=True)
         self.ledger = Ledger(store, durable=False)
+        self._retention = Retention(store, timedelta(days=settings.events_retention_days))
         self.contexts = Contexts(
             self._database, self.ledger, self.scorer, threshold=settings.coupon_threshold
         )
         self._watcher = ReleaseWatcher(
             self._database, edition="events", on_change=self._know_releases
         )
-        self._is_new_release = asyncio.Event()
         self.shop: Shop | None = None
         self.outbox: Outbox | None = None
 
@@ -121,6 +112,7 @@ class Worker:
             self.turns.close()
             for ledger in (self.ledger, self._commits, self._flushes, self._club_commits):
                 ledger.close()
+            self._retention.close()
             self._watcher.close()
             self._database.close()
             await self.scorer.close()
@@ -132,19 +124,23 @@ class Worker:
         await self._know_first_release()
         await self._look_for_model()
         name = f"pollux{identity.hex[:8]}"
-        self.outbox = outbox = Outbox(self.ledger, f"{name}shop{number}")
+        worker = f"{name}shop{number}"
+        self.outbox = outbox = Outbox(self.ledger, worker)
         self.shop = shop = Shop(
             contexts=self.contexts,
             commits_to=self._commits,
             flushes=self._flushes,
             outbox=outbox,
             counts=self.counts,
-            worker=f"{name}shop{number}",
+            worker=worker,
             zone=ZoneInfo(self._settings.store_timezone),
             answer_topic=self._mqtt.coupon_prediction_topic_name if self.uses_mqtt else None,
         )
+        club = self._make_club(outbox, worker)
         self.counts.show(
-            "pollux_events_lag_seconds", "Age of the oldest event in hand.", shop.oldest_seconds
+            "pollux_events_lag_seconds",
+            "Age of the oldest event in hand.",
+            lambda: max(shop.oldest_seconds(), club.oldest_seconds()),
         )
         self.counts.show(
             "pollux_events_outbox", "Answers that are not published.", lambda: outbox.depth
@@ -153,16 +149,15 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for work in (
                 self._watcher.follow,
-                self._follow_releases,
+                self._drop_contexts,
                 self._follow_model,
-                self._clean,
+                self._retention.run,
                 shop.run,
                 shop.confirm,
             ):
                 tasks.create_task(work())
             if self.uses_mqtt:
                 self.shop_link = self._link_of_shop(name, number, shop, outbox)
-                club = self._make_club(outbox)
                 for more in (
                     self.turns.keep,
                     self.shop_link.run,
@@ -206,9 +201,6 @@ class Worker:
                 )
             return list(kinds)
 
-        def changed(connection: Connection | None) -> None:
-            outbox.use(connection)
-
         return Link(
             self._login(f"{name}shop{number}"),
             self._brokers(),
@@ -216,7 +208,7 @@ class Worker:
             topics=subscriptions,
             on_message=partial(_hand_over, kinds, shop.take),
             on_published=outbox.acknowledged,
-            on_change=changed,
+            on_change=outbox.use,
         )
 
     async def _follow_company(self, link: Link, name: str) -> None:
@@ -244,7 +236,7 @@ class Worker:
         kinds: Mapping[str, ClubKind] = {topics[kind]: kind for kind in CLUB_KINDS}
         while True:
             await self.turns.has_club.wait()
-            link = Link(
+            link = self.club_link = Link(
                 self._login(f"{name}club"),
                 self._brokers(),
                 self._mqtt.mqtt_protocol,
@@ -257,19 +249,20 @@ class Worker:
                 while self.turns.has_club.is_set() and not linked.done():
                     await asyncio.wait({linked}, timeout=REPLAY_SECONDS)
             finally:
+                self.club_link = None
                 linked.cancel()
                 results = await asyncio.gather(linked, return_exceptions=True)
             if isinstance(results[0], Exception):
                 raise results[0]
 
-    def _make_club(self, outbox: Outbox) -> Club:
+    def _make_club(self, outbox: Outbox, worker: str) -> Club:
         return Club(
             database=self._database,
             release=lambda: self._watcher.known(LOYALTY),
             ledger=self._club_commits,
             outbox=outbox,
             counts=self.counts,
-            worker="club",
+            worker=worker,
             code_topic=self._mqtt.promo_code_topic_name,
             line_topic=self._mqtt.promo_code_line_topic_name,
         )
@@ -298,12 +291,11 @@ class Worker:
     def _know_releases(self, releases: Mapping[str, Release]) -> None:
         self._metrics.know_releases(releases)
         self.contexts.know_release(releases.get(STORE))
-        self._is_new_release.set()
 
-    async def _follow_releases(self) -> None:
+    async def _drop_contexts(self) -> None:
         while True:
-            await self._is_new_release.wait()
-            self._is_new_release.clear()
+            await self.contexts.are_dropped.wait()
+            self.contexts.are_dropped.clear()
             await self.contexts.drop_outdated()
 
     async def _follow_model(self) -> None:
@@ -312,14 +304,11 @@ class Worker:
             await self._look_for_model()
 
     async def _look_for_model(self) -> None:
-        before = self.contexts.basis
         try:
             self.contexts.know_model(await self.scorer.look())
             self.is_scorer_up = True
         except ScorerUnavailableError:
             self.is_scorer_up = False
-        if self.contexts.basis != before:
-            await self.contexts.drop_outdated()
 
     async def _replay(self, shop: Shop, club: Club) -> None:
         """Takes dead letters again that somebody asked for."""
@@ -332,14 +321,6 @@ class Worker:
                     shop.replay(key, cast("ShopKind", kind), topic, payload)
                 else:
                     club.replay(key, cast("ClubKind", kind), topic, payload)
-
-    async def _clean(self) -> None:
-        """Forgets old events and published answers; what they led to stays."""
-        age = timedelta(days=self._settings.events_retention_days)
-        while True:
-            for statement in (FORGET_EVENTS, FORGET_ANSWERS, FORGET_DOCUMENTS):
-                await self.ledger.do(lambda connection: connection.execute(statement, age))  # noqa: B023
-            await asyncio.sleep(CLEAN_SECONDS)
 
 
 def _ways(name: str, topics: Iterable[str]) -> Mapping[bool, Sequence[str]]:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pollux.propensity import models_dir
 from pollux.runtime.settings import Settings
 from services.common.app import make_app
+from services.common.health import TAG
 from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
 from services.scoring.models import CurrentModel
@@ -24,7 +25,7 @@ Every answer names its model (`X-Pollux-Model`). Every error is a problem docume
 """
 TAGS = [
     {"name": "scoring", "description": "Predictions, and the model that makes them."},
-    {"name": "service", "description": "The service itself; answered without a key."},
+    TAG,
 ]
 
 

@@ -28,12 +28,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.e2e.stub_scorer import prediction
 
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+MOSQUITTO = find_mosquitto()
 HOST = "127.0.0.1"
 ENTRY, FOCUS = "pollux/entry", "pollux/focus"
 LOYALTY, CONVERSION = "pollux/loyalty-list", "pollux/conversion"

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.events import shops
@@ -52,7 +53,7 @@ def shop_settings(short_tmp: Path) -> Settings:
 @pytest.fixture
 def new_shop(shop_settings: Settings, short_tmp: Path) -> Iterator[Shop]:
     """A shop whose broker is not started, and whose database knows nothing but its releases."""
-    if shops.mosquitto() is None:
+    if find_mosquitto() is None:
         pytest.skip("Mosquitto is not installed")
     folder = short_tmp / "shops" / f"shop{next(NUMBERS)}"
     folder.mkdir(parents=True)

@@ -5,7 +5,6 @@ The predictions are made up here (`prediction`), so that a test can say by hand 
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from orchestration.release.store import prepare_store
+from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
@@ -144,6 +144,8 @@ class Scorer:
         self.model: str | None = "m1"
         self.asked: list[dict[str, Any]] = []
         self.is_closed = False
+        # Takes requests, and does not answer.
+        self.is_hanging = False
         scorer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -167,6 +169,8 @@ class Scorer:
                 self._answer(sorted(found, key=lambda one: -one["prediction"]))
 
             def _answer(self, document: object) -> None:
+                while scorer.is_hanging:
+                    time.sleep(0.1)
                 if scorer.is_closed:
                     self.close_connection = True
                     return
@@ -348,16 +352,10 @@ def working(settings: Settings, **environment: str) -> Iterator[Worker]:
         worker.process.wait(timeout=SECONDS)
 
 
-def mosquitto() -> str | None:
-    """The path of Mosquitto."""
-    folders = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    return shutil.which("mosquitto", path=folders)
-
-
 @contextmanager
 def broker(folder: Path, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """Mosquitto on a port, with more lines of configuration."""
-    program = mosquitto()
+    program = find_mosquitto()
     assert program is not None
     folder.mkdir(exist_ok=True)
     lines = [

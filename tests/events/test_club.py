@@ -78,7 +78,7 @@ def test_real_files_have_their_published_outcome(
     assert {row[0]: (row[1], str(row[2])) for row in shop.rows(sums)} == {
         "click": (100, "None"), "basket": (98, "None"), "purchase": (24, "301.96")
     }  # fmt: skip
-    # Beside a plain port of the article, with its slips mended: one code per member.
+    # Beside a plain reading of the same files: one code per member who clicked.
     listed = (realdata / "promotions/LoyaltyList.txt").read_text().splitlines()
     members = {line.split(",")[0].strip().lower() for line in listed if "@" in line}
     clicks = (realdata / "promotions/ClickConversion.txt").read_text().splitlines()

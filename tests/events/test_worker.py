@@ -358,7 +358,8 @@ def test_amqtt_will_do_to_look_around(new_shop: Shop) -> None:
         ({"MQTT_PROTOCOL": "4"}, "MQTT_PROTOCOL: "),
         ({"MQTT_PORT": "x"}, "MQTT_PORT: "),
         ({"ENTRY_EVENT_TOPIC_NAME": "pollux/focus"}, "need a topic each"),
-        ({"ENTRY_EVENT_TOPIC_NAME": "shop/#"}, "wildcards"),
+        ({"ENTRY_EVENT_TOPIC_NAME": "shop/#"}, "ENTRY_EVENT_TOPIC_NAME: "),
+        ({"COUPON_PREDICTION_TOPIC_NAME": "shop/+"}, "COUPON_PREDICTION_TOPIC_NAME: "),
         ({"MQTT_BROKER_CERT_FILE": "/nowhere.pem"}, "MQTT_BROKER_CERT_FILE /nowhere.pem"),
     ],
 )

@@ -1,7 +1,8 @@
 """The API held to its own description: no answer of any request may differ from it."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -46,19 +47,34 @@ def url() -> Iterator[str]:
             yield str(client.base_url)
 
 
-@schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answers_are_as_described(case: Any, url: str) -> None:
-    answer = case.call_and_validate(base_url=url, checks=CHECKS)
-    ANSWERED[case.operation.label][answer.status_code] += 1
+# A test with a name of its own for each: those of one `parametrize` all have the same, and
+# whoever spreads tests over processes by their names runs a single one of them.
+OPERATIONS = [operation.ok() for operation in schema.get_all_operations()]
+TESTS = {f"test_{re.sub(r'[^a-z0-9]+', '_', one.label.lower())}": one for one in OPERATIONS}
 
 
-def test_every_operation_was_answered_well_and_refused() -> None:
+def make_test() -> Callable[[Any, str], None]:
+    def test(case: Any, url: str) -> None:
+        answer = case.call_and_validate(base_url=url, checks=CHECKS)
+        ANSWERED[case.operation.label][answer.status_code] += 1
+
+    return settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))(
+        test
+    )
+
+
+for name, one in TESTS.items():
+    alone = schema.include(path=one.path, method=one.method.upper())
+    globals()[name] = alone.parametrize()(make_test())
+
+
+def test_every_operation_was_answered_well_and_refused(request: pytest.FixtureRequest) -> None:
     """Of the tests above: the requests to an operation were not all of one kind."""
-    operations = [operation.ok() for operation in schema.get_all_operations()]
-    if len(ANSWERED) < len(operations):
-        pytest.skip("the tests above did not all run")
-    for operation in operations:
+    assert len(TESTS) == len(OPERATIONS)
+    asked_for = {getattr(item, "originalname", "") for item in request.session.items}
+    if not TESTS.keys() <= asked_for:
+        pytest.skip("the tests above were not all asked for")
+    for operation in OPERATIONS:
         statuses = ANSWERED[operation.label]
         assert statuses[200], operation.label
         if operation.path.startswith("/v1/"):

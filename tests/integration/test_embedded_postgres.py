@@ -22,7 +22,9 @@ from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 
 USE = (
-    "import sys, time; from pathlib import Path; "
+    "import signal, sys, time; from pathlib import Path; "
+    # Who is started in the background is deaf to it.
+    "signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from pollux.runtime.postgres import EmbeddedPostgres; "
     "EmbeddedPostgres(Path(sys.argv[1])).use(); print('up', flush=True); time.sleep(300)"
 )

@@ -294,6 +294,11 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
         except BaseException as error:
             errors.append(error)
 
+    def wait_for(more: int) -> None:
+        enough = len(seen) + more
+        while len(seen) < enough and not errors:
+            time.sleep(0.01)
+
     mark(1)
     original = publish.books.switch
 
@@ -310,9 +315,9 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
         for _ in range(4):
             build_again(installation)
             release(installation, "household")
-            time.sleep(0.2)
+            wait_for(20)
         rollback(installation, "household")
-        time.sleep(0.2)
+        wait_for(20)
     stop.set()
     for reader in readers:
         reader.join()

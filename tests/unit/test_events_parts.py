@@ -123,6 +123,14 @@ def test_conversions_of_json_and_text_are_the_same() -> None:
     assert [type(row) for row in read_conversions(rows)] == [Conversion, Conversion]
 
 
+def test_a_text_in_a_list_is_no_line_when_it_is_read_again() -> None:
+    line = b'"Hoodie, ClickConversion, a@x.y, Instagram"'
+    (refused,) = read_conversions(b"[" + line + b"]")
+    assert isinstance(refused, Refused)
+    (again,) = read_conversions(refused.raw)
+    assert again == refused
+
+
 @pytest.mark.parametrize("total", [b"-1", b'"1,5"', b"1.234", b"true", b"null", b'"NaN"'])
 def test_a_total_is_whole_cents(total: bytes) -> None:
     row = b'{"promotion": "H", "type": "purchase", "email": "a@x", "total": %s}' % total

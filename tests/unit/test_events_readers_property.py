@@ -36,9 +36,7 @@ values = st.recursive(
 SHOP_FIELDS = ("id", "ts", "dep", "x", "y", "event_timestamp", "customer_id", "category")
 shop_fields = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(
-        ("id", "ts", "dep", "x", "y", "event_timestamp", "customer_id", "category"), values
-    ),
+    optional=dict.fromkeys(SHOP_FIELDS, values),
 )
 shop_documents = st.one_of(
     shop_fields,

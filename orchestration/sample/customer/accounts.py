@@ -1,5 +1,8 @@
 """The customer base of a utility supplier: who signed up when, how, and what became of it.
 
+Belongs here: rows of customer_accounts, and what the files about accounts must know of them. Does
+not belong here: the rows of those other files (`enrichments`).
+
 Accounts are numbered as they sign up, over 23 years, up to the day of the extract. A chunk of
 them depends on the seed, the number of accounts and its place only, so that each file can make
 the same accounts anew instead of keeping millions of them.

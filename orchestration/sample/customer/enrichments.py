@@ -1,4 +1,8 @@
-"""What belongs to accounts: broadband lines over the years, the first order, the cashback card."""
+"""What belongs to accounts: broadband lines over the years, the first order, the cashback card.
+
+Belongs here: schema and rows of each file whose rows belong to an account. Does not belong here:
+the accounts, with the services that they ordered at sign-up (`accounts`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

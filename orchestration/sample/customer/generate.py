@@ -1,4 +1,9 @@
-"""The way in: the customer domain's five files at a scale."""
+"""The way in: the customer domain's five files at a scale.
+
+Belongs here: which files there are, how large at scale 1, in which order. Does not belong here:
+their rows (`vouchers`, `accounts`, `enrichments`), and how files are written
+(`orchestration.sample.files`).
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,8 @@
 """Voucher assignments as a marketing system exports them, dirt and all.
 
+Belongs here: rows of voucher_assignments, and their dirt. Does not belong here: accounts, which
+these rows do not name (`accounts`).
+
 Shares, amounts and spread follow the published file of 285,570 rows: order counts as text with a
 decimal, empty and zero counts, assignments dated three years early, a few rows twice. What that
 file lacks (counts that are no count, missing dates, a first order after the last) is there in

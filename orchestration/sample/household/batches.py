@@ -1,4 +1,8 @@
-"""Households are made in batches, so that numpy has columns to work on."""
+"""Households are made in batches, so that numpy has columns to work on.
+
+Belongs here: how a batch is put together, and what of it is kept. Does not belong here: its parts
+(`traits`, `trips`, `baskets`, `redemptions`, `prices`), and what all batches share (`retailer`).
+"""
 
 from dataclasses import dataclass
 

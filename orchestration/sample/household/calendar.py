@@ -1,4 +1,8 @@
-"""Days and weeks of the study, and how trips and seasonal goods follow the year."""
+"""Days and weeks of the study, and how trips and seasonal goods follow the year.
+
+Belongs here: what follows from the date alone. Does not belong here: when one household shops
+(`trips`), and the dates of campaigns (`campaigns`).
+"""
 
 import numpy as np
 

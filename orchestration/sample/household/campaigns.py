@@ -1,4 +1,8 @@
-"""Campaigns and their coupons: who may be sent which, for which products, from when to when."""
+"""Campaigns and their coupons: who may be sent which, for which products, from when to when.
+
+Belongs here: what is planned before anybody is sent anything. Does not belong here: who is sent a
+campaign and what follows (`redemptions`), and lower prices for all (`support`).
+"""
 
 from dataclasses import dataclass
 
@@ -7,8 +11,6 @@ import numpy as np
 from orchestration.sample.household.catalogue import Catalogue
 from orchestration.sample.household.chance import Floats, Ints, Purpose, generator
 
-COUPON_ROWS = 124_548
-REPEATED_COUPON_ROWS = 5_164
 _STORE_COUPON_PRODUCTS = 200  # coupons for more products are the retailer's own
 _VALUES = (25, 30, 35, 40, 50, 55, 60, 75, 100, 125, 150, 200)
 _VALUE_SHARES = (0.05, 0.06, 0.07, 0.12, 0.2, 0.12, 0.05, 0.1, 0.15, 0.03, 0.03, 0.02)

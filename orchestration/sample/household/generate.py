@@ -1,4 +1,9 @@
-"""The way in: the household domain's eight files at a scale."""
+"""The way in: the household domain's eight files at a scale.
+
+Belongs here: which files there are, in which order, and how many households and stores a scale has.
+Does not belong here: what households do (`batches`), and columns of files (`tables`; `support` for
+causal_data).
+"""
 
 import math
 from collections.abc import Callable, Iterator

@@ -1,4 +1,9 @@
-"""Lines of transaction_data: quantities, prices, discounts, and the odd ones among them."""
+"""Lines of transaction_data: quantities, prices, discounts, and the odd ones among them.
+
+Belongs here: quantity and money of every line, and the lines that no basket proposes: gasoline, and
+products without names. Does not belong here: what is put into baskets (`baskets`, `redemptions`),
+usual prices (`catalogue`), and which are lowered when (`support`).
+"""
 
 from dataclasses import dataclass, fields
 

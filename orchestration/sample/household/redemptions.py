@@ -1,4 +1,9 @@
-"""Who is sent which campaign, what it makes them buy, and which coupons they redeem."""
+"""Who is sent which campaign, what it makes them buy, and which coupons they redeem.
+
+Belongs here: what households do because of a campaign. Does not belong here: the campaigns and
+their coupons (`campaigns`), ordinary purchases (`baskets`), and what a coupon takes off a line
+(`prices`).
+"""
 
 from dataclasses import dataclass
 

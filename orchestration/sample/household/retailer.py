@@ -1,4 +1,8 @@
-"""The retailer: what is the same for all households and at any scale."""
+"""The retailer: what is the same for all households and at any scale.
+
+Belongs here: putting its parts together. Does not belong here: the parts (`catalogue`, `stores`,
+`support`, `campaigns`), and households (`traits`).
+"""
 
 from dataclasses import dataclass
 

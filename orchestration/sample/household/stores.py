@@ -1,4 +1,8 @@
-"""The retailer's stores, largest first: ids, how many call each their own, price zones."""
+"""The retailer's stores, largest first: ids, how many call each their own, price zones.
+
+Belongs here: what stays the same for a store. Does not belong here: what is promoted in it
+(`support`), and which stores a household goes to (`traits`, `trips`).
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,9 @@
-"""The retailer as Arrow tables with the columns of the eight files."""
+"""The retailer as Arrow tables with the columns of the eight files.
+
+Belongs here: names, types and order of columns, and the order of rows. Does not belong here:
+values, which the other modules make, causal_data (`support`), and how files are written
+(`orchestration.sample.files`).
+"""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,8 @@
-"""Shopping trips: when each household goes to which store, and for how much."""
+"""Shopping trips: when each household goes to which store, and for how much.
+
+Belongs here: day, time, store, kind and size of each trip, and its basket id. Does not belong here:
+what is bought on it (`baskets`), and how often and where a household likes to shop (`traits`).
+"""
 
 from dataclasses import dataclass
 

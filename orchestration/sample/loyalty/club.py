@@ -1,4 +1,8 @@
-"""People around a fan club of marsupials: members on the list, and strangers."""
+"""People around a fan club of marsupials: members on the list, and strangers.
+
+Belongs here: the people, how they spell their addresses, and the lines of the loyalty list. Does
+not belong here: what people do in promotions (`promotions`), and how many there are (`generate`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""The way in: the loyalty domain's four files at a scale."""
+"""The way in: the loyalty domain's four files at a scale.
+
+Belongs here: how many people a scale has, and which lines go into which file. Does not belong here:
+making the lines (`club`, `promotions`), and how files are written (`orchestration.sample.files`).
+"""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,5 +1,8 @@
 """Promotions of the fan club's shop: clicks on ads, baskets, purchases.
 
+Belongs here: what is advertised, how people respond, and the lines that tell of it. Does not belong
+here: the people (`club`).
+
 Items are added to a basket one by one, and each time the basket is reported anew; what is bought
 is the last basket. The item promoted costs a tenth less, another tenth for members who clicked.
 """

@@ -1,4 +1,8 @@
-"""The loyalty domain's seeds: a small club's files, and lines for every reason to drop one."""
+"""The loyalty domain's seeds: a small club's files, and lines for every reason to drop one.
+
+Belongs here: how small the club is, and the lines written by hand. Does not belong here: all other
+lines, which come from the sample (`club`, `promotions`).
+"""
 
 from pathlib import Path
 

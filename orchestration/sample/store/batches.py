@@ -1,4 +1,8 @@
-"""Customers are made in batches, so that numpy has columns to work on."""
+"""Customers are made in batches, so that numpy has columns to work on.
+
+Belongs here: how a batch is put together, how many customers a scale has, and order ids. Does not
+belong here: its parts (`shoppers`, `orders`, `coupon_use`), and what all batches share (`shop`).
+"""
 
 import math
 from collections.abc import Iterator

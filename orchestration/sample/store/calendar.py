@@ -1,4 +1,8 @@
-"""The window of the orders, and how shopping follows the year. Days count from 1970-01-01."""
+"""The window of the orders, and how shopping follows the year. Days count from 1970-01-01.
+
+Belongs here: what follows from the date alone. Does not belong here: which coupons are valid when
+(`coupons`), and the season of their use (`coupon_use`).
+"""
 
 import numpy as np
 

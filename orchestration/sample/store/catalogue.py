@@ -1,4 +1,9 @@
-"""The products of the shop, and which of them a customer of some price level would pick."""
+"""The products of the shop, and which of them a customer of some price level would pick.
+
+Belongs here: what is sold at which price, and the taste of each price level. Does not belong here:
+the words of names (`words`), a customer's level and favourites (`shoppers`), and discounts
+(`coupons`).
+"""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,9 @@
 """Which coupons an order uses: the hidden model, its probabilities, and the lines that follow.
 
+Belongs here: what makes the use of a coupon likely, and the lines bought with one. Does not belong
+here: the coupons (`coupons`), lines without one (`orders`), and a customer's own readiness to use
+one (`shoppers`).
+
 A coupon can be used in an order where it is valid on the order's day and the order has lines in its
 department. Whether it is used is one draw; all that the draw depends on is in `probability`.
 """

@@ -1,4 +1,8 @@
-"""The coupons: those of the orders' time, of two days long ago, and of the years that follow."""
+"""The coupons: those of the orders' time, of two days long ago, and of the years that follow.
+
+Belongs here: type, discount, products and validity of each. Does not belong here: who uses them,
+and when (`coupon_use`).
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,9 @@
-"""The way in: the store domain's six files at a scale."""
+"""The way in: the store domain's six files at a scale.
+
+Belongs here: which files there are, and in which order. Does not belong here: what customers do
+(`batches`), columns of files (`tables`), and the probabilities of coupon use, which no file has
+(`truth`).
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,8 @@
-"""The orders and the lines that customers came for, before any coupon."""
+"""The orders and the lines that customers came for, before any coupon.
+
+Belongs here: when orders are placed, what is in them, and the shape of all lines. Does not belong
+here: lines that a coupon brings (`coupon_use`), and how much a customer buys (`shoppers`).
+"""
 
 from dataclasses import dataclass
 

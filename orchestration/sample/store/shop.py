@@ -1,4 +1,8 @@
-"""The shop: what is the same for all customers and at any scale."""
+"""The shop: what is the same for all customers and at any scale.
+
+Belongs here: putting its parts together. Does not belong here: the parts (`catalogue`, `coupons`),
+and customers (`shoppers`).
+"""
 
 from dataclasses import dataclass
 

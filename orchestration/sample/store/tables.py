@@ -1,4 +1,8 @@
-"""The shop as Arrow tables with the columns of the raw files."""
+"""The shop as Arrow tables with the columns of the raw files.
+
+Belongs here: names, types and order of columns, and ids made from positions. Does not belong here:
+values, which the other modules make, and how files are written (`orchestration.sample.files`).
+"""
 
 import numpy as np
 import pyarrow as pa

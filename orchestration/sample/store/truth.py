@@ -1,4 +1,8 @@
-"""How likely each use of a coupon truly was: the best that any model of coupon use can know."""
+"""How likely each use of a coupon truly was: the best that any model of coupon use can know.
+
+Belongs here: what a test of a model may know and no file of the sample tells. Does not belong here:
+how these probabilities come about (`coupon_use`).
+"""
 
 import pyarrow as pa
 

@@ -1,4 +1,8 @@
-"""The words that products are named with, all made up but for colours and garments."""
+"""The words that products are named with, all made up but for colours and garments.
+
+Belongs here: lists of words, and which departments sell a garment. Does not belong here: how a name
+is put together (`catalogue`).
+"""
 
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 

@@ -133,7 +133,7 @@ class Account(Document):
 
     account_number: int = Field(description="Account.", examples=[9693465])
     account_status: str | None = Field(
-        description="Status code, as the source spells it.", examples=["ACT"]
+        description="Status, as the source spells it.", examples=["Live"]
     )
     sign_up_date: date | None = Field(description="Day of sign-up.", examples=["2021-12-20"])
     churn_date: date | None = Field(

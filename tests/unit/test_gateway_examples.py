@@ -1,8 +1,4 @@
-"""The examples of the gateway's source document, as they stand there, its slips mended.
-
-Mended: the function is called post_2021_customers where it is defined and where it is used; ids
-are text, so the data are grouped by text. The warehouse of the example is the cohort's release.
-"""
+"""What application developers write: from one customer to classes of their own."""
 
 import logging
 from collections.abc import Iterator
