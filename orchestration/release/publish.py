@@ -134,6 +134,7 @@ def _release(
             folder = parquet.start()
             for table in tables:
                 marts.write_parquet(table, str(folder / f"{table.name}.parquet"))
+            books.drop_unfinished_release(connection, domain, number)
             rows = write_tables(
                 connection,
                 books.schema_of(domain, number),

@@ -194,6 +194,13 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
     return sorted(stay)
 
 
+def drop_unfinished_release(connection: psycopg.Connection, domain: str, number: int) -> None:
+    """Drops the tables of a release that was cut short before it was entered, if there are any."""
+    schema = schema_of(domain, number)
+    if connection.execute("select 1 from pg_namespace where nspname = %s", [schema]).fetchone():
+        _drop(connection, schema)
+
+
 def _drop(connection: psycopg.Connection, schema: str) -> None:
     connection.execute("set local lock_timeout = '2s'")
     tables = connection.execute("select tablename from pg_tables where schemaname = %s", [schema])

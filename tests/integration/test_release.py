@@ -221,6 +221,26 @@ def test_what_follows_the_switch_is_made_up_for(
     assert "household__r2" in definition[0]
 
 
+def test_release_killed_just_before_the_switch_is_made_again(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tables are there for good, and in no book."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    release(installation, "household")
+    build_again(installation)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish.books, "enter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            release(installation, "household")
+    assert current(installation) == 1
+    assert schemas(installation) == {"household__r1", "household__r2"}
+    assert release(installation, "household").number == 2
+    assert current(installation) == 2
+
+
 def test_views_of_others_are_left_alone_and_hold_up_nothing(installation: Settings) -> None:
     release(installation, "household")
     with open_serving_store(installation).connect() as connection:

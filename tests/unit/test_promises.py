@@ -114,6 +114,7 @@ def test_imports_point_one_way(package: str) -> None:
         "        ntile(5) over (order by total_sales)",
         "        percentile_cont(0.2) within group (order by total_sales)",
         "        baskets / days as baskets_per_day",
+        "        trim(description) as campaign_type",
         "        now() as built_at",
         "        current_date as today",
     ],

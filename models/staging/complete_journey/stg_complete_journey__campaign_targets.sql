@@ -6,7 +6,7 @@ with
         select
             cast(campaign as bigint) as campaign,
             cast(household_key as bigint) as household_key,
-            nullif(trim(description), '') as campaign_type
+            nullif({{ trimmed("description") }}, '') as campaign_type
         from source
 
     )

@@ -5,7 +5,7 @@ with
 
         select
             cast(campaign as bigint) as campaign,
-            nullif(trim(description), '') as campaign_type,
+            nullif({{ trimmed("description") }}, '') as campaign_type,
             cast(start_day as integer) as start_day,
             cast(end_day as integer) as end_day
         from source

@@ -1,4 +1,4 @@
-"""What is bought on each trip: favourites in their own rhythm, discoveries, what coupons bring.
+"""What is bought on each trip: favourites in their own rhythm, and discoveries.
 
 Belongs here: which product goes into which basket. Both kinds of purchase are proposed more often
 than they happen and kept with a probability that grows with support, lower prices and season, so
