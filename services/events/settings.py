@@ -52,8 +52,8 @@ class MqttSettings(BaseSettings):
     )
     mqtt_protocol: Literal["5", "3.1.1", "auto"] = Field(
         default="auto",
-        description="MQTT version: 5, 3.1.1, or auto: 5, and 3.1.1 where the broker says that it does "
-        "not know 5. On 3.1.1 there is one worker.",
+        description="MQTT version: 5, 3.1.1, or auto: 5, and 3.1.1 where the broker says that it "
+        "does not know 5. On 3.1.1 there is one worker.",
     )
     entry_event_topic_name: str = Field(
         default="pollux/entry",
