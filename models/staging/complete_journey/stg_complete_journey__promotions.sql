@@ -7,7 +7,7 @@ with
             cast(product_id as bigint) as product_id,
             cast(store_id as bigint) as store_id,
             cast(week_no as integer) as week_no,
-            -- Codes of one letter; of 37 million rows the exact form takes twice as long.
+            -- Codes of one letter, 37 million rows: the exact form takes twice as long.
             trim(display) as display,
             trim(mailer) as mailer
         from source
