@@ -15,7 +15,7 @@ MONEY = pa.decimal128(18, 2)
 ACCOUNTS = pa.table(
     {
         "account_number": pa.array([1000001, 1000002, 1000003, 9693465], pa.int64()),
-        "account_status": ["ACT", "CLS", None, "ACT"],
+        "account_status": ["Live", "Churned", None, "Live"],
         "sign_up_date": [date(2019, 5, 4), date(2018, 2, 1), date(2022, 9, 9), date(2021, 12, 20)],
         "churn_date": pa.array([None, date(2020, 6, 30), None, None], pa.date32()),
         "first_service_live_date": pa.array(
@@ -88,7 +88,7 @@ def many_accounts(count: int) -> pa.Table:
     query = f"""
         select
             i::bigint as account_number,
-            ['ACT', 'CLS', 'PND'][1 + (hash(i, 1) % 3)::int] as account_status,
+            ['Live', 'Churned', 'Pending'][1 + (hash(i, 1) % 3)::int] as account_status,
             date '2010-01-01' + (hash(i, 2) % 5000)::int as sign_up_date,
             case when hash(i, 1) % 3 = 1 then date '2024-01-01' + (hash(i, 3) % 500)::int end
                 as churn_date,

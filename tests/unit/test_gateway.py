@@ -82,7 +82,7 @@ sys.modules.update(dict.fromkeys(["numpy", "pandas", "polars", "dagster", "dbt",
 from pollux import Cohort, Customer, col
 cohort = Cohort.init_all_customers()
 cohort.update_customers("broadband")
-found = cohort.where(col("account_number") > 5, account_status="ACT")
+found = cohort.where(col("account_number") > 5, account_status="Live")
 found = found.generate_cohort(lambda customer: len(customer.broadband_data) > 1)
 print(found[::-1].to_arrow()["account_number"], Customer.from_id(found.ids[0]).sign_up_date)
 """
@@ -226,9 +226,9 @@ def test_customers_can_be_copied_and_pickled() -> None:
     customer = Cohort.init_all_customers()[1]
     customer.flag = 1
     for other in (copy.copy(customer), copy.deepcopy(customer)):
-        assert (other, other.flag, other.account_status) == (customer, 1, "CLS")
+        assert (other, other.flag, other.account_status) == (customer, 1, "Churned")
     revived = pickle.loads(pickle.dumps(Cohort.init_all_customers()[1]))
-    assert (revived, revived.account_status) == (customer, "CLS")
+    assert (revived, revived.account_status) == (customer, "Churned")
 
 
 def test_predicate_sees_what_a_list_of_customers_shows(many: Cohort[Customer]) -> None:
@@ -237,7 +237,7 @@ def test_predicate_sees_what_a_list_of_customers_shows(many: Cohort[Customer]) -
 
     def predicate(customer: Customer) -> bool:
         seen.append(customer.customer_id)
-        if customer.account_status == "CLS":
+        if customer.account_status == "Churned":
             return customer.churn_date is not None and customer.churn_date.day == 3
         return customer.sign_up_date > date(2020, 1, 1) and customer.sign_up_source == "web"
 
@@ -247,7 +247,7 @@ def test_predicate_sees_what_a_list_of_customers_shows(many: Cohort[Customer]) -
         for row in rows
         if (
             (row["churn_date"] is not None and row["churn_date"].day == 3)
-            if row["account_status"] == "CLS"
+            if row["account_status"] == "Churned"
             else row["sign_up_date"] > date(2020, 1, 1) and row["sign_up_source"] == "web"
         )
     ]
@@ -291,8 +291,8 @@ def test_where_is_the_same_as_a_predicate(many: Cohort[Customer]) -> None:
     day = date(2020, 1, 1)
     pairs = [
         (
-            many.where(col("sign_up_date") >= day, account_status="ACT"),
-            lambda c: c.sign_up_date >= day and c.account_status == "ACT",
+            many.where(col("sign_up_date") >= day, account_status="Live"),
+            lambda c: c.sign_up_date >= day and c.account_status == "Live",
         ),
         (many.where(churn_date=None), lambda c: c.churn_date is None),
         (
@@ -300,21 +300,21 @@ def test_where_is_the_same_as_a_predicate(many: Cohort[Customer]) -> None:
             lambda c: c.sign_up_source in {"web", "phone"},
         ),
         (
-            many.where((col("churn_date") < day) | ~(col("account_status") == "CLS")),
-            lambda c: (c.churn_date and c.churn_date < day) or c.account_status != "CLS",
+            many.where((col("churn_date") < day) | ~(col("account_status") == "Churned")),
+            lambda c: (c.churn_date and c.churn_date < day) or c.account_status != "Churned",
         ),
         (many.where(), lambda _: True),
-        (many[::-3].where(account_status="PND"), None),
+        (many[::-3].where(account_status="Pending"), None),
     ]
     for found, predicate in pairs[:-1]:
         assert found == many.generate_cohort(predicate)
-    assert pairs[-1][0] == many[::-3].generate_cohort(lambda c: c.account_status == "PND")
+    assert pairs[-1][0] == many[::-3].generate_cohort(lambda c: c.account_status == "Pending")
     assert len(pairs[0][0]) > 0
 
 
 def test_null_meets_no_condition() -> None:
     cohort = Cohort.init_all_customers()
-    dead = cohort.where(col("account_status") != "ACT")
+    dead = cohort.where(col("account_status") != "Live")
     assert dead.ids == ["1000002"]
 
 
@@ -519,7 +519,7 @@ def test_empty_release(settings: Settings) -> None:
     write_release(settings, "customer", 2, {"customers": ACCOUNTS.slice(0, 0)})
     cohort = Cohort.init_all_customers()
     assert len(cohort) == 0
-    assert cohort == cohort[:] == cohort.where(account_status="ACT") == cohort | cohort
+    assert cohort == cohort[:] == cohort.where(account_status="Live") == cohort | cohort
     assert cohort.generate_cohort(lambda _: True).to_arrow().schema == ACCOUNTS.schema
     assert len(Cohort.init_sample()) == 0
 

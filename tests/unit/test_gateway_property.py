@@ -33,7 +33,7 @@ class Nowhere:
 def snapshot() -> Snapshot:
     numbers = pa.array(range(30), pa.int64())
     table = pa.table(
-        {"account_number": numbers, "account_status": pa.array(["ACT", "CLS", None] * 10)}
+        {"account_number": numbers, "account_status": pa.array(["Live", "Churned", None] * 10)}
     )
     return Snapshot(Nowhere(), DOMAINS["customer"], table, is_complete=True)
 
@@ -124,7 +124,9 @@ def test_set_operations_keep_the_order(left: list[int], right: list[int], same: 
         (one ^ other, only_left + only_right),
     ):
         assert [c.account_number for c in found] == expected
-        assert [c.account_status for c in found] == [["ACT", "CLS", None][n % 3] for n in expected]
+        assert [c.account_status for c in found] == [
+            ["Live", "Churned", None][n % 3] for n in expected
+        ]
         for position, number in enumerate(expected):
             assert found.index(number) == position
 
