@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pollux.runtime.settings import Settings
 
@@ -105,3 +106,12 @@ def many_accounts(count: int) -> pa.Table:
     """
     with duckdb.connect() as connection:
         return connection.sql(query).to_arrow_table()
+
+
+def small_installation(folder: Path, patch: pytest.MonkeyPatch) -> Settings:
+    """An installation in a folder that serves a few customers, found by the environment."""
+    patch.delenv("POLLUX_DATABASE_URL", raising=False)
+    patch.setenv("POLLUX_DATA_DIR", str(folder))
+    settings = Settings()
+    write_release(settings, "customer", 1, CUSTOMER_TABLES)
+    return settings

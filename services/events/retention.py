@@ -15,50 +15,15 @@ from services.events.ledger import Ledger
 EVERY_SECONDS = 3600.0
 # As many as one statement deletes well within its time.
 AT_ONCE = 10_000
-EVENTS = f"""
-delete from events.inbox
-where
-    event_key = any (array (
-        select event_key
-        from events.inbox
-        where received_at < clock_timestamp() - $1::interval
-        limit {AT_ONCE}
-    ))
-"""
-ANSWERS = f"""
-delete from events.outbox
-where
-    number = any (array (
-        select number
-        from events.outbox
-        where published_at < clock_timestamp() - $1::interval
-        limit {AT_ONCE}
-    ))
-"""
-DEAD_LETTERS = f"""
-delete from events.dead_letter
-where
-    id = any (array (
-        select id
-        from events.dead_letter
-        where resolved_at < clock_timestamp() - $1::interval
-        limit {AT_ONCE}
-    ))
-"""
-DOCUMENTS = f"""
-delete from events.documents
-where
-    document_key = any (array (
-        select document_key
-        from events.documents
-        where
-            made_at < clock_timestamp() - $1::interval
-            and not exists (
-                select from events.outbox where outbox.document_key = documents.document_key
-            )
-        limit {AT_ONCE}
-    ))
-"""
+OLD = "< clock_timestamp() - $1::interval"
+UNUSED = "not exists (select from events.outbox where outbox.document_key = documents.document_key)"
+# Answers before the documents that they refer to.
+FORGOTTEN = (
+    ("inbox", "event_key", f"received_at {OLD}"),
+    ("outbox", "number", f"published_at {OLD}"),
+    ("dead_letter", "id", f"resolved_at {OLD}"),
+    ("documents", "document_key", f"made_at {OLD} and {UNUSED}"),
+)
 
 
 class Retention:
@@ -71,8 +36,8 @@ class Retention:
     async def run(self) -> None:
         """Deletes now and every hour; runs until cancelled."""
         while True:
-            for statement in (EVENTS, ANSWERS, DEAD_LETTERS, DOCUMENTS):
-                while await self._forget(statement) == AT_ONCE:
+            for table, key, condition in FORGOTTEN:
+                while await self._forget(table, key, condition) == AT_ONCE:
                     pass
             await asyncio.sleep(EVERY_SECONDS)
 
@@ -80,7 +45,11 @@ class Retention:
         """Ends the connection."""
         self._ledger.close()
 
-    async def _forget(self, statement: str) -> int:
+    async def _forget(self, table: str, key: str, condition: str) -> int:
+        statement = (
+            f"delete from events.{table} where {key} = any(array("
+            f"select {key} from events.{table} where {condition} limit {AT_ONCE}))"
+        )
         try:
             done = await self._ledger.do(
                 lambda connection: connection.execute(statement, self._age)

@@ -77,3 +77,32 @@ def shop(new_shop: Shop) -> Iterator[Shop]:
     """A shop with its broker."""
     with shops.broker(new_shop.folder / "broker", new_shop.port):
         yield new_shop
+
+
+@pytest.fixture
+def client(shop: Shop) -> Iterator[shops.Client]:
+    """Somebody at the shop's broker who hears every answer."""
+    one = shops.Client(shop.port, TOPICS)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def worker(shop: Shop) -> Iterator[shops.Worker]:
+    """A worker of the shop that is ready."""
+    with shops.working(shop.settings, **shop.environment()) as one:
+        yield one
+
+
+def decided(shop: Shop, count: int) -> None:
+    """Waits until so many events are decided."""
+    shops.wait_for(lambda: shop.rows("select count(*) from events.decisions") == [(count,)])
+
+
+def leave_behind(worker: shops.Worker, client: shops.Client, events: int) -> None:
+    """Kills a worker, and sends events of which the broker keeps some for it."""
+    worker.process.kill()
+    worker.process.wait()
+    for number in range(events):
+        event = {"id": "1", "ts": shops.NOW, "dep": "Boys"}
+        client.send("pollux/focus", event, f"while-away-{number}")

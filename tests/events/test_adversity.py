@@ -4,14 +4,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from datetime import date
 
 import psycopg
 import pytest
 
 from tests.events import shops
-from tests.events.conftest import TOPICS, Shop
+from tests.events.conftest import TOPICS, Shop, decided, leave_behind
 from tests.events.shops import NOW, Client, best, wait_for, working
 
 TODAY = date(2025, 10, 9)
@@ -20,19 +19,8 @@ CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"
 USER_PROPERTY, FORMAT_INDICATOR = b"\x26", b"\x01"
 
 
-@pytest.fixture
-def client(shop: Shop) -> Iterator[Client]:
-    one = Client(shop.port, TOPICS)
-    yield one
-    one.close()
-
-
 def who_gets(department: str) -> int:
     return next(c for c in shops.CUSTOMERS if best(c, department, TODAY))
-
-
-def decided(shop: Shop, count: int) -> None:
-    wait_for(lambda: shop.rows("select count(*) from events.decisions") == [(count,)])
 
 
 def publish_raw(port: int, topic: bytes, payload: bytes, properties: bytes) -> None:
@@ -155,11 +143,7 @@ def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop: Shop, client: C
         wait_for(lambda: shops.is_ready(second))
         for worker in (first, second):
             wait_for(lambda worker=worker: "Events are shared" in worker.log.read_text())
-        second.process.kill()
-        second.process.wait()
-        for number in range(40):
-            event = {"id": "1", "ts": NOW, "dep": "Boys"}
-            client.send("pollux/focus", event, f"while-away-{number}")
+        leave_behind(second, client, 40)
         decided(shop, 40)
 
 

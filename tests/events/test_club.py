@@ -1,29 +1,15 @@
 """The loyalty list and conversions: members made and codes sent, on real files and at the edges."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.events.conftest import TOPICS, Shop
-from tests.events.shops import Client, Worker, wait_for, working
+from tests.events.conftest import Shop
+from tests.events.shops import Client, Worker, wait_for
 
 FILES = ("LoyaltyList", "ClickConversion", "BasketConversion", "PurchaseConversion")
 CODES, LINES = "pollux/promo-code", "pollux/promo-code-line"
-
-
-@pytest.fixture
-def worker(shop: Shop) -> Iterator[Worker]:
-    with working(shop.settings, **shop.environment()) as one:
-        yield one
-
-
-@pytest.fixture
-def client(shop: Shop) -> Iterator[Client]:
-    one = Client(shop.port, TOPICS)
-    yield one
-    one.close()
 
 
 def _topic(name: str) -> str:

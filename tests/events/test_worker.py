@@ -1,7 +1,6 @@
 """The event service over a real broker and database: what it answers, what it refuses."""
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -10,28 +9,11 @@ import pytest
 from pollux.runtime.broker import AMQTT, EmbeddedBroker
 from pollux.runtime.settings import Settings
 from tests.events import shops
-from tests.events.conftest import TOPICS, Shop
+from tests.events.conftest import TOPICS, Shop, decided, leave_behind
 from tests.events.shops import NOW, Client, Worker, best, wait_for, working
 
 TODAY = date(2025, 10, 9)
 NAMES = {"Boys": "Boys", "Girls": "Girls", "Men": "Men", "Sports": "Sport", "Women": "Women"}
-
-
-@pytest.fixture
-def worker(shop: Shop) -> Iterator[Worker]:
-    with working(shop.settings, **shop.environment()) as one:
-        yield one
-
-
-@pytest.fixture
-def client(shop: Shop) -> Iterator[Client]:
-    one = Client(shop.port, TOPICS)
-    yield one
-    one.close()
-
-
-def decided(shop: Shop, count: int) -> None:
-    wait_for(lambda: shop.rows("select count(*) from events.decisions") == [(count,)])
 
 
 def test_focus_events_are_answered_like_brute_force(
@@ -399,11 +381,7 @@ def test_what_waits_for_a_worker_that_stays_away_is_taken_over(shop: Shop, clien
         second = shops.start_worker(shop.settings, **environment)
         wait_for(lambda: shops.is_ready(second))
         assert second.get("/readyz").json()["worker"] == 2
-        second.process.kill()
-        second.process.wait()
-        for number in range(40):
-            event = {"id": "1", "ts": NOW, "dep": "Boys"}
-            client.send("pollux/focus", event, f"while-away-{number}")
+        leave_behind(second, client, 40)
         decided(shop, 40)
         wait_for(lambda: shop.rows("select number from events.workers") == [(1,)])
         # Its share is the others' from here on.

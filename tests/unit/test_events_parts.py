@@ -16,8 +16,7 @@ from services.events.keys import answer_id, event_key, line_key
 from services.events.messages import UnreadableError, read_entry, read_focus
 from services.events.promotions import Conversion, Listed, Refused, read_conversions
 from services.events.promotions import read_loyalty_rows as read_rows
-from services.events.settings import EventSettingsError, MqttSettings, read_mqtt_settings
-from tests.conftest import PROJECT_DIR
+from services.events.settings import EventSettingsError, read_mqtt_settings
 
 if TYPE_CHECKING:
     from services.common.database import Database
@@ -137,14 +136,6 @@ def test_a_total_is_whole_cents(total: bytes) -> None:
     (found,) = read_conversions(row)
     assert isinstance(found, Refused)
     assert found.reason == "unreadable total"
-
-
-def test_every_mqtt_setting_is_documented_with_its_default() -> None:
-    documented = (PROJECT_DIR / "docs/settings.md").read_text()
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", documented, re.MULTILINE))
-    for name, field in MqttSettings.model_fields.items():
-        shown = str(field.default or "")
-        assert rows[name.upper()] == (f"`{shown}`" if shown else ""), name
 
 
 def test_brokers_are_hosts_with_or_without_ports(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,14 @@ from pollux.enrichment import BroadbandData, CouponUseData, SectionsData
 from pollux.judging import PROBED
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
-from tests.releases import ACCOUNTS, BROADBAND, CUSTOMER_TABLES, many_accounts, write_release
+from tests.releases import (
+    ACCOUNTS,
+    BROADBAND,
+    CUSTOMER_TABLES,
+    many_accounts,
+    small_installation,
+    write_release,
+)
 
 IDS = ["1000001", "1000002", "1000003", "9693465"]
 MANY = many_accounts(3 * PROBED)
@@ -41,11 +48,7 @@ MANY = many_accounts(3 * PROBED)
 
 @pytest.fixture(autouse=True)
 def settings(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.delenv("POLLUX_DATABASE_URL", raising=False)
-    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
-    found = Settings()
-    write_release(found, "customer", 1, CUSTOMER_TABLES)
-    return found
+    return small_installation(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -9,18 +9,19 @@ import pytest
 
 from pollux import Cohort, Customer, EnrichmentData, registry
 from pollux.runtime.settings import Settings
-from tests.releases import BROADBAND, CUSTOMER_TABLES, many_accounts, write_release
+from tests.releases import (
+    BROADBAND,
+    many_accounts,
+    small_installation,
+    write_release,
+)
 
 log = logging.getLogger(__name__)
 
 
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.delenv("POLLUX_DATABASE_URL", raising=False)
-    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
-    settings = Settings()
-    write_release(settings, "customer", 1, CUSTOMER_TABLES)
-    return settings
+    return small_installation(tmp_path, monkeypatch)
 
 
 @pytest.fixture
