@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
-from orchestration.sample.customer import generate_customer
 from orchestration.transform.dbt import dbt_command, dbt_environment
 from pollux.runtime.settings import Settings
+from sample.customer import generate_customer
 
 REPETITIONS = 5
 SESSIONS = 3

@@ -21,11 +21,11 @@ from typing import Any
 from benchmarks.measuring import figure, run_measured, run_pollux
 from orchestration.learn.recommend.land import read_note
 from orchestration.load.landing import read_load_log
-from orchestration.release.store import read_releases
-from orchestration.sample.household import generate_household
+from orchestration.release.registry import read_releases
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from sample.household import generate_household
 
 SCALE = 0.1
 WAIT_SECONDS = 600
@@ -64,7 +64,7 @@ def run() -> Iterator[dict[str, Any]]:
         yield figure(
             "pollux build, beyond dbt and release", in_process.seconds - build - release, "s"
         )
-        command = [sys.executable, "-c", "import orchestration.in_process"]
+        command = [sys.executable, "-c", "import orchestration.instance.in_process"]
         imports = run_measured(command, {"PYTHONPATH": str(PROJECT_DIR)})
         yield figure("of it imports", imports.seconds, "s")
 

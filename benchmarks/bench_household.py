@@ -20,10 +20,10 @@ import psycopg
 from benchmarks.household_pandas import SECTIONS, household_marts
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
 from orchestration.release.publish import release, rollback
-from orchestration.sample.household import generate_household
 from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from sample.household import generate_household
 
 REPETITIONS = 3
 READERS = 4

@@ -13,8 +13,8 @@ import duckdb
 
 from benchmarks.measuring import Figures, figure, run_pollux
 from orchestration.load.run import load
-from orchestration.sample.household import generate_household
 from pollux.runtime.settings import Settings
+from sample.household import generate_household
 
 REPETITIONS = 7
 

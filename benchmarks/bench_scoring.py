@@ -31,9 +31,9 @@ from benchmarks.load_generator import Measured, measure
 from benchmarks.measuring import Figures, figure, run_pollux
 from orchestration.learn.propensity.measures import average_precision
 from orchestration.learn.propensity.training import PAST_RATE, PREDICTIONS_FILE, PREVALENCE
-from orchestration.sample.store import generate_store, true_probabilities
 from pollux import propensity
 from pollux.runtime.settings import Settings
+from sample.store import generate_store, true_probabilities
 
 SCALE = 1.0
 RATE = 200

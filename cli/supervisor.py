@@ -1,7 +1,7 @@
 """Dagster's processes: code server, web page and daemon, kept running until told to stop.
 
 Belongs here: starting them in order, starting again what ended, stopping all. Does not belong
-here: what they are configured with, which is `orchestration.home`.
+here: what they are configured with, which is `orchestration.instance.home`.
 """
 
 import shutil
@@ -19,7 +19,7 @@ import psutil
 
 from cli import output
 from cli.processes import POLL_SECONDS, Running, UpError, end, stop
-from orchestration.workers import workers
+from orchestration.instance.workers import workers
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -50,7 +50,7 @@ class Supervisor:
     @contextmanager
     def up(self) -> Iterator[None]:
         """All three, ready when this yields, stopped with it, runs under way included."""
-        from orchestration.home import dagster_environment, prepare_home
+        from orchestration.instance.home import dagster_environment, prepare_home
 
         # A socket's path is short, and its folder closed to other users.
         folder = Path(tempfile.mkdtemp(prefix="pollux"))
@@ -145,7 +145,7 @@ def url_of_dagster(settings: Settings) -> str:
 
 
 def _commands(settings: Settings, socket: Path) -> dict[str, list[str]]:
-    from orchestration.home import LOCATION, MODULE, workspace_file
+    from orchestration.instance.home import LOCATION, MODULE, workspace_file
 
     def run(module: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", module, *arguments]

@@ -1,4 +1,5 @@
-"""The pipelines: load, transform, release, each with its pure modules in a room of its own.
+"""The pipeline: load, transform, learn, release, and `build`, the chain of them.
 
-Never imports `services` or `cli`.
+No step imports a later one. Dagster is imported in `defs` and `instance` only; nothing here imports
+`services`, `cli` or `sample`.
 """

@@ -1,7 +1,7 @@
 """What an installation holds: loaded, built, released. Reads, changes nothing.
 
 Belongs here: putting together what load, build and release have noted. Does not belong here: the
-notes themselves (`load.landing`, `transform.record`, `release.store`), and which processes run
+notes themselves (`load.landing`, `transform.record`, `release.registry`), and which processes run
 (`pollux doctor`).
 """
 
@@ -11,9 +11,8 @@ from typing import Any
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.events import events_fingerprint
-from orchestration.release.store import ReleaseRow, read_releases
-from orchestration.transform.build import code_fingerprint
-from orchestration.transform.record import read_record
+from orchestration.release.registry import ReleaseRow, read_releases
+from orchestration.transform.record import code_fingerprint, read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 

@@ -1,8 +1,8 @@
 """`pollux build`: models and tests, then the release of every domain that passed.
 
 Belongs here: its options, its report, and `run`, with which `pollux up` builds, too. Does not
-belong here: running the graph (`orchestration.in_process`) and what a build does
-(`orchestration.transform.build`).
+belong here: running the graph (`orchestration.instance.in_process`) and what a build does
+(`orchestration.build`).
 """
 
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from pollux.runtime.warehouse import lock_warehouse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.in_process import Outcome
+    from orchestration.instance.in_process import Outcome
 
 
 def build(
@@ -31,8 +31,8 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
+    from orchestration.build import check_loaded, loaded_domains
     from orchestration.release.errors import ReleaseError
-    from orchestration.transform.build import check_loaded, loaded_domains
     from orchestration.transform.errors import BuildError
 
     settings = Settings()
@@ -62,8 +62,8 @@ def run(settings: Settings, domains: "Sequence[str]", *, release: bool = True) -
     with lock_warehouse(settings, "a build"):
         pass
     with output.busy("reading the rules"):
-        from orchestration.in_process import run_graph
-        from orchestration.manifest import prepare_manifest
+        from orchestration.instance.in_process import run_graph
+        from orchestration.transform.manifest import prepare_manifest
 
         prepare_manifest(settings)
     return run_graph(settings, domains, output, release=release)

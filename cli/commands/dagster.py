@@ -2,7 +2,7 @@
 
 Belongs here: what is checked before the processes start, what is said when they are up, Ctrl-C.
 Does not belong here: the processes (`cli.supervisor`) and what they run
-(`orchestration.definitions`).
+(`orchestration.defs.definitions`).
 """
 
 import signal

@@ -1,8 +1,8 @@
 """`pollux sample` and `pollux load`: raw files made, raw files landed.
 
 Belongs here: options and reports of both, and what `--processed-basepath` does after a load. Does
-not belong here: making samples (`orchestration.sample`), loading (`orchestration.load`) and writing
-marts as files (`orchestration.export`).
+not belong here: making samples (`sample`), loading (`orchestration.load`) and writing
+marts as files (`orchestration.release.export`).
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def sample(
     ] = False,
 ) -> None:
     """Makes a retailer's raw files, in the exact format of the source."""
-    from orchestration.sample.generate import generate
+    from sample.generate import generate
 
     with output.step("sample") as step:
         rows = generate(domain, to, scale=scale, seed=seed, causal=causal, progress=step.update)
@@ -112,8 +112,8 @@ def _raw_folder(base: Path, domain: str, dataset: str) -> Path:
 
 
 def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -> None:
-    from orchestration.export import export_marts
-    from orchestration.transform.build import build
+    from orchestration.build import build
+    from orchestration.release.export import export_marts
 
     with output.step("build") as step:
         report = build(settings, [domain], progress=step.count)

@@ -52,8 +52,8 @@ def release(
     as_json: JSON = False,
 ) -> None:
     """Publishes the marts of the last build, where every test passed."""
+    from orchestration.build import loaded_domains
     from orchestration.release.errors import ReleaseError
-    from orchestration.transform.build import loaded_domains
 
     settings = Settings()
     domains = domain or loaded_domains(settings)

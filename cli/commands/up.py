@@ -24,7 +24,7 @@ from cli.serving import (
     url_of,
 )
 from cli.supervisor import DAGSTER_HOST
-from orchestration.workers import workers
+from orchestration.instance.workers import workers
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -83,7 +83,7 @@ def down() -> None:
 
 def _load_sample(settings: Settings) -> None:
     from orchestration.load.run import load
-    from orchestration.sample.generate import generate
+    from sample.generate import generate
 
     for domain in _domains_without_sample(settings):
         folder = _sample_folder(settings, domain)
@@ -101,8 +101,8 @@ def _domains_without_sample(settings: Settings) -> list[str]:
 
     None where anything of one's own was loaded: what is then served should all be real.
     """
+    from orchestration.build import loaded_domains
     from orchestration.load import landing
-    from orchestration.transform.build import loaded_domains
 
     if any(not landing.is_sample(settings, domain) for domain in loaded_domains(settings)):
         return []
@@ -122,10 +122,10 @@ def _sample_folder(settings: Settings, domain: str) -> Path:
 def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
     from cli.commands.build import run
     from cli.commands.release import release_domains
+    from orchestration.build import loaded_domains
     from orchestration.load.events import land_events
     from orchestration.release.errors import ReleaseError
     from orchestration.status import build_status, read_status
-    from orchestration.transform.build import loaded_domains
 
     land_events(settings)
     due: list[str] = []

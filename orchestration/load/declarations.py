@@ -16,6 +16,9 @@ import yaml
 
 from orchestration.load.errors import LoadError
 
+# The source of what `learn` lands; it comes from no file.
+LEARNED = "learned"
+
 # A table of that name which a service fills: it lands with a build, not from files.
 TABLE = "table"
 FORMATS = ("csv", "parquet", "lines", TABLE)

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from orchestration.release import store as books
+from orchestration.release import registry
 from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import open_marts
 from orchestration.release.tables import Marts, write_tables
@@ -59,9 +59,9 @@ def release(
     store = open_serving_store(settings)
     try:
         with store.connect() as connection:
-            books.prepare_store(connection, store)
-            with books.lock_releases(connection, domain):
-                rows = books.read_releases(connection, domain)
+            registry.prepare_store(connection, store)
+            with registry.lock_releases(connection, domain):
+                rows = registry.read_releases(connection, domain)
                 for row in rows:
                     if row.dbt_invocation == record.invocation_id:
                         return _released_already(settings, store, connection, row)
@@ -82,12 +82,12 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
     store = open_serving_store(settings)
     started = time.monotonic()
     with store.connect() as connection:
-        books.prepare_store(connection, store)
-        with books.lock_releases(connection, domain):
-            target = _rollback_target(books.read_releases(connection, domain), domain, to)
+        registry.prepare_store(connection, store)
+        with registry.lock_releases(connection, domain):
+            target = _rollback_target(registry.read_releases(connection, domain), domain, to)
             switching = time.monotonic()
             with connection.pipeline():
-                books.switch(connection, domain, target.number)
+                registry.switch(connection, domain, target.number)
                 connection.commit()
             switch_seconds = time.monotonic() - switching
             notes = _follow_switch(settings, connection, store, domain, target.number)
@@ -98,7 +98,10 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
 
 
 def _released_already(
-    settings: Settings, store: ServingStore, connection: psycopg.Connection, row: books.ReleaseRow
+    settings: Settings,
+    store: ServingStore,
+    connection: psycopg.Connection,
+    row: registry.ReleaseRow,
 ) -> ReleaseReport:
     notes: tuple[str, ...]
     if row.is_current:
@@ -122,7 +125,7 @@ def _release(
 ) -> ReleaseReport:
     started = time.monotonic()
     domain = record.domain
-    numbers = [row.number for row in books.read_releases(connection, domain)]
+    numbers = [row.number for row in registry.read_releases(connection, domain)]
     number = max(numbers, default=0) + 1
     with lock_warehouse(settings, "a release"):
         # Again under the lock: a build may have begun since.
@@ -134,10 +137,10 @@ def _release(
             folder = parquet.start()
             for table in tables:
                 marts.write_parquet(table, str(folder / f"{table.name}.parquet"))
-            books.drop_unfinished_release(connection, domain, number)
+            registry.drop_unfinished_release(connection, domain, number)
             rows = write_tables(
                 connection,
-                books.schema_of(domain, number),
+                registry.schema_of(domain, number),
                 tables,
                 marts,
                 store.reader_role,
@@ -151,7 +154,7 @@ def _release(
     switching = time.monotonic()
     # In one round trip: nobody waits for the row of the domain while we are not scheduled.
     with connection.pipeline():
-        books.enter(
+        registry.enter(
             connection,
             {
                 "domain": domain,
@@ -163,7 +166,7 @@ def _release(
                 "seconds": switching - started,
             },
         )
-        books.switch(connection, domain, number)
+        registry.switch(connection, domain, number)
         connection.commit()
     switch_seconds = time.monotonic() - switching
     notes = _follow_switch(settings, connection, store, domain, number)
@@ -210,7 +213,9 @@ def _check_builder(marts: Marts, record: BuildRecord) -> None:
             )
 
 
-def _rollback_target(rows: list[books.ReleaseRow], domain: str, to: int | None) -> books.ReleaseRow:
+def _rollback_target(
+    rows: list[registry.ReleaseRow], domain: str, to: int | None
+) -> registry.ReleaseRow:
     current = next((row for row in rows if row.is_current), None)
     if current is None:
         raise ReleaseError(f"Nothing of {domain} has been released.")
@@ -239,7 +244,7 @@ def _follow_switch(
         remake_views(connection, domain, number, store.reader_role)
 
     def tidy() -> None:
-        kept = books.drop_old_releases(connection, domain)
+        kept = registry.drop_old_releases(connection, domain)
         _ParquetRelease(settings.releases_dir / domain, number).point_current(kept)
 
     notes = []
@@ -268,7 +273,7 @@ class _ParquetRelease:
         return self._unfinished
 
     def finish(self) -> None:
-        """Gives the folder its name; a release of the same number never got on the books."""
+        """Gives the folder its name; a release of the same number was never registered."""
         finished = self._domain_dir / self._name
         shutil.rmtree(finished, ignore_errors=True)
         self._unfinished.rename(finished)

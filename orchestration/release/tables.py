@@ -1,7 +1,7 @@
 """Writes the tables of a release into its schema, with keys and indexes, and checks them there.
 
 Belongs here: schema, rights, tables, keys and indexes of a release, and `Marts`, what it asks of an
-engine's marts. Does not belong here: reading them (`marts`), the books and the switch (`store`),
+engine's marts. Does not belong here: reading them (`marts`), the switch (`registry`),
 and the order of it all (`publish`).
 """
 

@@ -12,7 +12,7 @@ import time
 import psycopg
 from psycopg import sql
 
-from orchestration.release.store import schema_of
+from orchestration.release.registry import schema_of
 
 TRIES = 3
 LOCK_TIMEOUT = "2s"

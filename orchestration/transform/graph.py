@@ -1,7 +1,7 @@
 """Questions to dbt's manifest: which marts a domain has, and what they hang on.
 
 Belongs here: pure functions of a manifest, and of a run's results. Does not belong here: reading a
-manifest (`dbt`, `orchestration.manifest`), and names in Dagster (`translator`).
+manifest (`dbt`, `manifest`), and names in Dagster (`orchestration.defs.translator`).
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,13 @@
 """What is known of the last build of each domain: a small file per domain.
 
 Belongs here: what is noted, reading and replacing it. Does not belong here: what makes a build pass
-(`build`), and the books of releases (`orchestration.release.store`).
+(`orchestration.build`), and the registry of releases (`orchestration.release.registry`).
 
 A release asks it whether every test passed. It says `running` from before the first model, so
 that a build that was killed is never released.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import ServedTable
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class BuildRecord:
     models: int = 0
     tests: int = 0
     seconds: float = 0
+
+
+def code_fingerprint() -> str:
+    """A hash of the dbt project, which changes whenever a rule does."""
+    digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    for folder in ("models", "macros", "seeds", "tests/dbt", "profiles"):
+        for path in sorted((PROJECT_DIR / folder).rglob("*")):
+            if path.is_file():
+                digest.update(str(path.relative_to(PROJECT_DIR)).encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def read_record(settings: Settings, domain: str) -> BuildRecord | None:

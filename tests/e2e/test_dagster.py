@@ -22,9 +22,9 @@ import psycopg
 import pytest
 
 from cli.processes import Running
+from orchestration.instance.workers import workers
 from orchestration.load.run import load
-from orchestration.release.store import read_releases
-from orchestration.workers import workers
+from orchestration.release.registry import read_releases
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings

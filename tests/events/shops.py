@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from orchestration.release.store import prepare_store
+from orchestration.release.registry import prepare_store
 from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings

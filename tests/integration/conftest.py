@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.build import build
 from orchestration.load.run import load
-from orchestration.manifest import prepare_manifest
 from orchestration.release.publish import release
-from orchestration.sample.household import generate_household
-from orchestration.transform.build import build
+from orchestration.transform.manifest import prepare_manifest
 from pollux.runtime.settings import Settings
+from sample.household import generate_household
 from tests.conftest import PROJECT_DIR
 
 SAMPLE_SCALE = 0.02

@@ -14,7 +14,7 @@ import pytest
 
 from orchestration.load.run import load
 from orchestration.release.publish import release
-from orchestration.release.store import read_releases
+from orchestration.release.registry import read_releases
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings

@@ -15,16 +15,16 @@ import dagster as dg
 import psutil
 import pytest
 
-from orchestration.definitions import build_definitions
-from orchestration.home import MODULE
-from orchestration.in_process import execute
+from orchestration.defs.definitions import build_definitions
+from orchestration.defs.reporting import LogReporter
+from orchestration.instance.home import MODULE
+from orchestration.instance.in_process import execute
 from orchestration.load import landing
 from orchestration.load.run import load
-from orchestration.manifest import read_manifest
 from orchestration.release.publish import release
-from orchestration.release.store import read_releases
-from orchestration.reporting import LogReporter
+from orchestration.release.registry import read_releases
 from orchestration.transform.graph import needed_by
+from orchestration.transform.manifest import read_manifest
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings

@@ -13,21 +13,21 @@ import duckdb
 import psycopg
 import pytest
 
-from orchestration.definitions import build_definitions
-from orchestration.in_process import execute
+from orchestration.build import build, loaded_domains
+from orchestration.defs.definitions import build_definitions
+from orchestration.defs.reporting import LogReporter
+from orchestration.instance.in_process import execute
 from orchestration.load import landing
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.events import event_datasets, events_fingerprint, land_events
 from orchestration.load.run import load
-from orchestration.manifest import prepare_manifest, read_manifest
-from orchestration.reporting import LogReporter
-from orchestration.sample.generate import generate
 from orchestration.status import build_status
-from orchestration.transform.build import build, loaded_domains
 from orchestration.transform.graph import domains, needed_by
+from orchestration.transform.manifest import prepare_manifest, read_manifest
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from sample.generate import generate
 from tests.integration.live_events import make_events_schema, take_in
 from tests.integration.test_dagster_graph import failures, materialized
 

@@ -11,12 +11,9 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from orchestration.build import build
 from orchestration.load.run import load
 from orchestration.release.publish import release, rollback
-from orchestration.sample.customer.generate import generate_customer
-from orchestration.sample.loyalty.generate import generate_loyalty
-from orchestration.sample.store.generate import generate_store
-from orchestration.transform.build import build
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.graph import served_tables
 from pollux import (
@@ -35,6 +32,9 @@ from pollux.enrichment import TableEnrichment
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.sources import open_source
+from sample.customer.generate import generate_customer
+from sample.loyalty.generate import generate_loyalty
+from sample.store.generate import generate_store
 from tests.integration.builds import build_again
 
 GENERATORS = {

@@ -16,15 +16,15 @@ from benchmarks.customer_pandas import customer_marts
 from benchmarks.household_pandas import household_marts
 from benchmarks.loyalty_pandas import loyalty_marts
 from benchmarks.store_pandas import store_marts
+from orchestration.build import build
 from orchestration.load.declarations import Dataset, read_datasets
 from orchestration.load.run import load
 from orchestration.release.publish import release
-from orchestration.sample.generate import generate
-from orchestration.transform.build import build
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from sample.generate import generate
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
 from tests.integration.live_events import make_events_schema, take_in

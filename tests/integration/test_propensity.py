@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.build import build
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.history import TABLES, open_history
 from orchestration.learn.propensity.pairs import read_pairs
 from orchestration.learn.propensity.training import train
 from orchestration.load.run import load
-from orchestration.sample.store import generate_store
-from orchestration.transform.build import build
 from orchestration.transform.record import read_record, write_record
 from pollux import propensity
 from pollux.runtime.settings import Settings
+from sample.store import generate_store
 from services.scoring.schemas import Customer
 from tests.integration.conftest import Pollux
 

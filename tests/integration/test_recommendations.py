@@ -2,9 +2,9 @@
 
 import duckdb
 
+from orchestration.build import build, loaded_domains
 from orchestration.learn.recommend.land import learn_if_due, read_note
 from orchestration.load.run import load
-from orchestration.transform.build import build, loaded_domains
 from pollux.runtime.settings import Settings
 
 

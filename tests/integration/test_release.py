@@ -12,7 +12,7 @@ from orchestration.release import publish
 from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import DuckDBMarts
 from orchestration.release.publish import release, rollback
-from orchestration.release.store import read_releases
+from orchestration.release.registry import read_releases
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.integration.builds import build_again
@@ -232,7 +232,7 @@ def test_release_killed_just_before_the_switch_is_made_again(
     release(installation, "household")
     build_again(installation)
     with monkeypatch.context() as patch:
-        patch.setattr(publish.books, "enter", killed)
+        patch.setattr(publish.registry, "enter", killed)
         with pytest.raises(KeyboardInterrupt):
             release(installation, "household")
     assert current(installation) == 1
@@ -320,7 +320,7 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
             time.sleep(0.01)
 
     mark(1)
-    original = publish.books.switch
+    original = publish.registry.switch
 
     def marked_switch(connection: psycopg.Connection, domain: str, number: int) -> None:
         for table in ("household_rfm", "household_weekly_sales"):
@@ -329,7 +329,7 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish.books, "switch", marked_switch)
+        patch.setattr(publish.registry, "switch", marked_switch)
         for reader in readers:
             reader.start()
         for _ in range(4):

@@ -7,8 +7,8 @@ import pytest
 from orchestration.learn.propensity.card import Card
 from orchestration.learn.propensity.pairs import read_pairs
 from orchestration.learn.propensity.training import train_on
-from orchestration.sample.store import generate_store
 from pollux.runtime.settings import Settings
+from sample.store import generate_store
 from tests.learn.histories import open_sample
 
 

@@ -11,19 +11,19 @@ import dagster as dg
 import pytest
 from sqlalchemy.engine import make_url
 
-from orchestration.alerts import alert
-from orchestration.automation import build_automation_definitions
-from orchestration.home import storage_url
-from orchestration.in_process import execute
+from orchestration.defs.alerts import alert
+from orchestration.defs.automation import build_automation_definitions
+from orchestration.defs.resources import EXECUTOR, final
+from orchestration.defs.transform import domains_to_build
+from orchestration.defs.translator import Translator, asset_key, check_key
+from orchestration.instance.home import storage_url
+from orchestration.instance.in_process import execute
 from orchestration.load import inbox, landing
 from orchestration.load.convert_csv import write_empty
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import Column, Dataset
-from orchestration.manifest import ManifestError, read_manifest
-from orchestration.running import EXECUTOR, final
-from orchestration.transform.assets import domains_to_build
 from orchestration.transform.errors import BuildError
-from orchestration.transform.translator import Translator, asset_key, check_key
+from orchestration.transform.manifest import ManifestError, read_manifest
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 

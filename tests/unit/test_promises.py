@@ -1,6 +1,5 @@
 """What the project promises about itself: settings documented, layers apart, bare forms refused."""
 
-import ast
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,12 +13,6 @@ from cli.main import app
 from pollux.runtime.settings import Settings
 from services.events.settings import MqttSettings
 from tests.conftest import PROJECT_DIR
-
-FORBIDDEN = {
-    "pollux": {"orchestration", "services", "cli", "dagster", "dbt", "fastapi"},
-    "orchestration": {"services", "cli"},
-    "services": {"orchestration", "cli", "dagster", "dbt"},
-}
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -91,19 +84,6 @@ def test_every_problem_is_documented() -> None:
 def sources() -> list[str]:
     folders = ("pollux", "orchestration", "services", "cli")
     return [path.read_text() for d in folders for path in (PROJECT_DIR / d).rglob("*.py")]
-
-
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_imports_point_one_way(package: str) -> None:
-    for path in (PROJECT_DIR / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            found = []
-            if isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                found = [node.module or ""]
-            for name in found:
-                assert name.partition(".")[0] not in FORBIDDEN[package], f"{path}: {name}"
 
 
 @pytest.mark.parametrize(

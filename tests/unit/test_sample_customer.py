@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from orchestration.sample.customer import generate_customer
-from orchestration.sample.customer.seeds import write_seeds
-from orchestration.sample.errors import SampleError
-from orchestration.sample.generate import generate
+from sample.customer import generate_customer
+from sample.customer.seeds import write_seeds
+from sample.errors import SampleError
+from sample.generate import generate
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 STAGING = PROJECT_DIR / "models/staging"
@@ -407,7 +407,7 @@ def test_committed_seeds_are_current(seeds):
     for name in rows:
         committed = (PROJECT_DIR / "seeds" / name).read_bytes()
         assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m orchestration.sample.seeds seeds"
+            f"{name}: run python -m sample.seeds seeds"
         )
 
 

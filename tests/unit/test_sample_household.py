@@ -8,9 +8,9 @@ import duckdb
 import pytest
 import yaml
 
-from orchestration.sample.errors import SampleError
-from orchestration.sample.household import generate_household
-from orchestration.sample.household.seeds import UNKNOWN_PRODUCT, UNKNOWN_PRODUCT_LINES, write_seeds
+from sample.errors import SampleError
+from sample.household import generate_household
+from sample.household.seeds import UNKNOWN_PRODUCT, UNKNOWN_PRODUCT_LINES, write_seeds
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT_DIR / "models/staging/complete_journey/_complete_journey__sources.yml"
@@ -548,7 +548,7 @@ def test_committed_seeds_are_current(seeds):
     for name in rows:
         committed = (PROJECT_DIR / "seeds" / name).read_bytes()
         assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m orchestration.sample.seeds seeds"
+            f"{name}: run python -m sample.seeds seeds"
         )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.sample.errors import SampleError
-from orchestration.sample.generate import generate
-from orchestration.sample.loyalty import generate_loyalty
-from orchestration.sample.loyalty.seeds import write_seeds
-from orchestration.sample.seeds import WRITERS
+from sample.errors import SampleError
+from sample.generate import generate
+from sample.loyalty import generate_loyalty
+from sample.loyalty.seeds import write_seeds
+from sample.seeds import WRITERS
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 FILES = {
@@ -212,7 +212,7 @@ def test_committed_seeds_are_current(seeds):
     for name in rows:
         committed = (PROJECT_DIR / "seeds" / name).read_bytes()
         assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m orchestration.sample.seeds seeds"
+            f"{name}: run python -m sample.seeds seeds"
         )
 
 

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 import yaml
 
-from orchestration.sample.errors import SampleError
-from orchestration.sample.store import generate_store, true_probabilities
-from orchestration.sample.store.seeds import write_seeds
+from sample.errors import SampleError
+from sample.store import generate_store, true_probabilities
+from sample.store.seeds import write_seeds
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT_DIR / "models/staging/store/_store__sources.yml"

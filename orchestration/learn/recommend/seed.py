@@ -1,7 +1,7 @@
 """The seed of the dbt targets for development: recommendations for the small retailer in seeds/.
 
 Belongs here: how this one seed is made. Does not belong here: choosing and scoring (`household`),
-and the seeds that are cut from samples (`orchestration.sample.seeds`).
+and the seeds that are cut from samples (`sample.seeds`).
 
 Run as `python -m orchestration.learn.recommend.seed`, after the household seeds changed.
 """

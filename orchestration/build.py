@@ -1,0 +1,195 @@
+"""The chain of a build: learn where due, land events, run dbt, record what passed.
+
+The steps themselves live in `load`, `transform` and `learn`; publishing is `release`.
+"""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from orchestration.learn.recommend.land import learn_if_due
+from orchestration.load import landing
+from orchestration.load.declarations import LEARNED, read_datasets
+from orchestration.load.events import EVENTS, events_fingerprint, feeding, land_events
+from orchestration.load.postgres import sync_raw
+from orchestration.transform.dbt import (
+    DbtRun,
+    NodeEnded,
+    dbt_command,
+    dbt_environment,
+    stream_dbt,
+)
+from orchestration.transform.errors import BuildError, BuildFailedError
+from orchestration.transform.failures import describe_failures
+from orchestration.transform.graph import failures_of, has_all_marts, served_tables
+from orchestration.transform.record import BuildRecord, code_fingerprint, write_record
+from pollux.runtime.serving import ServingStore, open_serving_store
+from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did: counts of dbt's nodes, and the domains that may be released."""
+
+    models: int
+    tests: int
+    seconds: float
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    message: str
+
+    def raise_if_failed(self) -> None:
+        """Raises `BuildFailedError` naming what failed, unless every domain passed."""
+        if self.failed:
+            raise BuildFailedError(self.message)
+
+
+def loaded_domains(settings: Settings) -> tuple[str, ...]:
+    """The domains that something was loaded for.
+
+    What was learned is no domain of its own, nor are events, which belong to those they feed.
+    """
+    datasets = read_datasets(PROJECT_DIR).values()
+    landed = [dataset for dataset in datasets if landing.parts(settings, dataset)]
+    domains = {domain for dataset in landed for domain in dataset.feeds or (dataset.domain,)}
+    return tuple(sorted(domains - {LEARNED, EVENTS}))
+
+
+def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
+    """Raises `BuildError` for a domain that nothing was loaded for."""
+    loaded = loaded_domains(settings)
+    for domain in domains:
+        if domain not in loaded:
+            raise BuildError(
+                f"Nothing has been loaded for {domain}. Load files with pollux load --domain "
+                f"{domain} --from FOLDER, or make sample data with pollux up."
+            )
+
+
+def build(
+    settings: Settings,
+    domains: Sequence[str],
+    progress: Callable[[str, int, int], None] = lambda _node, _done, _total: None,
+) -> BuildReport:
+    """Builds and tests the marts of `domains` on the installation's engine.
+
+    Returns a report even where models or tests failed: another domain may have passed. Raises
+    `BuildError` where nothing was loaded or dbt cannot run.
+    """
+    building = stream_build(settings, domains)
+    while True:
+        try:
+            node = next(building)
+        except StopIteration as ended:
+            report: BuildReport = ended.value
+            return report
+        progress(node.name, node.done, node.total)
+
+
+def stream_build(
+    settings: Settings, domains: Sequence[str]
+) -> Generator[NodeEnded, None, BuildReport]:
+    """The same as `build`, yielding models, seeds and tests as they end.
+
+    The report counts only once it is returned: what passes here may still fail its domain.
+    """
+    started = time.monotonic()
+    check_loaded(settings, domains)
+    if "household" in domains:
+        # Before dbt: what was learned is tested and released with what it was learned from.
+        learn_if_due(settings)
+    land_events(settings, feeding(domains))
+    datasets = list(read_datasets(PROJECT_DIR).values())
+    landing.ensure_empty_parts(settings, datasets)
+    store = open_serving_store(settings) if settings.engine == "postgres" else None
+    with lock_warehouse(settings, "a build") as lock:
+        records = [_start_record(settings, domain) for domain in domains]
+        if store is not None:
+            with store.connect() as connection:
+                sync_raw(connection, settings, datasets)
+        # A load in the middle would give some marts the old files and others the new.
+        with landing.locked(settings):
+            _check_landing(settings, records)
+            run = yield from _run(settings, domains, store, lock)
+        seconds = time.monotonic() - started
+        failures = {domain: failures_of(run, domain) for domain in domains}
+        passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
+        for record in records:
+            names = tuple(failure.unique_id for failure in failures[record.domain])
+            write_record(
+                settings,
+                replace(
+                    record,
+                    status="passed" if record.domain in passed else "failed",
+                    invocation_id=run.invocation_id,
+                    failures=names,
+                    tables=served_tables(run.manifest, record.domain),
+                    models=_count(run, "model"),
+                    tests=_count(run, "test"),
+                    seconds=seconds,
+                ),
+            )
+        distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
+        message = describe_failures(settings, store, distinct)
+    return BuildReport(
+        models=_count(run, "model"),
+        tests=_count(run, "test"),
+        seconds=seconds,
+        passed=passed,
+        failed=tuple(domain for domain in domains if domain not in passed),
+        message=message,
+    )
+
+
+def _check_landing(settings: Settings, records: Sequence[BuildRecord]) -> None:
+    for record in records:
+        if (
+            landing.fingerprint(settings, record.domain) != record.landing
+            or events_fingerprint(settings, record.domain) != record.events
+        ):
+            raise BuildError(
+                f"Files of {record.domain} were loaded while the build began: build again."
+            )
+
+
+def _run(
+    settings: Settings,
+    domains: Sequence[str],
+    store: ServingStore | None,
+    lock: int,
+) -> Generator[NodeEnded, None, DbtRun]:
+    # Unit tests judge the rules, not the data: the tests of the project run them.
+    command = dbt_command(
+        "build",
+        *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
+        *("--exclude-resource-type", "unit_test"),
+        # A test that also reads a domain that is not built now would judge its older state.
+        *("--indirect-selection", "cautious"),
+        target=settings.engine,
+    )
+    return stream_dbt(
+        command,
+        settings=settings,
+        environment=dbt_environment(settings, store),
+        lock=lock,
+    )
+
+
+def _start_record(settings: Settings, domain: str) -> BuildRecord:
+    record = BuildRecord(
+        domain=domain,
+        engine=settings.engine,
+        status="running",
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        landing=landing.fingerprint(settings, domain),
+        events=events_fingerprint(settings, domain),
+        code=code_fingerprint(),
+    )
+    write_record(settings, record)
+    return record
+
+
+def _count(run: DbtRun, kind: str) -> int:
+    return sum(result.unique_id.startswith(f"{kind}.") for result in run.results)

@@ -1,0 +1,53 @@
+"""A first look at the marts of a build: how many rows, and the first few of them.
+
+Belongs here: the few queries for it, on either engine. Does not belong here: where it is shown
+(`transform`), and reading whole marts (`orchestration.release.marts`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import psycopg
+
+from orchestration.transform.graph import ServedTable
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Rows of a mart, its column names, and the values of the first rows by its key."""
+
+    rows: int
+    columns: tuple[str, ...]
+    first: tuple[tuple[Any, ...], ...]
+
+
+def glance_at(settings: Settings, tables: Sequence[ServedTable]) -> dict[str, Glance]:
+    """Looks at marts, by name; waits for the warehouse lock."""
+    if settings.engine == "postgres":
+        with open_serving_store(settings).connect() as connection:
+            return {table.name: _glance(connection, table) for table in tables}
+    with (
+        lock_warehouse(settings, "a look at the marts"),
+        duckdb.connect(settings.warehouse_path, read_only=True) as warehouse,
+    ):
+        return {table.name: _glance(warehouse, table) for table in tables}
+
+
+def _glance(
+    engine: duckdb.DuckDBPyConnection | psycopg.Connection[Any], table: ServedTable
+) -> Glance:
+    name = f'"{table.schema}"."{table.name}"'
+    count: Any = engine.execute(f"select count(*) from {name}")
+    ((rows,),) = count.fetchall()
+    key = ", ".join(f'"{column}"' for column in table.key)
+    columns = tuple(column.name for column in table.columns)
+    names = ", ".join(f'"{column}"' for column in columns)
+    first: Any = engine.execute(f"select {names} from {name} order by {key} limit {SHOWN_ROWS}")
+    return Glance(int(rows), columns, tuple(tuple(row) for row in first.fetchall()))

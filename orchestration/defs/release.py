@@ -1,0 +1,102 @@
+"""The release of each domain as an asset that follows its marts.
+
+Belongs here: what Dagster sees of a release. Does not belong here: the release itself
+(`orchestration.release.publish`).
+"""
+
+from typing import Any
+
+import dagster as dg
+import duckdb
+import psycopg
+
+from orchestration.defs.resources import FRESHNESS, POOL, RESOURCE_KEYS, final
+from orchestration.defs.translator import asset_key
+from orchestration.release.errors import ReleaseError
+from orchestration.release.publish import ReleaseReport
+from orchestration.release.publish import release as publish
+from orchestration.transform.graph import domains, needed_by, served_tables
+from pollux.runtime.settings import Settings
+
+# What a release fails with when the server or the disk does, which may pass.
+PASSING = (psycopg.Error, duckdb.Error, OSError)
+
+
+def release_key(domain: str) -> dg.AssetKey:
+    """The key of a domain's release."""
+    return dg.AssetKey([domain, "release"])
+
+
+def build_release_definitions(
+    manifest: dict[str, Any], retries: dg.RetryPolicy | None
+) -> dg.Definitions:
+    """The releases of all domains."""
+    return dg.Definitions(
+        assets=[_release_asset(manifest, domain, retries) for domain in domains(manifest)]
+    )
+
+
+def _release_asset(
+    manifest: dict[str, Any], domain: str, retries: dg.RetryPolicy | None
+) -> dg.AssetsDefinition:
+    served = {table.name for table in served_tables(manifest, domain)}
+
+    @dg.asset(
+        key=release_key(domain),
+        deps=[
+            asset_key(manifest, unique_id)
+            for unique_id in sorted(needed_by(manifest, domain))
+            if unique_id.startswith("model.")
+            and manifest["nodes"][unique_id]["name"] in served
+            and manifest["nodes"][unique_id]["fqn"][1:3] == ["marts", domain]
+        ],
+        group_name="release",
+        description=f"What services read of {domain}: its marts, switched all at once after "
+        "every test passed.",
+        tags={"domain": domain},
+        kinds={"postgres"},
+        freshness_policy=FRESHNESS,
+        required_resource_keys=RESOURCE_KEYS,
+        retry_policy=retries,
+        pool=POOL,
+    )
+    def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        report = _release(context, domain)
+        return dg.MaterializeResult(metadata=_metadata(context.resources.settings, report))
+
+    return _asset
+
+
+def _release(context: dg.AssetExecutionContext, domain: str) -> ReleaseReport:
+    settings: Settings = context.resources.settings
+    reporter = context.resources.reporter
+    try:
+        with reporter.step("release") as step:
+            try:
+                report = publish(settings, domain, progress=step.update)
+            except ReleaseError:
+                step.has_failed = True
+                step.result = domain
+                raise
+            step.result = report.describe()
+        reporter.released(report)
+    except Exception as error:
+        reporter.refused(error)
+        if isinstance(error, ReleaseError) and not isinstance(error.__cause__, PASSING):
+            raise final(context, str(error)) from error
+        raise
+    return report
+
+
+def _metadata(settings: Settings, report: ReleaseReport) -> dict[str, Any]:
+    folder = settings.releases_dir / report.domain / f"r{report.number}"
+    return {
+        "release": report.number,
+        "is new": report.is_new,
+        "dagster/row_count": report.rows,
+        "tables": report.tables,
+        "seconds": round(report.seconds, 3),
+        "switch ms": round(report.switch_seconds * 1000, 1),
+        "bytes as Parquet": sum(file.stat().st_size for file in folder.glob("*.parquet")),
+        **({"notes": "\n".join(report.notes)} if report.notes else {}),
+    }

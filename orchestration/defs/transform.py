@@ -1,0 +1,173 @@
+"""dbt's models and seeds as assets, its tests as their checks.
+
+Belongs here: what Dagster sees of a build. Does not belong here: the build itself
+(`orchestration.build`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import dbt_assets
+
+from orchestration.build import BuildReport, loaded_domains, stream_build
+from orchestration.defs.glance import Glance, glance_at
+from orchestration.defs.resources import POOL, RESOURCE_KEYS, final
+from orchestration.defs.translator import Translator, asset_key, check_key
+from orchestration.transform.dbt import NodeEnded
+from orchestration.transform.errors import BuildError
+from orchestration.transform.graph import domains as all_domains
+from orchestration.transform.graph import served_tables
+from orchestration.transform.manifest import check_manifest
+from pollux.runtime.settings import Settings
+
+Event = dg.Output[None] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetCheckEvaluation
+
+
+def build_transform_definitions(
+    manifest: dict[str, Any], retries: dg.RetryPolicy | None
+) -> dg.Definitions:
+    """The assets of a dbt project."""
+
+    @dbt_assets(
+        manifest=manifest,
+        # What marts are made of; the small retailer's seeds are for development targets.
+        select="+tag:marts",
+        name="dbt",
+        dagster_dbt_translator=Translator(manifest),
+        required_resource_keys=RESOURCE_KEYS,
+        retry_policy=retries,
+        pool=POOL,
+    )
+    def models(context: dg.AssetExecutionContext) -> Iterator[Event]:
+        yield from _build(context, manifest)
+
+    return dg.Definitions(assets=[models])
+
+
+def domains_to_build(
+    manifest: Mapping[str, Any], selected: Set[dg.AssetKey], loaded: Sequence[str]
+) -> list[str]:
+    """The domains that a selection asks for, of those that something was loaded for.
+
+    A domain is built as a whole, since a release takes only marts of one build: one model asks
+    for its domain, a seed for all of them. Where marts are selected, they say which: a domain
+    may use another's staging models. Raises `BuildError` where nothing was loaded for any.
+    """
+    known = all_domains(manifest)
+    marts = {key.path[0] for key in selected if "marts" in key.path[1:2]}
+    named = {key.path[0] for key in selected if key.path[0] in known}
+    wanted = marts or named or known
+    found = [domain for domain in known if domain in loaded and domain in wanted]
+    if not found:
+        raise BuildError("Nothing has been loaded: drop files into the inbox, or pollux load.")
+    return found
+
+
+def _build(context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> Iterator[Event]:
+    settings: Settings = context.resources.settings
+    reporter = context.resources.reporter
+    try:
+        check_manifest(settings)
+        domains = domains_to_build(manifest, context.selected_asset_keys, loaded_domains(settings))
+    except BuildError as error:
+        reporter.refused(error)
+        raise final(context, str(error)) from error
+    try:
+        nodes = _Nodes(context, manifest)
+        with reporter.step("build") as step:
+            building = stream_build(settings, domains)
+            while True:
+                try:
+                    node = next(building)
+                except StopIteration as ended:
+                    report: BuildReport = ended.value
+                    break
+                step.count(node.name, node.done, node.total)
+                yield from nodes.ended(node)
+            step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+            step.has_failed = bool(report.failed)
+        reporter.built(report)
+        yield from nodes.passed(settings, report.passed)
+    except Exception as error:
+        reporter.refused(error)
+        raise
+    if report.failed:
+        raise final(context, f"Not released: {', '.join(report.failed)}.\n{report.message}")
+
+
+class _Nodes:
+    """Turns dbt's nodes into events, and keeps marts back until their domain has passed."""
+
+    def __init__(self, context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> None:
+        self._manifest = manifest
+        self._selected = context.selected_asset_keys
+        self._selected_checks = context.selected_asset_check_keys
+        self._marts: dict[str, NodeEnded] = {}
+
+    def ended(self, node: NodeEnded) -> Iterator[Event]:
+        """What can be said of a node at once."""
+        if node.unique_id.startswith("test."):
+            yield self._check(node)
+        elif node.status == "success":
+            key = asset_key(self._manifest, node.unique_id)
+            if "marts" in key.path[1:2]:
+                self._marts[node.unique_id] = node
+            else:
+                yield self._asset(key, _seconds(node))
+
+    def passed(self, settings: Settings, domains: Sequence[str]) -> Iterator[Event]:
+        """The marts of domains whose every test passed; a release may follow."""
+        for domain in domains:
+            found = glance_at(settings, served_tables(self._manifest, domain))
+            for unique_id, node in self._marts.items():
+                key = asset_key(self._manifest, unique_id)
+                if key.path[0] == domain:
+                    yield self._asset(key, _seconds(node) | _glance(found.get(key.path[-1])))
+
+    def _asset(self, key: dg.AssetKey, metadata: dict[str, Any]) -> Event:
+        if key in self._selected:
+            return dg.Output(None, output_name=key.to_python_identifier(), metadata=metadata)
+        return dg.AssetMaterialization(key, metadata=metadata)
+
+    def _check(self, node: NodeEnded) -> Event:
+        key = check_key(self._manifest, node.unique_id)
+        is_warning = node.status == "warn"
+        severity = dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR
+        passed = node.status == "pass"
+        metadata = {"failing rows": node.failures, **_seconds(node)}
+        if key in self._selected_checks:
+            return dg.AssetCheckResult(
+                passed=passed,
+                asset_key=key.asset_key,
+                check_name=key.name,
+                severity=severity,
+                metadata=metadata,
+            )
+        return dg.AssetCheckEvaluation(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=passed,
+            metadata={name: dg.MetadataValue.float(float(v)) for name, v in metadata.items()},
+            severity=severity,
+        )
+
+
+def _seconds(node: NodeEnded) -> dict[str, Any]:
+    return {"seconds": round(node.seconds, 3)}
+
+
+def _glance(found: Glance | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    records = [
+        dg.TableRecord(
+            {c: "" if v is None else str(v) for c, v in zip(found.columns, row, strict=True)}
+        )
+        for row in found.first
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in found.columns])
+    return {
+        "dagster/row_count": found.rows,
+        "sample": dg.MetadataValue.table(records=records, schema=schema),
+    }

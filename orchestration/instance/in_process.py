@@ -1,0 +1,155 @@
+"""Runs the graph in this process, as `pollux build` does, without Dagster's server and storage.
+
+Belongs here: the one run and what it left behind. Does not belong here: how it is shown, which
+is `cli`.
+"""
+
+import itertools
+import os
+import signal
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestration.build import BuildReport
+from orchestration.release.errors import ReleaseError
+from orchestration.release.publish import ReleaseReport
+from orchestration.transform.manifest import prepare_manifest, read_manifest
+from pollux.runtime.settings import Settings
+
+# Before dagster is imported: it may ask at once.
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+import dagster as dg
+from dagster import JobDefinition
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.execution.plan.objects import ErrorSource
+
+from orchestration.defs.definitions import build_definitions
+from orchestration.defs.release import release_key
+from orchestration.defs.reporting import Step
+from orchestration.defs.resources import EXECUTOR
+
+JOB = "build"
+
+
+class Console(Protocol):
+    """Who watches: `step` opens a piece of work, `note` says what a person should know."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:
+        """Opens a piece of work."""
+
+    def note(self, text: str) -> None:
+        """Says something without failing."""
+
+
+@dataclass
+class Outcome:
+    """What a run left behind, and the reporter that it was told to."""
+
+    console: Console
+    build: BuildReport | None = None
+    releases: list[ReleaseReport] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    def step(self, title: str) -> AbstractContextManager[Step]:
+        """Opens a piece of work at the console."""
+        return self.console.step(title)
+
+    def built(self, report: BuildReport) -> None:
+        """Keeps the report of the build."""
+        self.build = report
+
+    def released(self, report: ReleaseReport) -> None:
+        """Keeps the report of a release and says its notes."""
+        self.releases.append(report)
+        for text in report.notes:
+            self.console.note(text)
+
+    def refused(self, error: Exception) -> None:
+        """Keeps why a release was refused, or the first error that is none of a release."""
+        if isinstance(error, ReleaseError):
+            self.refusals.append(str(error))
+        elif self.error is None:
+            self.error = error
+
+
+# The jobs that `execute_job` asks for by number: it takes no object, and keeps what it got.
+_jobs: dict[int, JobDefinition] = {}
+_numbers = itertools.count()
+
+
+def job_of_number(number: int) -> JobDefinition:
+    """A job that is being run."""
+    return _jobs[number]
+
+
+def execute(
+    job: JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str] | None = None
+) -> dg.JobExecutionResult:
+    """Runs a job by its own executor, quietly; a failure is in the result."""
+    number = next(_numbers)
+    _jobs[number] = job
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dg.execute_job(
+                dg.build_reconstructable_job(
+                    __name__, job_of_number.__name__, reconstructable_args=(number,)
+                ),
+                instance=instance,
+                tags=tags,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    finally:
+        del _jobs[number]
+        # Dagster makes it a Ctrl-C, and leaves it so.
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def run_graph(
+    settings: Settings, domains: Sequence[str], console: Console, *, release: bool
+) -> Outcome:
+    """Builds, tests and releases domains from what was loaded; the inbox stays as it is.
+
+    A domain whose tests fail is not released, whatever the others do: the outcome says so.
+    Raises what ended the build before its end.
+    """
+    prepare_manifest(settings)
+    outcome = Outcome(console)
+    definitions = build_definitions(
+        read_manifest(settings), retries=None, settings=settings, reporter=outcome
+    )
+    try:
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = execute(_job(definitions, domains, release=release), instance)
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+    if any(
+        event.is_step_failure and event.step_failure_data.error_source == ErrorSource.INTERRUPT
+        for event in result.all_events
+    ):
+        raise KeyboardInterrupt
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.build is None:
+        # Nothing of ours failed, so Dagster itself did.
+        failed = [event.message for event in result.all_events if event.is_failure]
+        raise RuntimeError("\n".join(filter(None, failed)))
+    return outcome
+
+
+def _job(definitions: dg.Definitions, domains: Sequence[str], *, release: bool) -> JobDefinition:
+    releases = dg.AssetSelection.assets(*(release_key(domain) for domain in domains))
+    marts = dg.AssetSelection.groups("marts") & releases.upstream()
+    models = marts.upstream() - dg.AssetSelection.groups("landing", "by_date")
+    selection = models | releases if release else models
+    return dg.Definitions(
+        assets=definitions.assets,
+        resources=definitions.resources,
+        jobs=[dg.define_asset_job(JOB, selection=selection, executor_def=EXECUTOR)],
+    ).resolve_job_def(JOB)

@@ -1,0 +1,111 @@
+"""Runs each run in a process of its own, which outlives daemon and code server.
+
+Belongs here: what Dagster asks of a launcher: starting a run, its health, ending it. Does not
+belong here: notes, and finding a process by them (`workers`).
+
+Dagster's own launcher has the code server hold the processes: when that ends, or loses the
+database for a moment, nobody knows any more which runs are dead. Here a note with the number and
+the start of the process says so, and the daemon's run monitoring asks for it.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, Self
+
+import psutil
+from dagster import DagsterRun
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+
+from orchestration.instance.workers import note_worker, worker, workers
+from pollux.runtime.settings import Settings
+
+
+class ProcessRunLauncher(RunLauncher, ConfigurableClass):
+    """Launches runs as processes of this machine."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """How Dagster made this."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing to configure."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Mapping[str, Any],  # noqa: ARG003
+    ) -> Self:
+        """Makes the launcher that dagster.yaml names."""
+        return cls(inst_data)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Yes: by the process's number."""
+        return True
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Starts the process of a run."""
+        run = context.dagster_run
+        origin = context.job_code_origin
+        assert origin is not None  # noqa: S101
+        arguments = ExecuteRunArgs(
+            job_origin=origin, run_id=run.run_id, instance_ref=self._instance.get_ref()
+        )
+        # As Dagster's own command line for it, of this Python whatever the PATH.
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "api",
+            "execute_run",
+            serialize_value(arguments),
+        ]
+        settings = Settings()
+        self._forget_ended(settings)
+        settings.logs_dir.mkdir(parents=True, exist_ok=True)
+        with (settings.logs_dir / "dagster-runs.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._children[run.run_id] = process
+        note_worker(settings, run.run_id, psutil.Process(process.pid))
+        self._instance.report_engine_event(f"Started process {process.pid}.", run)
+
+    def _forget_ended(self, settings: Settings) -> None:
+        # Asked for its end, a child is no zombie any more.
+        self._children = {k: child for k, child in self._children.items() if child.poll() is None}
+        workers(settings)
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Whether the process of a run still runs."""
+        child = self._children.get(run.run_id)
+        if child is not None and child.poll() is not None:
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"ended with {child.returncode}")
+        if worker(Settings(), run.run_id) is None:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def terminate(self, run_id: str) -> bool:
+        """Tells the process of a run to end, as Ctrl-C would."""
+        run = self._instance.get_run_by_id(run_id)
+        process = worker(Settings(), run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        if process is None:
+            self._instance.report_run_canceled(run, "Its process was gone.")
+            return True
+        process.terminate()
+        return True

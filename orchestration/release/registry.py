@@ -1,0 +1,210 @@
+"""The registry of releases in the serving store: schema `release`, the reader, the numbers.
+
+Belongs here: what any release, rollback or status reads and writes about releases. Does not
+belong here: the tables of a release.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from orchestration.release.errors import ReleaseError
+from pollux.runtime.serving import ServingStore
+
+KEPT_RELEASES = 3
+CHANNEL = "release"
+
+TABLES = """
+create schema if not exists release;
+create table if not exists release.releases (
+    domain text not null,
+    number integer not null,
+    released_at timestamptz not null default now(),
+    engine text not null,
+    dbt_invocation text not null,
+    git_commit text,
+    rows bigint not null,
+    seconds double precision not null,
+    primary key (domain, number)
+);
+create table if not exists release.current (
+    domain text primary key,
+    number integer not null,
+    switched_at timestamptz not null default now(),
+    foreign key (domain, number) references release.releases (domain, number)
+);
+"""
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """A registered release; `is_current` where it is the one served."""
+
+    domain: str
+    number: int
+    released_at: datetime
+    engine: str
+    dbt_invocation: str
+    git_commit: str | None
+    rows: int
+    seconds: float
+    is_current: bool
+    is_kept: bool
+
+
+def schema_of(domain: str, number: int) -> str:
+    """The schema that holds the tables of a release."""
+    return f"{domain}__r{number}"
+
+
+def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
+    """Makes the registry and the reader where they are missing; commits.
+
+    Raises `ReleaseError` where the role may not be made, and says what to set instead.
+    """
+    try:
+        # Two first releases at once would both find nothing and both create it.
+        connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+        connection.execute(TABLES)
+        _make_reader(connection, store)
+        _grant(connection, sql.Identifier(store.reader_role))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ReleaseError(
+            f"POLLUX_DATABASE_URL may not do what a release needs: {error}. It must be able to "
+            f"create schemas, and to create or use the role {store.reader_role}; POLLUX_READER_URL "
+            "names another role to read with."
+        ) from error
+    connection.commit()
+
+
+def _make_reader(connection: psycopg.Connection, store: ServingStore) -> None:
+    reader = sql.Identifier(store.reader_role)
+    known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
+    if known.fetchone() is None:
+        # A role that is only taken on needs no login of its own.
+        login = "nologin" if store.reader_set_role else "login"
+        connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
+    if store.reader_set_role is not None:
+        may = connection.execute("select pg_has_role(%s, 'member')", [store.reader_role]).fetchone()
+        if may != (True,):
+            connection.execute(sql.SQL("grant {} to current_user").format(reader))
+
+
+def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:
+    """Lets the reader, which may be a new one, read the registry and every release that is kept."""
+    kept = connection.execute("select nspname from pg_namespace where nspname ~ '__r[0-9]+$'")
+    for schema in ["release", *(name for (name,) in kept.fetchall())]:
+        name = sql.Identifier(schema)
+        connection.execute(sql.SQL("grant usage on schema {} to {}").format(name, reader))
+        connection.execute(
+            sql.SQL("grant select on all tables in schema {} to {}").format(name, reader)
+        )
+
+
+@contextmanager
+def lock_releases(connection: psycopg.Connection, domain: str) -> Iterator[None]:
+    """Keeps a second release or rollback of the domain out, on any machine."""
+    key = f"pollux release {domain}"
+    row = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [key]).fetchone()
+    connection.commit()
+    if row != (True,):
+        raise ReleaseError(f"Another release or rollback of {domain} is under way.")
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.rollback()
+            connection.execute("select pg_advisory_unlock(hashtext(%s))", [key])
+            connection.commit()
+
+
+def read_releases(connection: psycopg.Connection, domain: str | None = None) -> list[ReleaseRow]:
+    """The registered releases, newest first; none where nothing was ever released."""
+    registered = connection.execute("select to_regclass('release.current')").fetchone()
+    if registered == (None,):
+        return []
+    with connection.cursor(row_factory=class_row(ReleaseRow)) as cursor:
+        cursor.execute(
+            """
+            select releases.*,
+                current.number is not null as is_current,
+                to_regnamespace(releases.domain || '__r' || releases.number) is not null as is_kept
+            from release.releases
+            left join release.current
+                on releases.domain = current.domain and releases.number = current.number
+            where %(domain)s::text is null or releases.domain = %(domain)s
+            order by releases.domain, releases.number desc
+            """,
+            {"domain": domain},
+        )
+        return cursor.fetchall()
+
+
+def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
+    """Makes a release the one that is served; committed by the caller."""
+    connection.execute(
+        """
+        insert into release.current (domain, number, switched_at) values (%s, %s, now())
+        on conflict (domain) do update
+        set number = excluded.number, switched_at = excluded.switched_at
+        """,
+        [domain, number],
+    )
+    connection.execute("select pg_notify(%s, %s)", [CHANNEL, f"{domain}:{number}"])
+
+
+def enter(connection: psycopg.Connection, row: dict[str, Any]) -> None:
+    """Registers a new release; committed by the caller."""
+    connection.execute(
+        """
+        insert into release.releases
+            (domain, number, engine, dbt_invocation, git_commit, rows, seconds)
+        values
+            (%(domain)s, %(number)s, %(engine)s, %(dbt_invocation)s, %(git_commit)s, %(rows)s,
+            %(seconds)s)
+        """,
+        row,
+    )
+
+
+def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
+    """Drops the tables of all but the last three releases and the current one.
+
+    What a reader, or somebody's view, still holds is left to the next release. Returns the
+    numbers that stay.
+    """
+    rows = read_releases(connection, domain)
+    stay = {row.number for row in rows[:KEPT_RELEASES]} | {r.number for r in rows if r.is_current}
+    pattern = f"^{domain}__r[0-9]+$"
+    schemas = connection.execute("select nspname from pg_namespace where nspname ~ %s", [pattern])
+    for (schema,) in schemas.fetchall():
+        if int(schema.rpartition("__r")[2]) in stay:
+            continue
+        try:
+            _drop(connection, schema)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
+            connection.rollback()
+        connection.commit()
+    return sorted(stay)
+
+
+def drop_unfinished_release(connection: psycopg.Connection, domain: str, number: int) -> None:
+    """Drops the tables of a release that was cut short before it was entered, if there are any."""
+    schema = schema_of(domain, number)
+    if connection.execute("select 1 from pg_namespace where nspname = %s", [schema]).fetchone():
+        _drop(connection, schema)
+
+
+def _drop(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute("set local lock_timeout = '2s'")
+    tables = connection.execute("select tablename from pg_tables where schemaname = %s", [schema])
+    # Table by table: cascade would take views of others with it.
+    for (table,) in tables.fetchall():
+        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, table)))
+    connection.execute(sql.SQL("drop schema {}").format(sql.Identifier(schema)))

@@ -1,0 +1,109 @@
+"""The manifest of the dbt project as Dagster's definitions are made from it.
+
+Belongs here: preparing it, outside of any import, and reading it. Does not belong here: the
+manifest of a build, which dbt writes anew each time.
+"""
+
+import json
+import subprocess
+from typing import Any
+
+from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
+from orchestration.transform.errors import BuildError
+from orchestration.transform.record import code_fingerprint
+from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.warehouse import lock_warehouse
+
+SHOWN_LINES = 15
+
+
+class ManifestError(BuildError):
+    """There is no manifest, or it cannot be made."""
+
+
+def is_prepared(settings: Settings) -> bool:
+    """Whether the manifest is there and says what the dbt project says now."""
+    try:
+        return bool(_read(settings)["fingerprint"] == _fingerprint(settings))
+    except ManifestError:
+        return False
+
+
+def prepare_manifest(settings: Settings) -> None:
+    """Makes the manifest where there is none, or the rules changed since; a few seconds.
+
+    Raises `ManifestError` with dbt's own words where the project cannot be parsed, and
+    `WarehouseBusyError` where a build holds dbt's folder.
+    """
+    if is_prepared(settings):
+        return
+    with lock_warehouse(settings, "reading the rules"):
+        if is_prepared(settings):
+            return
+        fingerprint = _fingerprint(settings)
+        manifest = _parse(settings)
+    path = settings.dagster_home / "manifest.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(json.dumps({"fingerprint": fingerprint, "manifest": manifest}))
+    unfinished.replace(path)
+
+
+def read_manifest(settings: Settings) -> dict[str, Any]:
+    """The prepared manifest; raises `ManifestError` saying how to make it."""
+    manifest: dict[str, Any] = _read(settings)["manifest"]
+    return manifest
+
+
+def check_manifest(settings: Settings) -> None:
+    """Raises `ManifestError` where the rules changed since the manifest was made."""
+    if not is_prepared(settings):
+        raise ManifestError(
+            "Models, macros, seeds or tests changed since Dagster read them: restart pollux "
+            "dagster, which reads them again."
+        )
+
+
+def _read(settings: Settings) -> dict[str, Any]:
+    path = settings.dagster_home / "manifest.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{path} is missing: pollux dagster, pollux up and pollux build make it."
+        ) from None
+    except ValueError:
+        raise ManifestError(f"{path} cannot be read: remove it, and run pollux dagster.") from None
+    return content
+
+
+def _fingerprint(settings: Settings) -> str:
+    # Whether a model is in a file or on a server is the engine's matter.
+    return f"{settings.engine}:{code_fingerprint()}"
+
+
+def _parse(settings: Settings) -> Any:  # noqa: ANN401
+    # Into the folder of builds, so that the next build need not parse again.
+    result = subprocess.run(
+        dbt_command("parse", target=settings.engine),
+        env=dbt_environment(settings, None),
+        cwd=PROJECT_DIR,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        tail = "\n".join(_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
+        raise ManifestError(f"The dbt project cannot be parsed:\n{tail}")
+    return json.loads((target_dir(settings) / "manifest.json").read_bytes())
+
+
+def _messages(log: str) -> list[str]:
+    messages = []
+    for line in log.splitlines():
+        try:
+            messages.append(json.loads(line)["info"]["msg"])
+        except (ValueError, KeyError, TypeError):
+            messages.append(line)
+    return messages
