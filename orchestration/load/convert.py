@@ -35,10 +35,13 @@ _COUNT_ALWAYS = 10_000
 class Job:
     """One file to convert.
 
-    `sha256` is the file's, `progress` as `load` takes it; `notes` collects sentences for people.
+    `file` is the path that people know, `source` where its bytes are read: a path that every
+    library takes. `sha256` is the file's, `progress` as `load` takes it; `notes` collects
+    sentences for people.
     """
 
     file: Path
+    source: Path
     dataset: Dataset
     folder: Path
     sha256: str
@@ -81,15 +84,15 @@ def convert(job: Job) -> tuple[int, int]:
     """
     name = str(job.file)
     with connect(job.folder) as connection:
-        if is_parquet(job.file):
+        if is_parquet(job.source):
             text = job.folder / "text"
-            rows, binding = write_csv(connection, job.file, name, job.dataset, text)
+            rows, binding = write_csv(connection, job.source, name, job.dataset, text)
             _note_extra(job, binding)
             header = read_header(text, name)
             read, rejected = _convert_csv(connection, job, text, header, binding, by_row=True)
             _must_agree(name, "rows in the file's footer", rows, "rows read", read)
             return read, rejected
-        text = plain_text(job.file, job.folder)
+        text = plain_text(job.source, job.folder, name)
         if job.dataset.format == "lines":
             return _convert_lines(connection, job, text)
         header = read_header(text, name)

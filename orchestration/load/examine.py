@@ -82,8 +82,8 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def plain_text(path: Path, work: Path) -> Path:
-    """Return `path`, or its decompressed copy in `work` when it is gzip.
+def plain_text(path: Path, work: Path, name: str) -> Path:
+    """Return `path`, or its decompressed copy in `work` when it is gzip; errors call it `name`.
 
     Raises:
         LoadError: when the file is empty, not decodable or plainly not UTF-8 text.
@@ -97,10 +97,8 @@ def plain_text(path: Path, work: Path) -> Path:
             with gzip.open(path, "rb") as packed, plain.open("wb") as out:
                 shutil.copyfileobj(packed, out, CHUNK)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise LoadError(f"{path} is damaged gzip ({error}); fetch it again") from error
-        path, name = plain, path
-    else:
-        name = path
+            raise LoadError(f"{name} is damaged gzip ({error}); fetch it again") from error
+        path = plain
     with path.open("rb") as file:
         start = file.read(4096)
     if start in (b"", BOM):

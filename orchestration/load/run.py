@@ -204,7 +204,7 @@ def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
     else:
         limit = request.settings.reject_limit_percent
         job = Job(
-            file, data, folder, digest, request.sample, limit, request.progress, request.notes
+            file, file, data, folder, digest, request.sample, limit, request.progress, request.notes
         )
         read, rejected = convert(job)
         with _readable(file):

@@ -147,7 +147,7 @@ def run_loader(data: bytes):
         path.write_bytes(data)
         work = Path(folder) / "work"
         work.mkdir()
-        job = Job(path, DATASET, work, "", False, 100, lambda **_: None)
+        job = Job(path, path, DATASET, work, "", False, 100, lambda **_: None)
         read, rejected = convert(job)
         landed = duckdb.sql(f"FROM read_parquet('{job.part}')").fetchall()
         lines = []
