@@ -504,7 +504,7 @@ async def echo(port: int) -> None:
     """Answers every event at once, with as many bytes as a coupon has, over MQTT alone."""
     from paho.mqtt.enums import MQTTProtocolVersion  # noqa: PLC0415
 
-    from services.events.mqtt import Connection, Login, Message  # noqa: PLC0415
+    from services.events.broker.connection import Connection, Login, Message  # noqa: PLC0415
 
     body = b'{"customer":{"id":"1"},"coupon":"' + b"x" * 700 + b'"'
 

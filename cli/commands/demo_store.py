@@ -1,7 +1,7 @@
 """`pollux demo-store`: customers in the shop, and what they are offered.
 
 Belongs here: how the walk is shown, and what must be there before it starts. Does not belong here:
-the walk itself (`services.events.demo`).
+the walk itself (`services.events.demo.walk`).
 """
 
 from statistics import median
@@ -15,7 +15,7 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from services.events.demo import Customer, Outcome, Walk
+    from services.events.demo.walk import Customer, Outcome, Walk
 
 DEPARTMENT_WIDTH = 10
 OFFER_WIDTH = 46
@@ -30,8 +30,8 @@ def demo_store(
     ] = 10,
 ) -> None:
     """Walks a few customers through the shop and prints what they are offered, live."""
-    from services.events.demo import Outcome, ShopFloor, plan_walk, walk_through
-    from services.events.guest import Guest
+    from services.events.demo.client import Guest
+    from services.events.demo.walk import Outcome, ShopFloor, plan_walk, walk_through
     from services.events.settings import read_mqtt_settings
 
     settings = Settings()

@@ -1,8 +1,8 @@
 """`pollux events`: what the event service could not read.
 
 Belongs here: listing dead letters, printing a stranger's message safely, asking for a replay. Does
-not belong here: reading and marking them (`services.events.letters`), and running the service
-(`serve`).
+not belong here: reading and marking them (`services.events.database.dead_letters`), and running the
+service (`serve`).
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def dead_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """Lists messages that could not be read, and why; without the messages themselves."""
-    from services.events.letters import Letter, read_letters
+    from services.events.database.dead_letters import Letter, read_letters
 
     letters: list[Letter] = []
     with _connection() as connection:
@@ -73,7 +73,7 @@ def replay(
     ] = None,
 ) -> None:
     """Has dead letters read again, after what was wrong is mended; a running worker takes them."""
-    from services.events.letters import DeadLetterError, ask_for_replay
+    from services.events.database.dead_letters import DeadLetterError, ask_for_replay
 
     with _connection() as connection:
         if connection is None and ids:
@@ -93,7 +93,7 @@ def replay(
 @contextmanager
 def _connection() -> Iterator[psycopg.Connection | None]:
     """A connection to where events are kept, None where none were taken yet."""
-    from services.events.letters import has_events
+    from services.events.database.dead_letters import has_events
 
     settings = Settings()
     embedded = find_serving_store(settings).embedded

@@ -17,10 +17,10 @@ from services.api import customer, health, household, loyalty, store
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.queries import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
+from services.common.api_keys import read_key_hashes
 from services.common.app import make_app
 from services.common.database import Database
 from services.common.health import TAG
-from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
 

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from services.common.keys import RequireKey
+from services.common.api_keys import RequireKey
 from services.common.metrics import Metrics, Observe
 from services.common.openapi import DocumentedApi
 from services.common.problems import add_problem_handlers

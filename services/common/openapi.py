@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from services.common.api_keys import OPEN_PATHS, unauthorized
 from services.common.database import StoreUnavailableError
-from services.common.keys import OPEN_PATHS, unauthorized
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
 

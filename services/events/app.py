@@ -11,11 +11,11 @@ from fastapi import FastAPI
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
+from services.common.api_keys import read_key_hashes
 from services.common.app import make_app
 from services.common.health import TAG
-from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
-from services.events import mocks, status
+from services.events import health, mock_routes
 from services.events.settings import MqttSettings
 from services.events.worker import Worker
 
@@ -62,7 +62,7 @@ def create_app(settings: Settings, mqtt: MqttSettings, store: ServingStore) -> F
         lifespan=lifespan,
         metrics=metrics,
         key_hashes=hashes,
-        routers=[*status.ROUTERS, *((mocks.router,) if mqtt.testing_no_mqtt else ())],
+        routers=[*health.ROUTERS, *((mock_routes.router,) if mqtt.testing_no_mqtt else ())],
     )
     app.state.worker = worker
     app.state.failures = failures

@@ -11,7 +11,7 @@ from pollux.runtime.settings import Settings
 from services.common.port import bind
 from services.common.server import serve
 from services.events.app import create_app
-from services.events.migrate import migrate
+from services.events.database.migrate import migrate
 from services.events.settings import read_mqtt_settings
 
 

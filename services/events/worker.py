@@ -18,25 +18,25 @@ from pollux.runtime.settings import Settings
 from services.common.database import Database, StoreUnavailableError
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
-from services.events.club import Club, ClubKind
-from services.events.contexts import Contexts
-from services.events.counts import Counts
-from services.events.ledger import Ledger
-from services.events.leftovers import Leftovers
-from services.events.link import V5, Link
-from services.events.mqtt import (
+from services.events.broker.connection import (
     BrokerRefusesError,
     BrokerUnreachableError,
     Connection,
     Login,
     Message,
 )
-from services.events.outbox import Outbox
-from services.events.retention import Retention
-from services.events.scorer import Scorer, ScorerUnavailableError
+from services.events.broker.session import V5, Link
+from services.events.coupons.handler import Shop, ShopKind
+from services.events.coupons.offers import Contexts
+from services.events.coupons.scorer_client import Scorer, ScorerUnavailableError
+from services.events.database.connection import Ledger
+from services.events.database.outbox import Outbox
+from services.events.database.retention import Retention
+from services.events.leader import Turns
+from services.events.loyalty.handler import Club, ClubKind
+from services.events.metrics import Counts
 from services.events.settings import Kind, MqttSettings
-from services.events.shop import Shop, ShopKind
-from services.events.turns import Turns
+from services.events.takeover import Leftovers
 
 STORE, LOYALTY = "store", "loyalty"
 SHOP_KINDS: tuple[ShopKind, ...] = ("entry", "focus")

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from pollux.propensity import models_dir
 from pollux.runtime.settings import Settings
+from services.common.api_keys import read_key_hashes
 from services.common.app import make_app
 from services.common.health import TAG
-from services.common.keys import read_key_hashes
 from services.common.metrics import Metrics
 from services.scoring.models import CurrentModel
 from services.scoring.routes import ROUTERS

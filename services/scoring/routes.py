@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from services.common.api_keys import unauthorized
 from services.common.bodies import body_problems, read_body, read_here
 from services.common.health import NOT_KEPT, Index, process
-from services.common.keys import unauthorized
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.scoring import scores

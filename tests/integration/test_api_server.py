@@ -19,7 +19,7 @@ from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
 from services.api.server import run
-from services.common.keys import ApiKeysError
+from services.common.api_keys import ApiKeysError
 from services.common.port import PortError, check_port_is_free
 from tests.integration.test_api_support import (
     PROJECT_DIR,

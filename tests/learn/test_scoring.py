@@ -19,7 +19,7 @@ from orchestration.learn.propensity.card import Card
 from orchestration.learn.propensity.pairs import read_pairs
 from pollux import propensity
 from pollux.runtime.settings import Settings
-from services.common.keys import OPEN_PATHS
+from services.common.api_keys import OPEN_PATHS
 from services.scoring import models
 from services.scoring.app import create_app
 from services.scoring.schemas import MAX_COUPONS, MAX_PAIRS, Coupon, Customer

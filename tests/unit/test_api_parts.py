@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.answers import Answer, AnswersInMemory, KeptPerRelease, matches
+from services.common.api_keys import ApiKeysError, read_key_hashes
 from services.common.database import connection_arguments
-from services.common.keys import ApiKeysError, read_key_hashes
 from services.common.lookups import MAX_KEYS, Lookups
 from services.common.paging import page, read_next, write_next
 from services.common.problems import ProblemError

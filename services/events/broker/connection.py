@@ -1,0 +1,394 @@
+"""One connection to one broker, on asyncio.
+
+Belongs here: paho's client driven by the event loop, acknowledgements in the order of arrival, what
+a refusal means. Does not belong here: what a message says, and when to connect again.
+
+Every connection has a client of its own, so nothing of an older one, packet numbers least of all,
+can be mixed up with it; the session that outlives both is the broker's.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from pollux.runtime.errors import PolluxError
+from services.events.broker.paho_patch import tolerate
+
+tolerate()
+
+CONNECT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 30
+# How many messages may be in hand without being acknowledged.
+RECEIVE_MAXIMUM = 500
+# How many are under way is the outbox's business; paho looks through all of them otherwise.
+NO_LIMIT = 0
+SESSION_SECONDS = 7 * 24 * 3600
+# Messages in hand beyond which nothing more is read (QoS 0 knows no other brake).
+MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
+# Reason codes of MQTT 5; paho translates those of 3.1.1.
+UNSUPPORTED_VERSION = 132
+CREDENTIALS = (134, 135, 138, 140)
+FAILED = 128
+# What a message needs beside topic and payload: header, packet number, properties.
+OVERHEAD = 100
+
+EVENT_ID = "event-id"
+ANSWER_ID = "answer-id"
+# To fall back by itself would lose event ids where it was only a hiccup.
+SILENT_REFUSAL = "it closed the connection (if it speaks MQTT 3.1.1 only: MQTT_PROTOCOL=3.1.1)"
+
+log = logging.getLogger("pollux.events")
+
+
+class BrokerRefusesError(PolluxError):
+    """A broker does not let us in, or not to a topic: trying again would not help."""
+
+    exit_code = 3
+
+
+class BrokerUnreachableError(Exception):
+    """A broker cannot be reached, or does not answer as one."""
+
+
+class TooLongError(Exception):
+    """A message is longer than the broker takes."""
+
+
+class UnsupportedProtocolError(BrokerUnreachableError):
+    """A broker does not speak the version of MQTT that it was asked in."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to present oneself to a broker."""
+
+    client_id: str
+    username: str | None = None
+    password: str | None = None
+    certificates: str | None = None
+
+
+class Receipt:
+    """A message's place among those that the broker waits for."""
+
+    __slots__ = ("_connection", "_is_done", "_mid")
+
+    def __init__(self, connection: "Connection", mid: int | None) -> None:
+        self._connection = connection
+        self._mid = mid
+        self._is_done = False
+
+    def done(self) -> None:
+        """The message's effect is committed: it need not come again."""
+        self._is_done = True
+        self._connection.acknowledge()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was committed."""
+        return self._is_done
+
+    @property
+    def mid(self) -> int | None:
+        """The packet to acknowledge, None for one that asks for nothing."""
+        return self._mid
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What arrived. `event_id` is the sender's own, None where it gave none."""
+
+    topic: str
+    payload: bytes
+    event_id: str | None
+    receipt: Receipt
+
+
+class Connection:
+    """A connection from its opening to its loss; then it is of no use any more."""
+
+    def __init__(
+        self,
+        login: Login,
+        protocol: MQTTProtocolVersion,
+        *,
+        on_message: Callable[[Message], None],
+        on_published: Callable[[int, bool], None] = lambda _mid, _is_accepted: None,
+    ) -> None:
+        self.protocol = protocol
+        # What the broker takes: messages that it has not acknowledged, and bytes of each.
+        self.receive_maximum = 65_535
+        self.maximum_packet_size: int | None = None
+        self.reason = "it closed the connection"
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._on_message = on_message
+        self._on_published = on_published
+        self._connected: asyncio.Future[None] = self._loop.create_future()
+        # Nobody may be waiting for it any more.
+        self._connected.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._subscribed: dict[int | None, asyncio.Future[list[ReasonCode]]] = {}
+        self._receipts: deque[Receipt] = deque()
+        self._socket: socket.socket | None = None
+        self._is_waiting_to_write = False
+        self._is_paused = False
+        self._client = self._make_client(login)
+        # One for all: to make one costs more than to send a message, and each is packed at once.
+        self._properties = (
+            Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if protocol == MQTTProtocolVersion.MQTTv5
+            else None
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._socket is not None and self._connected.done() and not self.lost.done()
+
+    async def open(self, host: str, port: int) -> None:
+        """Connects; raises `BrokerRefusesError` or `BrokerUnreachableError`."""
+        try:
+            # It looks up names and shakes hands, which blocks; nothing else uses the client yet.
+            await asyncio.to_thread(self._connect, host, port)
+        except (OSError, ValueError) as error:
+            raise BrokerUnreachableError(_in_words(error)) from error
+        found = cast("socket.socket | None", self._client.socket())
+        if found is None:
+            raise BrokerUnreachableError("the connection was closed")
+        self._socket = found
+        # Small packets must not wait for one another.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client.on_socket_register_write = self._want_write
+        self._client.on_socket_unregister_write = self._wrote
+        self._client.on_socket_close = self._closed
+        self._loop.add_reader(found, self._read)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._connected
+        except TimeoutError:
+            self.close()
+            raise BrokerUnreachableError("it did not answer in time") from None
+        except BaseException:
+            self.close()
+            raise
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Subscribes with QoS 1; raises `BrokerRefusesError` or `BrokerUnreachableError`."""
+        _, mid = self._client.subscribe([(topic, 1) for topic in topics])
+        answer = self._subscribed[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                codes = await answer
+        except TimeoutError:
+            raise BrokerUnreachableError("it did not answer a subscription") from None
+        for topic, code in zip(topics, codes, strict=True):
+            if code.is_failure:
+                raise BrokerRefusesError(f"The broker refuses to subscribe to {topic}: {code}.")
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Has nothing new sent to the session; raises `BrokerUnreachableError`."""
+        _, mid = self._client.unsubscribe(list(topics))
+        answer = self._subscribed[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await answer
+        except TimeoutError:
+            raise BrokerUnreachableError("it did not answer") from None
+
+    def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
+        """Sends a message with QoS 1; returns its packet number, None where it cannot be sent.
+
+        Raises `TooLongError` for one that the broker does not take.
+        """
+        if self.maximum_packet_size is not None:
+            size = len(payload) + len(topic.encode()) + OVERHEAD
+            if size > self.maximum_packet_size:
+                raise TooLongError(f"{size} bytes; the broker takes {self.maximum_packet_size}")
+        if self._properties is not None:
+            # Past its own setter, which adds to what was there.
+            object.__setattr__(self._properties, "UserProperty", list(properties.items()))
+        info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def acknowledge(self) -> None:
+        """Acknowledges what is done, in the order of arrival, as MQTT asks."""
+        receipts = self._receipts
+        while receipts and receipts[0].is_done:
+            receipt = receipts.popleft()
+            if receipt.mid is not None and not self.lost.done():
+                self._client.ack(receipt.mid, 1)
+        if self._is_paused and len(receipts) < MAX_IN_HAND // 2 and self._socket is not None:
+            self._is_paused = False
+            self._loop.add_reader(self._socket, self._read)
+
+    def keep_alive(self) -> None:
+        """What is to be done every few seconds."""
+        self._client.loop_misc()
+
+    @property
+    def has_receipts(self) -> bool:
+        """Whether messages are in hand that are not acknowledged."""
+        return bool(self._receipts)
+
+    def close(self, *, ends_session: bool = False) -> None:
+        """Says goodbye; the session stays with the broker unless it is to end."""
+        if self._socket is not None:
+            properties = None
+            if ends_session:
+                properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+                properties.SessionExpiryInterval = 0
+            self._client.disconnect(properties=properties)
+            # Sent at once: nobody waits for the socket any more.
+            self._client.loop_write()
+        self._end()
+
+    def _make_client(self, login: Login) -> Client:
+        is_v5 = self.protocol == MQTTProtocolVersion.MQTTv5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=login.client_id,
+            protocol=self.protocol,
+            # Of MQTT 5 it is said at connecting.
+            clean_session=None if is_v5 else False,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_SECONDS
+        client.max_inflight_messages_set(NO_LIMIT)
+        if login.username is not None:
+            client.username_pw_set(login.username, login.password)
+        if login.certificates is not None:
+            try:
+                client.tls_set(ca_certs=login.certificates)
+            except OSError as error:
+                raise BrokerRefusesError(
+                    f"MQTT_BROKER_CERT_FILE {login.certificates} cannot be used: "
+                    f"{_in_words(error)}."
+                ) from error
+        client.on_connect = self._answered
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._answered_subscription
+        client.on_unsubscribe = self._answered_subscription
+        client.on_publish = self._published
+        client.on_message = self._received
+        return client
+
+    def _connect(self, host: str, port: int) -> None:
+        if self.protocol != MQTTProtocolVersion.MQTTv5:
+            self._client.connect(host, port, KEEPALIVE_SECONDS)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_SECONDS
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        # A clean start would empty the queue of what came while nobody was there.
+        self._client.connect(
+            host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties
+        )
+
+    def _read(self) -> None:
+        self._client.loop_read()
+        found = self._socket
+        # What TLS has decrypted already makes no socket readable.
+        while found is not None and found is self._socket and getattr(found, "pending", int)():
+            self._client.loop_read()
+        if len(self._receipts) > MAX_IN_HAND and self._socket is not None:
+            self._is_paused = True
+            self._loop.remove_reader(self._socket)
+
+    def _want_write(self, *_: object) -> None:
+        self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        if self._socket is None:
+            return
+        self._client.loop_write()
+        if self._client.want_write() and self._socket is not None:
+            # The other side is slow: what is left goes when there is room.
+            self._is_waiting_to_write = True
+            self._loop.add_writer(self._socket, self._write)
+
+    def _wrote(self, *_: object) -> None:
+        if self._is_waiting_to_write and self._socket is not None:
+            self._is_waiting_to_write = False
+            self._loop.remove_writer(self._socket)
+
+    def _answered(
+        self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, limits: object
+    ) -> None:
+        if self._connected.done():
+            return
+        if not code.is_failure:
+            self.receive_maximum = getattr(limits, "ReceiveMaximum", self.receive_maximum)
+            self.maximum_packet_size = getattr(limits, "MaximumPacketSize", None)
+            self._connected.set_result(None)
+        elif code.value == UNSUPPORTED_VERSION:
+            self._connected.set_exception(UnsupportedProtocolError(str(code)))
+        elif code.value in CREDENTIALS:
+            self._connected.set_exception(
+                BrokerRefusesError(
+                    f"The broker refuses the credentials ({code}): check MQTT_USERNAME and "
+                    "MQTT_PASSWORD."
+                )
+            )
+        else:
+            self._connected.set_exception(BrokerUnreachableError(f"it answered: {code}"))
+
+    def _answered_subscription(
+        self, _client: Client, _userdata: object, mid: int, codes: list[ReasonCode], _more: object
+    ) -> None:
+        answer = self._subscribed.pop(mid, None)
+        if answer is not None and not answer.done():
+            answer.set_result(codes)
+
+    def _published(
+        self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _more: object
+    ) -> None:
+        self._on_published(mid, code.value < FAILED)
+
+    def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        receipt = Receipt(self, message.mid if message.qos else None)
+        self._receipts.append(receipt)
+        properties: Any = message.properties
+        pairs = getattr(properties, "UserProperty", None) or ()
+        # An empty one is no name: all messages would be the same event.
+        event_id = next(
+            (value for name, value in pairs if name == EVENT_ID and value.strip()), None
+        )
+        self._on_message(Message(message.topic, bytes(message.payload), event_id, receipt))
+
+    def _disconnected(
+        self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, _more: object
+    ) -> None:
+        self.reason = str(code)
+        self._end()
+
+    def _closed(self, *_: object) -> None:
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket = None
+
+    def _end(self) -> None:
+        self._closed()
+        self._receipts.clear()
+        if not self._connected.done():
+            self._connected.set_exception(BrokerUnreachableError(SILENT_REFUSAL))
+        for answer in self._subscribed.values():
+            if not answer.done():
+                answer.set_exception(BrokerUnreachableError("it closed the connection"))
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+def _in_words(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

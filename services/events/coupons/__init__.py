@@ -1,0 +1,1 @@
+"""Entry and focus events, answered with coupons."""

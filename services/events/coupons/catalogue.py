@@ -1,0 +1,168 @@
+"""Coupons and customers of a release of the store, as decisions need them.
+
+Belongs here: reading them, and the coupon as shops get it. Does not belong here: choosing one.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from services.common.database import Database
+from services.common.releases import Release
+from services.events.database.event_keys import content_key
+from services.events.database.outbox import Document
+
+DAYS_KEPT = 64
+# What a customer's context may need at once.
+KEPT_AT_LEAST = 64
+# A department's coupon has some 165 kB.
+DOCUMENT_BYTES_KEPT = 64 * 2**20
+# Sport is what the data say, Sports what some events do.
+ALSO_CALLED = {"sports": "sport"}
+
+DEPARTMENTS = """
+select department from {schema}.coupon_info
+union
+select department from {schema}.product_info where department is not null
+"""
+
+CUSTOMER = """
+select
+    customer_id, gender, age, mean_buy_price, total_coupons_used, mean_discount_received,
+    unique_products_bought, unique_products_bought_with_coupons, total_items_bought
+from {schema}.customer_info
+where customer_id = $1
+"""
+
+VALID = """
+select
+    coupon_id, coupon_type, department, discount, how_many_products_required,
+    product_mean_price, products_available
+from {schema}.coupon_info
+where $1 between start_date and end_date
+order by coupon_id
+"""
+
+DOCUMENTS = """
+select
+    coupon_info.coupon_id, coupon_type, coupon_info.department, discount,
+    how_many_products_required, start_date, end_date,
+    coalesce(
+        (
+            select
+                json_agg(
+                    json_build_object(
+                        'id', cast(product_info.product_id as text),
+                        'name', product_info.name,
+                        'category', product_info.category,
+                        'sizes', product_info.sizes,
+                        'vendor', product_info.vendor,
+                        'description', product_info.description,
+                        'buy_price', product_info.buy_price,
+                        'department', product_info.department
+                    )
+                    order by product_info.product_id
+                )
+            from {schema}.coupon_product
+            inner join {schema}.product_info using (product_id)
+            where coupon_product.coupon_id = coupon_info.coupon_id
+        ),
+        '[]'
+    ) as products
+from {schema}.coupon_info
+where coupon_info.coupon_id = any($1)
+"""
+
+# What one needs to buy, where the type says it.
+HOW_MANY = {"department": -1, "just_discount": 1}
+
+
+class Catalogue:
+    """One release of the store; what was read is kept while the release is the current one."""
+
+    def __init__(self, database: Database, release: Release) -> None:
+        self.release = release
+        self._database = database
+        self._departments: Mapping[str, str] | None = None
+        self._days: OrderedDict[date, Mapping[str, Sequence[dict[str, Any]]]] = OrderedDict()
+        self._documents: OrderedDict[int, Document] = OrderedDict()
+        self._document_bytes = 0
+
+    async def departments(self) -> Mapping[str, str]:
+        """The departments as the data spell them, by their name in lower case."""
+        if self._departments is None:
+            rows = await self._database.fetch(DEPARTMENTS.format(schema=self.release.schema))
+            self._departments = {str(name).lower(): str(name) for (name,) in rows}
+        return self._departments
+
+    def spelled(self, department: str) -> str | None:
+        """A department as the data spell it, None for one that is not known (or not read yet)."""
+        name = department.lower()
+        return (self._departments or {}).get(ALSO_CALLED.get(name, name))
+
+    async def customer(self, customer_id: int) -> dict[str, Any] | None:
+        """The scorer's document of a customer, None for one that is not known."""
+        sql = CUSTOMER.format(schema=self.release.schema)
+        rows = await self._database.fetch(sql, customer_id)
+        return _plain(rows[0]) if rows else None
+
+    async def valid_coupons(self, day: date) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """The scorer's documents of the coupons that are valid on a day, by department."""
+        found = self._days.get(day)
+        if found is None:
+            by_department: dict[str, list[dict[str, Any]]] = {}
+            for row in await self._database.fetch(VALID.format(schema=self.release.schema), day):
+                by_department.setdefault(row["department"], []).append(_plain(row))
+            found = self._days[day] = by_department
+            while len(self._days) > DAYS_KEPT:
+                self._days.popitem(last=False)
+        return found
+
+    async def read_documents(self, coupons: Iterable[int]) -> None:
+        """Makes sure that the documents of these coupons are in memory."""
+        missing = [coupon for coupon in set(coupons) if coupon not in self._documents]
+        if missing:
+            sql = DOCUMENTS.format(schema=self.release.schema)
+            for row in await self._database.fetch(sql, missing):
+                self._keep(row["coupon_id"], _document(row))
+
+    def document(self, coupon_id: int) -> Document | None:
+        """A coupon's document, None where it is not in memory."""
+        return self._documents.get(coupon_id)
+
+    def _keep(self, coupon_id: int, document: Document) -> None:
+        if coupon_id in self._documents:
+            # Read twice at once.
+            return
+        self._documents[coupon_id] = document
+        self._document_bytes += len(document.body)
+        while self._document_bytes > DOCUMENT_BYTES_KEPT and len(self._documents) > KEPT_AT_LEAST:
+            _, dropped = self._documents.popitem(last=False)
+            self._document_bytes -= len(dropped.body)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: float(value) if isinstance(value, Decimal) else value for name, value in row.items()
+    }
+
+
+def _document(row: Mapping[str, Any]) -> Document:
+    how_many = HOW_MANY.get(row["coupon_type"], row["how_many_products_required"])
+    body = orjson.dumps(
+        {
+            "id": str(row["coupon_id"]),
+            "type": row["coupon_type"],
+            "department": row["department"],
+            "discount": float(row["discount"]),
+            "how_many": how_many,
+            "start_date": row["start_date"].isoformat(),
+            "end_date": row["end_date"].isoformat(),
+            "products": orjson.Fragment(row["products"]),
+        }
+    )
+    return Document(content_key(body), body)

@@ -1,0 +1,319 @@
+"""Which coupon a customer would be offered, department by department: prepared, or found out now.
+
+Belongs here: what is prepared for whom, where it is kept, and when it no longer holds. Does not
+belong here: what an event makes of it.
+
+A choice rests on a release of the store and a model; with either replaced, all choices are
+dropped, from memory and from `events.contexts`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
+from typing import NamedTuple, TypeVar
+
+import asyncpg
+import orjson
+
+from services.common.database import Database, SlowQueryError, StoreUnavailableError
+from services.common.releases import Release
+from services.events.coupons.catalogue import Catalogue
+from services.events.coupons.messages import ShopEvent
+from services.events.coupons.scorer_client import (
+    SILENT_SECONDS,
+    NoModelYetError,
+    Scorer,
+    ScorerRefusesError,
+    ScorerUnavailableError,
+)
+from services.events.database.connection import Ledger
+from services.events.database.outbox import Document
+from services.scoring.schemas import MAX_COUPONS
+
+KEPT_CUSTOMERS = 20_000
+AT_ONCE = 8
+PAUSE_SECONDS = 0.2
+
+UNKNOWN_CUSTOMER = "unknown customer"
+UNKNOWN_DEPARTMENT = "unknown department"
+NOTHING_RELEASED = "no release of the store"
+NO_MODEL = "no coupon-propensity model"
+SCORER_SILENT = "the scorer did not answer"
+
+READ = """
+select choices from events.contexts
+where
+    customer_id = $1 and event_date = $2 and release = $3 and model = $4 and threshold = $5
+"""
+DROP = "delete from events.contexts where release <> $1 or model <> $2"
+
+T = TypeVar("T")
+
+log = logging.getLogger("pollux.events")
+
+
+class Choice(NamedTuple):
+    """The coupon for a customer in a department, or the reason why there is none."""
+
+    coupon_id: int | None = None
+    prediction: float | None = None
+    reason: str | None = None
+
+
+class Basis(NamedTuple):
+    """What choices rest on: the number of the store's release, and the model."""
+
+    release: int | None
+    model: str | None
+
+
+class Context(NamedTuple):
+    """Choices for a customer on a day, as they are kept in `events.contexts`."""
+
+    customer_id: int
+    event_date: date
+    basis: Basis
+    threshold: float
+    choices: str
+
+
+class Contexts:
+    """Choices of the current release and model."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, scorer: Scorer, *, threshold: float
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._scorer = scorer
+        self._threshold = threshold
+        self._catalogue: Catalogue | None = None
+        self._model: str | None = None
+        self._kept: OrderedDict[tuple[int, date], dict[str, Choice]] = OrderedDict()
+        # Set whenever all choices were dropped from memory.
+        self.are_dropped = asyncio.Event()
+        self._preparing: dict[tuple[int, date], asyncio.Task[Context | Choice]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def basis(self) -> Basis:
+        """What choices rest on now."""
+        release = None if self._catalogue is None else self._catalogue.release.number
+        return Basis(release, self._model)
+
+    def know_release(self, release: Release | None) -> None:
+        """Takes the current release of the store."""
+        current = None if self._catalogue is None else self._catalogue.release
+        if release != current:
+            self._catalogue = None if release is None else Catalogue(self._database, release)
+            self._forget()
+
+    def know_model(self, model: str | None) -> None:
+        """Takes the model that scores."""
+        if model != self._model:
+            self._model = model
+            self._forget()
+
+    async def drop_outdated(self) -> None:
+        """Drops the contexts that rest on something else than what is current."""
+        basis = self.basis
+        if None not in basis:
+            await self._ledger.do(lambda connection: connection.execute(DROP, *basis))
+
+    def is_prepared(self, event: ShopEvent) -> bool:
+        """Whether the customer's choices of the event's day are in memory, all of them."""
+        kept = self._kept.get((event.customer_id, event.event_date))
+        return kept is not None and "" in kept
+
+    def spelled(self, department: str) -> str | None:
+        """A department as the data spell it, None where it is not known."""
+        return None if self._catalogue is None else self._catalogue.spelled(department)
+
+    def document(self, coupon_id: int) -> Document | None:
+        """A chosen coupon as shops get it, None where it is not in memory any more."""
+        return None if self._catalogue is None else self._catalogue.document(coupon_id)
+
+    async def read_document(self, coupon_id: int) -> Document | None:
+        """A coupon as shops get it, None where the current release has none of that number."""
+        if self._catalogue is None:
+            return None
+        await self._catalogue.read_documents([coupon_id])
+        return self._catalogue.document(coupon_id)
+
+    def ready(self, event: ShopEvent) -> Choice | None:
+        """The choice for a focus event, where it is in memory."""
+        kept = self._kept.get((event.customer_id, event.event_date))
+        if kept is None or event.department is None:
+            return None
+        department = self.spelled(event.department)
+        if department is None:
+            return None
+        choice = kept.get(department)
+        if choice is not None and choice.coupon_id is not None:
+            return choice if self.document(choice.coupon_id) is not None else None
+        return choice
+
+    async def prepare(self, event: ShopEvent) -> Context | Choice:
+        """The context of who entered, or the reason why there is none."""
+        place = (event.customer_id, event.event_date)
+        task = self._preparing.get(place)
+        if task is None:
+            task = self._preparing[place] = asyncio.create_task(self._prepare(*place))
+            task.add_done_callback(lambda _: self._preparing.pop(place, None))
+        return await asyncio.shield(task)
+
+    async def choose(self, event: ShopEvent) -> Choice:
+        """The choice for a focus event, wherever it comes from."""
+        assert event.department is not None  # noqa: S101 - focus events name one
+        place = (event.customer_id, event.event_date)
+        task = self._preparing.get(place)
+        if task is not None:
+            # The customer has just entered: the answer is under way.
+            found = await asyncio.shield(task)
+            if isinstance(found, Choice) and found.reason == SCORER_SILENT:
+                return found
+        name = event.department
+        return await self._patiently(lambda catalogue: self._choose(catalogue, *place, name))
+
+    async def _prepare(self, customer_id: int, day: date) -> Context | Choice:
+        return await self._patiently(
+            lambda catalogue: self._prepare_with(catalogue, customer_id, day)
+        )
+
+    async def _prepare_with(
+        self, catalogue: Catalogue, customer_id: int, day: date
+    ) -> Context | Choice:
+        departments = sorted((await catalogue.departments()).values())
+        found = await self._score(catalogue, customer_id, day, departments)
+        if isinstance(found, Choice):
+            return found
+        model, choices = found
+        self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
+        text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
+        basis = Basis(catalogue.release.number, model)
+        return Context(customer_id, day, basis, self._threshold, text)
+
+    async def _choose(self, catalogue: Catalogue, customer_id: int, day: date, name: str) -> Choice:
+        await catalogue.departments()
+        department = catalogue.spelled(name)
+        if department is None:
+            return Choice(reason=UNKNOWN_DEPARTMENT)
+        kept = self._kept.get((customer_id, day)) or await self._read(catalogue, customer_id, day)
+        if kept is None or department not in kept:
+            found = await self._score(catalogue, customer_id, day, [department])
+            if isinstance(found, Choice):
+                return found
+            model, kept = found
+            self._keep(catalogue, model, (customer_id, day), kept)
+        choice = kept[department]
+        if choice.coupon_id is not None:
+            await catalogue.read_documents([choice.coupon_id])
+        return choice
+
+    async def _read(
+        self, catalogue: Catalogue, customer_id: int, day: date
+    ) -> Mapping[str, Choice] | None:
+        """What another worker prepared, or this one before it was started again."""
+        release, model = catalogue.release.number, self._model
+        if model is None:
+            return None
+        text = await self._ledger.do(
+            lambda connection: connection.fetchval(
+                READ, customer_id, day, release, model, self._threshold
+            )
+        )
+        if text is None:
+            return None
+        choices = {name: Choice(*values) for name, values in orjson.loads(text).items()}
+        await catalogue.read_documents(_coupons(choices))
+        self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
+        return choices
+
+    async def _score(
+        self, catalogue: Catalogue, customer_id: int, day: date, departments: Sequence[str]
+    ) -> tuple[str, dict[str, Choice]] | Choice:
+        """The model and its choices, or why there can be none for the customer at all."""
+        valid = await catalogue.valid_coupons(day)
+        coupons = [coupon for name in departments for coupon in valid.get(name, ())]
+        customer = await catalogue.customer(customer_id)
+        if customer is None:
+            return Choice(reason=UNKNOWN_CUSTOMER)
+        predictions: list[tuple[int, float]] = []
+        model = self._model
+        if model is None and not coupons:
+            # Nothing to score, so no model is needed to say so.
+            return "", _no_coupons(departments, day)
+        for start in range(0, len(coupons), MAX_COUPONS):
+            part = coupons[start : start + MAX_COUPONS]
+            model, found = await self._scorer.score(customer, part)
+            predictions += found
+        assert model is not None  # noqa: S101 - there were coupons, so it answered
+        choices = _no_coupons(departments, day)
+        of_coupon = {coupon["coupon_id"]: coupon["department"] for coupon in coupons}
+        for coupon_id, prediction in sorted(predictions, key=lambda one: (one[1], -one[0])):
+            # The last one written is the best, and the first by number of equals.
+            choices[of_coupon[coupon_id]] = (
+                Choice(coupon_id, prediction)
+                if prediction > self._threshold
+                else Choice(prediction=prediction, reason=f"no coupon above {self._threshold:g}")
+            )
+        await catalogue.read_documents(_coupons(choices))
+        return model, choices
+
+    def _keep(
+        self,
+        catalogue: Catalogue,
+        model: str,
+        place: tuple[int, date],
+        choices: Mapping[str, Choice],
+    ) -> None:
+        if model and model != self._model:
+            self.know_model(model)
+        if catalogue is not self._catalogue or not model:
+            return
+        self._kept.setdefault(place, {}).update(choices)
+        self._kept.move_to_end(place)
+        while len(self._kept) > KEPT_CUSTOMERS:
+            self._kept.popitem(last=False)
+
+    async def _patiently(self, work: Callable[[Catalogue], Awaitable[T]]) -> T | Choice:
+        """What `work` finds with the current release, tried until database and scorer answer."""
+        deadline = time.monotonic() + SILENT_SECONDS
+        while True:
+            catalogue = self._catalogue
+            if catalogue is None:
+                return Choice(reason=NOTHING_RELEASED)
+            try:
+                async with self._places:
+                    found = await work(catalogue)
+            except NoModelYetError:
+                self.know_model(None)
+                return Choice(reason=NO_MODEL)
+            except (ScorerUnavailableError, ScorerRefusesError):
+                if self._scorer.is_silent or time.monotonic() > deadline:
+                    return Choice(reason=SCORER_SILENT)
+            except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
+                # Without the database nothing can be recorded, so there is no hurry.
+                deadline = time.monotonic() + SILENT_SECONDS
+            else:
+                if catalogue is self._catalogue:
+                    return found
+                continue
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self.are_dropped.set()
+        log.info("Choices rest on release %s and model %s", *self.basis)
+
+
+def _no_coupons(departments: Sequence[str], day: date) -> dict[str, Choice]:
+    reason = f"no coupon valid on {day.isoformat()}"
+    return dict.fromkeys(departments, Choice(reason=reason))
+
+
+def _coupons(choices: Mapping[str, Choice]) -> list[int]:
+    return [choice.coupon_id for choice in choices.values() if choice.coupon_id is not None]

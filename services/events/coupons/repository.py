@@ -1,0 +1,114 @@
+"""What a group of entry and focus events writes, in one transaction.
+
+Belongs here: the statements. Does not belong here: what an event leads to.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from services.events.coupons.offers import Context
+from services.events.database.inbox import INSERT_NEW
+from services.events.database.outbox import LEASE_SECONDS, Answer
+
+# Of an event that was here before, nothing is written and nothing answered.
+WRITE = f"""
+with
+    arrived as ({INSERT_NEW}),
+    decided as (
+        insert into events.decisions (
+            event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
+            coupon_id, prediction, answer_id, release, model
+        )
+        select event.*
+        from
+            unnest(
+                $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::date[],
+                $8::text[], $9::text[], $10::bigint[], $11::float8[], $12::uuid[], $13::int[],
+                $14::text[]
+            ) as event (
+                event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
+                coupon_id, prediction, answer_id, release, model
+            )
+        inner join arrived using (event_key)
+        on conflict do nothing
+        returning event_key
+    ),
+    queued as (
+        insert into events.outbox (
+            event_key, answer_id, topic, opening, document_key, closing, worker, leased_until
+        )
+        select answer.*, $1, clock_timestamp() + interval '{LEASE_SECONDS} s'
+        from
+            unnest(
+                $15::uuid[], $16::uuid[], $17::text[], $18::bytea[], $19::uuid[], $20::bytea[]
+            ) as answer (event_key, answer_id, topic, opening, document_key, closing)
+        inner join decided using (event_key)
+    )
+select event_key from decided
+"""
+PREPARED = """
+insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
+select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
+from
+    unnest(
+        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
+    ) as context (customer_id, event_date, release, model, threshold, choices)
+on conflict (customer_id) do update
+set
+    event_date = excluded.event_date,
+    release = excluded.release,
+    model = excluded.model,
+    threshold = excluded.threshold,
+    choices = excluded.choices,
+    prepared_at = clock_timestamp()
+"""
+
+
+class Decision(NamedTuple):
+    """A row of `events.decisions`."""
+
+    event_key: UUID
+    kind: str
+    customer_id: int
+    department: str | None
+    event_at: datetime
+    event_date: date
+    outcome: str
+    reason: str | None
+    coupon_id: int | None
+    prediction: float | None
+    answer_id: UUID | None
+    release: int | None
+    model: str | None
+
+
+async def write_decisions(
+    connection: asyncpg.Connection,
+    worker: str,
+    decisions: Sequence[Decision],
+    answers: Sequence[tuple[UUID, Answer]],
+) -> set[UUID]:
+    """Writes decisions and their answers; returns the keys of the events that were new."""
+    # In one order for all workers, so that none waits for another in a circle.
+    columns = list(zip(*sorted(decisions, key=lambda one: one.event_key), strict=True))
+    queued = [
+        (key, one.id, one.topic, one.opening, one.document and one.document.key, one.closing)
+        for key, one in answers
+    ]
+    arrays = list(zip(*queued, strict=True)) or [()] * 6
+    rows = await connection.fetch(WRITE, worker, *columns, *arrays)
+    return {row[0] for row in rows}
+
+
+async def write_contexts(connection: asyncpg.Connection, contexts: Sequence[Context]) -> None:
+    """Keeps what was prepared; of several for a customer the last."""
+    last = {context.customer_id: context for context in contexts}
+    rows = [
+        (customer, context.event_date, *context.basis, context.threshold, context.choices)
+        for customer, context in sorted(last.items())
+    ]
+    await connection.execute(PREPARED, *zip(*rows, strict=True))

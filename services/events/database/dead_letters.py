@@ -1,0 +1,155 @@
+"""Dead letters: messages that could not be read, kept in `events.dead_letter` with the reason.
+
+Belongs here: writing and closing them for a worker, listing them and asking for a replay for an
+operator. Does not belong here: what becomes a dead letter, and the replay itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+import psycopg
+
+from pollux.runtime.errors import PolluxError
+
+WRITE = """
+insert into events.dead_letter (event_key, kind, topic, payload, is_whole, reason)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (event_key) do update
+set
+    attempts = dead_letter.attempts + 1,
+    reason = excluded.reason,
+    replay_requested_at = null,
+    resolved_at = null
+"""
+RESOLVE = """
+update events.dead_letter
+set resolved_at = clock_timestamp(), replay_requested_at = null
+where event_key = any($1) and resolved_at is null
+"""
+# Of a message that is longer than what is read, for people.
+KEPT_BYTES = 64 * 1024
+
+FOUND = """
+select
+    id, kind, topic, payload, is_whole, reason, attempts,
+    received_at, replay_requested_at, resolved_at
+from events.dead_letter
+where resolved_at is null or %(with_resolved)s
+order by id desc
+limit %(limit)s
+"""
+STATES = """
+select id, is_whole, resolved_at is not null
+from events.dead_letter
+where id = any(%s)
+for update
+"""
+# A cut message cannot be read again.
+ASK = """
+update events.dead_letter
+set replay_requested_at = clock_timestamp()
+where resolved_at is null and is_whole and (%(ids)s::bigint[] is null or id = any(%(ids)s))
+"""
+
+
+class UnreadableMessage(NamedTuple):
+    """A message or row that could not be read, and why."""
+
+    event_key: UUID
+    kind: str
+    topic: str
+    payload: bytes
+    reason: str
+
+
+async def write_dead_letters(
+    connection: asyncpg.Connection, messages: Sequence[UnreadableMessage], *, max_bytes: int
+) -> None:
+    """Keeps what could not be read; more than `max_bytes` is cut, and cannot be replayed."""
+    rows = []
+    for message in sorted(messages, key=lambda one: one.event_key):
+        is_whole = len(message.payload) <= max_bytes
+        kept = message.payload if is_whole else message.payload[:KEPT_BYTES]
+        rows.append(
+            (message.event_key, message.kind, message.topic, kept, is_whole, message.reason)
+        )
+    await connection.executemany(WRITE, rows)
+
+
+async def resolve(connection: asyncpg.Connection, keys: Sequence[UUID]) -> None:
+    """Closes the dead letters of events that were read after all."""
+    await connection.execute(RESOLVE, sorted(keys))
+
+
+class DeadLetterError(PolluxError):
+    """Dead letters that are not there, or cannot be replayed."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message that could not be read; of one that `is_whole` is false the beginning was kept."""
+
+    id: int
+    kind: str
+    topic: str
+    payload: bytes
+    is_whole: bool
+    reason: str
+    attempts: int
+    received_at: datetime
+    replay_requested_at: datetime | None
+    resolved_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """What is to become of it, in a word or two."""
+        if self.resolved_at is not None:
+            return "resolved"
+        if not self.is_whole:
+            return "cut off"
+        return "waits for a worker" if self.replay_requested_at is not None else "open"
+
+
+def has_events(connection: psycopg.Connection) -> bool:
+    """Whether an event service has run with this database."""
+    row = connection.execute("select to_regclass('events.dead_letter') is not null").fetchone()
+    return row is not None and bool(row[0])
+
+
+def read_letters(
+    connection: psycopg.Connection, *, limit: int, with_resolved: bool = False
+) -> list[Letter]:
+    """The last dead letters, the newest first."""
+    rows = connection.execute(FOUND, {"limit": limit, "with_resolved": with_resolved})
+    return [Letter(*row) for row in rows.fetchall()]
+
+
+def ask_for_replay(connection: psycopg.Connection, ids: Sequence[int] | None) -> int:
+    """Asks the workers to read dead letters again, all open ones without `ids`; returns how many.
+
+    Raises `DeadLetterError`, and asks for none, where one of `ids` cannot be replayed.
+    """
+    with connection.transaction():
+        if ids is not None:
+            states = {row[0]: row[1:] for row in connection.execute(STATES, [list(ids)]).fetchall()}
+            problems = []
+            for number in sorted(set(ids)):
+                if number not in states:
+                    problems.append(f"There is no dead letter {number}.")
+                    continue
+                is_whole, is_resolved = states[number]
+                if is_resolved:
+                    problems.append(f"Dead letter {number} is resolved already.")
+                elif not is_whole:
+                    problems.append(
+                        f"Dead letter {number} was too long, only its beginning was kept: it "
+                        "cannot be read again."
+                    )
+            if problems:
+                raise DeadLetterError("\n".join(problems))
+        asked = connection.execute(ASK, {"ids": None if ids is None else list(ids)})
+        return asked.rowcount

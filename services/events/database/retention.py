@@ -1,0 +1,60 @@
+"""What is forgotten in time.
+
+Belongs here: which rows of schema `events` go, and after how long. Does not belong here: what is
+kept for good: decisions, conversions, members, and dead letters that are open.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+
+from pollux.runtime.serving import ServingStore
+from services.events.database.connection import Ledger
+
+EVERY_SECONDS = 3600.0
+# As many as one statement deletes well within its time.
+AT_ONCE = 10_000
+OLD = "< clock_timestamp() - $1::interval"
+UNUSED = "not exists (select from events.outbox where outbox.document_key = documents.document_key)"
+# Answers before the documents that they refer to.
+FORGOTTEN = (
+    ("inbox", "event_key", f"received_at {OLD}"),
+    ("outbox", "number", f"published_at {OLD}"),
+    ("dead_letter", "id", f"resolved_at {OLD}"),
+    ("documents", "document_key", f"made_at {OLD} and {UNUSED}"),
+)
+
+
+class Retention:
+    """Deletes what is older than `age`, on a connection of its own."""
+
+    def __init__(self, store: ServingStore, age: timedelta) -> None:
+        self._ledger = Ledger(store, durable=False)
+        self._age = age
+
+    async def run(self) -> None:
+        """Deletes now and every hour; runs until cancelled."""
+        while True:
+            for table, key, condition in FORGOTTEN:
+                while await self._forget(table, key, condition) == AT_ONCE:
+                    pass
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._ledger.close()
+
+    async def _forget(self, table: str, key: str, condition: str) -> int:
+        statement = (
+            f"delete from events.{table} where {key} = any(array("
+            f"select {key} from events.{table} where {condition} limit {AT_ONCE}))"
+        )
+        try:
+            done = await self._ledger.do(
+                lambda connection: connection.execute(statement, self._age)
+            )
+        except asyncpg.ForeignKeyViolationError:
+            # A new answer refers to a document of these: the next hour knows.
+            return 0
+        return int(done.split()[-1])

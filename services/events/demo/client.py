@@ -1,0 +1,152 @@
+"""A client of the broker that comes and goes, for demonstrations: no session stays behind.
+
+Belongs here: connecting as the settings say, publishing events, collecting predictions. Does not
+belong here: the event service's own clients (`mqtt`, `link`), which must not lose anything.
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+from uuid import UUID, uuid4
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from pollux.runtime.errors import PolluxError
+from services.events.broker.connection import EVENT_ID
+from services.events.broker.session import PROTOCOLS, V5
+from services.events.database.event_keys import event_key
+from services.events.settings import MqttSettings
+
+CONNECT_SECONDS = 5.0
+
+
+class NoBrokerError(PolluxError):
+    """No broker lets a guest in."""
+
+    exit_code = 3
+
+
+class Asked(NamedTuple):
+    """What a prediction is the answer to."""
+
+    customer_id: str
+    department: str
+    ts: int
+
+
+class Offer(NamedTuple):
+    """A coupon with its products, and when it arrived (`time.perf_counter`)."""
+
+    coupon: Mapping[str, Any]
+    arrived: float
+
+
+class Guest:
+    """A connected client; `offers` are all predictions since then."""
+
+    def __init__(self, mqtt: MqttSettings, own_port: int) -> None:
+        self.offers: dict[Asked, Offer] = {}
+        self._mqtt = mqtt
+        self._arrived = threading.Condition()
+        self._is_v5 = False
+        self._client = self._enter(mqtt.brokers(own_port))
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Leaves the broker with the block."""
+        try:
+            yield
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    def publish(self, topic: str, document: Mapping[str, Any]) -> tuple[UUID, float]:
+        """Publishes an event; returns its key and when that was (`time.perf_counter`)."""
+        payload = json.dumps(document).encode()
+        event_id, properties = None, None
+        if self._is_v5:
+            # The same customer may be at the same place in the same second again.
+            event_id = f"demo-{uuid4()}"
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.UserProperty = [(EVENT_ID, event_id)]
+        began = time.perf_counter()
+        self._client.publish(topic, payload, qos=1, properties=properties)
+        return event_key(topic, payload, event_id), began
+
+    def wait(self, asked: Asked | None, seconds: float) -> Offer | None:
+        """The answer to what was asked, as soon as it is there."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: asked in self.offers, seconds)
+            return None if asked is None else self.offers.get(asked)
+
+    def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        arrived = time.perf_counter()
+        try:
+            answer = json.loads(message.payload)
+            coupon = answer["coupon"]
+            asked = Asked(answer["customer"]["id"], coupon["department"], answer["ts"])
+        except (ValueError, KeyError, TypeError):
+            return
+        with self._arrived:
+            self.offers.setdefault(asked, Offer(coupon, arrived))
+            self._arrived.notify_all()
+
+    def _enter(self, brokers: Sequence[tuple[str, int]]) -> Client:
+        problem = ""
+        for host, port in brokers:
+            for protocol in PROTOCOLS[self._mqtt.mqtt_protocol]:
+                client, problem = self._try(host, port, protocol)
+                if client is not None:
+                    self._is_v5 = protocol == V5
+                    return client
+        where = ", ".join(f"{host}:{port}" for host, port in brokers)
+        hint = "" if self._mqtt.mqtt_host else " pollux up runs a broker: is it up?"
+        raise NoBrokerError(f"No broker lets us in at {where} ({problem}).{hint}")
+
+    def _try(
+        self, host: str, port: int, protocol: MQTTProtocolVersion
+    ) -> tuple[Client | None, str]:
+        client = Client(CallbackAPIVersion.VERSION2, f"pollux-demo-{uuid4()}", protocol=protocol)
+        is_settled, codes = threading.Event(), list[ReasonCode]()
+
+        def connected(_c: Client, _u: object, _f: object, code: ReasonCode, _p: object) -> None:
+            codes.append(code)
+            if code.is_failure:
+                is_settled.set()
+                return
+            # Small packets must not wait for one another.
+            found = cast("socket.socket", client.socket())
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.subscribe(self._mqtt.coupon_prediction_topic_name, qos=1)
+
+        client.on_connect = connected
+        client.on_subscribe = lambda *_: is_settled.set()
+        client.on_disconnect = lambda *_: is_settled.set()
+        client.on_message = self._received
+        client.connect_timeout = CONNECT_SECONDS
+        try:
+            if self._mqtt.mqtt_username is not None:
+                password = self._mqtt.mqtt_password
+                client.username_pw_set(
+                    self._mqtt.mqtt_username, password.get_secret_value() if password else None
+                )
+            if self._mqtt.mqtt_broker_cert_file is not None:
+                client.tls_set(ca_certs=self._mqtt.mqtt_broker_cert_file)
+            client.connect(host, port)
+        except (OSError, ValueError) as error:
+            return None, getattr(error, "strerror", None) or str(error) or type(error).__name__
+        client.loop_start()
+        is_settled.wait(CONNECT_SECONDS)
+        if client.is_connected() and codes and not codes[-1].is_failure:
+            return client, ""
+        client.disconnect()
+        client.loop_stop()
+        return None, str(codes[-1]) if codes else "it does not answer"

@@ -1,0 +1,195 @@
+"""A walk through the shop: real customers' events, published as the shop's sensors would.
+
+Belongs here: who walks where and on which day, publishing, waiting for what follows. Does not
+belong here: how events are decided, and how the walk is shown.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import sql
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.settings import Settings
+from services.events.demo.client import Asked, Guest
+from services.events.settings import MqttSettings
+
+ANSWER_SECONDS = 5.0
+POLL_SECONDS = 0.02
+DEPARTMENTS_EACH = 3
+
+# The day on which most departments have a coupon: today where it is one, else the latest.
+DAY = """
+with
+    days as (select end_date as day from coupon_info union select %(today)s)
+select days.day, array_agg(distinct coupon_info.department order by coupon_info.department)
+from days
+inner join coupon_info on days.day between coupon_info.start_date and coupon_info.end_date
+group by days.day
+order by count(distinct coupon_info.department) desc, days.day = %(today)s desc, days.day desc
+limit 1
+"""
+
+# From those who use coupons most to those who never do.
+CUSTOMERS = """
+with
+    ranked as (
+        select
+            customer_id, gender, age, total_coupons_used,
+            ntile(%(count)s) over (order by total_coupons_used desc, customer_id) as part
+        from customer_info
+    )
+select distinct on (part) customer_id, gender, age, total_coupons_used
+from ranked
+order by part, total_coupons_used desc, customer_id
+"""
+
+
+DECISION = "select outcome, reason, prediction from events.decisions where event_key = %s"
+
+
+class Decision(NamedTuple):
+    """What was decided, why, and how likely the best coupon is used."""
+
+    outcome: str
+    reason: str | None
+    prediction: float | None
+
+
+class DemoError(PolluxError):
+    """Nobody can walk through the shop; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Who walks."""
+
+    id: int
+    gender: str | None
+    age: int | None
+    coupons_used: int
+    departments: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Who walks where, and the day that the events are of."""
+
+    day: date
+    is_today: bool
+    customers: Sequence[Customer]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What followed a focus event: a coupon after so many milliseconds, or none and why."""
+
+    customer: Customer
+    department: str
+    coupon: Mapping[str, Any] | None
+    reason: str | None
+    milliseconds: float | None
+
+
+def plan_walk(connection: psycopg.Connection, settings: Settings, count: int) -> Walk:
+    """Chooses customers and a day; raises `DemoError` where the shop is not released."""
+    row = None
+    if connection.execute("select to_regclass('release.current')").fetchone() != (None,):
+        row = connection.execute(
+            "select number from release.current where domain = 'store'"
+        ).fetchone()
+    if row is None:
+        raise DemoError("No shop is released yet: pollux up makes a sample and releases it.")
+    path = sql.SQL("set search_path = {}").format(sql.Identifier(f"store__r{row[0]}"))
+    connection.execute(path)
+    today = datetime.now(ZoneInfo(settings.store_timezone)).date()
+    found = connection.execute(DAY, {"today": today}).fetchone()
+    rows = connection.execute(CUSTOMERS, {"count": count}).fetchall()
+    if found is None or not rows:
+        raise DemoError("The released shop has no coupons or no customers.")
+    day, departments = found
+    customers = [
+        Customer(customer_id, gender, age, used, _some_of(departments, place))
+        for place, (customer_id, gender, age, used) in enumerate(rows)
+    ]
+    return Walk(day, day == today, customers)
+
+
+def _some_of(departments: Sequence[str], place: int) -> Sequence[str]:
+    """Some departments, others for the next customer."""
+    first = place % len(departments)
+    return [*departments[first:], *departments[:first]][:DEPARTMENTS_EACH]
+
+
+class ShopFloor:
+    """Where customers walk: publishes their events and waits for what follows."""
+
+    def __init__(
+        self, settings: Settings, mqtt: MqttSettings, guest: Guest, decisions: psycopg.Connection
+    ) -> None:
+        self._mqtt = mqtt
+        self._zone = ZoneInfo(settings.store_timezone)
+        self._guest = guest
+        self._decisions = decisions
+
+    def enter(self, customer: Customer, day: date) -> None:
+        """Publishes an entry event; raises `DemoError` where nobody takes it."""
+        document = {"id": str(customer.id), "ts": self._moment(day)}
+        key, _ = self._guest.publish(self._mqtt.entry_event_topic_name, document)
+        if self._wait_for_decision(key) is None:
+            raise DemoError(
+                "The broker took the event, but no event service did: it runs with pollux up, or "
+                "alone with pollux serve events."
+            )
+
+    def stop_at(self, customer: Customer, department: str, day: date) -> Outcome:
+        """Publishes a focus event and waits for its prediction, or for the reason of none."""
+        asked = Asked(str(customer.id), department, self._moment(day))
+        document = {"id": asked.customer_id, "ts": asked.ts, "dep": department}
+        key, began = self._guest.publish(self._mqtt.focus_event_topic_name, document)
+        decision = self._wait_for_decision(key, asked)
+        if decision is not None and decision.outcome == "no offer":
+            best = decision.prediction
+            reason = (decision.reason or "") + ("" if best is None else f" (best {best:.2f})")
+            return Outcome(customer, department, None, reason, None)
+        offer = self._guest.wait(asked, ANSWER_SECONDS if decision else 0)
+        if offer is None:
+            why = "decided, but no message arrived" if decision else "no decision"
+            return Outcome(customer, department, None, f"{why} in {ANSWER_SECONDS:.0f} s", None)
+        return Outcome(customer, department, offer.coupon, None, 1000 * (offer.arrived - began))
+
+    def _moment(self, day: date) -> int:
+        """The time of day it is now, on that day."""
+        now = datetime.now(self._zone)
+        return int(datetime.combine(day, now.time(), self._zone).timestamp())
+
+    def _wait_for_decision(self, key: UUID, asked: Asked | None = None) -> Decision | None:
+        """What was decided; None where there was none in time, or its coupon came first."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline and self._guest.wait(asked, POLL_SECONDS) is None:
+            try:
+                row = self._decisions.execute(DECISION, [key]).fetchone()
+            except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable):
+                # No event service has run here yet.
+                row = None
+            if row is not None:
+                return Decision(*row)
+        return None
+
+
+def walk_through(walk: Walk, floor: ShopFloor, *, seconds: float) -> Iterator[Customer | Outcome]:
+    """Everyone enters and stops at some departments: what happens, as it happens."""
+    steps = sum(1 + len(customer.departments) for customer in walk.customers)
+    for customer in walk.customers:
+        floor.enter(customer, walk.day)
+        yield customer
+        for department in customer.departments:
+            time.sleep(seconds / steps)
+            yield floor.stop_at(customer, department, walk.day)
+        time.sleep(seconds / steps)

@@ -1,0 +1,1 @@
+"""The loyalty list and conversions, answered with promo codes."""

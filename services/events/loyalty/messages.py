@@ -1,0 +1,204 @@
+"""Rows of the loyalty list and conversions as they arrive: JSON, or lines of text.
+
+Belongs here: what a row must have to count, the same as for files (`int_conversions_judged`,
+`int_loyalty_lines_judged`). Does not belong here: what follows from a row.
+
+A message holds one row or several; each that cannot be read is refused alone. A reason never
+holds what it speaks of.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from services.events.payloads import UnreadableError, read_json
+
+MAX_BYTES = 2**20
+# All rows of a message are one transaction.
+MAX_ROWS = 2_000
+MAX_TEXT = 1_000
+BLANKS = " \t\n\r\v\f"
+TOTAL = re.compile(r"[0-9]{1,16}([.][0-9]{1,2})?", re.ASCII)
+KINDS = {
+    "clickconversion": "click",
+    "basketconversion": "basket",
+    "purchaseconversion": "purchase",
+    "click": "click",
+    "basket": "basket",
+    "purchase": "purchase",
+}
+# Only A to Z, as the models do it on every engine.
+LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+class Listed(NamedTuple):
+    """A row of the loyalty list."""
+
+    email: str
+    fb_user: str | None
+    insta_user: str | None
+    gender: str | None
+
+
+class Conversion(NamedTuple):
+    """A click, basket or purchase; `items` such as 6;14, `total` in dollars."""
+
+    promotion: str
+    conversion_type: str
+    email: str
+    channel: str | None
+    items: str | None
+    total: Decimal | None
+
+
+class Refused(NamedTuple):
+    """A row that cannot be read, as it came, and why."""
+
+    raw: bytes
+    reason: str
+
+
+Row = TypeVar("Row", Listed, Conversion)
+
+
+def read_loyalty_rows(payload: bytes) -> list[Listed | Refused]:
+    """The rows of a message of the loyalty list; raises `UnreadableError` for the whole."""
+    return _read(payload, _listed, _listed_fields)
+
+
+def read_conversions(payload: bytes) -> list[Conversion | Refused]:
+    """The conversions of a message; raises `UnreadableError` for the whole."""
+    return _read(payload, _conversion, _conversion_fields)
+
+
+def _read(
+    payload: bytes,
+    make: Callable[[dict[str, Any]], Row],
+    fields: Callable[[str], dict[str, Any]],
+) -> list[Row | Refused]:
+    found: list[Row | Refused] = []
+    for raw, document in _documents(payload, fields):
+        if len(found) == MAX_ROWS:
+            raise UnreadableError(f"the message has more than {MAX_ROWS} rows")
+        try:
+            found.append(make(_object(document)))
+        except UnreadableError as error:
+            found.append(Refused(raw, str(error)))
+    if not found:
+        raise UnreadableError("the message holds no row")
+    return found
+
+
+def _documents(
+    payload: bytes, fields: Callable[[str], dict[str, Any]]
+) -> Iterator[tuple[bytes, Any]]:
+    if payload.lstrip()[:1] in {b"{", b"["}:
+        content = read_json(payload, MAX_BYTES)
+        for one in content if isinstance(content, list) else [content]:
+            # Alone, a text of a list would be read as a line.
+            yield _as_it_came(one if isinstance(one, dict) else [one]), one
+        return
+    if len(payload) > MAX_BYTES:
+        raise UnreadableError(f"the message has {len(payload)} bytes; {MAX_BYTES} are read")
+    try:
+        text = payload.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableError("neither JSON nor text in UTF-8") from None
+    for line in text.replace("\r", "\n").split("\n"):
+        if line.strip(BLANKS):
+            yield line.encode(), fields(line)
+
+
+def _as_it_came(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # It reads deeper than it writes.
+        raise UnreadableError("nested too deep") from None
+
+
+def _object(document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise UnreadableError("not a JSON object")
+    return document
+
+
+def _listed_fields(line: str) -> dict[str, Any]:
+    parts = line.split(",")
+    named = dict(zip(("email", "fb_user", "insta_user"), parts, strict=False))
+    # Gender is the last field, whatever stands between.
+    return {**named, "gender": parts[-1] if len(parts) > len(named) else None}
+
+
+def _conversion_fields(line: str) -> dict[str, Any]:
+    parts = line.split(",")
+    named: dict[str, Any] = dict(zip(("promotion", "type", "email"), parts, strict=False))
+    detail = parts[3:4]
+    named["where"] = named["items"] = detail[0] if detail else None
+    named["total"] = parts[4].strip(BLANKS) if len(parts) > 4 else None  # noqa: PLR2004
+    return named
+
+
+def _listed(document: dict[str, Any]) -> Listed:
+    return Listed(
+        _email(document),
+        _text(document, "fb_user"),
+        _text(document, "insta_user"),
+        _text(document, "gender"),
+    )
+
+
+def _conversion(document: dict[str, Any]) -> Conversion:
+    promotion = _text(document, "promotion")
+    if promotion is None:
+        raise UnreadableError("missing promotion")
+    kind = KINDS.get((_text(document, "type") or "").lower())
+    if kind is None:
+        raise UnreadableError("unknown conversion type")
+    email = _email(document)
+    channel = _text(document, "where") if kind == "click" else None
+    if kind == "click" and channel is None:
+        raise UnreadableError("missing channel")
+    items = None if kind == "click" else _items(document)
+    total = _total(document.get("total")) if kind == "purchase" else None
+    return Conversion(promotion, kind, email, channel, items, total)
+
+
+def _text(document: dict[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise UnreadableError(f"{name} is no text")
+    if len(value) > MAX_TEXT:
+        raise UnreadableError(f"{name} has more than {MAX_TEXT} characters")
+    if "\0" in value:
+        raise UnreadableError(f"{name} holds a NUL character")
+    return value.strip(BLANKS) or None
+
+
+def _email(document: dict[str, Any]) -> str:
+    email = _text(document, "email")
+    if email is None or "@" not in email:
+        raise UnreadableError("no email")
+    return email.translate(LOWER)
+
+
+def _items(document: dict[str, Any]) -> str | None:
+    value = document.get("items")
+    if isinstance(value, list):
+        if not all(isinstance(item, (int, str)) and not isinstance(item, bool) for item in value):
+            raise UnreadableError("items are neither numbers nor texts")
+        document = {"items": ";".join(str(item) for item in value)}
+    text = _text(document, "items") or ""
+    return text.translate(dict.fromkeys(map(ord, "[] "))).strip(";") or None
+
+
+def _total(value: object) -> Decimal:
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not TOTAL.fullmatch(text):
+        raise UnreadableError("unreadable total")
+    return Decimal(text)

@@ -1,0 +1,178 @@
+"""Events over HTTP, for trying the service without a broker.
+
+Belongs here: what `/mock_entry` and `/mock_focus` take and answer. Does not belong here: how an
+event is decided, which is the same as over MQTT.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from services.common.api_keys import unauthorized
+from services.common.bodies import body_problems, read_json_bytes
+from services.common.database import StoreUnavailableError
+from services.common.health import NOT_KEPT
+from services.common.openapi import problem_responses
+from services.common.problems import ProblemError, internal_error, invalid_input
+from services.events.coupons.handler import Case, ShopKind, prediction_message
+from services.events.health import worker_of
+from services.events.worker import Worker
+
+# Longer than the scorer may be silent.
+SECONDS = 20.0
+TOPIC = "mock"
+DECIDED = "select outcome, reason, coupon_id from events.decisions where event_key = $1"
+
+router = APIRouter(tags=["mock events"])
+
+
+class EntryEvent(BaseModel):
+    """A customer enters the shop."""
+
+    id: str | int = Field(description="Customer.", examples=["127"])
+    ts: int = Field(description="Time, seconds since 1970.", examples=[192322800])
+
+
+class FocusEvent(EntryEvent):
+    """A customer stops in a department."""
+
+    dep: str = Field(description="Department.", examples=["Boys"])
+    x: float | None = Field(default=None, description="X coordinate; not used.")
+    y: float | None = Field(default=None, description="Y coordinate; not used.")
+
+
+class EntryPayload(BaseModel):
+    """Who enters."""
+
+    customer_id: str | int = Field(examples=[3])
+
+
+class FocusPayload(EntryPayload):
+    """Who stops where."""
+
+    category: str = Field(description="Department.", examples=["Women"])
+
+
+class WrappedEntryEvent(BaseModel):
+    """The same in an envelope."""
+
+    event_type: str = Field(examples=["entry event"])
+    event_timestamp: str = Field(description="ISO 8601.", examples=["2021-03-18T08:29:02.160Z"])
+    payload: EntryPayload
+
+
+class WrappedFocusEvent(BaseModel):
+    """The same in an envelope."""
+
+    event_type: str = Field(examples=["focus event"])
+    event_timestamp: str = Field(description="ISO 8601.", examples=["2021-03-18T08:29:02.160Z"])
+    payload: FocusPayload
+
+
+class Outcome(BaseModel):
+    """What was decided; the same again for an event that had been here before."""
+
+    event_key: UUID = Field(description="Name of the event.")
+    outcome: Literal["prepared", "offer", "no offer"]
+    reason: str | None = Field(
+        description="Why there is no offer.", examples=["no coupon valid on 1976-02-05"]
+    )
+    prediction: dict[str, Any] | None = Field(
+        description="The message that the broker would have got; null without an offer."
+    )
+
+
+def _described(*shapes: type[BaseModel]) -> dict[str, Any]:
+    schema = {"oneOf": [shape.model_json_schema() for shape in shapes]}
+    content = {"application/json": {"schema": _without_references(schema)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """Schemas with what they refer to in place: references are to the document they stand in."""
+    for shape in schema["oneOf"]:
+        defined = shape.pop("$defs", {})
+        for name, found in shape["properties"].items():
+            if "$ref" in found:
+                shape["properties"][name] = defined[found["$ref"].rpartition("/")[2]]
+    return schema
+
+
+PROBLEMS = problem_responses(
+    *body_problems(),
+    invalid_input("body", "", "ts is missing or no whole number of seconds"),
+    unauthorized(),
+    internal_error(),
+    StoreUnavailableError(),
+)
+
+
+@router.post(
+    "/mock_entry",
+    response_model=Outcome,
+    responses=PROBLEMS,
+    openapi_extra=_described(EntryEvent, WrappedEntryEvent),
+    summary="A customer enters the shop",
+)
+async def mock_entry(request: Request) -> Response:
+    """Takes an entry event as if it had come over MQTT."""
+    return await _take(request, "entry")
+
+
+@router.post(
+    "/mock_focus",
+    response_model=Outcome,
+    responses=PROBLEMS,
+    openapi_extra=_described(FocusEvent, WrappedFocusEvent),
+    summary="A customer stops in a department",
+)
+async def mock_focus(request: Request) -> Response:
+    """Takes a focus event as if it had come over MQTT; answers what would be sent."""
+    return await _take(request, "focus")
+
+
+async def _take(request: Request, kind: ShopKind) -> Response:
+    worker = worker_of(request)
+    payload = await read_json_bytes(request)
+    try:
+        async with asyncio.timeout(SECONDS):
+            shop = worker.shop
+            if shop is None:
+                raise StoreUnavailableError
+            case, is_new = await shop.handle(kind, f"{TOPIC}/{kind}", payload)
+            outcome = await _outcome(worker, case, is_new=is_new)
+    except TimeoutError:
+        # It stays in hand, and is decided when the database is back.
+        raise StoreUnavailableError from None
+    return Response(orjson.dumps(outcome), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+
+
+async def _outcome(worker: Worker, case: Case, *, is_new: bool) -> dict[str, Any]:
+    if case.unreadable is not None or case.event is None or case.decision is None:
+        raise unreadable(case.unreadable or "")
+    outcome, reason, coupon = case.decision.outcome, case.decision.reason, case.decision.coupon_id
+    if not is_new:
+        row = await worker.ledger.do(lambda connection: connection.fetchrow(DECIDED, case.key))
+        outcome, reason, coupon = row
+    document = None if coupon is None else await worker.contexts.read_document(coupon)
+    message = None
+    if document is not None:
+        opening, _, closing = prediction_message(case.event, document)
+        message = opening + document.body + closing
+    return {
+        "event_key": str(case.key),
+        "outcome": outcome,
+        "reason": reason,
+        "prediction": None if message is None else orjson.Fragment(message),
+    }
+
+
+def unreadable(reason: str) -> ProblemError:
+    """The problem of an event that cannot be read; it is kept among the dead letters."""
+    return invalid_input("body", "", reason)

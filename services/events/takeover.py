@@ -1,0 +1,124 @@
+"""What waits at a broker for a worker that does not come back.
+
+Belongs here: noticing it, taking its messages, ending its session. Does not belong here: how they
+are decided, which is the same as for one's own.
+
+A broker goes on giving an absent worker its share, and forgets all of it when the session ends.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from services.common.database import UNAVAILABLE
+from services.events.broker.connection import (
+    BrokerRefusesError,
+    BrokerUnreachableError,
+    Connection,
+    Login,
+    Message,
+)
+from services.events.broker.session import V5
+from services.events.database.connection import Ledger
+from services.events.leader import Turns
+
+LOOK_SECONDS = 1.0
+# A session that has sent nothing for so long has nothing more.
+QUIET_SECONDS = 3.0
+KNOWN = "select number from events.workers where number <> $1 order by number"
+ENDED = "delete from events.workers where number = $1"
+
+log = logging.getLogger("pollux.events")
+
+
+class Leftovers:
+    """Takes over from workers that have been away for `patience` seconds; one worker does."""
+
+    def __init__(
+        self,
+        *,
+        turns: Turns,
+        ledger: Ledger,
+        brokers: Sequence[tuple[str, int]],
+        login: Callable[[int], Login],
+        topics: Sequence[str],
+        on_message: Callable[[Message], None],
+        patience: float,
+    ) -> None:
+        self._turns = turns
+        self._ledger = ledger
+        self._brokers = brokers
+        self._login = login
+        self._topics = topics
+        self._take = on_message
+        self._patience = patience
+        self._away_since: dict[int, float] = {}
+        self._last = 0.0
+
+    async def run(self) -> None:
+        """Looks for workers that are away; runs until cancelled."""
+        while True:
+            await self._turns.has_club.wait()
+            known = await self._ledger.do(
+                lambda connection: connection.fetch(KNOWN, self._turns.number)
+            )
+            for (number,) in known:
+                try:
+                    await self._look_at(number)
+                except (*UNAVAILABLE, BrokerUnreachableError, BrokerRefusesError) as error:
+                    log.warning("Worker %d is not taken over: %s", number, type(error).__name__)
+                    self._away_since[number] = time.monotonic()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look_at(self, number: int) -> None:
+        if not await self._turns.take(number):
+            self._away_since.pop(number, None)
+            return
+        try:
+            since = self._away_since.setdefault(number, time.monotonic())
+            if time.monotonic() - since >= self._patience:
+                await self._empty(number)
+                await self._ledger.do(lambda connection: connection.execute(ENDED, number))
+                del self._away_since[number]
+        finally:
+            await self._turns.give_back(number)
+
+    async def _empty(self, number: int) -> None:
+        """Takes what waits for a worker at every broker, and ends its sessions."""
+        log.info("Worker %d has been away: what waits for it is taken over", number)
+        failed: Exception | None = None
+        for host, port in self._brokers:
+            connection = Connection(
+                self._login(number),
+                V5,
+                on_message=self._received,
+            )
+            try:
+                await connection.open(host, port)
+                # From here on its share goes to the others.
+                await connection.unsubscribe(self._topics)
+                self._last = time.monotonic()
+                await self._wait_until_quiet(connection)
+            except (BrokerUnreachableError, BrokerRefusesError) as error:
+                # The others have messages, too; this one is tried again.
+                connection.close()
+                failed = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                connection.close(ends_session=True)
+        if failed is not None:
+            raise failed
+
+    async def _wait_until_quiet(self, connection: Connection) -> None:
+        while connection.has_receipts or time.monotonic() - self._last < QUIET_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            connection.keep_alive()
+            if not connection.is_open:
+                raise BrokerUnreachableError("the connection was lost")
+
+    def _received(self, message: Message) -> None:
+        self._last = time.monotonic()
+        self._take(message)

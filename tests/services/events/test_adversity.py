@@ -1,0 +1,259 @@
+"""What goes wrong around a worker: odd messages, brokers, scorers and databases."""
+
+import socket
+import struct
+import threading
+import time
+from datetime import date
+
+import psycopg
+import pytest
+
+from tests.services.events import support as shops
+from tests.services.events.conftest import TOPICS, Shop, decided, leave_behind
+from tests.services.events.support import NOW, Client, best, wait_for, working
+
+TODAY = date(2025, 10, 9)
+PREDICTION = "pollux/coupon-prediction"
+CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"
+USER_PROPERTY, FORMAT_INDICATOR = b"\x26", b"\x01"
+
+
+def who_gets(department: str) -> int:
+    return next(c for c in shops.CUSTOMERS if best(c, department, TODAY))
+
+
+def publish_raw(port: int, topic: bytes, payload: bytes, properties: bytes) -> None:
+    """A message whose properties a client library would not write."""
+
+    def text(content: bytes) -> bytes:
+        return struct.pack("!H", len(content)) + content
+
+    def packet(kind: bytes, body: bytes) -> bytes:
+        assert len(body) < 16_384
+        length = [len(body)] if len(body) < 128 else [len(body) % 128 | 128, len(body) // 128]
+        return kind + bytes(length) + body
+
+    with socket.create_connection(("127.0.0.1", port)) as sender:
+        sender.settimeout(shops.SECONDS)
+        hello = text(b"MQTT") + b"\x05\x02" + struct.pack("!H", 60) + b"\x00" + text(b"")
+        sender.sendall(packet(CONNECT, hello))
+        assert sender.recv(1000)[:1] == b"\x20"
+        body = text(topic) + struct.pack("!H", 1) + bytes([len(properties)]) + properties + payload
+        sender.sendall(packet(PUBLISH_QOS1, body))
+        assert sender.recv(1000)[:1] == b"\x40"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        # Legal, and refused by paho: U+FEFF in the sender's name of the event.
+        USER_PROPERTY + b"\x00\x08event-id\x00\x05\xef\xbb\xbf17",
+        # Not legal, and passed on by Mosquitto: the indicator is 0 or 1.
+        FORMAT_INDICATOR + b"\x02",
+    ],
+)
+def test_properties_that_paho_refuses_do_not_stop_the_flow(
+    shop: Shop, client: Client, properties: bytes
+) -> None:
+    customer = who_gets("Boys")
+    event = b'{"id": "%d", "ts": %d, "dep": "Boys"}' % (customer, NOW)
+    with working(shop.settings, **shop.environment()) as worker:
+        publish_raw(shop.port, b"pollux/focus", event, properties)
+        client.send("pollux/focus", {"id": customer, "ts": NOW + 1, "dep": "Boys"})
+        wait_for(lambda: len(client.on(PREDICTION)) == 2)
+        assert "lost its broker" not in worker.log.read_text()
+
+
+def test_an_empty_event_id_is_none(shop: Shop, client: Client) -> None:
+    with working(shop.settings, **shop.environment()):
+        for customer in (1, 2, 3):
+            client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"}, " ")
+        decided(shop, 3)
+
+
+@pytest.mark.parametrize(("before", "after"), [("0.2", "0.99"), ("0.99", "0.2")])
+def test_the_threshold_holds_for_what_was_prepared_before(
+    shop: Shop, client: Client, before: str, after: str
+) -> None:
+    customer = who_gets("Boys")
+    with working(shop.settings, **shop.environment(POLLUX_COUPON_THRESHOLD=before)):
+        client.send("pollux/entry", {"id": customer, "ts": NOW})
+        decided(shop, 1)
+    with working(shop.settings, **shop.environment(POLLUX_COUPON_THRESHOLD=after)):
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        decided(shop, 2)
+    found = shop.rows("select coupon_id from events.decisions where kind = 'focus'")
+    assert found == [(best(customer, "Boys", TODAY, threshold=float(after)),)]
+
+
+def test_contexts_of_an_old_model_go_although_a_cold_event_saw_the_new_one_first(
+    shop: Shop, client: Client
+) -> None:
+    contexts = "select model from events.contexts"
+    with working(shop.settings, **shop.environment()):
+        for round_ in range(5):
+            model = f"m{round_}"
+            shop.scorer.model = model
+            client.send("pollux/focus", {"id": "2", "ts": NOW + round_, "dep": "Boys"})
+            client.send("pollux/entry", {"id": "1", "ts": NOW + round_})
+            wait_for(lambda model=model: shop.rows(contexts) == [(model,)])
+            shop.scorer.model = f"{model}-next"
+            # Cold, so that its answer tells of the model, often before the worker asks.
+            client.send("pollux/focus", {"id": "3", "ts": NOW + round_, "dep": "Boys"})
+            wait_for(lambda: shop.rows(contexts) == [])
+
+
+def test_a_scorer_that_hangs_holds_nobody_up_for_long(shop: Shop, client: Client) -> None:
+    """Of hundreds of cold events none waits for its own turn to wait."""
+    with working(shop.settings, **shop.environment()):
+        shop.scorer.is_hanging = True
+        started = time.monotonic()
+        for number in range(300):
+            client.send("pollux/focus", {"id": number % 12 + 1, "ts": NOW + number, "dep": "Boys"})
+        decided(shop, 300)
+        assert time.monotonic() - started < 25
+        reasons = shop.rows("select distinct reason from events.decisions")
+        assert reasons == [("the scorer did not answer",)]
+        shop.scorer.is_hanging = False
+        customer = who_gets("Boys")
+        wait_for(
+            lambda: (
+                client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"}, _new_id())
+                or client.on(PREDICTION)
+            )
+        )
+
+
+def _new_id() -> str:
+    return str(time.monotonic_ns())
+
+
+def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop: Shop, client: Client) -> None:
+    environment = shop.environment(
+        POLLUX_EVENTS_TAKEOVER_SECONDS="1",
+        MQTT_HOST=f"127.0.0.1:{shops.free_port()},127.0.0.1:{shop.port}",
+        MQTT_PORT="1",
+        ENTRY_EVENT_TOPIC_NAME="pollux/entry",
+        FOCUS_EVENT_TOPIC_NAME="pollux/focus",
+        COUPON_PREDICTION_TOPIC_NAME=PREDICTION,
+    )
+    with working(shop.settings, **environment) as first:
+        second = shops.start_worker(shop.settings, **environment)
+        wait_for(lambda: shops.is_ready(second))
+        for worker in (first, second):
+            wait_for(lambda worker=worker: "Events are shared" in worker.log.read_text())
+        leave_behind(second, client, 40)
+        decided(shop, 40)
+
+
+def test_an_answer_longer_than_the_broker_takes_stays_and_the_others_go(new_shop: Shop) -> None:
+    long, short = "Sport", "Boys"
+    customer = next(
+        c for c in shops.CUSTOMERS if best(c, short, TODAY) and best(c, long, TODAY) and c != 1
+    )
+    shops.release_store(new_shop.settings, 2, _with_long_department(long))
+    lines = ("allow_anonymous true", "max_packet_size 4000")
+    with shops.broker(new_shop.folder / "broker", new_shop.port, *lines):
+        client = Client(new_shop.port, TOPICS)
+        with working(new_shop.settings, **new_shop.environment()) as worker:
+            client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": long})
+            decided(new_shop, 1)
+            client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": short})
+            wait_for(lambda: client.on(PREDICTION))
+            assert {one.document["coupon"]["department"] for one in client.heard} == {short}
+            log = worker.log.read_text()
+            assert "is too long" in log
+            assert "lost its broker" not in log
+            unpublished = "select count(*) from events.outbox where published_at is null"
+            wait_for(lambda: new_shop.rows(unpublished) == [(1,)])
+        client.close()
+
+
+def _with_long_department(name: str) -> list[tuple[object, ...]]:
+    products = [301, 302] * 100
+    return [(*coupon[:7], products if coupon[2] == name else coupon[7]) for coupon in shops.COUPONS]
+
+
+def test_a_number_that_its_own_ghost_holds_is_waited_for(shop: Shop, client: Client) -> None:
+    """The server may go on believing in a connection that the worker has lost."""
+    turns = "select pid from pg_stat_activity where application_name = 'pollux-events-turns'"
+    with (
+        working(shop.settings, **shop.environment()) as worker,
+        psycopg.connect(shop.store.owner_url, autocommit=True) as ghost,
+    ):
+        ((pid,),) = shop.rows(turns)
+        locking = threading.Thread(
+            target=ghost.execute, args=("select pg_advisory_lock(7655902, 1)",)
+        )
+        locking.start()
+        wait_for(lambda: shop.rows("select 1 from pg_locks where not granted"))
+        shop.execute(f"select pg_terminate_backend({pid})")
+        locking.join()
+        time.sleep(3)
+        assert worker.process.poll() is None, worker.log.read_text()
+        ghost.execute("select pg_advisory_unlock(7655902, 1)")
+        wait_for(lambda: shop.rows(turns) not in ([], [(pid,)]))
+        customer = who_gets("Boys")
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        wait_for(lambda: client.heard)
+        assert worker.process.poll() is None
+
+
+def test_a_slow_statement_does_not_keep_the_others_from_their_turn(
+    shop: Shop, client: Client
+) -> None:
+    """Answers are marked although the dead letters, on the same connection, are locked."""
+    customer = who_gets("Boys")
+    with (
+        working(shop.settings, **shop.environment()),
+        psycopg.connect(shop.store.owner_url) as other,
+    ):
+        other.execute("lock table events.dead_letter in access exclusive mode")
+        # Longer than a statement may take.
+        time.sleep(6)
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        published = "select 1 from events.outbox where published_at is not null"
+        wait_for(lambda: shop.rows(published))
+
+
+def test_resolved_dead_letters_are_forgotten_and_open_ones_are_not(shop: Shop) -> None:
+    with working(shop.settings, **shop.environment()):
+        pass
+    shop.execute(
+        "insert into events.dead_letter (event_key, kind, topic, payload, is_whole, reason, "
+        "received_at, resolved_at) select gen_random_uuid(), 'focus', 't', '', true, 'r', "
+        "now() - interval '40 days', case when n = 1 then now() - interval '31 days' end "
+        "from generate_series(1, 2) as n"
+    )
+    with working(shop.settings, **shop.environment()):
+        resolved = "select resolved_at from events.dead_letter"
+        wait_for(lambda: shop.rows(resolved) == [(None,)])
+
+
+def test_a_hiccup_is_no_reason_to_speak_mqtt_3(new_shop: Shop) -> None:
+    """Who closes without a word need not mean the version: 3.1.1 would lose the event ids."""
+    levels: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as hiccup:
+
+        def close_at_once() -> None:
+            while True:
+                try:
+                    caller, _ = hiccup.accept()
+                except OSError:
+                    return
+                with caller:
+                    # Header, length, name of the protocol, level.
+                    levels.append(caller.recv(1000)[8])
+
+        threading.Thread(target=close_at_once, daemon=True).start()
+        environment = new_shop.environment(POLLUX_BROKER_PORT=str(hiccup.getsockname()[1]))
+        worker = shops.start_worker(new_shop.settings, **environment)
+        try:
+            wait_for(lambda: len(levels) > 3)
+            assert set(levels) == {5}
+            wait_for(lambda: "MQTT_PROTOCOL=3.1.1" in worker.log.read_text())
+            assert worker.process.poll() is None
+        finally:
+            worker.process.terminate()
+            worker.process.wait(timeout=shops.SECONDS)

@@ -1,0 +1,97 @@
+"""The event service without a broker: events over HTTP, as its documentation shows them."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.events import support as shops
+from tests.services.events.conftest import Shop
+from tests.services.events.support import NOW, Worker, best, start_worker, wait_for, working
+from tests.services.events.test_worker import TODAY
+
+
+@pytest.fixture
+def worker(new_shop: Shop) -> Iterator[Worker]:
+    with working(new_shop.settings, **new_shop.environment(TESTING_NO_MQTT="true")) as one:
+        yield one
+
+
+def test_events_of_both_shapes_are_taken(new_shop: Shop, worker: Worker) -> None:
+    """The documentation's own examples."""
+    entered = worker.post("/mock_entry", {"id": "127", "ts": 192322800})
+    assert entered.status_code == 200
+    assert entered.json() | {"event_key": ""} == {
+        "event_key": "", "outcome": "no offer", "reason": "unknown customer", "prediction": None
+    }  # fmt: skip
+    assert (
+        worker.post("/mock_focus", {"id": "7", "ts": 192322800, "dep": "Boys"}).json()["reason"]
+        == "no coupon valid on 1976-02-05"
+    )
+    moment = "2021-03-18T08:29:02.160Z"
+    wrapped = {"event_type": "entry event", "event_timestamp": moment}
+    entered = worker.post("/mock_entry", wrapped | {"payload": {"customer_id": 3}})
+    assert entered.json()["outcome"] == "prepared"
+    wrapped = {"event_type": "focus event", "event_timestamp": moment}
+    focused = worker.post(
+        "/mock_focus", wrapped | {"payload": {"customer_id": 8, "category": "Women"}}
+    )
+    assert focused.json()["reason"] == "no coupon valid on 2021-03-18"
+
+
+def test_an_offer_is_answered_and_not_queued(new_shop: Shop, worker: Worker) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY) == 2)
+    event = {"id": str(customer), "ts": NOW, "dep": "Boys"}
+    first = worker.post("/mock_focus", event)
+    assert first.json()["outcome"] == "offer"
+    prediction = first.json()["prediction"]
+    assert prediction["customer"] == {"id": str(customer)}
+    assert prediction["coupon"]["id"] == "2"
+    assert prediction["ts"] == NOW
+    # The same event is the same decision.
+    assert worker.post("/mock_focus", event).json() == first.json()
+    assert new_shop.rows("select count(*) from events.decisions") == [(1,)]
+    # Were it queued, the next worker with a broker would send it.
+    assert new_shop.rows("select count(*) from events.outbox") == [(0,)]
+    assert worker.get("/readyz").status_code == 200
+
+
+def test_what_cannot_be_read_is_said(new_shop: Shop, worker: Worker) -> None:
+    answer = worker.post("/mock_focus", {"id": "7", "ts": NOW})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["detail"] == "the department is missing or no text"
+    assert new_shop.rows("select reason from events.dead_letter") == [
+        ("the department is missing or no text",)
+    ]
+    shapes = worker.get("/openapi.json").json()["paths"]["/mock_focus"]["post"]["requestBody"]
+    assert len(shapes["content"]["application/json"]["schema"]["oneOf"]) == 2
+
+
+def test_with_a_broker_there_are_no_mocks(shop: Shop) -> None:
+    with working(shop.settings, **shop.environment()) as worker:
+        assert worker.post("/mock_entry", {"id": "1", "ts": NOW}).status_code == 404
+
+
+def test_two_mocks_at_once_need_a_port_each(new_shop: Shop, worker: Worker) -> None:
+    port = worker.url.rpartition(":")[2]
+    environment = new_shop.environment(TESTING_NO_MQTT="true", POLLUX_EVENTS_PORT=port)
+    second = start_worker(new_shop.settings, **environment)
+    assert second.process.wait(timeout=shops.SECONDS) == 1
+    assert f"Port {port} is in use by process {worker.process.pid}" in second.log.read_text()
+
+
+def test_a_database_that_is_away_is_waited_for(new_shop: Shop, worker: Worker) -> None:
+    """The event stays in hand, and is decided when the database is back."""
+    embedded = new_shop.store.embedded
+    assert embedded is not None
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    embedded.kill()
+    wait_for(lambda: worker.get("/readyz").status_code == 503)
+    event = {"id": str(customer), "ts": NOW, "dep": "Boys"}
+    import httpx  # noqa: PLC0415
+
+    answer = httpx.post(worker.url + "/mock_focus", json=event, timeout=30, trust_env=False)
+    assert answer.status_code == 503
+    embedded.use()
+    wait_for(lambda: new_shop.rows("select count(*) from events.decisions") == [(1,)])
+    assert json.loads(worker.post("/mock_focus", event).content)["outcome"] == "offer"

@@ -1,0 +1,391 @@
+"""The event service over a real broker and database: what it answers, what it refuses."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pollux.runtime.broker import AMQTT, EmbeddedBroker
+from pollux.runtime.settings import Settings
+from tests.services.events import support as shops
+from tests.services.events.conftest import TOPICS, Shop, decided, leave_behind
+from tests.services.events.support import NOW, Client, Worker, best, wait_for, working
+
+TODAY = date(2025, 10, 9)
+NAMES = {"Boys": "Boys", "Girls": "Girls", "Men": "Men", "Sports": "Sport", "Women": "Women"}
+
+
+def test_focus_events_are_answered_like_brute_force(
+    shop: Shop, worker: Worker, client: Client
+) -> None:
+    """Half of the customers enter before, the others come cold; the answer is the same."""
+    entered = [customer for customer in shops.CUSTOMERS if customer % 2]
+    for customer in entered:
+        client.send("pollux/entry", {"id": str(customer), "ts": NOW})
+    decided(shop, len(entered))
+    asked = len(shop.scorer.asked)
+    assert asked == len(entered)
+    for customer in shops.CUSTOMERS:
+        for department in NAMES:
+            client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": department})
+    decided(shop, len(entered) + len(NAMES) * len(shops.CUSTOMERS))
+    expected = {
+        (customer, spelled): best(customer, spelled, TODAY)
+        for customer in shops.CUSTOMERS
+        for spelled in NAMES.values()
+    }
+    offers = {place for place, coupon in expected.items() if coupon is not None}
+    assert 10 < len(offers) < len(expected) - 10
+    rows = shop.rows(
+        "select customer_id, department, coupon_id, outcome from events.decisions "
+        "where kind = 'focus'"
+    )
+    assert {(row[0], row[1]): row[2] for row in rows} == expected
+    assert {row[3] for row in rows if row[2] is None} == {"no offer"}
+    heard = wait_for(lambda: len(client.heard) >= len(offers) and client.heard)
+    found = {
+        (int(one.document["customer"]["id"]), one.document["coupon"]["department"]): int(
+            one.document["coupon"]["id"]
+        )
+        for one in heard
+    }
+    assert found == {place: expected[place] for place in offers}
+    # Those who entered were answered from what was prepared.
+    cold = [one for one in shop.scorer.asked[asked:] if one["customer"]["customer_id"] % 2]
+    assert cold == []
+    assert worker.metric('pollux_events_received_total{kind="focus"}') == len(expected)
+    assert worker.metric('pollux_events_decided_total{outcome="offer"}') == len(offers)
+    wait_for(lambda: worker.metric("pollux_events_outbox") == 0)
+    assert worker.metric("pollux_events_lag_seconds") == 0
+    assert worker.metric("pollux_events_dead_total") == 0
+
+
+def test_an_offer_is_written_as_shops_know_it(shop: Shop, worker: Worker, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY) == 2)
+    client.send("pollux/focus", {"id": str(customer), "ts": NOW, "dep": "Boys", "x": 1, "y": None})
+    (heard,) = wait_for(lambda: client.on("pollux/coupon-prediction"))
+    shirts = [
+        {
+            "id": str(product), "name": f"Shirt {product}", "category": "Shirts", "sizes": "S-XL",
+            "vendor": "TinyCottons", "description": "A shirt", "buy_price": 7.12,
+            "department": "Boys",
+        }
+        for product in (101, 102)
+    ]  # fmt: skip
+    assert heard.document == {
+        "customer": {"id": str(customer)},
+        "coupon": {
+            "id": "2", "type": "buy_all", "department": "Boys", "discount": 20.0, "how_many": 2,
+            "start_date": "2025-01-01", "end_date": "2025-12-31", "products": shirts,
+        },
+        "ts": NOW,
+    }  # fmt: skip
+    assert b'"discount":20.0' in heard.payload
+    (row,) = shop.rows("select answer_id, prediction, release, model from events.decisions")
+    assert heard.answer_id == str(row[0])
+    assert row[1:] == (shops.prediction("m1", customer, 2), 1, "m1")
+
+
+@pytest.mark.parametrize(("department", "how_many"), [("Sports", -1), ("Women", 1)])
+def test_how_many_is_said_by_the_type(
+    shop: Shop, worker: Worker, client: Client, department: str, how_many: int
+) -> None:
+    name = NAMES[department]
+    customer = next(c for c in shops.CUSTOMERS if best(c, name, TODAY) is not None)
+    client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": department})
+    (heard,) = wait_for(lambda: client.on("pollux/coupon-prediction"))
+    assert heard.document["coupon"]["how_many"] == how_many
+    assert heard.document["coupon"]["department"] == name
+
+
+def test_no_offer_has_a_reason(shop: Shop, worker: Worker, client: Client) -> None:
+    low = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY) is None)
+    events = {
+        "no coupon valid on 1976-02-05": {"id": "1", "ts": 192322800, "dep": "Boys"},
+        "no coupon valid on 2025-10-09": {"id": "1", "ts": NOW, "dep": "Men"},
+        "no coupon above 0.2": {"id": str(low), "ts": NOW, "dep": "Women"},
+        "unknown department": {"id": "1", "ts": NOW, "dep": "Toys"},
+        "unknown customer": {"id": "127", "ts": NOW, "dep": "Boys"},
+    }
+    for event in events.values():
+        client.send("pollux/focus", event)
+    decided(shop, len(events))
+    rows = shop.rows("select reason, outcome, coupon_id, answer_id from events.decisions")
+    assert sorted(rows) == sorted((reason, "no offer", None, None) for reason in events)
+    client.send("pollux/entry", {"id": "127", "ts": NOW})
+    decided(shop, len(events) + 1)
+    rows = shop.rows("select outcome, reason from events.decisions where kind = 'entry'")
+    assert rows == [("no offer", "unknown customer")]
+    assert client.heard == []
+
+
+def test_the_same_event_is_decided_once(shop: Shop, worker: Worker, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    event = {"id": customer, "ts": NOW, "dep": "Boys"}
+    for event_id in (None, None, "a", "a", "b"):
+        client.send("pollux/focus", event, event_id)
+    decided(shop, 3)
+    wait_for(lambda: worker.metric("pollux_events_repeated_total") == 2)
+    heard = wait_for(lambda: len(client.heard) >= 3 and client.heard)
+    assert len({one.answer_id for one in heard}) == len(heard) == 3
+
+
+def test_both_shapes_are_the_same_over_mqtt(shop: Shop, worker: Worker, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY))
+    moment = "2025-10-09T08:53:20.160Z"
+    client.send(
+        "pollux/focus",
+        {
+            "event_type": "focus event",
+            "event_timestamp": moment,
+            "payload": {"customer_id": customer, "category": "Women"},
+        },
+    )
+    (heard,) = wait_for(lambda: client.heard)
+    assert heard.document["ts"] == NOW
+    assert heard.document["customer"] == {"id": str(customer)}
+
+
+def test_a_new_release_or_model_drops_what_was_prepared(
+    shop: Shop, worker: Worker, client: Client
+) -> None:
+    client.send("pollux/entry", {"id": "1", "ts": NOW})
+    decided(shop, 1)
+    context = "select release, model from events.contexts"
+    assert shop.rows(context) == [(1, "m1")]
+    shop.scorer.model = "m22"
+    wait_for(lambda: shop.rows(context) == [])
+    wait_for(lambda: worker.get("/readyz").json()["model"] == "m22")
+    client.send("pollux/entry", {"id": "1", "ts": NOW + 1})
+    wait_for(lambda: shop.rows(context) == [(1, "m22")])
+    # Of the new release only coupon 7 is left, in another department.
+    shops.release_store(shop.settings, 2, [(7, "department", "Girls", 5, 1, *_YEAR, [201])])
+    wait_for(lambda: shop.rows(context) == [])
+    wait_for(lambda: worker.get("/readyz").json()["release"] == 2)
+    for department in ("Women", "Girls"):
+        client.send("pollux/focus", {"id": "1", "ts": NOW, "dep": department})
+    decided(shop, 4)
+    rows = dict(
+        shop.rows("select department, coupon_id from events.decisions where kind = 'focus'")
+    )
+    offered = 7 if shops.prediction("m22", 1, 7) > 0.2 else None
+    assert rows == {"Women": None, "Girls": offered}
+
+
+_YEAR = ("2025-01-01", "2025-12-31")
+
+
+def test_without_a_model_or_a_release_the_reason_says_so(shop: Shop, client: Client) -> None:
+    shop.scorer.model = None
+    with working(shop.settings, **shop.environment()) as worker:
+        client.send("pollux/focus", {"id": "1", "ts": NOW, "dep": "Boys"})
+        decided(shop, 1)
+        assert shop.rows("select reason from events.decisions") == [("no coupon-propensity model",)]
+        shop.execute("delete from release.current where domain = 'store'; notify release")
+        wait_for(lambda: worker.get("/readyz").json()["release"] is None)
+        client.send("pollux/focus", {"id": "2", "ts": NOW, "dep": "Boys"})
+        decided(shop, 2)
+        rows = shop.rows("select reason from events.decisions where customer_id = 2")
+        assert rows == [("no release of the store",)]
+
+
+def test_what_came_while_nobody_was_there_is_answered(shop: Shop, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    with working(shop.settings, **shop.environment()):
+        pass
+    client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+    with working(shop.settings, **shop.environment()):
+        wait_for(lambda: client.heard)
+
+
+def test_a_prepared_context_outlives_the_worker(shop: Shop, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    with working(shop.settings, **shop.environment()):
+        client.send("pollux/entry", {"id": customer, "ts": NOW})
+        decided(shop, 1)
+    asked = len(shop.scorer.asked)
+    with working(shop.settings, **shop.environment()):
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        wait_for(lambda: client.heard)
+    assert len(shop.scorer.asked) == asked
+
+
+def test_a_dead_letter_is_read_after_all(shop: Shop, worker: Worker, client: Client) -> None:
+    """A broken event is mended in place, as a new version of the reader would; then replayed."""
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    client.send("pollux/focus", b"not json")
+    client.send("pollux/focus", b"still not json")
+    client.send("pollux/conversion", b"MarsupialHoodie, ClickConversion, released@shop.example")
+    wait_for(lambda: shop.rows("select count(*) from events.dead_letter") == [(3,)])
+    event = json.dumps({"id": customer, "ts": NOW, "dep": "Boys"})
+    shop.execute(f"update events.dead_letter set payload = '{event}' where payload = 'not json'")
+    shop.execute(
+        "update events.dead_letter set payload = payload || ', Instagram' where kind = 'conversion'"
+    )
+    shop.execute("update events.dead_letter set replay_requested_at = now()")
+    rows = "select kind, attempts, resolved_at is not null from events.dead_letter order by id"
+    wait_for(
+        lambda: (
+            shop.rows(rows) == [("focus", 1, True), ("focus", 2, False), ("conversion", 1, True)]
+        )
+    )
+    assert shop.rows(
+        "select count(*) from events.dead_letter where replay_requested_at is not null"
+    ) == [(0,)]
+    wait_for(lambda: client.on("pollux/coupon-prediction") and client.on("pollux/promo-code"))
+
+
+def test_old_events_and_answers_are_forgotten(shop: Shop, client: Client) -> None:
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    with working(shop.settings, **shop.environment()):
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        wait_for(lambda: shop.rows("select 1 from events.outbox where published_at is not null"))
+    old = "now() - interval '31 days'"
+    shop.execute(f"update events.inbox set received_at = {old}")
+    shop.execute(f"update events.outbox set published_at = {old}")
+    shop.execute(f"update events.documents set made_at = {old}")
+    with working(shop.settings, **shop.environment()):
+        for table in ("inbox", "outbox", "documents"):
+            wait_for(lambda table=table: shop.rows(f"select 1 from events.{table}") == [])
+        # The decision stays, and so the event stays done.
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        wait_for(lambda: shop.rows("select 1 from events.inbox"))
+    assert shop.rows("select count(*) from events.decisions") == [(1,)]
+    assert len(client.heard) == 1
+
+
+def test_an_older_answer_than_its_lease_is_sent_by_another(shop: Shop, client: Client) -> None:
+    with working(shop.settings, **shop.environment()):
+        shop.execute(
+            "insert into events.outbox (answer_id, event_key, topic, opening, closing, worker, "
+            "leased_until) select gen_random_uuid(), gen_random_uuid(), "
+            "'pollux/coupon-prediction', '{\"left\":', '\"behind\"}', 'gone', now()"
+        )
+        (heard,) = wait_for(lambda: client.heard)
+        assert heard.document == {"left": "behind"}
+        wait_for(lambda: shop.rows("select 1 from events.outbox where published_at is not null"))
+
+
+def test_credentials_that_are_refused_end_the_worker(new_shop: Shop, tmp_path: Path) -> None:
+    passwords = new_shop.folder / "passwords"
+    passwords.write_text("")
+    lines = ("allow_anonymous false", f"password_file {passwords}")
+    with shops.broker(new_shop.folder / "broker", new_shop.port, *lines):
+        environment = new_shop.environment(MQTT_USERNAME="till", MQTT_PASSWORD="s3cret-word")
+        worker = shops.start_worker(new_shop.settings, **environment)
+        assert worker.process.wait(timeout=shops.SECONDS) == 3
+        text = worker.log.read_text()
+        assert "The broker refuses the credentials" in text
+        assert "MQTT_USERNAME" in text
+        assert "s3cret-word" not in text
+        assert "Traceback" not in text
+
+
+def test_brokers_are_tried_in_turn_over_tls(new_shop: Shop) -> None:
+    certificate = shops.make_certificate(new_shop.folder / "tls")
+    lines = (
+        "allow_anonymous true",
+        f"certfile {certificate}",
+        f"keyfile {certificate.parent / 'key.pem'}",
+    )
+    with shops.broker(new_shop.folder / "broker", new_shop.port, *lines):
+        environment = new_shop.environment(
+            MQTT_HOST=f"127.0.0.1:{shops.free_port()}, localhost",
+            MQTT_PORT=str(new_shop.port),
+            MQTT_BROKER_CERT_FILE=str(certificate),
+            ENTRY_EVENT_TOPIC_NAME="shop/in",
+            FOCUS_EVENT_TOPIC_NAME="shop/stop",
+            COUPON_PREDICTION_TOPIC_NAME="shop/offer",
+        )
+        with working(new_shop.settings, **environment) as worker:
+            assert worker.get("/readyz").json()["worker"] == 1
+
+
+def test_mqtt_3_has_one_worker(shop: Shop) -> None:
+    client = Client(shop.port, TOPICS, is_v5=False)
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    environment = shop.environment(MQTT_PROTOCOL="3.1.1")
+    with working(shop.settings, **environment):
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        wait_for(lambda: client.heard)
+        second = shops.start_worker(shop.settings, **environment)
+        assert second.process.wait(timeout=shops.SECONDS) == 3
+        assert "MQTT 3.1.1, where one worker runs" in second.log.read_text()
+    client.close()
+
+
+def test_amqtt_will_do_to_look_around(new_shop: Shop) -> None:
+    """The broker that comes with Pollux; `auto` finds out that it speaks 3.1.1."""
+    settings = Settings(data_dir=new_shop.folder, broker_port=new_shop.port)
+    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    with (
+        EmbeddedBroker(settings, program=AMQTT).running(),
+        working(new_shop.settings, **new_shop.environment()),
+    ):
+        client = Client(new_shop.port, TOPICS, is_v5=False)
+        client.send("pollux/entry", {"id": customer, "ts": NOW})
+        client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+        (heard,) = wait_for(lambda: client.on("pollux/coupon-prediction"))
+        assert heard.document["customer"] == {"id": str(customer)}
+        client.send("pollux/conversion", b"Hoodie, ClickConversion, released@shop.example, Web")
+        wait_for(lambda: client.on("pollux/promo-code"))
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"MQTT_HOST": "broker"}, "MQTT_HOST is set, so MQTT_PORT, ENTRY_EVENT_TOPIC_NAME, "),
+        ({"MQTT_PROTOCOL": "4"}, "MQTT_PROTOCOL: "),
+        ({"MQTT_PORT": "x"}, "MQTT_PORT: "),
+        ({"ENTRY_EVENT_TOPIC_NAME": "pollux/focus"}, "need a topic each"),
+        ({"ENTRY_EVENT_TOPIC_NAME": "shop/#"}, "ENTRY_EVENT_TOPIC_NAME: "),
+        ({"COUPON_PREDICTION_TOPIC_NAME": "shop/+"}, "COUPON_PREDICTION_TOPIC_NAME: "),
+        ({"MQTT_BROKER_CERT_FILE": "/nowhere.pem"}, "MQTT_BROKER_CERT_FILE /nowhere.pem"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(
+    shop: Shop, environment: dict[str, str], message: str
+) -> None:
+    worker = shops.start_worker(shop.settings, **shop.environment(**environment))
+    assert worker.process.wait(timeout=shops.SECONDS) in {2, 3}
+    assert message in worker.log.read_text()
+
+
+def test_readiness_names_what_is_away(new_shop: Shop) -> None:
+    worker = shops.start_worker(new_shop.settings, **new_shop.environment())
+    try:
+        wait_for(lambda: _problem(worker).startswith("The broker cannot be reached"))
+        with shops.broker(new_shop.folder / "broker", new_shop.port):
+            wait_for(lambda: shops.is_ready(worker))
+            new_shop.scorer.close()
+            wait_for(lambda: _problem(worker).startswith("The scorer cannot be reached"))
+    finally:
+        worker.process.terminate()
+        worker.process.wait(timeout=shops.SECONDS)
+
+
+def _problem(worker: Worker) -> str:
+    try:
+        document = worker.get("/readyz").json()
+    except Exception:
+        return ""
+    return str(document.get("detail", ""))
+
+
+def test_what_waits_for_a_worker_that_stays_away_is_taken_over(shop: Shop, client: Client) -> None:
+    """A broker goes on giving an absent worker its share; none of it is lost."""
+    environment = shop.environment(POLLUX_EVENTS_TAKEOVER_SECONDS="2")
+    with working(shop.settings, **environment) as first:
+        second = shops.start_worker(shop.settings, **environment)
+        wait_for(lambda: shops.is_ready(second))
+        assert second.get("/readyz").json()["worker"] == 2
+        leave_behind(second, client, 40)
+        decided(shop, 40)
+        wait_for(lambda: shop.rows("select number from events.workers") == [(1,)])
+        # Its share is the others' from here on.
+        client.send("pollux/focus", {"id": "1", "ts": NOW, "dep": "Boys"}, "after")
+        decided(shop, 41)
+        assert "what waits for it is taken over" in first.log.read_text()
+        assert shop.rows("select count(distinct worker) from events.inbox") == [(1,)]
