@@ -5,6 +5,7 @@ Belongs here: what is measured, and on which data. The oracle that the SQL is co
 """
 
 import json
+import re
 import statistics
 import tempfile
 import threading
@@ -20,6 +21,7 @@ import psycopg
 from benchmarks.household_pandas import SECTIONS, household_marts
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
 from orchestration.release.publish import release, rollback
+from orchestration.scans import scan_csv, scan_parts
 from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -81,8 +83,10 @@ def _by_hand(landing: Path, path: Path) -> float:
         for section in SECTIONS
     )
     script = (PROJECT_DIR / "benchmarks" / "household_handwritten.sql").read_text()
-    script = script.replace("{landing}", str(landing)).replace("{section_sums}", sums)
-    script = script.replace("{sections}", str(PROJECT_DIR / "seeds" / "commodity_sections.csv"))
+    script = re.sub(r"\{landing\}/(\w+)", lambda found: scan_parts(landing / found[1]), script)
+    script = script.replace("{section_sums}", sums)
+    sections = PROJECT_DIR / "seeds" / "commodity_sections.csv"
+    script = script.replace("{sections}", scan_csv(sections, {"header": "true"}))
     limits = {"memory_limit": "3GB", "preserve_insertion_order": False}
     with duckdb.connect(path, config=limits) as connection:
         started = time.perf_counter()
@@ -92,8 +96,7 @@ def _by_hand(landing: Path, path: Path) -> float:
 
 def _by_pandas(landing: Path) -> float:
     raw = {
-        folder.name: duckdb.read_parquet(str(folder / "*.parquet")).df()
-        for folder in landing.iterdir()
+        folder.name: duckdb.sql(f"from {scan_parts(folder)}").df() for folder in landing.iterdir()
     }
     sections = pd.read_csv(PROJECT_DIR / "seeds" / "commodity_sections.csv")
     started = time.perf_counter()

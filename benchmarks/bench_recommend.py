@@ -15,11 +15,12 @@ import numpy as np
 from benchmarks.measuring import figure
 from orchestration.learn.recommend.household import Purchases, as_history, recommend_all
 from orchestration.learn.recommend.model import Parameters, fit
+from orchestration.scans import scan_csv
 
 QUERY = """
 select household_key as household, product_id as product,
     day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
-from read_csv(?) where quantity > 0 and sales_value > 0
+from {scan} where quantity > 0 and sales_value > 0
 """
 UPDATES = 200
 
@@ -44,7 +45,7 @@ def run() -> Iterator[dict[str, Any]]:
 def measure(file: Path) -> None:
     """Prints seconds, MiB and milliseconds."""
     with duckdb.connect() as engine:
-        found = engine.execute(QUERY, [str(file)]).fetchnumpy()
+        found = engine.execute(QUERY.format(scan=scan_csv(file))).fetchnumpy()
     history = as_history(Purchases(**{name: np.asarray(found[name], np.int64) for name in found}))
     started = time.perf_counter()
     recommend_all(history, Parameters())

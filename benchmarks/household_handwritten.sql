@@ -1,6 +1,6 @@
 -- The household marts as one would write them by hand for DuckDB, in one script: what the
--- project's models are compared with. {landing} is the folder of the landed datasets and
--- {sections} the reference file of commodities.
+-- project's models are compared with. {landing}/name stands for the landed dataset of that name,
+-- {sections} for the reference file of commodities.
 
 create table products as
 select
@@ -8,14 +8,14 @@ select
     nullif(trim(p.brand), '') as brand, nullif(trim(p.commodity_desc), '') as commodity,
     nullif(trim(p.sub_commodity_desc), '') as sub_commodity,
     nullif(trim(p.curr_size_of_product), '') as size, coalesce(s.section, 'misc') as section
-from '{landing}/product/*.parquet' p
-left join read_csv('{sections}', header = true) s on trim(p.commodity_desc) = s.commodity_desc;
+from {landing}/product p
+left join {sections} s on trim(p.commodity_desc) = s.commodity_desc;
 
 create temp table lines as
 with kept as (
     select t.household_key, t.basket_id, t.product_id, t.store_id, t.quantity, t.sales_value,
         t.day::integer as day, t.week_no::integer as week_no
-    from '{landing}/transaction_data/*.parquet' t
+    from {landing}/transaction_data t
     join products p on t.product_id = p.product_id
         and p.sub_commodity is distinct from 'GASOLINE-REG UNLEADED'
     where t.quantity > 0 and t.sales_value > 0 and t.day between 101 and 708
@@ -49,7 +49,7 @@ with measured as (
 )
 select *, r_score + f_score + m_score as rfm_score,
     1 + len(list_filter([5, 8, 12, 14], lambda x : r_score + f_score + m_score > x)) as rfm_bins,
-    household_key in (select household_key from '{landing}/hh_demographic/*.parquet')
+    household_key in (select household_key from {landing}/hh_demographic)
         as has_demographics
 from scored;
 
@@ -73,7 +73,7 @@ select row_number() over (order by r.household_key) - 1 as index, r.household_ke
     r.r_score, r.f_score, r.m_score, r.rfm_score, r.rfm_bins,
     s.* exclude (household_key)
 from household_rfm r
-join '{landing}/hh_demographic/*.parquet' d on r.household_key = d.household_key
+join {landing}/hh_demographic d on r.household_key = d.household_key
 join (select household_key, sum(columns(* exclude (day, household_key))) from daily_hh_spend group by 1) s
     on s.household_key = r.household_key;
 
@@ -83,7 +83,7 @@ select household_key, week_no, count(distinct basket_id) as baskets, sum(lines) 
 from baskets group by 1, 2;
 
 create temp table campaign_products as
-select distinct campaign, product_id from '{landing}/coupon/*.parquet';
+select distinct campaign, product_id from {landing}/coupon;
 
 create table daily_campaign_sales as
 select l.day, c.campaign, sum(l.lines) as lines, sum(l.quantity) as quantity,
@@ -103,7 +103,7 @@ with days as (
         least(end_day, last_data_day) as last_day, last_day - first_day + 1 as duration_days,
         least(duration_days, first_day - first_data_day) as days_before,
         least(duration_days, last_data_day - last_day) as days_after
-    from '{landing}/campaign_desc/*.parquet', days
+    from {landing}/campaign_desc, days
     where start_day <= last_data_day and end_day >= first_data_day
 )
 select c.campaign, c.description as campaign_type, c.start_day, c.end_day, k.first_day, k.last_day,
@@ -116,13 +116,13 @@ select c.campaign, c.description as campaign_type, c.start_day, c.end_day, k.fir
         ::decimal(18, 2) as sales_during,
     coalesce(sum(s.total_sales) filter (s.day between k.last_day + 1
         and k.last_day + k.days_after), 0)::decimal(18, 2) as sales_after,
-    (select count(distinct household_key) from '{landing}/campaign_table/*.parquet' t
+    (select count(distinct household_key) from {landing}/campaign_table t
         where t.campaign = c.campaign) as households_targeted,
-    (select count(distinct household_key) from '{landing}/coupon_redempt/*.parquet' r
+    (select count(distinct household_key) from {landing}/coupon_redempt r
         where r.campaign = c.campaign) as households_redeeming,
-    (select count(*) from '{landing}/coupon_redempt/*.parquet' r
+    (select count(*) from {landing}/coupon_redempt r
         where r.campaign = c.campaign) as redemptions
-from '{landing}/campaign_desc/*.parquet' c
+from {landing}/campaign_desc c
 left join clipped k on k.campaign = c.campaign
 left join daily_campaign_sales s on s.campaign = c.campaign
 group by all;
@@ -136,7 +136,7 @@ with sold as (
         bit_or(case when display <> '0' then 1::hugeint << week_no else 0 end) as display,
         bit_or(case when mailer <> '0' then 1::hugeint << week_no else 0 end) as mailer,
         bit_or(1::hugeint << week_no) as covered
-    from '{landing}/causal_data/*.parquet' group by 1, 2
+    from {landing}/causal_data group by 1, 2
 ), weeks as (
     select bit_or(covered) & (select bit_or(1::hugeint << week_no) from baskets) as covered
     from promoted

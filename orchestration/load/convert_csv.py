@@ -16,6 +16,7 @@ import duckdb
 from orchestration.load.declarations import DUCKDB_TYPES, Column, Dataset
 from orchestration.load.errors import LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
+from orchestration.scans import identifier, literal, scan_csv
 
 METADATA_KEY = "pollux"
 MEMORY_LIMIT = "512MiB"
@@ -180,22 +181,6 @@ def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> 
         _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
 
 
-def pattern(path: Path) -> str:
-    """Return a path as a SQL literal that DuckDB's globbing takes as it stands."""
-    escaped = "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
-    return literal(escaped)
-
-
-def literal(text: str) -> str:
-    """Return a text as a SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Return a name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _listed(names: Sequence[str]) -> str:
     return ("column " if len(names) == 1 else "columns ") + ", ".join(names)
 
@@ -212,7 +197,7 @@ def _read(path: Path, types: Sequence[str], *, line_end: bytes, **more: str) -> 
         "columns": "{" + ", ".join(f"c{i}: '{type_}'" for i, type_ in enumerate(types)) + "}",
         **more,
     }
-    return f"read_csv({pattern(path)}, {', '.join(f'{k} = {v}' for k, v in options.items())})"
+    return scan_csv(path, options)
 
 
 def _copy(

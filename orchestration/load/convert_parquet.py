@@ -9,9 +9,10 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from orchestration.load.convert_csv import Binding, bind, identifier, literal, pattern
+from orchestration.load.convert_csv import Binding, bind
 from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
+from orchestration.scans import identifier, literal, scan_parquet
 
 _NOT_SCALAR = ("STRUCT", "BLOB", "BIT", "INTERVAL", "MAP", "UNION")
 
@@ -29,7 +30,7 @@ def write_csv(
     """
     try:
         rows = int(pq.read_metadata(path).num_rows)
-        source = f"read_parquet({pattern(path)})"
+        source = scan_parquet([path])
         described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
         binding = bind(name, [row[0] for row in described], dataset)
         fields = []

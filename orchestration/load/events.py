@@ -19,10 +19,11 @@ import psycopg
 from psycopg import sql
 
 from orchestration.load import landing
-from orchestration.load.convert_csv import Binding, connect, convert_clean, pattern
+from orchestration.load.convert_csv import Binding, connect, convert_clean
 from orchestration.load.declarations import TABLE, Column, Dataset, read_datasets
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.landing import Part
+from orchestration.scans import scan_parquet
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -172,7 +173,7 @@ def _check_is_continued(
     names = ", ".join(f'"{column}"' for column in columns)
     with duckdb.connect() as engine:
         landed = engine.execute(
-            f"select {names} from read_parquet({pattern(last.path)}) where number = ?",
+            f"select {names} from {scan_parquet([last.path])} where number = ?",
             [_last_number(last)],
         ).fetchone()
     keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in columns)

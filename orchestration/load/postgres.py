@@ -15,9 +15,10 @@ from psycopg import sql
 
 from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.load import landing
-from orchestration.load.convert_csv import connect, pattern
+from orchestration.load.convert_csv import connect
 from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
+from orchestration.scans import scan_parquet
 from pollux.runtime.settings import Settings
 
 POSTGRES_TYPES: Mapping[str, LiteralString] = {
@@ -124,12 +125,11 @@ def _copy(
     found: list[landing.Part],
     progress: Callable[..., None],
 ) -> int:
-    files = ", ".join(pattern(part.path) for part in found)
     try:
         with TemporaryDirectory() as folder, connect(Path(folder)) as duck:
             return copy_rows(
                 duck,
-                f"read_parquet([{files}])",
+                scan_parquet(part.path for part in found),
                 [CopiedColumn(column.name, column.type == "text") for column in dataset.columns],
                 connection,
                 sql.Identifier(f"raw_{dataset.domain}", dataset.name),

@@ -13,6 +13,7 @@ import duckdb
 
 from orchestration.release.marts import open_marts, open_warehouse
 from orchestration.release.tables import Marts
+from orchestration.scans import literal, scan_parquet
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import marts_made_of
@@ -65,7 +66,7 @@ def _write_csv(parquet: Path, target: Path) -> int:
     unfinished = target.with_suffix(".csv.new")
     with duckdb.connect() as engine:
         statement = (
-            f"copy (from read_parquet({_quoted(parquet)})) to {_quoted(unfinished)} "
+            f"copy (from {scan_parquet([parquet])}) to {literal(str(unfinished))} "
             "(format csv, header)"
         )
         try:
@@ -74,7 +75,3 @@ def _write_csv(parquet: Path, target: Path) -> int:
             raise BuildError(f"{target} cannot be written: {error}") from error
     unfinished.replace(target)
     return int(rows)
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -18,9 +18,18 @@ from psycopg import sql
 from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.release.errors import ReleaseError
 from orchestration.release.tables import Marts
+from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import Settings
 
+# What `copy` of PostgreSQL writes.
+CSV = {
+    "header": "false",
+    "auto_detect": "false",
+    "delim": "','",
+    "quote": "'\"'",
+    "escape": "'\"'",
+}
 # Their values hold neither quotes nor commas.
 PLAIN_TYPES = ("bigint", "integer", "decimal", "double", "boolean", "date", "timestamp")
 
@@ -81,7 +90,7 @@ class DuckDBMarts:
 
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file, in the order of its key."""
-        _run(self._warehouse, f"copy ({_select(table)}) to '{_quoted(path)}' (format parquet)")
+        _run(self._warehouse, f"copy ({_select(table)}) to {literal(path)} (format parquet)")
 
 
 class PostgresMarts:
@@ -121,11 +130,8 @@ class PostgresMarts:
                     scratch.write(chunk)
             scratch.flush()
             with duckdb.connect() as converter:
-                reader = (
-                    f"read_csv('{_quoted(scratch.name)}', header = false, auto_detect = false, "
-                    f"delim = ',', quote = '\"', escape = '\"', columns = {_struct(types)})"
-                )
-                _run(converter, f"copy (from {reader}) to '{_quoted(path)}' (format parquet)")
+                reader = scan_csv(Path(scratch.name), CSV | {"columns": _struct(types)})
+                _run(converter, f"copy (from {reader}) to {literal(path)} (format parquet)")
 
 
 def _run(
@@ -150,9 +156,5 @@ def _name(table: ServedTable) -> str:
 
 
 def _struct(types: dict[str, str]) -> str:
-    fields = (f"'{_quoted(name)}': '{_quoted(kind)}'" for name, kind in types.items())
+    fields = (f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
     return "{" + ", ".join(fields) + "}"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

@@ -26,8 +26,9 @@ from orchestration.learn.recommend.household import (
     recommend_all,
 )
 from orchestration.load import landing
-from orchestration.load.convert_csv import METADATA_KEY, literal
+from orchestration.load.convert_csv import METADATA_KEY
 from orchestration.load.declarations import Dataset, read_datasets
+from orchestration.scans import literal, scan_parts
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 NAME = "product_recommendations"
@@ -36,8 +37,8 @@ PART = f"{NAME}.parquet"
 # The same products as the model int_products_recommendable, by the same variables; a test of
 # the mart holds them together.
 _PURCHASES = """
-with products as (select * from read_parquet({products}, union_by_name = true)),
-lines as (select * from read_parquet({lines}, union_by_name = true)),
+with products as (select * from {products}),
+lines as (select * from {lines}),
 merchandise as (
     select distinct product_id from products
     where nullif(trim(department), '') is not null
@@ -89,12 +90,12 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
 def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> Purchases:
     """Lines of merchandise that was bought and paid for, from the landing zone."""
     variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
-    files = {
-        name: landing.dataset_dir(settings, datasets["household", dataset]) / "*.parquet"
+    scans = {
+        name: scan_parts(landing.dataset_dir(settings, datasets["household", dataset]))
         for name, dataset in (("products", "product"), ("lines", "transaction_data"))
     }
     query = _PURCHASES.format(
-        **{name: literal(str(pattern)) for name, pattern in files.items()},
+        **scans,
         departments=_listed(variables["not_merchandise_departments"]),
         commodities=_listed(variables["not_merchandise_commodities"]),
         fuel=literal(variables["excluded_sub_commodity"]),

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from orchestration.learn.recommend.baskets import Baskets, dated_baskets, ordered_baskets
+from orchestration.scans import scan_csv
 
 LEAST_BASKETS = 5
 LEAST_PURCHASES = 10
@@ -19,7 +20,7 @@ _DATED = """
 with lines as (
     select household_key as customer, product_id as item,
         day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute, day
-    from read_csv(?)
+    from {scan}
 ),
 known_items as (select item from lines group by 1 having count(*) >= ?),
 kept as (select * from lines semi join known_items using (item)),
@@ -46,7 +47,9 @@ def read_dated(path: Path) -> Baskets:
     deviations. A basket is what a customer bought at one minute; time is in days.
     """
     with duckdb.connect() as engine:
-        found = engine.execute(_DATED, [str(path), LEAST_PURCHASES, LEAST_BASKETS]).fetchnumpy()
+        found = engine.execute(
+            _DATED.format(scan=scan_csv(path)), [LEAST_PURCHASES, LEAST_BASKETS]
+        ).fetchnumpy()
     customers, owner = np.unique(found["customer"], return_inverse=True)
     items, item = np.unique(found["item"], return_inverse=True)
     time = found["minute"].astype(np.float64) / MINUTES

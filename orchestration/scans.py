@@ -1,0 +1,48 @@
+"""How DuckDB opens a data file: the SQL of the scan, and names and texts in SQL.
+
+Belongs here: every `read_csv` and `read_parquet` of the project. A file is its bytes: left to
+itself DuckDB takes a folder `country_code=Chile` above it for a column, and its own column of that
+name for nothing. Does not belong here: what a file holds.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ALL_PARTS = "*.parquet"
+
+
+def scan_csv(path: Path, options: Mapping[str, str] | None = None) -> str:
+    """A `read_csv` of one file; `options` are SQL by name."""
+    more = "".join(f", {name} = {value}" for name, value in (options or {}).items())
+    return f"read_csv({_pattern(path)}, hive_partitioning = false{more})"
+
+
+def scan_parquet(paths: Iterable[Path]) -> str:
+    """A `read_parquet` of these files, as one table."""
+    files = ", ".join(_pattern(path) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
+
+
+def scan_parts(folder: Path) -> str:
+    """A `read_parquet` of all Parquet files of a folder, by the names of their columns."""
+    files = literal(f"{escaped(folder)}/{ALL_PARTS}")
+    return f"read_parquet({files}, hive_partitioning = false, union_by_name = true)"
+
+
+def escaped(path: Path) -> str:
+    """A path that stands for itself where DuckDB takes a pattern."""
+    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
+
+
+def literal(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _pattern(path: Path) -> str:
+    return literal(escaped(path))

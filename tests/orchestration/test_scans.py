@@ -1,0 +1,112 @@
+"""A file is its bytes: no folder or file name becomes a value, and one module opens files."""
+
+import re
+
+import duckdb
+import pytest
+
+from orchestration.scans import scan_csv, scan_parquet, scan_parts
+from pollux.runtime.settings import PROJECT_DIR
+
+ROOMS = (
+    "orchestration",
+    "sample",
+    "pollux",
+    "services",
+    "cli",
+    "benchmarks",
+    "models",
+    "macros",
+    "seeds",
+    "profiles",
+)
+# Every way by which a path reaches an engine that looks for values in it.
+READERS = re.compile(
+    r"\b(?:read_csv(?:_auto)?|sniff_csv|read_parquet|parquet_scan"
+    r"|read_ndjson\w*|from_csv_auto|from_parquet|ParquetDataset)\("
+    r"|\b(?:pq|parquet)\.read_table\("
+    r"|(?i:from|join)\s+'[^']+\.(?:parquet|csv)'"
+)
+ODD = [
+    "country_code=Chile",
+    "id=7",
+    "id=7/name=x",
+    "it's",
+    "da[t]a",
+    "a*b",
+    "what?",
+    "{id}",
+    "%20",
+    "a b",
+    "ü",
+    "__HIVE_DEFAULT_PARTITION__",
+    "id=__HIVE_DEFAULT_PARTITION__",
+]
+
+
+def allowed(path, line):
+    if path == "orchestration/scans.py":
+        return True
+    # dbt's sources are the one place that Python does not write; pandas reads text, not paths.
+    return "hive_partitioning = false" in line or "pd.read_csv(" in line
+
+
+def test_one_module_opens_files():
+    found = []
+    for room in ROOMS:
+        for path in sorted((PROJECT_DIR / room).rglob("*")):
+            if path.suffix not in {".py", ".sql", ".yml", ".ipynb"}:
+                continue
+            name = str(path.relative_to(PROJECT_DIR))
+            for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+                if READERS.search(line) and not allowed(name, line):
+                    found.append(f"{name}:{number}: {line.strip()}")
+    assert not found, "open data files by orchestration.scans:\n" + "\n".join(found)
+
+
+def test_the_lint_sees_other_ways():
+    for line in (
+        'duckdb.sql(f"from read_parquet({x})")',
+        "pq.read_table(path)",
+        "select * from '/data/x.parquet'",
+        "con.from_parquet(path)",
+        "read_csv_auto('x')",
+        "pd.read_parquet(path)",
+    ):
+        assert READERS.search(line), line
+        assert not allowed("cli/x.py", line), line
+
+
+def test_every_source_of_dbt_reads_bytes_alone():
+    files = sorted((PROJECT_DIR / "models" / "staging").glob("*/_*__sources.yml"))
+    assert files
+    for file in files:
+        assert file.read_text().count("hive_partitioning = false") == 1, file
+
+
+@pytest.mark.parametrize("folder", ODD)
+def test_a_path_adds_nothing_and_hides_nothing(tmp_path, folder):
+    within = tmp_path / folder
+    within.mkdir(parents=True)
+    (within / "a.csv").write_text("id,country_code\n1,Peru\n")
+    duckdb.sql("select 1 as id, 'Peru' as country_code").write_parquet(f"{tmp_path}/x.parquet")
+    (tmp_path / "x.parquet").rename(within / "a.parquet")
+    for scan in (
+        scan_csv(within / "a.csv"),
+        scan_parquet([within / "a.parquet"]),
+        scan_parts(within),
+    ):
+        found = duckdb.sql(f"from {scan}")
+        assert (found.columns, found.fetchall()) == (["id", "country_code"], [(1, "Peru")]), scan
+
+
+@pytest.mark.parametrize("name", ["a*.parquet", "b[1].parquet", "c?.parquet", "d'.parquet"])
+def test_a_file_name_that_is_a_pattern_means_that_file_only(tmp_path, name):
+    for other in (name, "a1.parquet", "b1.parquet", "c1.parquet"):
+        duckdb.sql(f"select '{other.replace(chr(39), '')}' as n").write_parquet(
+            str(tmp_path / "temporary")
+        )
+        (tmp_path / "temporary").rename(tmp_path / other)
+    assert duckdb.sql(f"from {scan_parquet([tmp_path / name])}").fetchall() == [
+        (name.replace("'", ""),)
+    ]
