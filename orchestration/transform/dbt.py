@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.scans import escaped
 from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -79,7 +78,6 @@ def dbt_environment(settings: Settings, store: ServingStore | None) -> dict[str,
     """The variables that a dbt process of this installation needs."""
     environment = os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
-        "POLLUX_LANDING": _inside_source(settings.landing_dir),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TARGET_PATH": str(target_dir(settings)),
         "DBT_LOG_PATH": str(settings.logs_dir),
@@ -87,12 +85,6 @@ def dbt_environment(settings: Settings, store: ServingStore | None) -> dict[str,
     if store is not None:
         environment |= store.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
     return environment
-
-
-def _inside_source(folder: Path) -> str:
-    """A folder as the sources' YAML takes it: in a pattern, in a SQL literal, in a format."""
-    text = escaped(folder).replace("'", "''")
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
