@@ -2,14 +2,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DO_NOT_TRACK := 1
 
-.PHONY: help run setup check unit test bench
+PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help run setup check unit test endurance bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
 	@echo "make setup   only install, into .venv"
 	@echo "make check   formatting, lint, types (under a minute)"
-	@echo "make unit    unit tests"
-	@echo "make test    check, unit, dbt, integration and end-to-end tests"
+	@echo "make unit    tests that need no server"
+	@echo "make test    all of these, and integration tests (minutes)"
+	@echo "make endurance  what takes real time: kills, soaks, a whole day of Dagster"
 	@echo "make bench   benchmarks, with machine and versions"
 
 run: setup
@@ -37,10 +40,13 @@ check: setup
 	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
 
 unit: setup
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit
+	$(PYTEST) -m "not integration and not endurance"
 
 test: check
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not endurance"
+
+endurance: setup
+	$(PYTEST) -m endurance
 
 bench: setup
 	$(BIN)/python -m benchmarks

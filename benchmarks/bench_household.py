@@ -1,7 +1,7 @@
 """The household domain at scale 1: its SQL against a script by hand and pandas, its release.
 
 Belongs here: what is measured, and on which data. The oracle that the SQL is compared with is
-`household_pandas`, the script `household_handwritten.sql`.
+`tests.oracles.household`, the script `household_handwritten.sql`.
 """
 
 import json
@@ -18,7 +18,6 @@ import duckdb
 import pandas as pd
 import psycopg
 
-from benchmarks.household_pandas import SECTIONS, household_marts
 from benchmarks.measuring import Figures, figure, run_measured, run_pollux
 from orchestration.release.publish import release, rollback
 from orchestration.scans import scan_csv, scan_parts
@@ -26,6 +25,7 @@ from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from sample.household import generate_household
+from tests.oracles.household import SECTIONS, household_marts
 
 REPETITIONS = 3
 READERS = 4

@@ -1,0 +1,303 @@
+"""`pollux up` as a new user has it: from an empty folder to an answer, and down again."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pollux.runtime.broker import HOST, answers, find_mosquitto
+from pollux.runtime.postgres import EmbeddedPostgres
+from tests.conftest import PROJECT_DIR
+from tests.support.brokers import connected, publish
+
+pytestmark = pytest.mark.integration
+
+READY_SECONDS = 300
+WAIT_SECONDS = 20
+PORTS = ("API", "SCORING", "EVENTS", "BROKER", "DAGSTER")
+
+SUMMARY_KEYS = ["index", "household_key", "age_45_plus", "income_50K_plus", "single_couple_family"]
+SUMMARY_KEYS += ["has_kids", "single", "couple", "r_score", "f_score", "m_score", "rfm_score"]
+SUMMARY_KEYS += ["rfm_bins", "alcohol", "beverages", "concessions", "dairy", "drug", "garden"]
+SUMMARY_KEYS += ["grain_goods", "grocery", "home_family", "junk_food", "kitchen", "meat", "misc"]
+SUMMARY_KEYS += ["produce", "seasonal", "total_sales"]
+
+
+class Installation:
+    """A data folder with a port of its own, driven by the command."""
+
+    def __init__(self, data_dir: Path, output: Path) -> None:
+        self.data_dir = data_dir
+        with ExitStack() as stack:
+            probes = {name: stack.enter_context(socket.socket()) for name in PORTS}
+            for probe in probes.values():
+                probe.bind(("127.0.0.1", 0))
+            ports = {name: probe.getsockname()[1] for name, probe in probes.items()}
+        self.port = ports["API"]
+        self.events_port = ports["EVENTS"]
+        self.broker_port = ports["BROKER"]
+        self.environment = os.environ | {
+            "POLLUX_DATA_DIR": str(data_dir),
+            **{f"POLLUX_{name}_PORT": str(port) for name, port in ports.items()},
+        }
+        self.output = output
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "cli.main", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+
+    def up(self) -> float:
+        """Starts `pollux up`; returns the seconds until it says that it is."""
+        started = time.monotonic()
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                self.command("up"),
+                env=self.environment,
+                cwd=PROJECT_DIR,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        while "Ctrl-C stops it" not in self.output.read_text():
+            if self.process.poll() is not None:
+                pytest.fail(f"pollux up ended: {self.output.read_text()}")
+            if time.monotonic() > started + READY_SECONDS:
+                pytest.fail("pollux up was not ready in time")
+            time.sleep(0.1)
+        return time.monotonic() - started
+
+    def get(self, path: str, port: int | None = None) -> dict[str, object]:
+        url = f"http://127.0.0.1:{port or self.port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.load(answer)
+
+    def interrupt(self) -> str:
+        """Presses Ctrl-C; returns all that was printed."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=60)
+        return self.output.read_text()
+
+    def processes(self) -> list[str]:
+        """What still runs of this installation."""
+        home = str(EmbeddedPostgres(self.data_dir).home)
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if home in line or str(self.data_dir) in line:
+                found.append(line)
+            elif "cli.main" in line:
+                try:
+                    if process.environ().get("POLLUX_DATA_DIR") == str(self.data_dir):
+                        found.append(line)
+                except psutil.Error:
+                    continue
+        return found
+
+
+def wait_for(read: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
+    """What `read` returns once it returns something."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := read()):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def installation(
+    short_tmp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    installed = Installation(short_tmp / "up", tmp_path_factory.mktemp("up") / "output")
+    yield installed
+    if installed.process is not None and installed.process.poll() is None:
+        installed.process.kill()
+    installed.run("down")
+
+
+def test_first_start_answers_with_the_published_document(installation: Installation) -> None:
+    installation.up()
+    summary = installation.get("/v1/households/1/summary")
+    assert list(summary) == SUMMARY_KEYS
+    assert summary["household_key"] == 1
+    sections = [summary[name] for name in SUMMARY_KEYS[13:-1]]
+    assert round(sum(sections), 2) == summary["total_sales"] > 0
+
+    second = installation.run("up")
+    assert second.returncode == 1
+    assert f"up already for {installation.data_dir} (process {installation.process.pid})" in (
+        second.stderr
+    )
+
+    output = installation.interrupt()
+    assert "Pollux is up" in output
+    assert f"http://127.0.0.1:{installation.port}/v1/households/1/summary" in output
+    assert "Traceback" not in output
+    assert installation.processes() == []
+
+
+def test_second_start_finds_its_data(installation: Installation) -> None:
+    seconds = installation.up()
+    assert seconds < 15
+    assert installation.get("/v1/households/1/summary")["household_key"] == 1
+
+
+def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installation) -> None:
+    ready = installation.get("/readyz", installation.events_port)
+    assert ready["worker"] == 1
+    assert ready["release"] == 1
+    model = installation.data_dir / "models" / "propensity" / "current"
+    assert ready["model"] == model.readlink().name
+    assert answers(HOST, installation.broker_port)
+
+
+def test_customers_walk_through_the_shop(installation: Installation) -> None:
+    done = installation.run("demo-store", "--customers", "4", "--seconds", "0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" enters: ") == 4
+    focuses = re.findall(r"^  (Boys|Girls|Men|Sport|Women) +(.*)$", done.stdout, re.MULTILINE)
+    assert len(focuses) == 12
+    offers = [text for _, text in focuses if text.endswith(" ms")]
+    assert offers
+    assert all(re.match(r"\d+ % off, \w+, \d+ products? ", text) for text in offers)
+    refused = [text for _, text in focuses if text not in offers]
+    assert all(text.startswith("no offer: no coupon above 0.2 (best 0.") for text in refused)
+    assert f"12 focus events, {len(offers)} offers" in done.stdout
+
+
+def test_dead_letter_is_listed_and_read_again(installation: Installation) -> None:
+    is_v5 = find_mosquitto() is not None
+    with connected(installation.broker_port, "a sensor", is_v5=is_v5) as (sensor, _):
+        publish(sensor, "pollux/focus", b'{"id": "1", "ts": 1, "dep": "[bold]"')
+
+    def found() -> list[dict[str, object]]:
+        done = installation.run("events", "dead-letters", "--json", "--show")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    letter = wait_for(found)[0]
+    assert letter["kind"] == "focus"
+    assert letter["state"] == "open"
+    assert letter["message"] == '{"id": "1", "ts": 1, "dep": "[bold]"'
+    assert "[bold]" not in installation.run("events", "dead-letters").stdout
+    assert "[bold]" in installation.run("events", "dead-letters", "--show").stdout
+    done = installation.run("events", "replay", "--id", str(letter["id"]))
+    assert "1 dead letter is read again" in done.stdout
+    again = wait_for(lambda: [one for one in found() if one["attempts"] == 2])
+    assert again[0]["state"] == "open"
+    assert b"[bold]" not in (installation.data_dir / "logs" / "events.log").read_bytes()
+
+
+def test_down_stops_what_up_started(installation: Installation) -> None:
+    done = installation.run("down")
+    assert done.returncode == 0
+    assert "pollux up, broker, scorer, events, API, Dagster" in done.stdout
+    assert installation.process.wait(timeout=30) is not None
+    assert installation.processes() == []
+    assert "nothing was running" in installation.run("down").stdout
+
+
+def test_once_ends_when_released(installation: Installation) -> None:
+    done = installation.run("up", "--once")
+    assert done.returncode == 0
+    assert "Released after" in done.stdout
+    # What it found, it does not make again.
+    assert "sample" not in done.stderr
+    assert installation.processes() == []
+
+
+def test_end_of_the_broker_ends_all(installation: Installation) -> None:
+    installation.up()
+    record = json.loads((installation.data_dir / "up.json").read_text())
+    os.kill(record["broker"][0], signal.SIGKILL)
+    assert installation.process.wait(timeout=60) == 1
+    output = installation.output.read_text()
+    assert "broker ended by itself with code -9" in output
+    assert "broker.log" in output
+    assert installation.processes() == []
+
+
+def test_port_of_the_broker_in_use_says_what_to_do(installation: Installation) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", installation.broker_port))
+        other.listen()
+        done = installation.run("up")
+    assert done.returncode == 1
+    assert f"Port {installation.broker_port} is in use by process {os.getpid()}" in done.stderr
+    assert "POLLUX_BROKER_PORT" in done.stderr
+    assert "MQTT_HOST" in done.stderr
+
+
+def test_nobody_walks_where_nothing_runs(installation: Installation) -> None:
+    done = installation.run("demo-store")
+    assert done.returncode == 3
+    assert f"127.0.0.1:{installation.broker_port}" in done.stderr
+    assert "pollux up runs a broker" in done.stderr
+
+
+def test_port_in_use_says_by_whom(installation: Installation) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", installation.port))
+        other.listen()
+        done = installation.run("up")
+    assert done.returncode != 0
+    assert str(installation.port) in done.stderr
+    assert str(os.getpid()) in done.stderr
+
+
+def test_doctor_finds_nothing_wrong(installation: Installation) -> None:
+    done = installation.run("doctor", "--json")
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert all(finding["is_fine"] is not False for finding in findings.values())
+    assert "household 1" in findings["data"]["text"]
+
+
+def test_database_runs_on_its_own(installation: Installation) -> None:
+    assert installation.run("db", "start").returncode == 0
+    assert installation.processes() != []
+    variables = installation.run("env").stdout
+    assert f"export POLLUX_DATA_DIR={installation.data_dir}" in variables
+    assert "export PGHOST=" in variables
+    assert installation.run("status").returncode == 0
+    assert installation.processes() != []
+    assert "stopped" in installation.run("db", "stop").stdout
+    assert installation.processes() == []
+
+
+def test_real_files_replace_the_sample(installation: Installation, realdata: Path) -> None:
+    folder = realdata / "complete_journey"
+    done = installation.run("load", "--domain", "household", "--from", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "sample" in done.stderr
+    report = json.loads(done.stdout)
+    assert sum(file["rows_rejected"] for file in report["files"]) == 0
+    done = installation.run("build")
+    assert done.returncode == 0, done.stderr
+    redemptions = (folder / "coupon_redempt.csv").read_bytes().count(b"\n") - 1
+    select = "select sum(redemptions) from campaign_summary"
+    done = installation.run("query", select, "--format", "csv")
+    assert done.stdout.splitlines()[1] == str(redemptions)

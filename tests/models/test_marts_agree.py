@@ -1,0 +1,338 @@
+"""The marts, row by row: one engine against the other, and both against a plain pandas port."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pandas as pd
+import pytest
+
+from orchestration.build import build
+from orchestration.load.declarations import Dataset, read_datasets
+from orchestration.load.run import load
+from orchestration.release.publish import release
+from orchestration.transform.dbt import read_run, target_dir
+from orchestration.transform.graph import ServedTable, served_tables
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from sample.generate import generate
+from services.api.app import create_app
+from tests.conftest import PROJECT_DIR
+from tests.oracles.customer import customer_marts
+from tests.oracles.household import household_marts
+from tests.oracles.loyalty import loyalty_marts
+from tests.oracles.store import store_marts
+from tests.services.api.support import client_of
+from tests.support.live_events import make_events_schema, take_in
+
+pytestmark = pytest.mark.integration
+
+RATIO_TOLERANCE = 1e-9
+SAMPLE_SCALE = 0.01
+
+Raw = Mapping[str, Any]
+Marts = dict[str, pd.DataFrame]
+
+
+def household_by_pandas(raw: Raw) -> Marts:
+    sections = pd.read_csv(PROJECT_DIR / "seeds" / "commodity_sections.csv")
+    return household_marts(raw, dict(sections.itertuples(index=False)))
+
+
+PORTS: dict[str, Callable[[Raw], Marts]] = {
+    "customer": customer_marts,
+    "household": household_by_pandas,
+    "loyalty": loyalty_marts,
+    "store": store_marts,
+}
+# Where a domain's real files are; of the customer domain there are only assignments.
+REAL = {
+    "customer": "voucher_assignments",
+    "household": "complete_journey",
+    "loyalty": "promotions",
+    "store": "store",
+}
+WITHOUT_REAL_ROWS = {"customers", "customer_broadband", "customer_initial_services"}
+WITHOUT_REAL_ROWS |= {"customer_cashback", "coupon_offers"}
+LEARNED = {"product_recommendations"}
+# What a blank or a number would otherwise be read as.
+TEXT = {"display": str, "mailer": str, "HOUSEHOLD_SIZE_DESC": str}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Folders of raw files by domain, and what builds and releases them on an engine, once."""
+
+    kind: str
+    folders: dict[str, Path]
+    live: dict[str, list[dict[str, Any]]]
+    installation: Callable[[str], Settings]
+
+
+def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
+    """What an event service took in of the sample's customers and members, by table.
+
+    Offers around the orders in which their coupons were used, members of the file and new ones, and
+    of each kind some that have to be left out.
+    """
+    chance = random.Random(7)
+    zone = ZoneInfo("Europe/Berlin")
+    orders = pd.read_csv(folders["store"] / "orders.csv")
+    lines = pd.read_csv(folders["store"] / "order_lines.csv")
+    departments = pd.read_csv(folders["store"] / "coupons.csv", index_col="coupon_id")["department"]
+    used = lines.dropna(subset="coupon_id").merge(orders, on="order_id")
+    decisions: list[dict[str, Any]] = []
+
+    def decide(at: datetime, **more: Any) -> None:
+        day = at.astimezone(zone).date()
+        plain = {"department": None, "coupon_id": None, "reason": None, "event_date": day}
+        decisions.append({"event_at": at} | plain | more)
+
+    for one in used.sample(200, random_state=7).itertuples():
+        ordered = datetime.fromisoformat(one.ordered_at).replace(tzinfo=zone)
+        at = ordered - timedelta(seconds=chance.choice([-90000, -1, 0, 0.5, 60, 7000, 2e6]))
+        department = departments[one.coupon_id].replace("Sports", "Sport")
+        who = {"customer_id": int(one.customer_id)}
+        decide(at, kind="entry", outcome="prepared", **who)
+        focus = who | {"kind": "focus", "department": department}
+        coupon = int(chance.choice([one.coupon_id, one.coupon_id, 1]))
+        decide(at, outcome="offer", coupon_id=coupon, prediction=0.5, **focus)
+        decide(at, outcome="no offer", reason="below the threshold", **focus)
+        decide(at, outcome="no offer", reason="unknown", **(focus | {"department": None}))
+
+    listed = (folders["loyalty"] / "LoyaltyList.txt").read_text().splitlines()
+    emails = [line.partition(",")[0] for line in listed if "@" in line]
+    emails = [*chance.sample(emails, 15), *(f"Live.{n}@Example.org" for n in range(15)), "none"]
+    clicked = (folders["loyalty"] / "ClickConversion.txt").read_text().splitlines()
+    promotions = sorted({line.partition(",")[0] for line in clicked if "," in line})[:3]
+    began = datetime.fromisoformat("2026-11-20T08:00:00.25Z")
+    members = [
+        {
+            "email": chance.choice(emails),
+            "fb_user": chance.choice([None, "", "fb", " fb, with comma "]),
+            "insta_user": chance.choice([None, "insta"]),
+            "gender": chance.choice([None, "F", "M"]),
+            # Some come at one moment.
+            "received_at": began + timedelta(minutes=place // 2),
+        }
+        for place in range(40)
+    ]
+    conversions = [
+        {
+            "promotion": chance.choice(promotions),
+            "conversion_type": kind,
+            "email": chance.choice(emails),
+            "channel": chance.choice([None, "Facebook", "Instagram"]),
+            "items": chance.choice([None, "[]", "[6; 14;]", "6"]),
+            "total": chance.choice([None, "-0.01", "9.45", "0.00"]),
+            "is_code_sent": kind == "click" and chance.random() < 0.3,
+            "is_new_member": kind == "purchase" and chance.random() < 0.5,
+            "received_at": began + timedelta(minutes=place),
+        }
+        for place, kind in enumerate(chance.choices(["click", "basket", "purchase"], k=150))
+    ]
+    return {"decisions": decisions, "loyalty_list": members, "conversions": conversions}
+
+
+@pytest.fixture(scope="module", params=["sample", "real"])
+def source(
+    request: pytest.FixtureRequest, short_tmp: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Source:
+    is_real = request.param == "real"
+    if is_real:
+        realdata = request.getfixturevalue("realdata")
+        folders = {domain: realdata / name for domain, name in REAL.items()}
+    else:
+        folders = {domain: tmp_path_factory.mktemp(domain) for domain in PORTS}
+        for domain, folder in folders.items():
+            generate(domain, folder, scale=SAMPLE_SCALE, seed=1)
+    # Real files are held to their own figures, below.
+    live = {} if is_real else live_events(folders)
+    done: dict[str, Settings] = {}
+
+    def installation(engine: str) -> Settings:
+        if engine not in done:
+            settings = Settings(data_dir=short_tmp / f"{request.param}_{engine}", engine=engine)
+            for domain, folder in folders.items():
+                report = load(settings, domain=domain, from_=folder, sample=not is_real)
+                assert all(file.rows_rejected == 0 for file in report.files)
+            with open_serving_store(settings).connect() as connection:
+                make_events_schema(connection)
+                for table, rows in live.items():
+                    take_in(connection, table, rows)
+            build(settings, sorted(folders)).raise_if_failed()
+            for domain in folders:
+                release(settings, domain)
+            done[engine] = settings
+        return done[engine]
+
+    return Source(request.param, folders, live, installation)
+
+
+def released(settings: Settings, domain: str) -> dict[str, tuple[ServedTable, pd.DataFrame]]:
+    """The current release of a domain, read from its Parquet."""
+    folder = settings.releases_dir / domain / "current"
+    tables = served_tables(read_run(target_dir(settings)).manifest, domain)
+    return {
+        table.name: (table, duckdb.read_parquet(f"{folder}/{table.name}.parquet").df())
+        for table in tables
+    }
+
+
+def read_raw(dataset: Dataset, folder: Path) -> Any:
+    """A dataset as pandas reads its files; lines as a list. Without files, no rows."""
+    files = sorted(file for file in folder.iterdir() if dataset.matches(file.name))
+    if dataset.format == "lines":
+        return [line for file in files for line in file.read_text().splitlines()]
+    if not files:
+        return pd.DataFrame(columns=[column.name for column in dataset.columns])
+    if ".parquet" in files[0].name:
+        return pd.concat([pd.read_parquet(file) for file in files])
+    is_household = dataset.domain == "household"
+    frames = [pd.read_csv(file, dtype=TEXT, keep_default_na=not is_household) for file in files]
+    return pd.concat(frames).rename(columns=str.lower)
+
+
+def assert_equal(table: ServedTable, left: pd.DataFrame, right: pd.DataFrame) -> None:
+    """Holds two frames to be the same rows: money to the cent, ratios to 1e-9."""
+    names = [column.name for column in table.columns]
+    assert list(left.columns) == names, table.name
+    assert sorted(right.columns) == sorted(names), table.name
+    key = list(table.key)
+    left = left.sort_values(key, ignore_index=True)
+    right = right[names].sort_values(key, ignore_index=True)
+    assert len(left) == len(right), table.name
+    for column in table.columns:
+        ours, theirs = left[column.name], right[column.name]
+        where = f"{table.name}.{column.name}"
+        assert (ours.isna() == theirs.isna()).all(), where
+        ours, theirs = ours.dropna(), theirs.dropna()
+        if column.data_type == "double precision":
+            difference = (ours.astype(float) - theirs.astype(float)).abs()
+            assert (difference <= RATIO_TOLERANCE * theirs.astype(float).abs()).all(), where
+        elif column.data_type.startswith("decimal"):
+            cents = [(side.astype(float) * 100).round().astype("int64") for side in (ours, theirs)]
+            assert (cents[0] == cents[1]).all(), where
+        elif column.data_type == "text":
+            assert (ours.astype(str) == theirs.astype(str)).all(), where
+        elif column.data_type in {"date", "timestamp"}:
+            moments = [pd.to_datetime(side).astype("datetime64[us]") for side in (ours, theirs)]
+            assert (moments[0] == moments[1]).all(), where
+        else:
+            assert (ours.astype("int64") == theirs.astype("int64")).all(), where
+
+
+@pytest.mark.parametrize("domain", PORTS)
+def test_both_engines_agree(source: Source, domain: str) -> None:
+    on_duckdb = released(source.installation("duckdb"), domain)
+    on_postgres = released(source.installation("postgres"), domain)
+    assert on_duckdb.keys() == on_postgres.keys()
+    for name, (table, rows) in on_duckdb.items():
+        assert len(rows) > 0 or (source.kind == "real" and name in WITHOUT_REAL_ROWS), name
+        assert_equal(table, rows, on_postgres[name][1])
+
+
+@pytest.mark.parametrize("domain", PORTS)
+def test_marts_are_those_of_the_pandas_port(source: Source, domain: str) -> None:
+    raw = {
+        dataset.name: read_raw(dataset, source.folders[domain])
+        for dataset in read_datasets(PROJECT_DIR).values()
+        if dataset.domain == domain
+    }
+    raw |= {f"live_{table}": rows for table, rows in source.live.items()}
+    expected = PORTS[domain](raw)
+    marts = released(source.installation("duckdb"), domain)
+    # What was learned is held to a plain oracle in test_recommend.py.
+    assert marts.keys() - LEARNED == expected.keys()
+    for name in expected:
+        table, rows = marts[name]
+        assert_equal(table, rows, expected[name])
+
+
+def test_real_files_land_whole(realdata: Path, short_tmp: Path) -> None:
+    """As many rows as the files have lines, the header not counted."""
+    folder = realdata / "complete_journey"
+    settings = Settings(data_dir=short_tmp / "real_counts")
+    report = load(settings, domain="household", from_=folder)
+    assert len(report.files) == 8
+    for file in report.files:
+        lines = (folder / file.file).read_bytes().count(b"\n") - 1
+        assert (file.rows_read, file.rows_landed, file.rows_rejected) == (lines, lines, 0)
+
+
+@pytest.mark.parametrize("source", ["real"], indirect=True)
+def test_every_real_voucher_row_is_accounted_for(source: Source) -> None:
+    marts = released(source.installation("duckdb"), "customer")
+    _, report = marts["voucher_cleaning_report"]
+    rows = dict(zip(report["outcome"], report["rows"], strict=True))
+    assert sum(rows.values()) == 285_570
+    assert (rows["kept"], rows["empty order count"], rows["zero order count"]) == (
+        210_872,
+        22_845,
+        33_496,
+    )
+    for view in ("frequency_voucher_details_view", "recency_voucher_details_view"):
+        _, vouchers = marts[view]
+        assert set(vouchers.query("country_code == 'Peru'")["voucher_amount"]) == {2640}
+
+
+@pytest.mark.parametrize("source", ["real", "sample"], indirect=True)
+def test_the_published_voucher_request_has_the_published_answer(source: Source) -> None:
+    request = {
+        "customer_id": 123,
+        "country_code": "Peru",
+        "last_order_ts": "2018-05-03 00:00:00",
+        "first_order_ts": "2017-05-03 00:00:00",
+        "total_orders": 15,
+        "segment_name": "recency_segment",
+    }
+    settings = source.installation("duckdb")
+    open_serving_store(settings)
+    with client_of(create_app(settings)) as client:
+        answer = client.post("/v1/vouchers/select", json=request)
+    assert (answer.status_code, answer.text) == (200, '{"voucher_amount":2640}')
+
+
+@pytest.mark.parametrize("source", ["real"], indirect=True)
+def test_real_coupons_are_those_of_the_ready_aggregates(source: Source) -> None:
+    """The files' own prices differ only where they rounded an exact half cent to even."""
+    marts = {
+        name: rows for name, (_, rows) in released(source.installation("duckdb"), "store").items()
+    }
+    counts = {name: len(rows) for name, rows in marts.items()}
+    assert counts == {
+        "coupon_info": 971,
+        "product_info": 3_000,
+        "coupon_product": 17_515,
+        "customer_info": 997,
+        "coupon_offers": 0,
+    }
+    ready = pd.read_csv(source.folders["store"] / "coupon_info.csv")
+    both = marts["coupon_info"].merge(ready, on="coupon_id", suffixes=("", "_ready"))
+    assert (both["products_available"] == both["products_available_ready"]).all()
+    ours = (both["product_mean_price"].astype(float) * 100).round().astype("int64")
+    theirs = (both["product_mean_price_ready"] * 100).round().astype("int64")
+    assert (ours == theirs).sum() == 947
+    assert set((ours - theirs)[ours != theirs]) == {1}
+    assert (theirs[ours != theirs] % 2 == 0).all()
+
+
+@pytest.mark.parametrize("source", ["real"], indirect=True)
+def test_real_promotion_counts(source: Source) -> None:
+    marts = released(source.installation("duckdb"), "loyalty")
+    _, members = marts["members"]
+    assert (members["joined_by"] == "list").sum() == 121
+    _, conversions = marts["conversions"]
+    assert conversions["conversion_type"].value_counts().to_dict() == {
+        "click": 100,
+        "basket": 98,
+        "purchase": 24,
+    }
+    clicks = conversions.query("conversion_type == 'click'")
+    assert clicks["channel"].value_counts().to_dict() == {"Instagram": 88, "Facebook": 12}
+    assert f"{conversions['total'].sum():.2f}" == "301.96"

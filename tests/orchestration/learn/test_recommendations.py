@@ -1,0 +1,76 @@
+"""Recommendations from landing to release: learned when due, tested, merchandise only."""
+
+import duckdb
+import pytest
+
+from orchestration.build import build, loaded_domains
+from orchestration.learn.recommend.land import learn_if_due, read_note
+from orchestration.load.run import load
+from pollux.runtime.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+
+def ask(settings: Settings, query: str) -> list[tuple]:
+    folder = settings.releases_dir / "household" / "current"
+    return duckdb.sql(query.replace("{folder}", str(folder))).fetchall()
+
+
+def test_every_household_that_bought_has_ranked_reasons(built: Settings) -> None:
+    rows = ask(
+        built,
+        "select household_key, list(rank order by rank), list(score order by rank), "
+        "list(distinct kind) from '{folder}/product_recommendations.parquet' group by 1",
+    )
+    served = ask(built, "select household_key from '{folder}/household_rfm.parquet'")
+    assert {key for (key,) in served} <= {row[0] for row in rows}
+    for _, ranks, scores, _ in rows:
+        assert ranks == list(range(1, len(ranks) + 1))
+        assert scores == sorted(scores, reverse=True)
+    assert {kind for row in rows for kind in row[3]} == {"repeat", "new"}
+
+
+def test_reasons_agree_with_the_purchases(built: Settings) -> None:
+    wrong = ask(
+        built,
+        "select * from '{folder}/product_recommendations.parquet' where case kind "
+        "when 'new' then purchases > 0 or reason not in ('popular', "
+        "'bought by households like this one') "
+        "else purchases < 1 or reason not like 'bought %' end",
+    )
+    assert wrong == []
+
+
+def test_nothing_but_merchandise(built: Settings) -> None:
+    found = ask(
+        built,
+        "select count(*) from '{folder}/product_recommendations.parquet' "
+        "join '{folder}/products.parquet' using (product_id) "
+        "where department is null or commodity is null or department in "
+        "('MISC SALES TRAN', 'KIOSK-GAS', 'COUP/STR & MFG', 'MISC. TRANS.', 'RX') "
+        "or commodity = 'COUPON/MISC ITEMS'",
+    )
+    assert found == [(0,)]
+
+
+def test_learned_again_only_when_due(installation: Settings, tmp_path, sample_files) -> None:
+    note = read_note(installation)
+    assert note["households"] > 0
+    assert set(note["parameters"]) >= {"decay", "neighbours", "neighbour_weight"}
+    assert learn_if_due(installation) is False
+    assert "learned" not in loaded_domains(installation)
+    more = tmp_path / "transaction_data_more.csv"
+    header = (sample_files / "transaction_data.csv").read_text().splitlines()[0]
+    more.write_text(f"{header}\n987654,1,700,1082185,1,2.50,367,0.00,1200,101,0.00,0.00\n")
+    load(installation, domain="household", from_=more, sample=True)
+    assert learn_if_due(installation) is True
+    assert read_note(installation)["made_from"] != note["made_from"]
+    assert learn_if_due(installation) is False
+
+
+def test_nothing_bought_builds_too(short_tmp, sample_files, tmp_path) -> None:
+    settings = Settings(data_dir=short_tmp / "nothing_bought")
+    load(settings, domain="household", from_=sample_files / "product.csv", sample=True)
+    assert learn_if_due(settings) is True
+    assert read_note(settings)["rows"] == 0
+    build(settings, ["household"]).raise_if_failed()

@@ -1,0 +1,242 @@
+"""A build that fails, is killed, or finds the warehouse in use; and what is served meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestration.load.run import load
+from orchestration.release.publish import release
+from orchestration.release.registry import read_releases
+from orchestration.transform.record import read_record
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.runtime.warehouse import lock_warehouse
+from tests.conftest import PROJECT_DIR
+from tests.support.builds import build_again
+
+pytestmark = pytest.mark.integration
+
+WAIT_SECONDS = 120
+
+
+def served(settings: Settings) -> list[tuple[int, bool]]:
+    with open_serving_store(settings).connect() as connection:
+        return [(row.number, row.is_current) for row in read_releases(connection)]
+
+
+def start(settings: Settings, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *arguments],
+        env=os.environ | {"POLLUX_DATA_DIR": str(settings.data_dir)},
+        cwd=PROJECT_DIR,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_building(settings: Settings) -> bool:
+    """Whether dbt writes to the warehouse at this moment."""
+    return Path(f"{settings.warehouse_path}.wal").exists()
+
+
+def test_failing_test_keeps_the_old_release_and_is_named(
+    installation: Settings, tmp_path: Path, pollux
+) -> None:
+    release(installation, "household")
+    again = tmp_path / "hh_demographic_again.csv"
+    again.write_text(
+        "AGE_DESC,MARITAL_STATUS_CODE,INCOME_DESC,HOMEOWNER_DESC,HH_COMP_DESC,"
+        "HOUSEHOLD_SIZE_DESC,KID_CATEGORY_DESC,household_key\n"
+        "65+,A,35-49K,Homeowner,2 Adults No Kids,2,None/Unknown,1\n"
+    )
+    load(installation, domain="household", from_=again, sample=True)
+
+    done = pollux(installation, "build")
+
+    assert done.returncode == 4
+    assert (
+        "test unique_stg_complete_journey__demographics_household_key failed on 1 rows"
+        in done.stderr
+    )
+    assert "unique_field=1, n_records=2" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert served(installation) == [(1, True)]
+    refused = pollux(installation, "release")
+    assert refused.returncode == 5
+    assert "unique_stg_complete_journey__demographics_household_key" in refused.stderr
+
+    # Mended, the next build is released.
+    (installation.landing_dir / "household" / "hh_demographic" / f"{again.name}.parquet").unlink()
+    mended = pollux(installation, "build", "--json")
+    assert mended.returncode == 0, mended.stderr
+    assert json.loads(mended.stdout)["releases"][0]["number"] == 2
+    assert served(installation) == [(2, True), (1, False)]
+
+
+def test_unreadable_landing_is_named(installation: Settings, pollux) -> None:
+    part = next((installation.landing_dir / "household" / "product").glob("product*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[200:4000] = bytes(3800)
+    part.write_bytes(content)
+    done = pollux(installation, "build")
+    assert done.returncode == 4
+    assert "could not run" in done.stderr
+    assert part.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_build_without_data_says_what_to_do(short_tmp: Path, pollux) -> None:
+    empty = Settings(data_dir=short_tmp / "nodata")
+    for arguments in (["build"], ["build", "--domain", "household"], ["release"]):
+        done = pollux(empty, *arguments)
+        assert done.returncode in {4, 5}
+        assert "Nothing has been loaded" in done.stderr
+    done = pollux(empty, "build", "--domain", "nonsense")
+    assert "Nothing has been loaded for nonsense" in done.stderr
+
+
+def test_killed_build_is_not_released_and_can_be_run_again(installation: Settings, pollux) -> None:
+    release(installation, "household")
+    process = start(installation, "build")
+    wait_for(lambda: is_building(installation))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+    record = read_record(installation, "household")
+    assert record is not None
+    assert record.status == "running"
+    refused = pollux(installation, "release")
+    assert refused.returncode == 5
+    assert "did not end" in refused.stderr
+    assert served(installation) == [(1, True)]
+
+    done = pollux(installation, "build")
+    assert done.returncode == 0, done.stderr
+    assert served(installation) == [(2, True), (1, False)]
+
+
+def test_second_build_waits_for_what_a_killed_command_left_running(
+    installation: Settings, pollux
+) -> None:
+    process = start(installation, "build")
+    wait_for(lambda: is_building(installation))
+    dbt = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert any(child.is_running() for child in dbt)
+
+    done = pollux(installation, "release", POLLUX_LOCK_TIMEOUT_SECONDS="0")
+    assert done.returncode == 5
+    done = pollux(installation, "build", POLLUX_LOCK_TIMEOUT_SECONDS="0")
+    assert any(child.is_running() for child in dbt), "dbt ended before it could be in the way"
+    assert done.returncode == 1
+    assert f"in use: a build (process {process.pid}" in done.stderr
+    done = pollux(installation, "build")
+    assert done.returncode == 0, done.stderr
+    assert served(installation) == [(1, True)]
+
+
+def test_load_waits_while_marts_are_built(
+    installation: Settings, sample_files: Path, pollux
+) -> None:
+    process = start(installation, "build")
+    wait_for(lambda: is_building(installation))
+    done = pollux(
+        installation,
+        *("load", "--domain", "household", "--from", str(sample_files)),
+        POLLUX_LOCK_TIMEOUT_SECONDS="0.2",
+    )
+    assert process.poll() is None, "the build ended before the load could be in the way"
+    assert done.returncode == 6
+    assert f"held by process {process.pid}" in done.stderr
+    process.wait()
+
+
+def test_busy_warehouse_names_its_holder(installation: Settings, pollux) -> None:
+    with lock_warehouse(installation, "a test"):
+        done = pollux(installation, "build", POLLUX_LOCK_TIMEOUT_SECONDS="0.5")
+    assert done.returncode == 1
+    assert f"in use: a test (process {os.getpid()}" in done.stderr
+
+
+def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) -> None:
+    embedded = open_serving_store(installation).embedded
+    assert embedded is not None
+    started = time.monotonic()
+    assert pollux(installation, "release").returncode == 0
+    seconds = time.monotonic() - started
+    for attempt in range(6):
+        build_again(installation, f"again {attempt}")
+        process = start(installation, "release")
+        time.sleep(seconds * (attempt + 2) / 8)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = pollux(installation, "release")
+    assert done.returncode == 0, done.stderr
+    with open_serving_store(installation).connect() as connection:
+        rows = read_releases(connection, "household")
+        schemas = connection.execute("select nspname from pg_namespace where nspname ~ '__r'")
+        assert {name for (name,) in schemas} == {f"household__r{r.number}" for r in rows[:3]}
+    assert rows[0].is_current
+    folders = {path.name for path in (installation.releases_dir / "household").iterdir()}
+    assert folders == {f"r{row.number}" for row in rows[:3]} | {"current"}
+    link = installation.releases_dir / "household" / "current"
+    assert link.readlink().name == f"r{rows[0].number}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("POLLUX_ENGINE", "oracle", "POLLUX_ENGINE"),
+        ("POLLUX_API_PORT", "eighty", "POLLUX_API_PORT"),
+        ("POLLUX_DATABASE_URL", "no url at all", "POLLUX_DATABASE_URL cannot be read"),
+        ("POLLUX_DATA_DIR", "it's", "holds '"),
+        ("POLLUX_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "cannot be reached"),
+    ],
+)
+def test_wrong_settings_are_named(
+    built: Settings, pollux, variable: str, value: str, message: str
+) -> None:
+    done = pollux(built, "status", **{variable: value})
+    assert done.returncode in {2, 3}
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path, sample_files: Path, pollux) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    settings = Settings(data_dir=file / "data")
+    for arguments in (
+        ["up", "--once"],
+        ["status"],
+        ["load", "--domain", "household", "--from", str(sample_files)],
+    ):
+        done = pollux(settings, *arguments)
+        assert done.returncode != 0
+        assert str(file) in done.stderr, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_broken_record_of_a_build_is_named(installation: Settings, pollux) -> None:
+    record = installation.data_dir / "builds" / "household.json"
+    record.write_text("{")
+    done = pollux(installation, "release")
+    assert done.returncode == 4
+    assert "is not a record of a build" in done.stderr

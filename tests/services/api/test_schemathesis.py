@@ -1,0 +1,83 @@
+"""The API held to its own description: no answer of any request may differ from it."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from pollux.runtime.settings import Settings
+from services.api.app import create_app
+from tests.services.api.support import client_of, embedded_store, release_all
+
+pytestmark = pytest.mark.integration
+
+NUMBER = 3
+EXAMPLES = 8
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OFFLINE = Settings(
+    database_url="postgresql://nobody@127.0.0.1:1/nothing", api_keys="", api_host="127.0.0.1"
+)
+ANSWERED: defaultdict[str, Counter[int]] = defaultdict(Counter)
+
+schema = schemathesis.openapi.from_dict(create_app(OFFLINE).openapi())
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Where an API runs on releases of every domain."""
+    with embedded_store() as (store_settings, store):
+        with store.connect(autocommit=True) as connection:
+            release_all(connection, NUMBER)
+        with client_of(create_app(store_settings)) as client:
+            yield str(client.base_url)
+
+
+# A test with a name of its own for each: those of one `parametrize` all have the same, and
+# whoever spreads tests over processes by their names runs a single one of them.
+OPERATIONS = [operation.ok() for operation in schema.get_all_operations()]
+TESTS = {f"test_{re.sub(r'[^a-z0-9]+', '_', one.label.lower())}": one for one in OPERATIONS}
+
+
+def make_test() -> Callable[[Any, str], None]:
+    def test(case: Any, url: str) -> None:
+        answer = case.call_and_validate(base_url=url, checks=CHECKS)
+        ANSWERED[case.operation.label][answer.status_code] += 1
+
+    return settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))(
+        test
+    )
+
+
+for name, one in TESTS.items():
+    alone = schema.include(path=one.path, method=one.method.upper())
+    globals()[name] = alone.parametrize()(make_test())
+
+
+def test_every_operation_was_answered_well_and_refused(request: pytest.FixtureRequest) -> None:
+    """Of the tests above: the requests to an operation were not all of one kind."""
+    assert len(TESTS) == len(OPERATIONS)
+    asked_for = {getattr(item, "originalname", "") for item in request.session.items}
+    if not TESTS.keys() <= asked_for:
+        pytest.skip("the tests above were not all asked for")
+    for operation in OPERATIONS:
+        statuses = ANSWERED[operation.label]
+        assert statuses[200], operation.label
+        if operation.path.startswith("/v1/"):
+            assert statuses[422], operation.label
