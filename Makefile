@@ -1,14 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
+UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 export DO_NOT_TRACK := 1
 
 PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup check unit test endurance bench
+.PHONY: help run setup lock check unit test endurance bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
 	@echo "make setup   only install, into .venv"
+	@echo "make lock    write requirements.lock anew from pyproject.toml (versions stay where they can)"
 	@echo "make check   formatting, lint, types (under a minute)"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
@@ -26,9 +28,15 @@ setup: .venv/.installed
 	@$(PYTHON) -c 'import venv, ensurepip' \
 		|| { echo "$(PYTHON) has no venv module: install it (Debian: python3-venv)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@# uv is one of the locked packages: pip installs it first, then it installs the others.
+	sed -n '/^uv==/,/^    #/p' requirements.lock | $(BIN)/pip install --quiet --require-hashes -r /dev/stdin
+	$(UV) pip install --require-hashes --requirement requirements.lock
+	$(UV) pip install --no-build-isolation --no-deps --editable .
 	@touch $@
+
+lock: setup
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra pipeline --extra services --extra dev --output-file requirements.lock pyproject.toml
 
 check: setup
 	$(BIN)/ruff format --check --quiet .
