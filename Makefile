@@ -1,17 +1,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
+PARSE := $(BIN)/dbt --quiet parse --profiles-dir profiles --target-path target/check --no-partial-parse
+CONTRACTS := target/check/manifest.json services/common/contracts.json
 export DO_NOT_TRACK := 1
 
 PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup lock check unit test endurance bench
+.PHONY: help run setup lock check contracts unit test endurance bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
 	@echo "make setup   only install, into .venv"
 	@echo "make lock    write requirements.lock anew from pyproject.toml (versions stay where they can)"
 	@echo "make check   formatting, lint, types (under a minute)"
+	@echo "make contracts  write what the services know of the marts' YAML"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes real time: kills, soaks, a whole day of Dagster"
@@ -44,8 +47,13 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/sqlfmt --check --quiet models macros tests/dbt
 	$(BIN)/sqlfluff lint --disable-progress-bar models tests/dbt
-	$(BIN)/dbt --quiet parse --profiles-dir profiles --target-path target/check --no-partial-parse
+	$(PARSE)
+	$(BIN)/python -m orchestration.transform.contracts --check $(CONTRACTS)
 	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
+
+contracts: setup
+	$(PARSE)
+	$(BIN)/python -m orchestration.transform.contracts $(CONTRACTS)
 
 unit: setup
 	$(PYTEST) -m "not integration and not endurance"

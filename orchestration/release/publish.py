@@ -165,6 +165,7 @@ def _release(
                 "rows": rows,
                 "seconds": switching - started,
             },
+            tables,
         )
         registry.switch(connection, domain, number)
         connection.commit()

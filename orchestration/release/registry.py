@@ -4,7 +4,7 @@ Belongs here: what any release, rollback or status reads and writes about releas
 belong here: the tables of a release.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from orchestration.release.errors import ReleaseError
+from pollux.contracts import Contract, contract_json
 from pollux.runtime.serving import ServingStore
 
 KEPT_RELEASES = 3
@@ -37,6 +38,14 @@ create table if not exists release.current (
     domain text primary key,
     number integer not null,
     switched_at timestamptz not null default now(),
+    foreign key (domain, number) references release.releases (domain, number)
+);
+create table if not exists release.contracts (
+    domain text not null,
+    number integer not null,
+    mart text not null,
+    contract jsonb not null,
+    primary key (domain, number, mart),
     foreign key (domain, number) references release.releases (domain, number)
 );
 """
@@ -159,8 +168,10 @@ def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
     connection.execute("select pg_notify(%s, %s)", [CHANNEL, f"{domain}:{number}"])
 
 
-def enter(connection: psycopg.Connection, row: dict[str, Any]) -> None:
-    """Registers a new release; committed by the caller."""
+def enter(
+    connection: psycopg.Connection, row: dict[str, Any], contracts: Sequence[Contract]
+) -> None:
+    """Registers a new release and the contracts of its marts; committed by the caller."""
     connection.execute(
         """
         insert into release.releases
@@ -171,6 +182,14 @@ def enter(connection: psycopg.Connection, row: dict[str, Any]) -> None:
         """,
         row,
     )
+    for contract in contracts:
+        connection.execute(
+            """
+            insert into release.contracts (domain, number, mart, contract)
+            values (%s, %s, %s, %s::jsonb)
+            """,
+            [row["domain"], row["number"], contract.name, contract_json(contract)],
+        )
 
 
 def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
@@ -191,6 +210,11 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
             connection.rollback()
         connection.commit()
+    connection.execute(
+        "delete from release.contracts where domain = %s and number <> all(%s)",
+        [domain, list(stay)],
+    )
+    connection.commit()
     return sorted(stay)
 
 

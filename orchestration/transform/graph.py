@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestration.transform.dbt import DbtRun, NodeResult
+from pollux.contracts import Column, Contract
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a mart as its contract has it."""
+@dataclass(frozen=True, kw_only=True)
+class ServedTable(Contract):
+    """A mart that is released: its contract, and the schema where it was built."""
 
-    name: str
-    data_type: str
-    is_required: bool
-
-
-@dataclass(frozen=True)
-class ServedTable:
-    """A mart that is released: where it was built, and its contract, key and indexes."""
-
-    name: str
     schema: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    indexes: tuple[tuple[str, ...], ...]
 
 
 def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable, ...]:
@@ -139,13 +127,21 @@ def _served_table(node: dict[str, Any]) -> ServedTable:
             name=name,
             data_type=column["data_type"],
             is_required=any(c["type"] == "not_null" for c in column["constraints"]),
+            description=_one_line(column["description"]),
+            example=column["config"]["meta"].get("example"),
         )
         for name, column in node["columns"].items()
     )
     return ServedTable(
+        domain=node["fqn"][2],
         name=node["name"],
         schema=node["schema"],
+        description=_one_line(node["description"]),
         columns=columns,
         key=tuple(keys[0]),
         indexes=tuple(tuple(index) for index in node["config"]["meta"]["serving"]["indexes"]),
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -13,6 +13,7 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import DuckDBMarts
 from orchestration.release.publish import release, rollback
 from orchestration.release.registry import read_releases
+from pollux.contracts import read_contract
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.support.builds import build_again
@@ -57,6 +58,16 @@ def test_release_holds_every_mart_as_it_was_built(installation: Settings) -> Non
         assert len(books) == 1
         assert books[0][:2] == ("household", 1)
         assert books[0][6] == report.rows
+    with open_serving_store(installation).connect_reader() as reader:
+        carried = reader.execute("select mart, contract::text from release.contracts order by mart")
+        contracts = {mart: read_contract(text) for mart, text in carried}
+        assert list(contracts) == names
+        for name in names:
+            served = reader.execute(f"select * from household__r1.{name}")
+            columns = [column.name for column in contracts[name].columns]
+            assert columns == [column.name for column in served.description]
+        assert contracts["hh_summary"].key == ("household_key",)
+        assert contracts["hh_summary"].description.startswith("One row per household")
 
 
 def test_same_build_is_not_released_twice(installation: Settings) -> None:
@@ -73,6 +84,9 @@ def test_last_three_releases_stay_and_rollback_goes_between_them(installation: S
     assert schemas(installation) == {"household__r3", "household__r4", "household__r5"}
     folder = installation.releases_dir / "household"
     assert {path.name for path in folder.iterdir()} == {"r3", "r4", "r5", "current"}
+    with open_serving_store(installation).connect() as connection:
+        carried = connection.execute("select distinct number from release.contracts order by 1")
+        assert carried.fetchall() == [(3,), (4,), (5,)]
 
     assert rollback(installation, "household").number == 4
     assert rollback(installation, "household").number == 3

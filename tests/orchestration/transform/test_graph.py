@@ -14,11 +14,22 @@ def mart(domain: str, name: str) -> dict[str, Any]:
         "fqn": ["pollux", "marts", domain, name],
         "database": "warehouse",
         "schema": "warehouse_marts",
+        "description": f"One row\nper {name}.\n",
         "config": {"meta": {"serving": {"indexes": [["b", "a"]]}}},
         "constraints": [{"type": "primary_key", "columns": ["a"]}],
         "columns": {
-            "a": {"data_type": "bigint", "constraints": []},
-            "b": {"data_type": "text", "constraints": [{"type": "not_null"}]},
+            "a": {
+                "data_type": "bigint",
+                "description": "",
+                "constraints": [],
+                "config": {"meta": {}},
+            },
+            "b": {
+                "data_type": "text",
+                "description": 'Größe, "quoted".',
+                "constraints": [{"type": "not_null"}],
+                "config": {"meta": {"example": "S-XL"}},
+            },
         },
     }
 
@@ -85,3 +96,9 @@ def test_served_table_is_its_contract() -> None:
         ("a", "bigint", False),
         ("b", "text", True),
     ]
+    assert (table.domain, table.description) == ("shop", "One row per sales.")
+    assert [(c.description, c.example) for c in table.columns] == [
+        ("", None),
+        ('Größe, "quoted".', "S-XL"),
+    ]
+    assert [table.may_be_null(name) for name in ("a", "b")] == [False, False]

@@ -26,8 +26,10 @@ import uvicorn
 import yaml
 from fastapi import FastAPI
 
+from pollux.contracts import contract_json
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
+from services.common.contracts import contract_of
 from services.common.server import configure
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -402,6 +404,10 @@ def make_schema_of_releases(connection: psycopg.Connection) -> None:
             dbt_invocation text, git_commit text, rows bigint, seconds double precision,
             primary key (domain, number)
         );
+        create table release.contracts (
+            domain text, number integer, mart text, contract jsonb,
+            primary key (domain, number, mart)
+        );
         grant usage on schema release to {READER_ROLE};
         grant select on all tables in schema release to {READER_ROLE};
     """)
@@ -426,6 +432,10 @@ def write_release(connection: psycopg.Connection, number: int, domain: str = "ho
             )
         for index in model["config"]["meta"]["serving"]["indexes"]:
             connection.execute(f"create index on {schema}.{name} ({', '.join(index)})")
+        connection.execute(
+            "insert into release.contracts values (%s, %s, %s, %s::jsonb)",
+            [domain, number, name, contract_json(contract_of(domain, name))],
+        )
     connection.execute(
         "insert into release.releases (domain, number, released_at) values (%s, %s, now())",
         [domain, number],

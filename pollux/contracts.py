@@ -1,0 +1,66 @@
+"""What a released mart promises: its columns with types and descriptions, its key and its indexes.
+
+One shape for everyone. The models' YAML says it, and `orchestration.transform.graph` reads it from
+dbt's manifest. From there it goes two ways: a release carries it beside its tables
+(`release.contracts`, a row per mart), and `services/common/contracts.json` holds that of this
+checkout's marts, for what must be known with no database at hand (`make contracts` writes the file,
+`make check` says when it is stale). `services.common.contracts` reads both.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a mart; its type is one of the closed list that both engines know."""
+
+    name: str
+    data_type: str
+    is_required: bool
+    description: str = ""
+    example: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """A mart: what a row is, its columns in order, the columns of its key and of each index."""
+
+    domain: str = ""
+    name: str
+    description: str = ""
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...]
+
+    def column(self, name: str) -> Column:
+        """A column; raises `KeyError` where the mart has none of that name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def may_be_null(self, name: str) -> bool:
+        """Whether a row may have no value there."""
+        return not self.column(name).is_required and name not in self.key
+
+
+def contract_json(contract: Contract) -> str:
+    """A contract as a release carries it."""
+    return _CONTRACT.dump_json(contract).decode()
+
+
+def read_contract(text: str | bytes) -> Contract:
+    """The contract that `contract_json` wrote."""
+    return _CONTRACT.validate_json(text)
+
+
+def read_contracts(text: str | bytes) -> tuple[Contract, ...]:
+    """The contracts of a file of them."""
+    return _CONTRACTS.validate_json(text)
+
+
+_CONTRACT: TypeAdapter[Contract] = TypeAdapter(Contract)
+_CONTRACTS: TypeAdapter[tuple[Contract, ...]] = TypeAdapter(tuple[Contract, ...])
