@@ -1,7 +1,7 @@
 """Writes the tables of a release into its schema, with keys and indexes, and checks them there.
 
-Belongs here: schema, rights, tables, keys and indexes of a release, and `Marts`, what it asks of an
-engine's marts. Does not belong here: reading them (`marts`), the switch (`registry`),
+Belongs here: schema, rights, tables, comments, keys and indexes of a release, and `Marts`, what it
+asks of an engine's marts. Does not belong here: reading them (`marts`), the switch (`registry`),
 and the order of it all (`publish`).
 """
 
@@ -72,9 +72,20 @@ def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> 
         for column in table.columns
     ]
     create = sql.SQL("create table {} ({})")
-    connection.execute(
-        create.format(sql.Identifier(schema, table.name), sql.SQL(", ").join(columns))
-    )
+    name = sql.Identifier(schema, table.name)
+    described = [
+        sql.SQL("comment on column {} is {}").format(
+            sql.Identifier(schema, table.name, column.name), sql.Literal(column.description)
+        )
+        for column in table.columns
+    ]
+    statements = [
+        create.format(name, sql.SQL(", ").join(columns)),
+        sql.SQL("comment on table {} is {}").format(name, sql.Literal(table.description)),
+        *described,
+    ]
+    # In one round trip.
+    connection.execute(sql.SQL("; ").join(statements))
 
 
 def _check_rows(

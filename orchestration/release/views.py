@@ -1,7 +1,7 @@
 """The views of a domain's current release, for people and BI tools.
 
 Belongs here: replacing the views in the schema named after the domain. Does not belong here: the
-tables that they show (`tables`), and the switch (`store`).
+tables that they show (`tables`), and the switch (`registry`).
 
 They follow the switch, they are not the switch: a view that cannot be replaced because somebody
 reads it must hold up nobody.
@@ -16,8 +16,47 @@ from orchestration.release.registry import schema_of
 
 TRIES = 3
 LOCK_TIMEOUT = "2s"
-# On a view of ours; a view that somebody made beside them is left alone.
-MARK = "Pollux: the current release"
+
+# A view of ours shows the table of its name in a release; those of others are left alone.
+OURS = """
+select view.relname
+from pg_class as view
+where
+    view.relnamespace = (select oid from pg_namespace where nspname = %(domain)s)
+    and view.relkind = 'v'
+    and exists (
+        select from pg_rewrite
+        inner join pg_depend
+            on pg_depend.classid = 'pg_rewrite'::regclass
+            and pg_depend.objid = pg_rewrite.oid
+            and pg_depend.refclassid = 'pg_class'::regclass
+        inner join pg_class as shown on pg_depend.refobjid = shown.oid
+        inner join pg_namespace on shown.relnamespace = pg_namespace.oid
+        where
+            pg_rewrite.ev_class = view.oid
+            and shown.relname = view.relname
+            and pg_namespace.nspname ~ %(releases)s
+    )
+"""
+
+TABLES = """
+select relname, obj_description(oid, 'pg_class')
+from pg_class
+where relnamespace = %s::regnamespace and relkind = 'r'
+"""
+COLUMNS = """
+select pg_class.relname, pg_attribute.attname, pg_description.description
+from pg_class
+inner join pg_attribute on pg_attribute.attrelid = pg_class.oid
+inner join pg_description
+    on pg_description.classoid = 'pg_class'::regclass
+    and pg_description.objoid = pg_class.oid
+    and pg_description.objsubid = pg_attribute.attnum
+where
+    pg_class.relnamespace = %s::regnamespace
+    and pg_class.relkind = 'r'
+    and pg_attribute.attnum > 0
+"""
 
 
 def remake_views(
@@ -44,20 +83,23 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
     reader = sql.Identifier(reader_role)
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     connection.execute(sql.SQL("create schema if not exists {}").format(people))
-    old = connection.execute(
-        "select relname from pg_class where relnamespace = %s::regnamespace and relkind = 'v' "
-        "and obj_description(oid, 'pg_class') = %s",
-        [people.as_string(connection), MARK],
-    )
-    for (view,) in old.fetchall():
-        connection.execute(sql.SQL("drop view {}").format(sql.Identifier(domain, view)))
+    old = connection.execute(OURS, {"domain": domain, "releases": f"^{domain}__r[0-9]+$"})
+    statements = [
+        sql.SQL("drop view {}").format(sql.Identifier(domain, view)) for (view,) in old.fetchall()
+    ]
     release = schema_of(domain, number)
-    new = connection.execute("select tablename from pg_tables where schemaname = %s", [release])
-    for (table,) in new.fetchall():
+    for table, comment in connection.execute(TABLES, [release]).fetchall():
         view = sql.Identifier(domain, table)
         create = sql.SQL("create view {} as select * from {}")
-        connection.execute(create.format(view, sql.Identifier(release, table)))
-        connection.execute(sql.SQL("comment on view {} is {}").format(view, MARK))
-        connection.execute(sql.SQL("grant select on {} to {}").format(view, reader))
-    connection.execute(sql.SQL("grant usage on schema {} to {}").format(people, reader))
+        statements += [
+            create.format(view, sql.Identifier(release, table)),
+            sql.SQL("comment on view {} is {}").format(view, sql.Literal(comment)),
+            sql.SQL("grant select on {} to {}").format(view, reader),
+        ]
+    for table, column, comment in connection.execute(COLUMNS, [release]).fetchall():
+        name = sql.Identifier(domain, table, column)
+        statements.append(sql.SQL("comment on column {} is {}").format(name, sql.Literal(comment)))
+    statements.append(sql.SQL("grant usage on schema {} to {}").format(people, reader))
+    # In one round trip: nobody waits for the views while we are not scheduled.
+    connection.execute(sql.SQL("; ").join(statements))
     connection.commit()
