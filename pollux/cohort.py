@@ -7,6 +7,7 @@ Belongs here: what can be done with many customers. Does not belong here: how th
 import inspect
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -22,7 +23,6 @@ from pollux.enrichment import EnrichmentData, TableEnrichment
 from pollux.enrichment import registry as built_in
 from pollux.errors import GatewayError, UnknownEnrichment
 from pollux.frames import to_frame
-from pollux.judging import judge
 from pollux.runtime.settings import Settings
 from pollux.sources import SourceName, open_source, settings_now
 
@@ -206,7 +206,15 @@ class Cohort(Sequence[C], Generic[C]):
         The function only reads the customer. Where it fails, for instance at comparing a date
         that is None, its exception comes through, with a note that shows the customer.
         """
-        return self._child(judge(self._columns, self._kind, predicate))
+        kept = array("q")
+        for position, customer in enumerate(self):
+            try:
+                if predicate(customer):
+                    kept.append(position)
+            except Exception as error:
+                error.add_note(f"The predicate was judging {customer!r}.")
+                raise
+        return self._child(kept)
 
     def where(self, *conditions: pc.Expression, **equal: Any) -> "Cohort[C]":
         """The customers for whom all conditions hold, in order; decided for whole columns at once.
@@ -305,7 +313,8 @@ class Cohort(Sequence[C], Generic[C]):
         return self._at(position)
 
     def __iter__(self) -> Iterator[C]:
-        return map(self._at, range(len(self)))
+        places = zip(repeat(self._columns), range(len(self)))
+        return map(self._kind, places)  # type: ignore[arg-type]
 
     def __reversed__(self) -> Iterator[C]:
         return map(self._at, reversed(range(len(self))))
@@ -353,7 +362,7 @@ class Cohort(Sequence[C], Generic[C]):
         return self._columns.snapshot.domain
 
     def _at(self, position: int) -> C:
-        return self._kind(self._columns, position)  # type: ignore[return-value]
+        return self._kind((self._columns, position))  # type: ignore[return-value]
 
     def _child(self, positions: Rows) -> "Cohort[C]":
         rows = self._columns.rows

@@ -1,7 +1,7 @@
 """Which rows of a table meet conditions on its columns, without a Python call per row.
 
 Belongs here: conditions that Arrow evaluates. Does not belong here: Python predicates
-(`pollux.judging`), and what is done with the rows (`pollux.cohort`).
+and what is done with the rows (`pollux.cohort`).
 """
 
 import re

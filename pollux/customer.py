@@ -8,7 +8,7 @@ An object holds no values: it is a place in the columns of a cohort, made when i
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Generic, Literal, Never, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import pyarrow as pa
 
@@ -22,34 +22,32 @@ V_co = TypeVar("V_co", covariant=True)
 DomainName = Literal["customer", "household", "store", "loyalty"]
 
 
-class Column(Generic[V_co]):
+class Column(property, Generic[V_co]):
     """A column of the mart as a read-only property of its customers."""
 
     def __init__(self, description: str) -> None:
-        self.__doc__ = description
-        self.name = ""
+        super().__init__(doc=description)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        def read(customer: "Individual") -> Any:
+            columns, position = customer._place
+            try:
+                return columns.lists[name][position]
+            except KeyError:
+                return columns.value(name, position)
 
-    @overload
-    def __get__(self, customer: None, owner: type) -> Self: ...
+        super().__init__(read, doc=self.__doc__)
 
-    @overload
-    def __get__(self, customer: "Individual", owner: type) -> V_co: ...
+    if TYPE_CHECKING:
 
-    def __get__(self, customer: "Individual | None", owner: type) -> Any:
-        """The customer's value; on the class, the column itself."""
-        if customer is None:
-            return self
-        try:
-            return customer._columns.lists[self.name][customer._position]
-        except KeyError:
-            return customer._columns.value(self.name, customer._position)
+        @overload
+        def __get__(self, customer: None, owner: type | None = None, /) -> Self: ...
 
-    def __set__(self, customer: "Individual", value: Never) -> None:
-        """Refuses: what the release says is not changed here."""
-        raise AttributeError(f"{self.name} is a column of the release and cannot be set.")
+        @overload
+        def __get__(self, customer: "Individual", owner: type | None = None, /) -> V_co: ...
+
+        def __get__(self, customer: Any, owner: type | None = None, /) -> Any:
+            """The customer's value; on the class, the column itself."""
 
 
 class Individual:
@@ -59,16 +57,16 @@ class Individual:
     that are set belong to the cohort that the customer was taken from.
     """
 
-    # The last three are for judging many customers one after the other.
-    __slots__ = ("_columns", "_first", "_position", "_second", "_third")
+    # One slot, not two: of millions of customers each is made to be asked once.
+    __slots__ = ("_place",)
 
     domain: ClassVar[Domain]
+    _place: tuple[Columns, int]
 
     customer_id = Column[str]("Id, as text.")
 
-    def __init__(self, columns: Columns, position: int) -> None:
-        object.__setattr__(self, "_columns", columns)
-        object.__setattr__(self, "_position", position)
+    def __init__(self, place: tuple[Columns, int]) -> None:
+        _set_place(self, place)
 
     @classmethod
     def from_id(
@@ -92,26 +90,28 @@ class Individual:
         if not len(table):
             raise cls.domain.unknown(customer_id)
         snapshot = Snapshot(found, cls.domain, table, is_complete=False)
-        return cls(Columns(snapshot, range(1)), 0)
+        return cls((Columns(snapshot, range(1)), 0))
 
     @property
     def release(self) -> int:
         """Number of the release that the customer was read from."""
-        return self._snapshot().source.number
+        return self._place[0].snapshot.source.number
 
     def to_dict(self) -> dict[str, Any]:
         """All columns of the mart by name."""
-        return {name: self._columns.value(name, self._position) for name in self._snapshot().names}
+        columns, position = self._place
+        return {name: columns.value(name, position) for name in columns.snapshot.names}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        columns, position = self._place
         with suppress(KeyError):
-            return self._columns.attribute(name, self._position)
+            return columns.attribute(name, position)
         raise AttributeError(
             f"{type(self).__name__} {self.customer_id} has no {name!r}; columns: "
-            f"{', '.join(self._columns.snapshot.names)}; set by enrichments: "
-            f"{', '.join(self._columns.attribute_names) or 'nothing yet'}.",
+            f"{', '.join(columns.snapshot.names)}; set by enrichments: "
+            f"{', '.join(columns.attribute_names) or 'nothing yet'}.",
             name=name,
             obj=self,
         )
@@ -119,10 +119,11 @@ class Individual:
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_") or hasattr(type(self), name):
             raise AttributeError(f"{name} of a {type(self).__name__} cannot be set.")
-        self._columns.assign(name, self._position, value)
+        columns, position = self._place
+        columns.assign(name, position, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._columns.attribute_names})
+        return sorted({*super().__dir__(), *self._place[0].attribute_names})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Individual):
@@ -142,15 +143,16 @@ class Individual:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy stands alone: not millions of others go along with it.
-        return CLASSES[self.domain.name], (self._columns.alone(self._position), 0)
+        columns, position = self._place
+        return CLASSES[self.domain.name], ((columns.alone(position), 0),)
 
     def _key(self) -> int | str:
-        columns: Columns = self._columns
-        return columns.key(self._position)
+        columns, position = self._place
+        return columns.key(position)
 
-    def _snapshot(self) -> Snapshot:
-        columns: Columns = self._columns
-        return columns.snapshot
+
+# Not `self._place = …`: `__setattr__` refuses that, and `object.__setattr__` takes twice the time.
+_set_place = Individual.__dict__["_place"].__set__
 
 
 class Customer(Individual):
