@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
-ENTRIES = re.split(r"\n(?=\S)", LOCK)
-EXTRAS = ("pipeline", "services", "dev")
+ENTRIES = re.split(r"\n(?=\S)", re.sub(r"\A(#.*\n)+", "", LOCK))
+EXTRAS = ("pipeline", "services", "dev", "docs")
 
 
 def package(requirement: str) -> str:
@@ -29,16 +29,23 @@ def test_lock_holds_every_dependency() -> None:
     assert sorted({package(each) for each in wanted} - locked) == []
 
 
-def test_every_locked_package_has_one_version_and_hashes() -> None:
+def test_every_locked_package_has_a_version_and_hashes() -> None:
     for entry in ENTRIES:
         assert re.match(r"[a-z0-9-]+==[^ ]+( ; .+)? \\\n    --hash=sha256:[0-9a-f]{64}", entry), (
             entry
         )
 
 
+def test_lock_tells_the_command_that_make_lock_runs() -> None:
+    """Renovate runs what the lock's second line says."""
+    command = LOCK.splitlines()[1].removeprefix("#    uv ").split()
+    recipe = (ROOT / "Makefile").read_text().split("\nlock: setup\n")[1].split("\n\n")[0]
+    assert " ".join(command) in " ".join(recipe.replace("\\\n", "").split())
+
+
 def test_lock_names_no_registry() -> None:
     assert "://" not in LOCK
-    assert "--index" not in LOCK
+    assert "index-url" not in LOCK
     assert not (ROOT / "uv.lock").exists()
 
 
@@ -71,6 +78,7 @@ def make_setup(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
             "has no venv module: install it (Debian: python3-venv)",
         ),
     ],
+    ids=["other version", "no venv module"],
 )
 def test_a_wrong_python_is_told_in_one_line(tmp_path: Path, python: str, message: str) -> None:
     done = make_setup(tmp_path, python)
