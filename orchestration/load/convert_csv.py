@@ -13,27 +13,34 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.load.declarations import DUCKDB_TYPES, Column, Dataset
+from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
+from pollux.types import (
+    EXACT_DOUBLE,
+    FALSE,
+    FIRST_YEAR,
+    INTEGER_DIGITS,
+    LABEL_LENGTH,
+    MONEY_DIGITS,
+    NUMBER_DIGITS,
+    TEXT_LENGTH,
+    TRUE,
+    TYPES,
+)
 
 METADATA_KEY = "pollux"
 MEMORY_LIMIT = "512MiB"
 
-# Below these, doubles tell whole numbers and amounts of two decimals from all others.
-_EXACT_INTEGER = 2**53
-_EXACT_MONEY = 10**13
-
 # Longer records, in bytes, need buffers larger than usual.
 _COMMON_RECORD = 1 << 20
 
-_CHECKED_TYPES = {"integer": "DOUBLE", "money": "DOUBLE", "number": "DOUBLE"}
+_CHECKED_TYPES = {"id": "DOUBLE", "integer": "DOUBLE", "money": "DOUBLE", "number": "DOUBLE"}
 _INSTANT = (
     "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?)?"
 )
-_TRUE = "('true', 't', 'yes', '1')"
-_FALSE = "('false', 'f', 'no', '0')"
+_MIDNIGHT = "('', ' 00:00:00', 'T00:00:00')"
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ def convert_checked(
     (then `out` is worth nothing). One column alone always does: a blank line looks like a null.
     """
     with ThreadPoolExecutor(1) as pool:
-        counting = pool.submit(count, path, watch)
+        has_ids = any(column is not None and column.type == "id" for column in binding.columns)
+        counting = pool.submit(count, path, watch, has_ids=has_ids)
         landed: int | None = None
         if len(binding.columns) > 1 and not header.leading_blank:
             types = [
@@ -159,7 +167,7 @@ def convert_clean(
         LoadError: when DuckDB cannot read it after all.
 
     """
-    types = [DUCKDB_TYPES[column.type] if column else "VARCHAR" for column in binding.columns]
+    types = [column.data_type.duckdb if column else "VARCHAR" for column in binding.columns]
     selects = {column.name: field for field, column in binding.pairs}
     more = {"parallel": str(parallel).lower()}
     if longest > _COMMON_RECORD:
@@ -176,7 +184,7 @@ def convert_clean(
 
 def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> None:
     """Write a Parquet file with the dataset's columns and no row."""
-    selects = {c.name: f"NULL::{DUCKDB_TYPES[c.type]}" for c in dataset.columns}
+    selects = {c.name: f"NULL::{c.data_type.duckdb}" for c in dataset.columns}
     with duckdb.connect(":memory:") as connection:
         _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
 
@@ -223,18 +231,24 @@ def _raise_if_disk(error: duckdb.Error) -> None:
 
 def _check(field: str, type_: str) -> str:
     """A condition that is false where `_value` would not keep what the text says."""
-    if type_ == "text":
-        return "true"
+    whole = f"trunc({field}) = {field}"
+    day = f"left({field}, 10)"
     same = {
-        "integer": f"trunc({field}) = {field} AND abs({field}) < {_EXACT_INTEGER}",
-        "money": f"round({field} * 100) / 100 = {field} AND abs({field}) < {_EXACT_MONEY}",
-        "number": f"isfinite({field})",
-        "boolean": f"lower({field}) IN {_TRUE} OR lower({field}) IN {_FALSE}",
+        # Bytes are known without a look, and there are never fewer than characters.
+        "text": f"strlen({field}) <= {TEXT_LENGTH} OR length({field}) <= {TEXT_LENGTH}",
+        "label": f"strlen({field}) <= {LABEL_LENGTH} OR length({field}) <= {LABEL_LENGTH}",
+        "id": f"{whole} AND abs({field}) < {EXACT_DOUBLE}",
+        "integer": f"{whole} AND abs({field}) < 1e{INTEGER_DIGITS}",
+        # Doubles of this size tell amounts of two decimals from all others.
+        "money": f"round({field} * 100) / 100 = {field} AND abs({field}) < 1e{MONEY_DIGITS}",
+        "number": f"abs({field}) < 1e{NUMBER_DIGITS}",
+        "boolean": f"lower({field}) IN {TRUE} OR lower({field}) IN {FALSE}",
         # The length keeps out 'infinity', which is a date to DuckDB.
-        "date": f"{field} IS NULL OR (length({field}) = 10 AND "
-        f"coalesce(TRY_CAST({field} AS DATE)::VARCHAR = {field}, false))",
+        "date": f"{field} IS NULL OR (length({field}) IN (10, 19) AND {field} >= '{FIRST_YEAR}' "
+        f"AND substr({field}, 11) IN {_MIDNIGHT} "
+        f"AND coalesce(TRY_CAST({day} AS DATE)::VARCHAR = {day}, false))",
         "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
-        f"{field} > '0001' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
+        f"{field} >= '{FIRST_YEAR}' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
     }[type_]
     # Cheaper for numbers than asking for nulls first, and as true for them.
     return f"({same}) IS NOT FALSE"
@@ -242,5 +256,7 @@ def _check(field: str, type_: str) -> str:
 
 def _value(field: str, type_: str) -> str:
     if type_ == "boolean":
-        return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {_TRUE} END"
-    return f"CAST({field} AS {DUCKDB_TYPES[type_]})"
+        return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {TRUE} END"
+    if type_ == "date":
+        field = f"left({field}, 10)"
+    return f"CAST({field} AS {TYPES[type_].duckdb})"

@@ -6,7 +6,7 @@ Does not belong here: anything that opens a data file.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from orchestration.load.errors import LoadError
+from pollux.types import TYPES, DataType
 
 # The source of what `learn` lands; it comes from no file.
 LEARNED = "learned"
@@ -23,28 +24,25 @@ LEARNED = "learned"
 TABLE = "table"
 FORMATS = ("csv", "parquet", "lines", TABLE)
 
-DUCKDB_TYPES: Mapping[str, str] = {
-    "text": "VARCHAR",
-    "integer": "BIGINT",
-    "money": "DECIMAL(18,2)",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP",
-}
-
 
 @dataclass(frozen=True)
 class Column:
-    """A declared column; `type` is a key of `DUCKDB_TYPES`."""
+    """A declared column; `type` is a key of `TYPES`."""
 
     name: str
     type: str
+
+    @property
+    def data_type(self) -> DataType:
+        """What the type holds and takes."""
+        return TYPES[self.type]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A declared dataset. `domain` is the name of its dbt source, `files` are name patterns.
+
+    `nulls` are texts that mean null in its files, besides a blank field.
 
     One that no domain of its own has says in `feeds` whose marts are made of it.
     """
@@ -56,11 +54,14 @@ class Dataset:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     feeds: tuple[str, ...] = ()
+    nulls: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """A hash of column names and types: parts of one dataset must agree in it."""
-        columns = [[column.name, column.type] for column in self.columns]
+        """A hash of column names and stored types: parts of one dataset must agree in it."""
+        columns: list[object] = [[column.name, column.data_type.stored] for column in self.columns]
+        if self.nulls:
+            columns.append(self.nulls)
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
 
     def matches(self, file_name: str) -> bool:
@@ -132,14 +133,15 @@ def _read_table(
         key=key,
         columns=columns,
         feeds=_names(where, "feeds", load.get("feeds")),
+        nulls=_names(where, "nulls", load.get("nulls")),
     )
 
 
 def _read_column(where: str, column: dict[str, Any]) -> Column:
     name = _plain(where, "column name", column.get("name"))
     type_ = _plain(f"{where}.{name}", "data_type", column.get("data_type"))
-    if type_ not in DUCKDB_TYPES:
-        known = ", ".join(DUCKDB_TYPES)
+    if type_ not in TYPES:
+        known = ", ".join(TYPES)
         raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
     return Column(name, type_)
 

@@ -29,6 +29,7 @@ _NINE = ord("9")
 _DIGITS_AND_DOT = bytes(48 if chr(i) in "0123456789." else i for i in range(256))
 _TOO_LONG = b"0" * 17
 _UNDERSCORE = re.compile(rb"\d_\d")
+_EXPONENT = re.compile(rb"[0-9.][eE][+-]?[0-9]")
 _TINY = re.compile(rb"[eE]-\d{3}")
 _BLANK_BY_QUOTE = re.compile(rb'(?:[,\n]|^)[ ]+"|"[ ]+(?:[,\r\n]|$)')
 
@@ -169,10 +170,10 @@ def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
     return Record(fields, position, separator, problem)
 
 
-def count(path: Path, watch: Watch) -> Counts:
+def count(path: Path, watch: Watch, *, has_ids: bool = False) -> Counts:
     """Count a CSV file's records and commas outside quotes, and look for doubts.
 
-    `watch` is told the bytes read so far.
+    `watch` is told the bytes read so far; with `has_ids` an exponent is a doubt.
     """
     newlines = returns = pairs = records = commas = done = 0
     in_quotes = False
@@ -185,7 +186,7 @@ def count(path: Path, watch: Watch) -> Counts:
         if b"\r" in block:
             returns += block.count(b"\r")
             pairs += block.count(b"\r\n")
-        doubt = doubt or _doubt(block)
+        doubt = doubt or _doubt(block, has_ids)
         outside = block
         if b'"' in block or in_quotes:
             pieces = block.split(b'"')
@@ -207,7 +208,7 @@ def count(path: Path, watch: Watch) -> Counts:
     return Counts(newlines, records, commas, doubt)
 
 
-def _doubt(block: bytes) -> str | None:
+def _doubt(block: bytes, has_ids: bool) -> str | None:
     """Name the first thing in whole lines that needs a careful look.
 
     Doubles tell decimals of up to 15 digits apart; DuckDB reads 1_0 as 10, +-5 as -5, 1e-400
@@ -220,14 +221,16 @@ def _doubt(block: bytes) -> str | None:
     view = np.frombuffer(block, np.uint8)
     if _has_long_word(view) and _TOO_LONG in block.translate(_DIGITS_AND_DOT):
         return "more than 15 digits"
-    return _doubt_in_words(block) if view.max() > _NINE else None
+    return _doubt_in_words(block, has_ids) if view.max() > _NINE else None
 
 
-def _doubt_in_words(block: bytes) -> str | None:
+def _doubt_in_words(block: bytes, has_ids: bool) -> str | None:
     if (b"e-" in block or b"E-" in block) and _TINY.search(block):
         return "a very small number"
     if b"_" in block and _UNDERSCORE.search(block):
         return "an underscore between digits"
+    if has_ids and (b"e" in block or b"E" in block) and _EXPONENT.search(block):
+        return "an exponent"
     return None if block.isascii() or _is_utf8(block) else "a byte that is not UTF-8"
 
 

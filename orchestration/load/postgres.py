@@ -4,10 +4,10 @@ Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong h
 store and its releases.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, LiteralString
+from typing import Any
 
 import duckdb
 import psycopg
@@ -20,16 +20,6 @@ from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
 from orchestration.scans import scan_parquet
 from pollux.runtime.settings import Settings
-
-POSTGRES_TYPES: Mapping[str, LiteralString] = {
-    "text": "text",
-    "integer": "bigint",
-    "money": "numeric(18,2)",
-    "number": "double precision",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp without time zone",
-}
 
 
 def sync_raw(
@@ -101,7 +91,7 @@ def _make_table(
             [table.as_string(connection)],
         ).fetchall()
     )
-    declared = {column.name: POSTGRES_TYPES[column.type] for column in dataset.columns}
+    declared = {column.name: column.data_type.postgres for column in dataset.columns}
     where = f"raw_{dataset.domain}.{dataset.name}"
     wrong = [
         f"{name} is {type_} there, {declared.get(name, 'nothing')} by the declaration"
@@ -130,7 +120,7 @@ def _copy(
             return copy_rows(
                 duck,
                 scan_parquet(part.path for part in found),
-                [CopiedColumn(column.name, column.type == "text") for column in dataset.columns],
+                [CopiedColumn(column.name, column.data_type.is_text) for column in dataset.columns],
                 connection,
                 sql.Identifier(f"raw_{dataset.domain}", dataset.name),
                 lambda sent: progress(file=dataset.name, done=sent, total=None),

@@ -1,14 +1,13 @@
 """A careful look at a CSV file, row by row: good rows to a clean file, bad ones to rejects.
 
-Belongs here: what a value of each type may look like, and why a row is rejected. Does not belong
-here: DuckDB.
+Belongs here: rows, and the runs of them that certainly fit. Does not belong here: what a value of
+a type may look like (`pollux.types`); DuckDB.
 """
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,37 +22,21 @@ from orchestration.load.examine import (
     Watch,
     next_record,
 )
+from pollux.types import UnfitError, read_text, write_text
 
 REJECT_COLUMNS = ("file", "line", "column", "reason", "raw")
 SHOWN = 3
 
-_BLANKS = " \t\n\r\v\f"
-_LONGEST_EXPONENT = 6
-_INTEGER_DIGITS = 19
-_MONEY_DIGITS = 16
-_MONEY_DECIMALS = 2
-_SECOND_DECIMALS = 6
-_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
-_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
-_TIMESTAMP = re.compile(
-    _DATE.pattern + r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
-    r"(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
-)
-_WORDS = {"true": "true", "t": "true", "yes": "true", "1": "true"} | {
-    "false": "false",
-    "f": "false",
-    "no": "false",
-    "0": "false",
-}
-
 # What certainly fits, for whole runs of lines at once; the rest gets the careful look.
 _CERTAIN_DAY = (
-    rb"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    rb"[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     rb"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
 _CERTAIN = {
-    "integer": rb"-?[0-9]{1,18}+",
-    "money": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,2}+)?+",
+    "label": rb'(?:[^",\r\n\0]{1,255}+|"[^"\r\n\0]{0,255}+")',
+    "id": rb"-?[0-9]{1,18}+",
+    "integer": rb"-?[0-9]{1,9}+",
+    "money": rb"-?[0-9]{1,10}+(?:\.[0-9]{1,2}+)?+",
     "number": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,15}+)?+",
     "boolean": rb"(?:true|false|[01])",
     "date": _CERTAIN_DAY,
@@ -61,10 +44,6 @@ _CERTAIN = {
     + rb"(?:[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+)?+",
 }
 _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
-
-
-class _RejectError(Exception):
-    """Why a value cannot land."""
 
 
 @dataclass
@@ -135,7 +114,6 @@ def screen(
     """
     found = Screened(lines=header.lines)
     certain = certain_lines(binding.columns, header.line_end)
-    checks = [_CHECKS.get(column.type) if column else None for column in binding.columns]
     with path.open("rb") as source, clean.open("wb") as out:
         source.seek(header.end)
         buffer, position, at_end = b"", 0, False
@@ -170,7 +148,7 @@ def screen(
             found.longest = max(found.longest, len(raw))
             found.spans_lines |= raw.count(b"\n") > 1
             try:
-                values = _values(record, raw, binding.columns, checks)
+                values = _values(record, raw, binding.columns)
             except _ColumnError as error:
                 rejects.add(found, line, error.column, error.reason, raw)
             else:
@@ -195,12 +173,7 @@ class _ColumnError(Exception):
         self.reason = reason
 
 
-def _values(
-    record: Record,
-    raw: bytes,
-    columns: Sequence[Column | None],
-    checks: Sequence[Callable[[str], str] | None],
-) -> list[str]:
+def _values(record: Record, raw: bytes, columns: Sequence[Column | None]) -> list[str]:
     """Return a record's values as they land, ignored columns blank."""
     if b"\0" in raw:
         where = next((i for i, value in enumerate(record.fields) if b"\0" in value), 0)
@@ -210,18 +183,15 @@ def _values(
     if len(record.fields) != len(columns):
         raise _ColumnError("", f"{len(record.fields)} fields instead of {len(columns)}")
     values = []
-    for i, (given, column, check) in enumerate(zip(record.fields, columns, checks, strict=True)):
+    for given, column in zip(record.fields, columns, strict=True):
         try:
             text = given.decode("utf-8")
+            value = read_text(column.type, text) if column else None
         except UnicodeDecodeError:
-            raise _ColumnError(_name(columns, i), "not UTF-8") from None
-        if check:
-            stripped = text.strip(_BLANKS)
-            try:
-                text = check(stripped) if stripped else ""
-            except _RejectError as error:
-                raise _ColumnError(_name(columns, i), str(error)) from None
-        values.append(text if column else "")
+            raise _ColumnError(column.name if column else "", "not UTF-8") from None
+        except UnfitError as error:
+            raise _ColumnError(column.name if column else "", str(error)) from None
+        values.append("" if value is None else write_text(value))
     return values
 
 
@@ -262,96 +232,3 @@ def _same_line_end(name: str, line: int, record: Record, header: Header) -> None
             f"{name}: mixed line ends, {kinds[record.line_end]} at line {line} after "
             f"{kinds.get(header.line_end, 'none')}; write the file with one kind"
         )
-
-
-def _exact(text: str) -> tuple[str, str, int]:
-    """Split a decimal number into sign, digits without outer zeros, and power of ten."""
-    match = _NUMBER.fullmatch(text)
-    if not match:
-        raise _RejectError("not a number")
-    whole, fraction, exponent = match[1], match[2], match[3] or "0"
-    digits = (whole + fraction).lstrip("0")
-    if not digits:
-        return "", "0", 0
-    if len(exponent.lstrip("+-0")) > _LONGEST_EXPONENT:
-        raise _RejectError("out of range")
-    shown = digits.rstrip("0")
-    power = int(exponent) - len(fraction) + len(digits) - len(shown)
-    return "-" if text[0] == "-" else "", shown, power
-
-
-def _integer(text: str) -> str:
-    sign, digits, power = _exact(text)
-    if power < 0:
-        raise _RejectError("not a whole number")
-    whole = sign + digits + "0" * min(power, _INTEGER_DIGITS)
-    if len(digits) + power > _INTEGER_DIGITS or not -(2**63) <= int(whole) < 2**63:
-        raise _RejectError("out of range")
-    return whole
-
-
-def _money(text: str) -> str:
-    sign, digits, power = _exact(text)
-    if power < -_MONEY_DECIMALS:
-        raise _RejectError("more than two decimals")
-    if len(digits) + power > _MONEY_DIGITS:
-        raise _RejectError("out of range")
-    cents = (digits + "0" * (power + _MONEY_DECIMALS)).rjust(_MONEY_DECIMALS + 1, "0")
-    return f"{sign}{cents[:-2]}.{cents[-2:]}"
-
-
-def _number(text: str) -> str:
-    _, digits, _ = _exact(text)
-    value = float(text)
-    if value in (float("inf"), float("-inf")) or (value == 0 and digits != "0"):
-        raise _RejectError("out of range")
-    return repr(value)
-
-
-def _boolean(text: str) -> str:
-    try:
-        return _WORDS[text.lower()]
-    except KeyError:
-        raise _RejectError("not true or false") from None
-
-
-def _date(text: str) -> str:
-    match = _DATE.fullmatch(text)
-    if not match:
-        raise _RejectError("not a date as 2024-12-31")
-    try:
-        return date(*(int(part) for part in match.groups())).isoformat()
-    except ValueError:
-        raise _RejectError("no such day") from None
-
-
-def _timestamp(text: str) -> str:
-    match = _TIMESTAMP.fullmatch(text)
-    if not match:
-        raise _RejectError("not a timestamp as 2024-12-31 23:59:59")
-    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups("0")
-    micro = fraction.rstrip("0").ljust(_SECOND_DECIMALS, "0")
-    if len(micro) > _SECOND_DECIMALS:
-        raise _RejectError("finer than a microsecond")
-    try:
-        moment = datetime(  # noqa: DTZ001 - offsets are taken off below
-            int(year), int(month), int(day), int(hour), int(minute), int(second), int(micro)
-        )
-        if sign != "0":
-            # A timezone refuses a day and more.
-            offset = timezone(timedelta(hours=int(hours), minutes=int(minutes)))
-            ahead = offset.utcoffset(None)
-            moment = moment + ahead if sign == "-" else moment - ahead
-    except (ValueError, OverflowError):
-        raise _RejectError("no such time") from None
-    return moment.isoformat(" ")
-
-
-_CHECKS: dict[str, Callable[[str], str]] = {
-    "integer": _integer,
-    "money": _money,
-    "number": _number,
-    "boolean": _boolean,
-    "date": _date,
-    "timestamp": _timestamp,
-}

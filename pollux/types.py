@@ -1,0 +1,647 @@
+"""The types of data: what each holds, and which ways to write a value it takes.
+
+Belongs here: the one table that every door reads by, whether a value comes in a CSV field, a
+Parquet column, JSON over REST or MQTT, or through the gateway. A spelling that loses nothing is
+taken, one that may have lost something is refused with a reason. Ranges and lengths are those that
+every later stage can hold: the landing zone, dbt on both engines, PostgreSQL's indexes, the API.
+Does not belong here: what a value means. Imports nothing but the standard library.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import LiteralString
+
+Value = str | int | Decimal | float | bool | date | datetime
+
+# Two labels, each character of four bytes, and an id fit an index row of PostgreSQL (2,704 bytes).
+LABEL_LENGTH = 255
+TEXT_LENGTH = 100_000
+# Integers stay whole numbers of four bytes when two of them are subtracted.
+INTEGER_DIGITS = 9
+# A million amounts of this size add up to what decimal(18,2) holds.
+MONEY_DIGITS = 10
+NUMBER_DIGITS = 15
+FIRST_YEAR = 1000
+# Doubles tell all whole numbers apart below this, single-precision ones below the other.
+EXACT_DOUBLE = 2**53
+EXACT_SINGLE = 2**24
+
+TRUE = ("true", "t", "yes", "y", "1", "1.0")
+FALSE = ("false", "f", "no", "n", "0", "0.0")
+
+_BLANKS = " \t\n\r\v\f"
+_LONGEST_EXPONENT = 6
+_BIGINT_DIGITS = 19
+_MONEY_DECIMALS = 2
+_SECOND_DECIMALS = 6
+_NUMBER = re.compile(r"[+-]?(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
+    r"(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
+)
+_NULL_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "nil", "none", "nat", "\\n", "-", "?"})
+
+
+class UnfitError(ValueError):
+    """A value that its type cannot take as it is written; the text says why."""
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A way to write a value: the `value` that it gives, or the `reason` why it is refused.
+
+    `written` is a text, a JSON scalar, or for Parquet a SQL expression of the column's type.
+    """
+
+    written: object
+    value: Value | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class DataType:
+    """A type: its name in declarations, what it is stored as, what it holds, its spellings.
+
+    `stored` is the type that its values land as: columns of one stored type are interchangeable.
+    `read` turns a text without blanks around it into a value, or raises `UnfitError`.
+    """
+
+    name: str
+    stored: str
+    duckdb: str
+    postgres: LiteralString
+    holds: str
+    read: Callable[[str], Value]
+    text: tuple[Spelling, ...]
+    json: tuple[Spelling, ...]
+    parquet: tuple[Spelling, ...]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether values are texts, whose blanks count."""
+        return self.stored == "text"
+
+
+def read_text(type_: str, text: str) -> Value | None:
+    """The value that a text stands for, None for a blank one.
+
+    Raises:
+        UnfitError: when the type cannot take it without loss.
+
+    """
+    known = TYPES[type_]
+    if known.is_text:
+        return known.read(text) if text else None
+    stripped = text.strip(_BLANKS)
+    if not stripped:
+        return None
+    try:
+        return known.read(stripped)
+    except UnfitError as error:
+        raise UnfitError(f"{error}{_hint(stripped)}") from None
+
+
+def read_scalar(type_: str, value: object) -> Value | None:
+    """The value that a JSON or Python scalar stands for: what its text would.
+
+    Takes None, bool, int, float, Decimal, str, date and datetime.
+
+    Raises:
+        UnfitError: when the type cannot take it without loss.
+
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return read_text(type_, value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UnfitError(f"{value} is no number; leave it out for null")
+        if abs(value) >= EXACT_DOUBLE:
+            # Digits that it may have lost are not made up.
+            return read_text(type_, f"{value:e}")
+    elif not isinstance(value, bool | int | Decimal | date):
+        raise UnfitError(f"a value is wanted, not {_kind(value)}")
+    return read_text(type_, write_text(value))
+
+
+def write_text(value: Value) -> str:
+    """The text that `read_text` reads back as the same value, and DuckDB as well."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        # Longer ones cannot be written out, and fit no type.
+        return str(value) if value.bit_length() < 10_000 else "1e999999"  # noqa: PLR2004
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def invisible(text: str) -> str | None:
+    """Name the first character of a text that a screen does not show, such as U+FEFF."""
+    for character in text:
+        if character not in _BLANKS and unicodedata.category(character) in {"Cf", "Cc", "Zs"}:
+            return f"U+{ord(character):04X}"
+    return None
+
+
+def visible(text: str) -> str:
+    """A text without the characters that a screen does not show, and without blanks around it."""
+    shown = (c for c in text if unicodedata.category(c) not in {"Cf", "Cc"})
+    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in shown).strip()
+
+
+def _hint(text: str) -> str:
+    if text.lower() in _NULL_WORDS:
+        return "; leave the field blank for null"
+    unseen = invisible(text)
+    return f"; it holds an invisible character ({unseen})" if unseen else ""
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+
+
+def _exact(text: str) -> tuple[str, str, int]:
+    """Split a decimal number into sign, digits without outer zeros, and power of ten."""
+    match = _NUMBER.fullmatch(text)
+    if not match:
+        raise UnfitError("not a number")
+    whole, fraction, exponent = match[1], match[2], match[3] or "0"
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return "", "0", 0
+    shown = digits.rstrip("0")
+    sign = "-" if text[0] == "-" else ""
+    if len(exponent.lstrip("+-0")) > _LONGEST_EXPONENT:
+        return sign, shown, -(10**_LONGEST_EXPONENT) if "-" in exponent else 10**_LONGEST_EXPONENT
+    return sign, shown, int(exponent) - len(fraction) + len(digits) - len(shown)
+
+
+def _whole(text: str, most_digits: int, limit: str) -> int:
+    sign, digits, power = _exact(text)
+    if power < 0:
+        raise UnfitError("not a whole number")
+    if len(digits) + power > most_digits:
+        raise UnfitError(limit)
+    return int(sign + digits + "0" * power)
+
+
+def _integer(text: str) -> int:
+    return _whole(text, INTEGER_DIGITS, f"more than {INTEGER_DIGITS} digits")
+
+
+def _id(text: str) -> int:
+    if "e" in text.lower() and _NUMBER.fullmatch(text):
+        raise UnfitError("an id with an exponent, which may have lost digits")
+    value = _whole(text, _BIGINT_DIGITS, "beyond 64 bits")
+    if not -(2**63) <= value < 2**63:
+        raise UnfitError("beyond 64 bits")
+    return value
+
+
+def _money(text: str) -> Decimal:
+    sign, digits, power = _exact(text)
+    if power < -_MONEY_DECIMALS:
+        raise UnfitError("more than two decimals")
+    if len(digits) + power > MONEY_DIGITS:
+        raise UnfitError(f"more than {MONEY_DIGITS} digits before the point")
+    cents = (digits + "0" * (power + _MONEY_DECIMALS)).rjust(_MONEY_DECIMALS + 1, "0")
+    return Decimal(f"{sign}{cents[:-2]}.{cents[-2:]}")
+
+
+def _number(text: str) -> float:
+    _, digits, power = _exact(text)
+    if len(digits) + power > NUMBER_DIGITS:
+        raise UnfitError(f"more than {NUMBER_DIGITS} digits before the point")
+    value = float(text)
+    if value == 0 and digits != "0":
+        raise UnfitError("too small for a number of 64 bits")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in TRUE:
+        return True
+    if word in FALSE:
+        return False
+    raise UnfitError("not true or false")
+
+
+def _date(text: str) -> date:
+    match = _MOMENT.fullmatch(text)
+    if not match:
+        raise UnfitError("not a date as 2024-12-31")
+    year, month, day, hour, minute, second, fraction, *_, hours, minutes = match.groups("0")
+    if any(map(int, (hour, minute, second, fraction))):
+        raise UnfitError("a date with a time of day")
+    if any(map(int, (hours, minutes))):
+        raise UnfitError("a date with a time zone")
+    try:
+        return _in_years(date(int(year), int(month), int(day)))
+    except ValueError as error:
+        raise error if isinstance(error, UnfitError) else UnfitError("no such day") from None
+
+
+def _timestamp(text: str) -> datetime:
+    match = _MOMENT.fullmatch(text)
+    if not match:
+        raise UnfitError("not a timestamp as 2024-12-31 23:59:59")
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups("0")
+    micro = fraction.rstrip("0").ljust(_SECOND_DECIMALS, "0")
+    if len(micro) > _SECOND_DECIMALS:
+        raise UnfitError("finer than a microsecond")
+    try:
+        moment = datetime(  # noqa: DTZ001 - offsets are taken off below
+            int(year), int(month), int(day), int(hour), int(minute), int(second), int(micro)
+        )
+        if sign != "0":
+            # A timezone refuses a day and more.
+            offset = timezone(timedelta(hours=int(hours), minutes=int(minutes)))
+            ahead = offset.utcoffset(None)
+            moment = moment + ahead if sign == "-" else moment - ahead
+        _in_years(moment)
+    except (ValueError, OverflowError) as error:
+        raise error if isinstance(error, UnfitError) else UnfitError("no such time") from None
+    return moment
+
+
+def _in_years(day: date) -> date:
+    if day.year < FIRST_YEAR:
+        raise UnfitError(f"before the year {FIRST_YEAR}")
+    return day
+
+
+def _length(most: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if len(text) > most:
+            raise UnfitError(f"longer than {most:,} characters")
+        if "\0" in text:
+            raise UnfitError("NUL byte")
+        return text
+
+    return read
+
+
+_NOT_A_NUMBER = (
+    Spelling("1,000", reason="not a number"),
+    Spelling("1_000", reason="not a number"),
+    Spelling("0x10", reason="not a number"),
+    Spelling("٣", reason="not a number"),
+    Spelling("NA", reason="not a number; leave the field blank for null"),
+    Spelling("NaN", reason="not a number; leave the field blank for null"),
+    Spelling("\\N", reason="not a number; leave the field blank for null"),
+    Spelling("Infinity", reason="not a number"),
+    Spelling("\u200b7", reason="not a number; it holds an invisible character (U+200B)"),
+    Spelling("7\xa0", reason="not a number; it holds an invisible character (U+00A0)"),
+)
+_NO_SCALAR = (
+    Spelling([1], reason="a value is wanted, not a list"),
+    Spelling({"value": 1}, reason="a value is wanted, not an object"),
+)
+_NOT_TRUTH = (Spelling(True, reason="not a number"), *_NO_SCALAR)
+_NESTED = (
+    Spelling("[1]::INTEGER[]", reason="INTEGER[]"),
+    Spelling("{'a': 1}::STRUCT(a INTEGER)", reason="STRUCT"),
+    Spelling("MAP {'a': 1}", reason="MAP"),
+    Spelling("INTERVAL 1 DAY", reason="INTERVAL"),
+    Spelling("TIME '10:00:00'", reason="TIME"),
+)
+_TEXT = (
+    Spelling("Zürich", "Zürich"),
+    Spelling(" two blanks ", " two blanks "),
+    Spelling("NA", "NA"),
+    Spelling("007", "007"),
+    Spelling("a\0b", reason="NUL byte"),
+)
+_JSON_TEXT = (
+    Spelling("Zürich", "Zürich"),
+    Spelling(7, "7"),
+    Spelling(2.0, "2.0"),
+    Spelling(True, "true"),
+    *_NO_SCALAR,
+)
+_PARQUET_TEXT = (
+    Spelling("'Zürich'", "Zürich"),
+    Spelling("'a'::ENUM('a', 'b')", "a"),
+    Spelling("'Zürich'::BLOB", "Zürich"),
+    Spelling("7::INTEGER", "7"),
+    Spelling("2.0::DOUBLE", "2.0"),
+    Spelling("DATE '2024-01-05'", "2024-01-05"),
+    *_NESTED,
+)
+
+_ALL = (
+    DataType(
+        name="text",
+        stored="text",
+        duckdb="VARCHAR",
+        postgres="text",
+        holds=f"at most {TEXT_LENGTH:,} characters",
+        read=_length(TEXT_LENGTH),
+        text=(*_TEXT, Spelling("x" * (TEXT_LENGTH + 1), reason="longer than 100,000 characters")),
+        json=_JSON_TEXT,
+        parquet=_PARQUET_TEXT,
+    ),
+    DataType(
+        name="label",
+        stored="text",
+        duckdb="VARCHAR",
+        postgres="text",
+        holds=f"at most {LABEL_LENGTH} characters: a name or code that data are found or sorted by",
+        read=_length(LABEL_LENGTH),
+        text=(
+            *_TEXT,
+            Spelling("ä" * LABEL_LENGTH, "ä" * LABEL_LENGTH),
+            Spelling("x" * (LABEL_LENGTH + 1), reason="longer than 255 characters"),
+        ),
+        json=_JSON_TEXT,
+        parquet=_PARQUET_TEXT,
+    ),
+    DataType(
+        name="id",
+        stored="integer",
+        duckdb="BIGINT",
+        postgres="bigint",
+        holds="a whole number of 64 bits, written with all its digits",
+        read=_id,
+        text=(
+            Spelling("26984851472", 26984851472),
+            Spelling("9223372036854775807", 2**63 - 1),
+            Spelling("-7", -7),
+            Spelling("+7", 7),
+            Spelling(" 7 ", 7),
+            Spelling("007", 7),
+            Spelling("7.0", 7),
+            Spelling("7.", 7),
+            Spelling("2.69849E+10", reason="an id with an exponent, which may have lost digits"),
+            Spelling("1e3", reason="an id with an exponent, which may have lost digits"),
+            Spelling("7.5", reason="not a whole number"),
+            Spelling("9223372036854775808", reason="beyond 64 bits"),
+            *_NOT_A_NUMBER,
+        ),
+        json=(
+            Spelling(26984851472, 26984851472),
+            Spelling("26984851472", 26984851472),
+            Spelling(7.0, 7),
+            Spelling(float(2**53), reason="an id with an exponent, which may have lost digits"),
+            Spelling(7.5, reason="not a whole number"),
+            Spelling(2**63, reason="beyond 64 bits"),
+            *_NOT_TRUTH,
+        ),
+        parquet=(
+            Spelling("26984851472::BIGINT", 26984851472),
+            Spelling("7::UTINYINT", 7),
+            Spelling("7::DECIMAL(38,10)", 7),
+            Spelling("26984851472::DOUBLE", 26984851472),
+            Spelling("16777215::FLOAT", 16777215),
+            Spelling("'26984851472'", 26984851472),
+            Spelling(
+                "26984851472::FLOAT", reason="an id with an exponent, which may have lost digits"
+            ),
+            Spelling(
+                "9007199254740992::DOUBLE",
+                reason="an id with an exponent, which may have lost digits",
+            ),
+            Spelling("'2.69849E+10'", reason="an id with an exponent, which may have lost digits"),
+            Spelling("18446744073709551615::UBIGINT", reason="beyond 64 bits"),
+            Spelling("true", reason="not a number"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="integer",
+        stored="integer",
+        duckdb="BIGINT",
+        postgres="bigint",
+        holds=f"a whole number of at most {INTEGER_DIGITS} digits: a count, a day, an age",
+        read=_integer,
+        text=(
+            Spelling("300", 300),
+            Spelling("-999999999", -999999999),
+            Spelling("30.0", 30),
+            Spelling("1e3", 1000),
+            Spelling(" +5 ", 5),
+            Spelling("3000000000", reason="more than 9 digits"),
+            Spelling("4.6", reason="not a whole number"),
+            *_NOT_A_NUMBER,
+        ),
+        json=(
+            Spelling(30, 30),
+            Spelling(30.0, 30),
+            Spelling("30", 30),
+            Spelling(30.5, reason="not a whole number"),
+            Spelling(3_000_000_000, reason="more than 9 digits"),
+            *_NOT_TRUTH,
+        ),
+        parquet=(
+            Spelling("30::BIGINT", 30),
+            Spelling("30.0::DOUBLE", 30),
+            Spelling("30::DECIMAL(9,2)", 30),
+            Spelling("30.5::FLOAT", reason="not a whole number"),
+            Spelling("3000000000::BIGINT", reason="more than 9 digits"),
+            Spelling("'nan'::DOUBLE", reason="not a number; leave the field blank for null"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="money",
+        stored="money",
+        duckdb="DECIMAL(18,2)",
+        postgres="numeric(18,2)",
+        holds=f"an amount of two decimals and at most {MONEY_DIGITS} digits before them",
+        read=_money,
+        text=(
+            Spelling("12.5", Decimal("12.50")),
+            Spelling("1.500", Decimal("1.50")),
+            Spelling("-.5", Decimal("-0.50")),
+            Spelling("12e-1", Decimal("1.20")),
+            Spelling("9999999999.99", Decimal("9999999999.99")),
+            Spelling("1.239", reason="more than two decimals"),
+            Spelling("5.3100000000000005", reason="more than two decimals"),
+            Spelling("10000000000", reason="more than 10 digits before the point"),
+            Spelling("$5", reason="not a number"),
+            Spelling("1,5", reason="not a number"),
+            *_NOT_A_NUMBER,
+        ),
+        json=(
+            Spelling(12.5, Decimal("12.50")),
+            Spelling(12, Decimal("12.00")),
+            Spelling("12.50", Decimal("12.50")),
+            Spelling(0.1 + 0.2, reason="more than two decimals"),
+            Spelling(1e10, reason="more than 10 digits before the point"),
+            *_NOT_TRUTH,
+        ),
+        parquet=(
+            Spelling("12.5::DOUBLE", Decimal("12.50")),
+            Spelling("12.1::FLOAT", Decimal("12.10")),
+            Spelling("12.50::DECIMAL(38,10)", Decimal("12.50")),
+            Spelling("12::INTEGER", Decimal("12.00")),
+            Spelling("12.505::DECIMAL(10,3)", reason="more than two decimals"),
+            Spelling("1e10::DOUBLE", reason="more than 10 digits before the point"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="number",
+        stored="number",
+        duckdb="DOUBLE",
+        postgres="double precision",
+        holds=f"a number of 64 bits, at most {NUMBER_DIGITS} digits before the point",
+        read=_number,
+        text=(
+            Spelling("5.3100000000000005", 5.3100000000000005),
+            Spelling("1E+5", 100000.0),
+            Spelling("-.5", -0.5),
+            Spelling("1e15", reason="more than 15 digits before the point"),
+            Spelling("1e400", reason="more than 15 digits before the point"),
+            Spelling("1e-400", reason="too small for a number of 64 bits"),
+            *_NOT_A_NUMBER,
+        ),
+        json=(
+            Spelling(0.5, 0.5),
+            Spelling(7, 7.0),
+            Spelling("0.5", 0.5),
+            Spelling(1e300, reason="more than 15 digits before the point"),
+            *_NOT_TRUTH,
+        ),
+        parquet=(
+            Spelling("0.5::FLOAT", 0.5),
+            Spelling("7::BIGINT", 7.0),
+            Spelling("0.25::DECIMAL(10,2)", 0.25),
+            Spelling("'inf'::DOUBLE", reason="not a number"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="boolean",
+        stored="boolean",
+        duckdb="BOOLEAN",
+        postgres="boolean",
+        holds="true or false",
+        read=_boolean,
+        text=(
+            *(Spelling(word, True) for word in (*TRUE, "True", "YES")),
+            *(Spelling(word, False) for word in (*FALSE, "False")),
+            Spelling("2", reason="not true or false"),
+            Spelling("on", reason="not true or false"),
+            Spelling("null", reason="not true or false; leave the field blank for null"),
+        ),
+        json=(
+            Spelling(True, True),
+            Spelling(1, True),
+            Spelling(0.0, False),
+            Spelling("yes", True),
+            Spelling(2, reason="not true or false"),
+            *_NO_SCALAR,
+        ),
+        parquet=(
+            Spelling("true", True),
+            Spelling("1::TINYINT", True),
+            Spelling("0.0::DOUBLE", False),
+            Spelling("2::INTEGER", reason="not true or false"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="date",
+        stored="date",
+        duckdb="DATE",
+        postgres="date",
+        holds=f"a day of the years {FIRST_YEAR} to 9999",
+        read=_date,
+        text=(
+            Spelling("2024-01-05", date(2024, 1, 5)),
+            Spelling("2024-01-05 00:00:00", date(2024, 1, 5)),
+            Spelling("2024-01-05T00:00", date(2024, 1, 5)),
+            Spelling("2024-01-05 00:00:00.000000000", date(2024, 1, 5)),
+            Spelling("2024-01-05T00:00:00Z", date(2024, 1, 5)),
+            Spelling("2024-01-05 00:00:00+00:00", date(2024, 1, 5)),
+            Spelling("9999-12-31", date(9999, 12, 31)),
+            Spelling("2024-01-05 10:00:00", reason="a date with a time of day"),
+            Spelling("2024-01-05 00:00:00+02:00", reason="a date with a time zone"),
+            Spelling("2023-02-29", reason="no such day"),
+            Spelling("0024-01-05", reason="before the year 1000"),
+            Spelling("05.01.2024", reason="not a date as 2024-12-31"),
+            Spelling("1/5/2024", reason="not a date as 2024-12-31"),
+            Spelling("20240105", reason="not a date as 2024-12-31"),
+            Spelling("45296", reason="not a date as 2024-12-31"),
+            Spelling("infinity", reason="not a date as 2024-12-31"),
+            Spelling("NaT", reason="not a date as 2024-12-31; leave the field blank for null"),
+        ),
+        json=(
+            Spelling("2024-01-05", date(2024, 1, 5)),
+            Spelling("2024-01-05T00:00:00.000Z", date(2024, 1, 5)),
+            Spelling("2024-01-05T10:00:00Z", reason="a date with a time of day"),
+            Spelling(20240105, reason="not a date as 2024-12-31"),
+            *_NO_SCALAR,
+        ),
+        parquet=(
+            Spelling("DATE '2024-01-05'", date(2024, 1, 5)),
+            Spelling("TIMESTAMP '2024-01-05 00:00:00'", date(2024, 1, 5)),
+            Spelling("TIMESTAMP_NS '2024-01-05 00:00:00'", date(2024, 1, 5)),
+            Spelling("TIMESTAMPTZ '2024-01-05 00:00:00+00'", date(2024, 1, 5)),
+            Spelling("'2024-01-05'", date(2024, 1, 5)),
+            Spelling("TIMESTAMP '2024-01-05 10:00:00'", reason="a date with a time of day"),
+            Spelling("DATE '0024-01-05'", reason="before the year 1000"),
+            Spelling("DATE 'infinity'", reason="not a date as 2024-12-31"),
+            Spelling("20240105::INTEGER", reason="not a date as 2024-12-31"),
+            *_NESTED,
+        ),
+    ),
+    DataType(
+        name="timestamp",
+        stored="timestamp",
+        duckdb="TIMESTAMP",
+        postgres="timestamp without time zone",
+        holds=f"a time of the years {FIRST_YEAR} to 9999, to the microsecond, in UTC",
+        read=_timestamp,
+        text=(
+            Spelling("2024-01-05 10:00:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05T10:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05", datetime(2024, 1, 5)),  # noqa: DTZ001
+            Spelling("2024-01-05T10:00:00Z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05 12:00:00+02:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05 10:00:00.120000000", datetime(2024, 1, 5, 10, 0, 0, 120000)),  # noqa: DTZ001
+            Spelling("2024-01-05 10:00:00.123456789", reason="finer than a microsecond"),
+            Spelling("2024-01-05 24:00:00", reason="no such time"),
+            Spelling("2024-01-05 10:00:60", reason="no such time"),
+            Spelling("0001-01-01 00:00:00", reason="before the year 1000"),
+            Spelling("1760000000", reason="not a timestamp as 2024-12-31 23:59:59"),
+            Spelling("infinity", reason="not a timestamp as 2024-12-31 23:59:59"),
+        ),
+        json=(
+            Spelling("2024-01-05T10:00:00.000Z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05 12:00:00+02:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling(1760000000, reason="not a timestamp as 2024-12-31 23:59:59"),
+            *_NO_SCALAR,
+        ),
+        parquet=(
+            Spelling("TIMESTAMP '2024-01-05 10:00:00'", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("TIMESTAMP_S '2024-01-05 10:00:00'", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("TIMESTAMP_MS '2024-01-05 10:00:00'", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("TIMESTAMPTZ '2024-01-05 12:00:00+02'", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("DATE '2024-01-05'", datetime(2024, 1, 5)),  # noqa: DTZ001
+            Spelling(
+                "TIMESTAMP_NS '2024-01-05 10:00:00.123456789'", reason="finer than a microsecond"
+            ),
+            Spelling("TIMESTAMP 'infinity'", reason="not a timestamp as 2024-12-31 23:59:59"),
+            *_NESTED,
+        ),
+    ),
+)
+
+TYPES: Mapping[str, DataType] = {one.name: one for one in _ALL}
