@@ -1,18 +1,28 @@
 """What the documents and parameters of every domain are made of.
 
-Belongs here: types of fields, and what all pages have in common. Does not belong here: the
-documents of a domain.
+Belongs here: types of fields, what all pages have in common, and the documents, which are made from
+the marts' contracts. Does not belong here: what the parameters of a domain are.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from types import NoneType
-from typing import Annotated, Any, get_args
+from functools import cache
+from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic.fields import FieldInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+)
+
+from services.common.contracts import contract_of, python_type
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -50,24 +60,14 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=2)]
 Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-MoneyOrNull = Annotated[
-    Decimal | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})
-]
-UtcTimeOrNull = Annotated[
-    # No date-time of JSON Schema, which asks for an offset.
-    datetime | None, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
-]
+# No date-time of JSON Schema, which asks for an offset.
+UtcTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
+IN_JSON: Mapping[type, Any] = {Decimal: Money, datetime: UtcTime}
 
 
 def id_in_path(description: str, example: int) -> Any:  # noqa: ANN401 - FastAPI's own type
     """A path parameter that is any bigint."""
     return Path(description=description, ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[example])
-
-
-def column_type(field: FieldInfo) -> tuple[type, bool]:
-    """The Python type of a document's field, and whether it may be null."""
-    options = get_args(field.annotation) or (field.annotation,)
-    return next(one for one in options if one is not NoneType), NoneType in options
 
 
 class Document(BaseModel):
@@ -84,6 +84,30 @@ class Page(BaseModel):
         "after the last one.",
         examples=[NEXT_EXAMPLE],
     )
+
+
+@cache
+def document_of(domain: str, mart: str) -> type[Document]:
+    """The document that a row of a mart is, made from its contract and named for the mart.
+
+    Needs no database. Raises `KeyError` where this version serves no such mart.
+    """
+    contract = contract_of(domain, mart)
+    fields: dict[str, Any] = {}
+    for column in contract.columns:
+        kind = IN_JSON.get(plain := python_type(column), plain)
+        null = contract.may_be_null(column.name)
+        shown = [column.example] if null or column.example is not None else None
+        field = Field(description=column.description, examples=shown)
+        fields[column.name] = (kind | None if null else kind, field)
+    name = "".join(word.capitalize() for word in mart.split("_"))
+    return create_model(name, __base__=Document, __doc__=contract.description, **fields)
+
+
+def page_of(document: type[Document], description: str) -> type[Page]:
+    """A page of a list of documents."""
+    data: Any = (list[document], ...)  # type: ignore[valid-type]
+    return create_model(f"{document.__name__}Page", __base__=Page, __doc__=description, data=data)
 
 
 class PageQuery(BaseModel):

@@ -16,9 +16,9 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
-
-from services.api.documents import PageQuery, column_type
+from pollux.contracts import Contract
+from services.api.documents import Document, PageQuery, document_of
+from services.common.contracts import contract_of, python_type
 from services.common.database import Database
 from services.common.paging import Position, page, read_next, write_next
 from services.common.problems import ProblemError
@@ -62,20 +62,29 @@ PART = """(
 
 @dataclass(frozen=True, eq=False)
 class Mart:
-    """A served table, and the document that a row of it is."""
+    """A served table."""
 
     domain: str
     table: str
-    document: type[BaseModel]
+
+    @property
+    def document(self) -> type[Document]:
+        """What a row of it is."""
+        return document_of(self.domain, self.table)
 
     @property
     def columns(self) -> str:
-        """The columns of the document, for a select."""
-        return ", ".join(f'"{name}"' for name in self.document.model_fields)
+        """Its columns, for a select."""
+        return ", ".join(f'"{column.name}"' for column in self.contract.columns)
+
+    @property
+    def contract(self) -> Contract:
+        """What it promises."""
+        return contract_of(self.domain, self.table)
 
     def column_type(self, name: str) -> tuple[type, bool]:
         """The Python type of a column, and whether it may be null."""
-        return column_type(self.document.model_fields[name])
+        return python_type(self.contract.column(name)), self.contract.may_be_null(name)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

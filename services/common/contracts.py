@@ -5,12 +5,25 @@ are made of them.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
 from importlib.resources import files
 
-from pollux.contracts import Contract, read_contract, read_contracts
+from pollux.contracts import Column, Contract, read_contract, read_contracts
 from services.common.database import Database
 from services.common.releases import Release
+
+TYPES: Mapping[str, type] = {
+    "bigint": int,
+    "integer": int,
+    "decimal": Decimal,
+    "double precision": float,
+    "boolean": bool,
+    "text": str,
+    "date": date,
+    "timestamp": datetime,
+}
 
 OF_RELEASE = """
 select contract::text from release.contracts where domain = $1 and number = $2 order by mart
@@ -29,7 +42,12 @@ async def contracts_of(database: Database, release: Release) -> Mapping[str, Con
     return {contract.name: contract for contract in contracts}
 
 
-@lru_cache(maxsize=1)
+def python_type(column: Column) -> type:
+    """The Python type of a column's values; text is what other types are read as."""
+    return TYPES.get(column.data_type.partition("(")[0], str)
+
+
+@cache
 def _contracts() -> Mapping[tuple[str, str], Contract]:
     text = files("services.common").joinpath("contracts.json").read_bytes()
     return {(one.domain, one.name): one for one in read_contracts(text)}

@@ -6,14 +6,6 @@ not belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
 
 from http import HTTPStatus
 
-from services.api.customer.schemas import (
-    Account,
-    Broadband,
-    Cashback,
-    CleaningOutcome,
-    InitialService,
-    RankedVoucher,
-)
 from services.api.queries import Listing, Lookup, Mart
 from services.common.problems import ProblemError
 
@@ -30,12 +22,12 @@ def unknown_account(account_number: int) -> ProblemError:
     )
 
 
-RANKING = Mart(DOMAIN, "voucher_ranking", RankedVoucher)
-CLEANING = Mart(DOMAIN, "voucher_cleaning_report", CleaningOutcome)
-CUSTOMERS = Mart(DOMAIN, "customers", Account)
-BROADBAND_LINES = Mart(DOMAIN, "customer_broadband", Broadband)
-INITIAL = Mart(DOMAIN, "customer_initial_services", InitialService)
-CASHBACK_MONTHS = Mart(DOMAIN, "customer_cashback", Cashback)
+RANKING = Mart(DOMAIN, "voucher_ranking")
+CLEANING = Mart(DOMAIN, "voucher_cleaning_report")
+CUSTOMERS = Mart(DOMAIN, "customers")
+BROADBAND_LINES = Mart(DOMAIN, "customer_broadband")
+INITIAL = Mart(DOMAIN, "customer_initial_services")
+CASHBACK_MONTHS = Mart(DOMAIN, "customer_cashback")
 
 # What vouchers are chosen from, wholly in memory.
 RANKED_VOUCHERS = """

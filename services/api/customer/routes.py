@@ -12,19 +12,19 @@ from starlette.responses import Response
 from services.api.customer import repository
 from services.api.customer.repository import DOMAIN, unknown_account
 from services.api.customer.schemas import (
-    Account,
     AccountNumber,
-    AccountPage,
     AccountsQuery,
-    BroadbandPage,
-    CashbackPage,
-    CleaningPage,
+    CustomerBroadbandPage,
+    CustomerCashbackPage,
+    CustomerInitialServicesPage,
+    Customers,
+    CustomersPage,
     Explained,
-    InitialServicePage,
-    RankingPage,
     Selected,
     SelectQuery,
     SelectRequest,
+    VoucherCleaningReportPage,
+    VoucherRankingPage,
     VouchersQuery,
 )
 from services.api.customer.vouchers import (
@@ -78,7 +78,7 @@ async def select_voucher(request: Request) -> Response:
 
 @vouchers.get(
     "",
-    response_model=RankingPage,
+    response_model=VoucherRankingPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List voucher amounts by country and segment",
 )
@@ -89,7 +89,7 @@ async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query(
 
 @vouchers.get(
     "/cleaning-report",
-    response_model=CleaningPage,
+    response_model=VoucherCleaningReportPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="What became of the raw voucher assignments",
 )
@@ -100,7 +100,7 @@ async def read_cleaning_report(request: Request, query: Annotated[PageQuery, Que
 
 @accounts.get(
     "",
-    response_model=AccountPage,
+    response_model=CustomersPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List accounts",
 )
@@ -111,7 +111,7 @@ async def list_accounts(request: Request, query: Annotated[AccountsQuery, Query(
 
 @accounts.get(
     "/{account_number}",
-    response_model=Account,
+    response_model=Customers,
     responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
     summary="An account",
 )
@@ -122,7 +122,7 @@ async def read_account(request: Request, account_number: AccountNumber) -> Respo
 
 @accounts.get(
     "/{account_number}/broadband",
-    response_model=BroadbandPage,
+    response_model=CustomerBroadbandPage,
     responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
     summary="Broadband lines of an account",
 )
@@ -137,7 +137,7 @@ async def list_broadband(
 
 @accounts.get(
     "/{account_number}/initial-services",
-    response_model=InitialServicePage,
+    response_model=CustomerInitialServicesPage,
     responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
     summary="Services that an account ordered at sign-up",
 )
@@ -152,7 +152,7 @@ async def list_initial_services(
 
 @accounts.get(
     "/{account_number}/cashback",
-    response_model=CashbackPage,
+    response_model=CustomerCashbackPage,
     responses=release_responses(DOMAIN, unknown_account(7), BAD_NUMBER),
     summary="Cashback of an account by month",
 )

@@ -1,12 +1,12 @@
 """Documents about vouchers and accounts, and the parameters of their lists.
 
-Belongs here: the documents (one field per column of a mart, in the mart's order), and what a
-voucher selection takes and answers. Does not belong here: how a voucher is chosen.
+Belongs here: which marts there are documents of (made from their contracts), what a list can be
+asked, and what a voucher selection takes and answers. Does not belong here: how one is chosen.
 """
 
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -23,14 +23,13 @@ from services.api.customer.segments import SEGMENTS
 from services.api.documents import (
     INTEGER_MAX,
     CalendarDay,
-    Document,
     Integer,
     Money,
-    MoneyOrNull,
-    Page,
     PageQuery,
     Text,
+    document_of,
     id_in_path,
+    page_of,
 )
 
 TIMESTAMP = re.compile(
@@ -91,147 +90,24 @@ CustomerId = Annotated[
 ]
 
 
-class Broadband(Document):
-    """A broadband line of an account."""
-
-    account_number: int = Field(description="Account.", examples=[9693465])
-    service_number: int = Field(description="Broadband line.", examples=[501])
-    package: str | None = Field(description="Name of the tariff.", examples=["Fibre 100"])
-    speed_mbps: int | None = Field(description="Megabits per second.", examples=[100])
-    monthly_price: MoneyOrNull = Field(description="Price per month.", examples=[29.9])
-    start_date: date | None = Field(description="First day of the line.", examples=["2022-01-08"])
-    end_date: date | None = Field(
-        description="Last day of the line; null while it runs.", examples=[None]
-    )
-    is_running: bool = Field(description="Whether the line has no last day.", examples=[True])
-
-
-class Cashback(Document):
-    """What an account spent with its cashback card in a month, and what it got back."""
-
-    account_number: int = Field(description="Account.", examples=[9693465])
-    cashback_month: date = Field(description="First day of the month.", examples=["2022-02-01"])
-    card_spend: MoneyOrNull = Field(
-        description="Spent with the card in the month.", examples=[412.5]
-    )
-    cashback_amount: MoneyOrNull = Field(description="Given back for it.", examples=[4.13])
-
-
-class InitialService(Document):
-    """A service that an account ordered at sign-up."""
-
-    account_number: int = Field(description="Account.", examples=[9693465])
-    service: str = Field(
-        description="electricity, gas, broadband, mobile or insurance.", examples=["electricity"]
-    )
-    quantity: int | None = Field(description="How many were ordered.", examples=[1])
-    ordered_date: date | None = Field(description="Day of the order.", examples=["2021-12-20"])
-
-
-class Account(Document):
-    """An account of the utility that is a customer's, now or in the past."""
-
-    account_number: int = Field(description="Account.", examples=[9693465])
-    account_status: str | None = Field(
-        description="Status, as the source spells it.", examples=["Live"]
-    )
-    sign_up_date: date | None = Field(description="Day of sign-up.", examples=["2021-12-20"])
-    churn_date: date | None = Field(
-        description="Day the customer left; null for who stays.", examples=[None]
-    )
-    first_service_live_date: date | None = Field(
-        description="First day that any service ran.", examples=["2022-01-08"]
-    )
-    end_of_onboarding_period: date | None = Field(
-        description="Last day of onboarding.", examples=["2022-04-08"]
-    )
-    sign_up_source: str | None = Field(
-        description="Where the customer signed up.", examples=["web"]
-    )
-    property_occupier_status_at_sign_up: str | None = Field(
-        description="Whether the customer owned or rented the home.", examples=["owner"]
-    )
-    referral_type: str | None = Field(description="Kind of referral.", examples=["friend"])
-    referral_type_code: str | None = Field(
-        description="Code of the kind of referral.", examples=["FR"]
-    )
-    referrers_account_number: int | None = Field(
-        description="Account of the customer who made the referral; null where nobody did.",
-        examples=[9000001],
-    )
-
-
-class CleaningOutcome(Document):
-    """How many raw voucher assignments met an outcome of cleaning."""
-
-    outcome: str = Field(
-        description="kept, or the reason why rows were dropped.", examples=["kept"]
-    )
-    rows: int = Field(
-        description="Raw rows with this outcome, 0 where there are none.", examples=[210872]
-    )
-    is_kept: bool = Field(description="Whether the rows count.", examples=[True])
-
-
-class RankedVoucher(Document):
-    """A voucher amount of a country and segment, and its place among the amounts there."""
-
-    country_code: str = Field(description="Name of the country.", examples=["Peru"])
-    segment_name: str = Field(
-        description="What the segment is by; country for the country as a whole.",
-        examples=["recency_segment"],
-    )
-    segment: str = Field(
-        description="The segment; all for the country as a whole.", examples=["180+"]
-    )
-    voucher_amount: Money = Field(description="Value of the voucher.", examples=[2640.0])
-    times_used: int = Field(
-        description="Assignments of the amount in the country and segment.", examples=[36000]
-    )
-    share: float = Field(
-        description="Times used ÷ all assignments with a voucher in the country and segment.",
-        examples=[0.62],
-    )
-    rank: int = Field(
-        description="1 for the amount used most; of two used alike the larger comes first.",
-        examples=[1],
-    )
-
-
-class RankingPage(Page):
-    """A page of voucher amounts by country and segment."""
-
-    data: list[RankedVoucher]
-
-
-class CleaningPage(Page):
-    """A page of outcomes of cleaning."""
-
-    data: list[CleaningOutcome]
-
-
-class AccountPage(Page):
-    """A page of accounts."""
-
-    data: list[Account]
-
-
-class BroadbandPage(Page):
-    """A page of an account's broadband lines, by number."""
-
-    data: list[Broadband]
-
-
-class InitialServicePage(Page):
-    """A page of the services that an account ordered at sign-up, by name."""
-
-    data: list[InitialService]
-
-
-class CashbackPage(Page):
-    """A page of an account's months with a cashback card, the earliest first."""
-
-    data: list[Cashback]
+CustomerBroadband = document_of("customer", "customer_broadband")
+CustomerCashback = document_of("customer", "customer_cashback")
+CustomerInitialServices = document_of("customer", "customer_initial_services")
+Customers = document_of("customer", "customers")
+VoucherCleaningReport = document_of("customer", "voucher_cleaning_report")
+VoucherRanking = document_of("customer", "voucher_ranking")
+VoucherRankingPage = page_of(VoucherRanking, "A page of voucher amounts by country and segment.")
+VoucherCleaningReportPage = page_of(VoucherCleaningReport, "A page of outcomes of cleaning.")
+CustomersPage = page_of(Customers, "A page of accounts.")
+CustomerBroadbandPage = page_of(
+    CustomerBroadband, "A page of an account's broadband lines, by number."
+)
+CustomerInitialServicesPage = page_of(
+    CustomerInitialServices, "A page of the services that an account ordered at sign-up, by name."
+)
+CustomerCashbackPage = page_of(
+    CustomerCashback, "A page of an account's months with a cashback card, the earliest first."
+)
 
 
 class VouchersQuery(PageQuery):

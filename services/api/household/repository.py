@@ -6,17 +6,6 @@ not belong here: HTTP, and how a list becomes SQL.
 
 from http import HTTPStatus
 
-from services.api.household.schemas import (
-    CampaignResponse,
-    CampaignSummary,
-    CommodityAssociation,
-    DailyCampaignSales,
-    DailySpend,
-    Household,
-    HouseholdSummary,
-    ProductRecommendation,
-    WeeklySales,
-)
 from services.api.queries import Listing, Lookup, Mart
 from services.common.database import Database
 from services.common.problems import ProblemError
@@ -73,16 +62,16 @@ def no_associations(commodity: str) -> ProblemError:
     )
 
 
-RFM = Mart(DOMAIN, "household_rfm", Household)
-SUMMARIES = Mart(DOMAIN, "hh_summary", HouseholdSummary)
-SPEND = Mart(DOMAIN, "daily_hh_spend", DailySpend)
-WEEKS = Mart(DOMAIN, "household_weekly_sales", WeeklySales)
-CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary", CampaignSummary)
-RESPONSES = Mart(DOMAIN, "campaign_response", CampaignResponse)
-CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales", DailyCampaignSales)
+RFM = Mart(DOMAIN, "household_rfm")
+SUMMARIES = Mart(DOMAIN, "hh_summary")
+SPEND = Mart(DOMAIN, "daily_hh_spend")
+WEEKS = Mart(DOMAIN, "household_weekly_sales")
+CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary")
+RESPONSES = Mart(DOMAIN, "campaign_response")
+CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales")
 
-RECOMMENDATION_ROWS = Mart(DOMAIN, "product_recommendations", ProductRecommendation)
-ASSOCIATION_ROWS = Mart(DOMAIN, "commodity_associations", CommodityAssociation)
+RECOMMENDATION_ROWS = Mart(DOMAIN, "product_recommendations")
+ASSOCIATION_ROWS = Mart(DOMAIN, "commodity_associations")
 
 DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
 

@@ -20,25 +20,25 @@ from services.api.household.repository import (
     unknown_household,
 )
 from services.api.household.schemas import (
-    AssociationPage,
     AssociationsQuery,
     Campaign,
-    CampaignPage,
     CampaignResponsePage,
     CampaignSummary,
+    CampaignSummaryPage,
     Commodity,
+    CommodityAssociationsPage,
     DailyCampaignSalesPage,
-    DailySpendPage,
+    DailyHhSpendPage,
     DaysQuery,
-    Household,
+    HhSummary,
     HouseholdKey,
-    HouseholdPage,
+    HouseholdRfm,
+    HouseholdRfmPage,
     HouseholdsQuery,
-    HouseholdSummary,
-    RecommendationPage,
+    HouseholdWeeklySalesPage,
+    ProductRecommendationsPage,
     RecommendationsQuery,
     ResponsesQuery,
-    WeeklySalesPage,
     WeeksQuery,
 )
 from services.common.answers import answers_of
@@ -58,7 +58,7 @@ BAD_LIMIT = invalid_input("query", "limit", "Input should be less than or equal 
 
 @households.get(
     "",
-    response_model=HouseholdPage,
+    response_model=HouseholdRfmPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List households",
 )
@@ -69,7 +69,7 @@ async def list_households(request: Request, query: Annotated[HouseholdsQuery, Qu
 
 @households.get(
     "/{household_key}",
-    response_model=Household,
+    response_model=HouseholdRfm,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY),
     summary="Scores and totals of a household",
 )
@@ -80,7 +80,7 @@ async def read_household(request: Request, household_key: HouseholdKey) -> Respo
 
 @households.get(
     "/{household_key}/summary",
-    response_model=HouseholdSummary,
+    response_model=HhSummary,
     responses=release_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
     summary="Summary of a household",
 )
@@ -91,7 +91,7 @@ async def read_summary(request: Request, household_key: HouseholdKey) -> Respons
 
 @households.get(
     "/{household_key}/daily-spend",
-    response_model=DailySpendPage,
+    response_model=DailyHhSpendPage,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="Spend of a household by day",
 )
@@ -106,7 +106,7 @@ async def list_daily_spend(
 
 @households.get(
     "/{household_key}/weekly-sales",
-    response_model=WeeklySalesPage,
+    response_model=HouseholdWeeklySalesPage,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="Sales of a household by week",
 )
@@ -136,7 +136,7 @@ async def list_responses(
 
 @households.get(
     "/{household_key}/recommendations",
-    response_model=RecommendationPage,
+    response_model=ProductRecommendationsPage,
     responses=release_responses(DOMAIN, no_recommendations(7), BAD_KEY),
     summary="Products for a household's next basket",
 )
@@ -151,7 +151,7 @@ async def list_recommendations(
 
 @commodities.get(
     "/{commodity:path}/associations",
-    response_model=AssociationPage,
+    response_model=CommodityAssociationsPage,
     responses=release_responses(DOMAIN, no_associations("SOUP"), BAD_LIMIT),
     summary="What a commodity is bought with",
 )
@@ -166,7 +166,7 @@ async def list_associations(
 
 @campaigns.get(
     "",
-    response_model=CampaignPage,
+    response_model=CampaignSummaryPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List campaigns",
 )

@@ -6,7 +6,6 @@ not belong here: HTTP, and how a list becomes SQL.
 
 from http import HTTPStatus
 
-from services.api.loyalty.schemas import Conversion, Member, PromotionChannel
 from services.api.queries import Listing, Lookup, Mart
 from services.common.problems import ProblemError
 
@@ -30,9 +29,9 @@ def unknown_promotion(promotion: str) -> ProblemError:
     )
 
 
-MEMBERSHIP = Mart(DOMAIN, "members", Member)
-FUNNELS = Mart(DOMAIN, "promotion_funnel", PromotionChannel)
-ALL_CONVERSIONS = Mart(DOMAIN, "conversions", Conversion)
+MEMBERSHIP = Mart(DOMAIN, "members")
+FUNNELS = Mart(DOMAIN, "promotion_funnel")
+ALL_CONVERSIONS = Mart(DOMAIN, "conversions")
 
 MEMBER = Lookup(mart=MEMBERSHIP, key="email", unknown=unknown_member)
 

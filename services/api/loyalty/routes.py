@@ -13,14 +13,14 @@ from services.api.documents import MAX_TEXT, PageQuery
 from services.api.loyalty import repository
 from services.api.loyalty.repository import DOMAIN, unknown_member, unknown_promotion
 from services.api.loyalty.schemas import (
-    ConversionPage,
+    ConversionsPage,
     ConversionsQuery,
     EmailInPath,
-    FunnelPage,
-    Member,
-    MemberPage,
+    Members,
+    MembersPage,
     MembersQuery,
     Promotion,
+    PromotionFunnelPage,
     PromotionsQuery,
 )
 from services.common.answers import answers_of
@@ -39,7 +39,7 @@ BAD_PROMOTION = invalid_input("path", "promotion", TOO_LONG)
 
 @members.get(
     "",
-    response_model=MemberPage,
+    response_model=MembersPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List members",
 )
@@ -51,7 +51,7 @@ async def list_members(request: Request, query: Annotated[MembersQuery, Query()]
 # Emails and names may have a slash in them, sent as %2F: hence `path`.
 @members.get(
     "/{email:path}",
-    response_model=Member,
+    response_model=Members,
     responses=release_responses(DOMAIN, unknown_member("anna@example.org"), BAD_EMAIL),
     summary="A member",
 )
@@ -62,7 +62,7 @@ async def read_member(request: Request, email: EmailInPath) -> Response:
 
 @promotions.get(
     "",
-    response_model=FunnelPage,
+    response_model=PromotionFunnelPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List promotions",
 )
@@ -73,7 +73,7 @@ async def list_promotions(request: Request, query: Annotated[PromotionsQuery, Qu
 
 @promotions.get(
     "/{promotion:path}/funnel",
-    response_model=FunnelPage,
+    response_model=PromotionFunnelPage,
     responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
     summary="Funnel of a promotion",
 )
@@ -86,7 +86,7 @@ async def list_funnel(
 
 @promotions.get(
     "/{promotion:path}/conversions",
-    response_model=ConversionPage,
+    response_model=ConversionsPage,
     responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
     summary="Conversions of a promotion",
 )

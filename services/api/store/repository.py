@@ -7,7 +7,6 @@ not belong here: HTTP, and how a list becomes SQL.
 from http import HTTPStatus
 
 from services.api.queries import Listing, Lookup, Mart
-from services.api.store.schemas import Coupon, CouponOffer, Product, StoreCustomer
 from services.common.problems import ProblemError
 
 DOMAIN = "store"
@@ -37,10 +36,10 @@ def unknown_store_customer(customer_id: int) -> ProblemError:
     )
 
 
-COUPON_INFO = Mart(DOMAIN, "coupon_info", Coupon)
-COUPON_OFFERS = Mart(DOMAIN, "coupon_offers", CouponOffer)
-PRODUCT_INFO = Mart(DOMAIN, "product_info", Product)
-CUSTOMER_INFO = Mart(DOMAIN, "customer_info", StoreCustomer)
+COUPON_INFO = Mart(DOMAIN, "coupon_info")
+COUPON_OFFERS = Mart(DOMAIN, "coupon_offers")
+PRODUCT_INFO = Mart(DOMAIN, "product_info")
+CUSTOMER_INFO = Mart(DOMAIN, "customer_info")
 
 COUPON = Lookup(mart=COUPON_INFO, key="coupon_id", unknown=unknown_coupon)
 

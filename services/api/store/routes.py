@@ -18,19 +18,19 @@ from services.api.store.repository import (
     unknown_store_customer,
 )
 from services.api.store.schemas import (
-    Coupon,
     CouponId,
-    CouponOfferPage,
+    CouponInfo,
+    CouponInfoPage,
+    CouponOffersPage,
     CouponOffersQuery,
-    CouponPage,
     CouponsQuery,
-    Product,
+    CustomerInfo,
+    CustomerInfoPage,
     ProductId,
-    ProductPage,
+    ProductInfo,
+    ProductInfoPage,
     ProductsQuery,
-    StoreCustomer,
     StoreCustomerId,
-    StoreCustomerPage,
     StoreCustomersQuery,
 )
 from services.common.answers import answers_of
@@ -51,7 +51,7 @@ BAD_CUSTOMER = invalid_input("path", "customer_id", NO_NUMBER)
 
 @coupons.get(
     "",
-    response_model=CouponPage,
+    response_model=CouponInfoPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List coupons",
 )
@@ -62,7 +62,7 @@ async def list_coupons(request: Request, query: Annotated[CouponsQuery, Query()]
 
 @coupons.get(
     "/{coupon_id}",
-    response_model=Coupon,
+    response_model=CouponInfo,
     responses=release_responses(DOMAIN, unknown_coupon(7), BAD_COUPON),
     summary="A coupon",
 )
@@ -73,7 +73,7 @@ async def read_coupon(request: Request, coupon_id: CouponId) -> Response:
 
 @coupons.get(
     "/{coupon_id}/products",
-    response_model=ProductPage,
+    response_model=ProductInfoPage,
     responses=release_responses(DOMAIN, unknown_coupon(7), BAD_COUPON),
     summary="Products of a coupon",
 )
@@ -88,7 +88,7 @@ async def list_coupon_products(
 
 @coupon_offers.get(
     "",
-    response_model=CouponOfferPage,
+    response_model=CouponOffersPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List what was offered in the shop",
 )
@@ -101,7 +101,7 @@ async def list_coupon_offers(
 
 @products.get(
     "",
-    response_model=ProductPage,
+    response_model=ProductInfoPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List products",
 )
@@ -112,7 +112,7 @@ async def list_products(request: Request, query: Annotated[ProductsQuery, Query(
 
 @products.get(
     "/{product_id}",
-    response_model=Product,
+    response_model=ProductInfo,
     responses=release_responses(DOMAIN, unknown_product(7), BAD_PRODUCT),
     summary="A product",
 )
@@ -123,7 +123,7 @@ async def read_product(request: Request, product_id: ProductId) -> Response:
 
 @store_customers.get(
     "",
-    response_model=StoreCustomerPage,
+    response_model=CustomerInfoPage,
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List customers of the shop",
 )
@@ -136,7 +136,7 @@ async def list_store_customers(
 
 @store_customers.get(
     "/{customer_id}",
-    response_model=StoreCustomer,
+    response_model=CustomerInfo,
     responses=release_responses(DOMAIN, unknown_store_customer(7), BAD_CUSTOMER),
     summary="A customer of the shop",
 )

@@ -5,10 +5,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
 from decimal import Decimal
 from itertools import product
-from types import NoneType
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -26,57 +24,57 @@ from pollux.runtime.settings import Settings
 from services.api import customer, household, loyalty, store
 from services.api.app import create_app
 from services.api.customer.schemas import (
-    Account,
-    AccountPage,
-    Broadband,
-    BroadbandPage,
-    Cashback,
-    CashbackPage,
-    CleaningOutcome,
-    CleaningPage,
-    InitialService,
-    InitialServicePage,
-    RankedVoucher,
-    RankingPage,
+    CustomerBroadband,
+    CustomerBroadbandPage,
+    CustomerCashback,
+    CustomerCashbackPage,
+    CustomerInitialServices,
+    CustomerInitialServicesPage,
+    Customers,
+    CustomersPage,
+    VoucherCleaningReport,
+    VoucherCleaningReportPage,
+    VoucherRanking,
+    VoucherRankingPage,
 )
 from services.api.household.schemas import (
-    AssociationPage,
-    CampaignPage,
     CampaignResponse,
     CampaignResponsePage,
     CampaignSummary,
-    CommodityAssociation,
+    CampaignSummaryPage,
+    CommodityAssociations,
+    CommodityAssociationsPage,
     DailyCampaignSales,
     DailyCampaignSalesPage,
-    DailySpend,
-    DailySpendPage,
-    Household,
-    HouseholdPage,
+    DailyHhSpend,
+    DailyHhSpendPage,
+    HhSummary,
+    HouseholdRfm,
+    HouseholdRfmPage,
     HouseholdSort,
-    HouseholdSummary,
-    ProductRecommendation,
-    RecommendationPage,
-    WeeklySales,
-    WeeklySalesPage,
+    HouseholdWeeklySales,
+    HouseholdWeeklySalesPage,
+    ProductRecommendations,
+    ProductRecommendationsPage,
 )
 from services.api.loyalty.schemas import (
-    Conversion,
-    ConversionPage,
-    FunnelPage,
-    Member,
-    MemberPage,
-    PromotionChannel,
+    Conversions,
+    ConversionsPage,
+    Members,
+    MembersPage,
+    PromotionFunnel,
+    PromotionFunnelPage,
 )
 from services.api.queries import Mart
 from services.api.store.schemas import (
-    Coupon,
-    CouponOffer,
-    CouponOfferPage,
-    CouponPage,
-    Product,
-    ProductPage,
-    StoreCustomer,
-    StoreCustomerPage,
+    CouponInfo,
+    CouponInfoPage,
+    CouponOffers,
+    CouponOffersPage,
+    CustomerInfo,
+    CustomerInfoPage,
+    ProductInfo,
+    ProductInfoPage,
 )
 from services.common.database import Database, connection_arguments
 from tests.services.api.support import (
@@ -112,37 +110,37 @@ BAD_IDS = [
     str(LARGEST + 1), str(-LARGEST - 2), "9" * 300, "1;drop table release.current", "' or 1=1--",
 ]  # fmt: skip
 ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
-    ("/v1/households/1", Household, None),
-    ("/v1/households/1/summary", HouseholdSummary, None),
-    ("/v1/households", Household, HouseholdPage),
-    ("/v1/households/1/daily-spend", DailySpend, DailySpendPage),
-    ("/v1/households/1/weekly-sales", WeeklySales, WeeklySalesPage),
+    ("/v1/households/1", HouseholdRfm, None),
+    ("/v1/households/1/summary", HhSummary, None),
+    ("/v1/households", HouseholdRfm, HouseholdRfmPage),
+    ("/v1/households/1/daily-spend", DailyHhSpend, DailyHhSpendPage),
+    ("/v1/households/1/weekly-sales", HouseholdWeeklySales, HouseholdWeeklySalesPage),
     ("/v1/households/1/campaigns", CampaignResponse, CampaignResponsePage),
-    ("/v1/households/1/recommendations", ProductRecommendation, RecommendationPage),
-    ("/v1/commodities/SOUP/associations", CommodityAssociation, AssociationPage),
-    ("/v1/campaigns", CampaignSummary, CampaignPage),
+    ("/v1/households/1/recommendations", ProductRecommendations, ProductRecommendationsPage),
+    ("/v1/commodities/SOUP/associations", CommodityAssociations, CommodityAssociationsPage),
+    ("/v1/campaigns", CampaignSummary, CampaignSummaryPage),
     ("/v1/campaigns/18", CampaignSummary, None),
     ("/v1/campaigns/18/daily-sales", DailyCampaignSales, DailyCampaignSalesPage),
-    ("/v1/vouchers", RankedVoucher, RankingPage),
-    ("/v1/vouchers/cleaning-report", CleaningOutcome, CleaningPage),
-    ("/v1/accounts", Account, AccountPage),
-    ("/v1/accounts/9693465", Account, None),
-    ("/v1/accounts/9693465/broadband", Broadband, BroadbandPage),
-    ("/v1/accounts/9693465/initial-services", InitialService, InitialServicePage),
-    ("/v1/accounts/9693465/cashback", Cashback, CashbackPage),
-    ("/v1/coupons", Coupon, CouponPage),
-    ("/v1/coupons/2", Coupon, None),
-    ("/v1/coupons/2/products", Product, ProductPage),
-    ("/v1/coupon-offers", CouponOffer, CouponOfferPage),
-    ("/v1/products", Product, ProductPage),
-    ("/v1/products/7", Product, None),
-    ("/v1/store-customers", StoreCustomer, StoreCustomerPage),
-    ("/v1/store-customers/1", StoreCustomer, None),
-    ("/v1/members", Member, MemberPage),
-    ("/v1/members/anna%40example.org", Member, None),
-    ("/v1/promotions", PromotionChannel, FunnelPage),
-    ("/v1/promotions/Summer/funnel", PromotionChannel, FunnelPage),
-    ("/v1/promotions/Summer/conversions", Conversion, ConversionPage),
+    ("/v1/vouchers", VoucherRanking, VoucherRankingPage),
+    ("/v1/vouchers/cleaning-report", VoucherCleaningReport, VoucherCleaningReportPage),
+    ("/v1/accounts", Customers, CustomersPage),
+    ("/v1/accounts/9693465", Customers, None),
+    ("/v1/accounts/9693465/broadband", CustomerBroadband, CustomerBroadbandPage),
+    ("/v1/accounts/9693465/initial-services", CustomerInitialServices, CustomerInitialServicesPage),
+    ("/v1/accounts/9693465/cashback", CustomerCashback, CustomerCashbackPage),
+    ("/v1/coupons", CouponInfo, CouponInfoPage),
+    ("/v1/coupons/2", CouponInfo, None),
+    ("/v1/coupons/2/products", ProductInfo, ProductInfoPage),
+    ("/v1/coupon-offers", CouponOffers, CouponOffersPage),
+    ("/v1/products", ProductInfo, ProductInfoPage),
+    ("/v1/products/7", ProductInfo, None),
+    ("/v1/store-customers", CustomerInfo, CustomerInfoPage),
+    ("/v1/store-customers/1", CustomerInfo, None),
+    ("/v1/members", Members, MembersPage),
+    ("/v1/members/anna%40example.org", Members, None),
+    ("/v1/promotions", PromotionFunnel, PromotionFunnelPage),
+    ("/v1/promotions/Summer/funnel", PromotionFunnel, PromotionFunnelPage),
+    ("/v1/promotions/Summer/conversions", Conversions, ConversionsPage),
 ]
 PATHS = [path for path, _, _ in ROUTES]
 # Held to the contract where its answers are: test_api_vouchers.py.
@@ -318,20 +316,22 @@ def test_documents_describe_the_contract(document: type[BaseModel]) -> None:
     mart = MARTS[document]
     model = contracts(mart.domain)[mart.table]
     kinds = {
-        "bigint": int, "integer": int, "text": str, "boolean": bool, "double precision": float,
-        "date": date, "timestamp": datetime,
+        "bigint": "integer", "integer": "integer", "text": "string", "boolean": "boolean",
+        "double precision": "number", "decimal(18, 2)": "number", "date": "string",
+        "timestamp": "string",
     }  # fmt: skip
     expected = []
     for column in model["columns"]:
         not_null = {"type": "not_null"} in column.get("constraints", [])
-        null = not not_null and column["name"] not in primary_key(model)
-        kind = kinds.get(column["data_type"], Decimal)
-        expected.append((column["name"], kind, null, column["description"].strip()))
-    described = []
-    for name, field in document.model_fields.items():
-        options = get_args(field.annotation) or (field.annotation,)
-        kind = next(option for option in options if option is not NoneType)
-        described.append((name, kind, NoneType in options, field.description))
+        null = set() if not_null or column["name"] in primary_key(model) else {"null"}
+        types = {kinds[column["data_type"]]} | null
+        expected.append((column["name"], types, column["description"].strip()))
+    schema = document.model_json_schema()
+    described = [
+        (name, {one["type"] for one in field.get("anyOf", [field])}, field["description"])
+        for name, field in schema["properties"].items()
+    ]
+    assert set(schema["required"]) == {name for name, _, _ in expected}
     assert described == expected
 
 
