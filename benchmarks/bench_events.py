@@ -504,7 +504,7 @@ async def echo(port: int) -> None:
     """Answers every event at once, with as many bytes as a coupon has, over MQTT alone."""
     from paho.mqtt.enums import MQTTProtocolVersion  # noqa: PLC0415
 
-    from services.events.broker.connection import Connection, Login, Message  # noqa: PLC0415
+    from services.events.broker.connection import BrokerConnection, Login, Message  # noqa: PLC0415
 
     body = b'{"customer":{"id":"1"},"coupon":"' + b"x" * 700 + b'"'
 
@@ -515,7 +515,7 @@ async def echo(port: int) -> None:
         connection.publish(ECHOED, body + b',"ts":' + moment + b"}", properties)
         message.receipt.done()
 
-    connection = Connection(
+    connection = BrokerConnection(
         Login(client_id="bench-echo", username=None, password=None, certificates=None),
         MQTTProtocolVersion.MQTTv5,
         on_message=answer,

@@ -33,12 +33,12 @@ def dead_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """Lists messages that could not be read, and why; without the messages themselves."""
-    from services.events.database.dead_letters import Letter, read_letters
+    from services.events.database.dead_letters import DeadLetter, read_dead_letters
 
-    letters: list[Letter] = []
+    letters: list[DeadLetter] = []
     with _connection() as connection:
         if connection is not None:
-            letters = read_letters(connection, limit=limit, with_resolved=everything)
+            letters = read_dead_letters(connection, limit=limit, with_resolved=everything)
     columns = ["id", "kind", "reason", "attempts", "received at", "state"]
     rows: list[list[Any]] = [
         [

@@ -62,7 +62,9 @@ async def read_index(request: Request) -> Response:
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses=problem_responses(not_ready("The broker cannot be reached")),
+    responses=problem_responses(
+        not_ready("Events cannot arrive from the broker (not connected yet)")
+    ),
     summary="Whether events are answered",
 )
 async def read_readiness(request: Request) -> Response:
@@ -70,17 +72,13 @@ async def read_readiness(request: Request) -> Response:
     worker = worker_of(request)
     if not worker.is_started or not worker.is_database_up:
         raise not_ready("The database cannot be reached")
-    if worker.uses_mqtt:
-        links = [worker.shop_link, *([worker.club_link] if worker.turns.has_club.is_set() else [])]
-        for link in links:
-            if link is None or not link.is_up:
-                problem = "not tried yet" if link is None else link.problem
-                raise not_ready(f"The broker cannot be reached ({problem})")
+    if worker.broker_problem is not None:
+        raise not_ready(f"Events cannot arrive from the broker ({worker.broker_problem})")
     if not worker.is_scorer_up:
         raise not_ready("The scorer cannot be reached")
     ready = Readiness(
-        worker=worker.turns.number,
-        release=worker.contexts.basis.release,
-        model=worker.contexts.basis.model,
+        worker=worker.number,
+        release=worker.offers.basis.release,
+        model=worker.offers.basis.model,
     )
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)

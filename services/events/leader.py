@@ -1,7 +1,7 @@
-"""Who is which worker, and whose turn the ordered topics are.
+"""Which worker has which number, and which one leads: it alone takes the ordered topics.
 
-Belongs here: numbers and turns, held in PostgreSQL as advisory locks, which go with whoever held
-them. Does not belong here: what is done with them.
+Belongs here: numbers and leadership, held in PostgreSQL as advisory locks, which are released when
+their holder is gone. Does not belong here: what a leader does.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from pollux.runtime.serving import ServingStore
 from services.common.database import COMMAND_SECONDS, CONNECT_SECONDS, UNAVAILABLE
 from services.common.database import asyncpg_arguments as arguments
 
-# Any number of ours; the second key is the worker's number, 0 for the ordered topics.
+# A namespace of advisory locks; the second key is the worker's number, 0 for the ordered topics.
 SPACE = 7_655_902
-CLUB = 0
+LEADER = 0
 MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
-# What a worker that is gone held is free when the server notices: by default after two hours.
+# The locks of a lost machine are free when the server notices: by default after two hours.
 SESSION = {
-    "application_name": "pollux-events-turns",
+    "application_name": "pollux-events-leader",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -36,14 +36,14 @@ KNOWN = "select count(*) from events.workers"
 log = logging.getLogger("pollux.events")
 
 
-class TurnLostError(PolluxError):
+class WorkerNumberError(PolluxError):
     """Another worker took this one's number while the database was away."""
 
     exit_code = 3
 
 
-class Turns:
-    """The worker's number, the smallest that is free, and whether it has the ordered topics."""
+class Leadership:
+    """The worker's number, the smallest that is free, and whether it is the leader."""
 
     def __init__(self, store: ServingStore) -> None:
         self._dsn, self._settings = arguments(store.owner_url, SESSION)
@@ -52,10 +52,10 @@ class Turns:
         self.number = 0
         # Whether no other worker has a session at the broker, be it there or not.
         self.is_alone = True
-        self.has_club = asyncio.Event()
+        self.is_leader = asyncio.Event()
 
     async def take_number(self) -> int:
-        """Takes a number, waiting for the database; raises `TurnLostError` where none is free."""
+        """Takes a number when the database answers; raises `WorkerNumberError` if none is free."""
         while not self.number:
             try:
                 connection = await self._connect()
@@ -66,13 +66,13 @@ class Turns:
                         self.number = number
                         break
                 else:
-                    raise TurnLostError(f"{MAX_WORKERS} workers run already.")
+                    raise WorkerNumberError(f"{MAX_WORKERS} workers run already.")
             except UNAVAILABLE:
                 await asyncio.sleep(CHECK_SECONDS)
         return self.number
 
     async def keep(self) -> None:
-        """Keeps the number, and takes the ordered topics when they are free; until cancelled."""
+        """Keeps the number, and leads when nobody else does; runs until cancelled."""
         while True:
             try:
                 async with self._one_at_a_time:
@@ -82,35 +82,35 @@ class Turns:
                 self.close()
             await asyncio.sleep(CHECK_SECONDS)
 
-    async def take(self, number: int) -> bool:
-        """Takes the number of a worker that is away, if it is; raises as asyncpg does."""
+    async def lock(self, number: int) -> bool:
+        """Takes the number of another worker unless it is there; raises as asyncpg does."""
         async with self._one_at_a_time:
             connection = await self._connect()
             return bool(await connection.fetchval(TRY, SPACE, number))
 
-    async def give_back(self, number: int) -> None:
-        """Lets somebody else be that worker; raises as asyncpg does."""
+    async def unlock(self, number: int) -> None:
+        """Gives that number back; raises as asyncpg does."""
         async with self._one_at_a_time:
             connection = await self._connect()
             await connection.execute("select pg_advisory_unlock($1, $2)", SPACE, number)
 
     def close(self) -> None:
-        """Gives everything back."""
-        self.has_club.clear()
+        """Gives the number and the leadership back."""
+        self.is_leader.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
 
     async def _look(self, connection: asyncpg.Connection) -> None:
-        if not self.has_club.is_set() and await connection.fetchval(TRY, SPACE, CLUB):
-            log.info("Worker %d takes the loyalty list and conversions", self.number)
-            self.has_club.set()
+        if not self.is_leader.is_set() and await connection.fetchval(TRY, SPACE, LEADER):
+            log.info("Worker %d leads: it takes the loyalty list and conversions", self.number)
+            self.is_leader.set()
         self.is_alone = await connection.fetchval(KNOWN) == 1
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        self.has_club.clear()
+        self.is_leader.clear()
         connection = await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_SECONDS,
@@ -131,7 +131,7 @@ class Turns:
         # Our own connection of before may hold it still.
         while not await connection.fetchval(TRY, SPACE, self.number):
             if time.monotonic() > deadline:
-                raise TurnLostError(
+                raise WorkerNumberError(
                     f"Another worker took number {self.number} while the database was away; "
                     "start this one again."
                 )

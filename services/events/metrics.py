@@ -1,7 +1,4 @@
-"""What the event service counts about itself.
-
-Belongs here: its metrics. Does not belong here: HTTP's, which every service has.
-"""
+"""The metrics of the event service; those of HTTP, which every service has, are elsewhere."""
 
 from collections.abc import Callable
 
@@ -12,7 +9,7 @@ OUTCOMES = ("prepared", "offer", "no offer")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Counts:
+class EventMetrics:
     """The metrics of one worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

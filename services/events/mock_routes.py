@@ -20,7 +20,7 @@ from services.common.database import StoreUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
-from services.events.coupons.handler import Case, ShopKind, prediction_message
+from services.events.coupons.handler import CouponKind, PendingEvent, prediction_message
 from services.events.health import worker_of
 from services.events.worker import Worker
 
@@ -75,7 +75,7 @@ class WrappedFocusEvent(BaseModel):
     payload: FocusPayload
 
 
-class Outcome(BaseModel):
+class MockDecision(BaseModel):
     """What was decided; the same again for an event that had been here before."""
 
     event_key: UUID = Field(description="Name of the event.")
@@ -115,7 +115,7 @@ PROBLEMS = problem_responses(
 
 @router.post(
     "/mock_entry",
-    response_model=Outcome,
+    response_model=MockDecision,
     responses=PROBLEMS,
     openapi_extra=_described(EntryEvent, WrappedEntryEvent),
     summary="A customer enters the shop",
@@ -127,7 +127,7 @@ async def mock_entry(request: Request) -> Response:
 
 @router.post(
     "/mock_focus",
-    response_model=Outcome,
+    response_model=MockDecision,
     responses=PROBLEMS,
     openapi_extra=_described(FocusEvent, WrappedFocusEvent),
     summary="A customer stops in a department",
@@ -137,36 +137,41 @@ async def mock_focus(request: Request) -> Response:
     return await _take(request, "focus")
 
 
-async def _take(request: Request, kind: ShopKind) -> Response:
+async def _take(request: Request, kind: CouponKind) -> Response:
     worker = worker_of(request)
     payload = await read_json_bytes(request)
     try:
         async with asyncio.timeout(SECONDS):
-            shop = worker.shop
-            if shop is None:
+            if worker.coupons is None:
                 raise StoreUnavailableError
-            case, is_new = await shop.handle(kind, f"{TOPIC}/{kind}", payload)
-            outcome = await _outcome(worker, case, is_new=is_new)
+            pending, is_new = await worker.coupons.handle_and_wait(kind, f"{TOPIC}/{kind}", payload)
+            decision = await _decision(worker, pending, is_new=is_new)
     except TimeoutError:
         # It stays in hand, and is decided when the database is back.
         raise StoreUnavailableError from None
-    return Response(orjson.dumps(outcome), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+    return Response(orjson.dumps(decision), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
 
 
-async def _outcome(worker: Worker, case: Case, *, is_new: bool) -> dict[str, Any]:
-    if case.unreadable is not None or case.event is None or case.decision is None:
-        raise unreadable(case.unreadable or "")
-    outcome, reason, coupon = case.decision.outcome, case.decision.reason, case.decision.coupon_id
+async def _decision(worker: Worker, pending: PendingEvent, *, is_new: bool) -> dict[str, Any]:
+    if pending.unreadable is not None or pending.event is None or pending.decision is None:
+        raise unreadable(pending.unreadable or "")
+    outcome, reason, coupon = (
+        pending.decision.outcome,
+        pending.decision.reason,
+        pending.decision.coupon_id,
+    )
     if not is_new:
-        row = await worker.ledger.do(lambda connection: connection.fetchrow(DECIDED, case.key))
+        row = await worker.writer.retry(
+            lambda connection: connection.fetchrow(DECIDED, pending.key)
+        )
         outcome, reason, coupon = row
-    document = None if coupon is None else await worker.contexts.read_document(coupon)
+    document = None if coupon is None else await worker.offers.read_document(coupon)
     message = None
     if document is not None:
-        opening, _, closing = prediction_message(case.event, document)
+        opening, _, closing = prediction_message(pending.event, document)
         message = opening + document.body + closing
     return {
-        "event_key": str(case.key),
+        "event_key": str(pending.key),
         "outcome": outcome,
         "reason": reason,
         "prediction": None if message is None else orjson.Fragment(message),

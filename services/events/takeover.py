@@ -1,7 +1,7 @@
-"""What waits at a broker for a worker that does not come back.
+"""Taking over the session of a worker that does not come back.
 
-Belongs here: noticing it, taking its messages, ending its session. Does not belong here: how they
-are decided, which is the same as for one's own.
+Belongs here: noticing its absence, taking its messages, ending its session. Does not belong here:
+how they are handled, which is the same as for one's own.
 
 A broker goes on giving an absent worker its share, and forgets all of it when the session ends.
 """
@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 
 from services.common.database import UNAVAILABLE
 from services.events.broker.connection import (
+    BrokerConnection,
     BrokerRefusesError,
     BrokerUnreachableError,
-    Connection,
     Login,
     Message,
 )
 from services.events.broker.session import V5
-from services.events.database.connection import Ledger
-from services.events.leader import Turns
+from services.events.database.connection import DatabaseWriter
+from services.events.leader import Leadership
 
 LOOK_SECONDS = 1.0
 # A session that has sent nothing for so long has nothing more.
@@ -32,26 +32,26 @@ ENDED = "delete from events.workers where number = $1"
 log = logging.getLogger("pollux.events")
 
 
-class Leftovers:
-    """Takes over from workers that have been away for `patience` seconds; one worker does."""
+class Takeover:
+    """The leader takes over from workers that have been away for `patience` seconds."""
 
     def __init__(
         self,
         *,
-        turns: Turns,
-        ledger: Ledger,
+        leadership: Leadership,
+        writer: DatabaseWriter,
         brokers: Sequence[tuple[str, int]],
         login: Callable[[int], Login],
         topics: Sequence[str],
         on_message: Callable[[Message], None],
         patience: float,
     ) -> None:
-        self._turns = turns
-        self._ledger = ledger
+        self._leadership = leadership
+        self._writer = writer
         self._brokers = brokers
         self._login = login
         self._topics = topics
-        self._take = on_message
+        self._handle = on_message
         self._patience = patience
         self._away_since: dict[int, float] = {}
         self._last = 0.0
@@ -59,9 +59,9 @@ class Leftovers:
     async def run(self) -> None:
         """Looks for workers that are away; runs until cancelled."""
         while True:
-            await self._turns.has_club.wait()
-            known = await self._ledger.do(
-                lambda connection: connection.fetch(KNOWN, self._turns.number)
+            await self._leadership.is_leader.wait()
+            known = await self._writer.retry(
+                lambda connection: connection.fetch(KNOWN, self._leadership.number)
             )
             for (number,) in known:
                 try:
@@ -72,24 +72,24 @@ class Leftovers:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_at(self, number: int) -> None:
-        if not await self._turns.take(number):
+        if not await self._leadership.lock(number):
             self._away_since.pop(number, None)
             return
         try:
             since = self._away_since.setdefault(number, time.monotonic())
             if time.monotonic() - since >= self._patience:
                 await self._empty(number)
-                await self._ledger.do(lambda connection: connection.execute(ENDED, number))
+                await self._writer.retry(lambda connection: connection.execute(ENDED, number))
                 del self._away_since[number]
         finally:
-            await self._turns.give_back(number)
+            await self._leadership.unlock(number)
 
     async def _empty(self, number: int) -> None:
         """Takes what waits for a worker at every broker, and ends its sessions."""
-        log.info("Worker %d has been away: what waits for it is taken over", number)
+        log.info("Worker %d is away: its session is taken over", number)
         failed: Exception | None = None
         for host, port in self._brokers:
-            connection = Connection(
+            connection = BrokerConnection(
                 self._login(number),
                 V5,
                 on_message=self._received,
@@ -112,7 +112,7 @@ class Leftovers:
         if failed is not None:
             raise failed
 
-    async def _wait_until_quiet(self, connection: Connection) -> None:
+    async def _wait_until_quiet(self, connection: BrokerConnection) -> None:
         while connection.has_receipts or time.monotonic() - self._last < QUIET_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             connection.keep_alive()
@@ -121,4 +121,4 @@ class Leftovers:
 
     def _received(self, message: Message) -> None:
         self._last = time.monotonic()
-        self._take(message)
+        self._handle(message)

@@ -22,9 +22,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.errors import PolluxError
-from services.events.broker.paho_patch import tolerate
+from services.events.broker.paho_patch import patch_paho
 
-tolerate()
+patch_paho()
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
@@ -39,6 +39,7 @@ MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
 UNSUPPORTED_VERSION = 132
 CREDENTIALS = (134, 135, 138, 140)
 FAILED = 128
+SESSION_TAKEN_OVER = 142
 # What a message needs beside topic and payload: header, packet number, properties.
 OVERHEAD = 100
 
@@ -51,7 +52,7 @@ log = logging.getLogger("pollux.events")
 
 
 class BrokerRefusesError(PolluxError):
-    """A broker does not let us in, or not to a topic: trying again would not help."""
+    """A broker refuses the credentials or a topic: trying again would not help."""
 
     exit_code = 3
 
@@ -70,7 +71,7 @@ class UnsupportedProtocolError(BrokerUnreachableError):
 
 @dataclass(frozen=True)
 class Login:
-    """How to present oneself to a broker."""
+    """How a client identifies itself to a broker."""
 
     client_id: str
     username: str | None = None
@@ -79,28 +80,28 @@ class Login:
 
 
 class Receipt:
-    """A message's place among those that the broker waits for."""
+    """What acknowledges one message; the broker gets acknowledgements in the order of arrival."""
 
-    __slots__ = ("_connection", "_is_done", "_mid")
+    __slots__ = ("_connection", "_is_acknowledged", "_mid")
 
-    def __init__(self, connection: "Connection", mid: int | None) -> None:
+    def __init__(self, connection: "BrokerConnection", mid: int | None) -> None:
         self._connection = connection
         self._mid = mid
-        self._is_done = False
+        self._is_acknowledged = False
 
-    def done(self) -> None:
-        """The message's effect is committed: it need not come again."""
-        self._is_done = True
-        self._connection.acknowledge()
+    def acknowledge(self) -> None:
+        """Tells the broker that the message is done, once all before it are."""
+        self._is_acknowledged = True
+        self._connection.send_acknowledgements()
 
     @property
-    def is_done(self) -> bool:
-        """Whether it was committed."""
-        return self._is_done
+    def is_acknowledged(self) -> bool:
+        """Whether the message is done."""
+        return self._is_acknowledged
 
     @property
     def mid(self) -> int | None:
-        """The packet to acknowledge, None for one that asks for nothing."""
+        """The number of its packet, None where the broker expects no acknowledgement (QoS 0)."""
         return self._mid
 
 
@@ -114,8 +115,8 @@ class Message:
     receipt: Receipt
 
 
-class Connection:
-    """A connection from its opening to its loss; then it is of no use any more."""
+class BrokerConnection:
+    """One connection to a broker, from its opening to its loss; it cannot be opened again."""
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class Connection:
         on_published: Callable[[int, bool], None] = lambda _mid, _is_accepted: None,
     ) -> None:
         self.protocol = protocol
-        # What the broker takes: messages that it has not acknowledged, and bytes of each.
+        # The broker's limits: messages that it has not acknowledged, and bytes of each.
         self.receive_maximum = 65_535
         self.maximum_packet_size: int | None = None
         self.reason = "it closed the connection"
@@ -142,6 +143,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._is_waiting_to_write = False
         self._is_paused = False
+        self._client_id = login.client_id
         self._client = self._make_client(login)
         # One for all: to make one costs more than to send a message, and each is packed at once.
         self._properties = (
@@ -184,20 +186,35 @@ class Connection:
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Subscribes with QoS 1; raises `BrokerRefusesError` or `BrokerUnreachableError`."""
-        _, mid = self._client.subscribe([(topic, 1) for topic in topics])
+        for topic, code in zip(topics, await self._subscribe(topics, qos=1), strict=True):
+            if code.is_failure:
+                raise BrokerRefusesError(
+                    f"The broker refuses to let {self._client_id} subscribe to {topic} ({code}): "
+                    "its access control must allow it."
+                )
+
+    async def can_subscribe(self, topic: str) -> bool:
+        """Subscribes with QoS 0; whether the broker allows it. Raises `BrokerUnreachableError`."""
+        (code,) = await self._subscribe([topic], qos=0)
+        return not code.is_failure
+
+    async def _subscribe(self, topics: Sequence[str], *, qos: int) -> list[ReasonCode]:
+        _, mid = self._client.subscribe([(topic, qos) for topic in topics])
+        if mid is None:
+            raise BrokerUnreachableError("the connection was lost")
         answer = self._subscribed[mid] = self._loop.create_future()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                codes = await answer
+                codes: list[ReasonCode] = await answer
         except TimeoutError:
             raise BrokerUnreachableError("it did not answer a subscription") from None
-        for topic, code in zip(topics, codes, strict=True):
-            if code.is_failure:
-                raise BrokerRefusesError(f"The broker refuses to subscribe to {topic}: {code}.")
+        return codes
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
         """Has nothing new sent to the session; raises `BrokerUnreachableError`."""
         _, mid = self._client.unsubscribe(list(topics))
+        if mid is None:
+            raise BrokerUnreachableError("the connection was lost")
         answer = self._subscribed[mid] = self._loop.create_future()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -220,10 +237,14 @@ class Connection:
         info = self._client.publish(topic, payload, qos=1, properties=self._properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def acknowledge(self) -> None:
+    def publish_unconfirmed(self, topic: str, payload: bytes) -> None:
+        """Sends a message with QoS 0: it may be lost."""
+        self._client.publish(topic, payload, qos=0)
+
+    def send_acknowledgements(self) -> None:
         """Acknowledges what is done, in the order of arrival, as MQTT asks."""
         receipts = self._receipts
-        while receipts and receipts[0].is_done:
+        while receipts and receipts[0].is_acknowledged:
             receipt = receipts.popleft()
             if receipt.mid is not None and not self.lost.done():
                 self._client.ack(receipt.mid, 1)
@@ -231,8 +252,13 @@ class Connection:
             self._is_paused = False
             self._loop.add_reader(self._socket, self._read)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read because too much is in hand."""
+        return self._is_paused
+
     def keep_alive(self) -> None:
-        """What is to be done every few seconds."""
+        """Pings the broker where that is due; call it every few seconds."""
         self._client.loop_misc()
 
     @property
@@ -241,7 +267,7 @@ class Connection:
         return bool(self._receipts)
 
     def close(self, *, ends_session: bool = False) -> None:
-        """Says goodbye; the session stays with the broker unless it is to end."""
+        """Disconnects; the broker keeps the session unless it is to end."""
         if self._socket is not None:
             properties = None
             if ends_session:
@@ -370,6 +396,8 @@ class Connection:
         self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, _more: object
     ) -> None:
         self.reason = str(code)
+        if code.value == SESSION_TAKEN_OVER:
+            self.reason = f"another client connected under the id {self._client_id}"
         self._end()
 
     def _closed(self, *_: object) -> None:

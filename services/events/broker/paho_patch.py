@@ -17,7 +17,7 @@ LENGTH_BYTES = 2
 _unpack = Properties.unpack
 
 
-def tolerate() -> None:
+def patch_paho() -> None:
     """Has paho read texts with U+FEFF, which are legal, and pass over properties that are not."""
     properties.readUTF = _read_text
     Properties.unpack = _unpack_what_is_legal  # type: ignore[method-assign]

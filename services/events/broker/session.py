@@ -1,19 +1,25 @@
-"""A place at a broker, taken again whenever it is lost.
+"""A client's session at a broker: connected again whenever the connection is lost, and proven.
 
-Belongs here: which broker, which version of MQTT, how long to wait. Does not belong here: what a
-connection is (`mqtt`).
+Belongs here: which broker, which version of MQTT, how long to wait, what is subscribed to, and
+whether messages arrive. Does not belong here: what a connection is (`connection`).
+
+An open connection proves little: a broker may have forgotten its session's subscriptions, because
+another client used the id, or because of a restart behind a proxy. So a session that hears nothing
+sends itself a message now and then, and connects again where that does not come back. A broker
+whose access control forbids such a message is asked for the subscriptions again instead.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from services.events.broker.connection import (
+    BrokerConnection,
     BrokerUnreachableError,
-    Connection,
     Login,
     Message,
     UnsupportedProtocolError,
@@ -21,17 +27,30 @@ from services.events.broker.connection import (
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 PROTOCOLS = {"5": (V5,), "3.1.1": (V311,), "auto": (V5, V311)}
-KEEP_ALIVE_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+# A session that heard nothing for so long is to prove that it can.
+QUIET_SECONDS = 10.0
+PROOF_SECONDS = 5.0
+MAX_LOST = 2
+PROOF_TOPIC = "pollux/proof"
 
 log = logging.getLogger("pollux.events")
 
 
-class Link:
+class Topics(NamedTuple):
+    """What a session is to be subscribed to, and what not, although it may have been once."""
+
+    wanted: Sequence[str]
+    unwanted: Sequence[str] = ()
+
+
+class BrokerSession:
     """Keeps one client of several brokers connected and subscribed.
 
-    `topics` tells what to subscribe to in a version of MQTT; it may refuse the version.
+    `topics` says what to subscribe to in a version of MQTT, and may change; it raises
+    `BrokerRefusesError` where it refuses the version.
     """
 
     def __init__(
@@ -40,10 +59,10 @@ class Link:
         brokers: Sequence[tuple[str, int]],
         protocol: str,
         *,
-        topics: Callable[[MQTTProtocolVersion], Sequence[str]],
+        topics: Callable[[MQTTProtocolVersion], Topics],
         on_message: Callable[[Message], None],
         on_published: Callable[[int, bool], None] = lambda _mid, _is_accepted: None,
-        on_change: Callable[[Connection | None], None] = lambda _connection: None,
+        on_change: Callable[[BrokerConnection | None], None] = lambda _connection: None,
     ) -> None:
         self._login = login
         self._brokers = brokers
@@ -52,13 +71,22 @@ class Link:
         self._on_message = on_message
         self._on_published = on_published
         self._on_change = on_change
-        self.connection: Connection | None = None
+        self._proof_topic = f"{PROOF_TOPIC}/{login.client_id}"
+        self._heard = asyncio.Event()
+        self._heard_at = 0.0
+        # Whether the broker delivers the session's messages to itself; None: not tried yet.
+        self._delivers_proof: bool | None = None
+        self._lost_while_proving = 0
+        self._is_told = False
+        self._is_subscribed = False
+        self.connection: BrokerConnection | None = None
         self.problem = "not connected yet"
 
     @property
     def is_up(self) -> bool:
         """Whether messages come and go."""
-        return self.connection is not None and self.connection.is_open
+        connection = self.connection
+        return connection is not None and connection.is_open and self._is_subscribed
 
     async def run(self) -> None:
         """Connects, and again; runs until cancelled. Raises `BrokerRefusesError`."""
@@ -68,42 +96,44 @@ class Link:
                 connection = await self._try(host, port)
                 if connection is None:
                     continue
-                log.info("%s is connected to %s:%d", self._login.client_id, host, port)
-                since = time.monotonic()
+                since, was_up = time.monotonic(), False
                 try:
                     await self._stay(connection)
+                except BrokerUnreachableError as error:
+                    self.problem = f"{host}:{port}: {error}"
+                else:
+                    self.problem = f"the connection was lost: {connection.reason}"
                 finally:
-                    self.connection = None
-                    self._on_change(None)
-                    connection.close()
-                self.problem = f"the connection was lost: {connection.reason}"
-                log.warning("%s lost its broker: %s", self._login.client_id, connection.reason)
+                    was_up = self._is_subscribed
+                    self._leave(connection)
+                log.warning("%s lost its broker: %s", self._login.client_id, self.problem)
+                if not was_up:
+                    continue
                 if time.monotonic() - since > LONGEST_PAUSE_SECONDS:
                     pause = FIRST_PAUSE_SECONDS
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _try(self, host: str, port: int) -> Connection | None:
+    async def _try(self, host: str, port: int) -> BrokerConnection | None:
         for protocol in self._protocols:
-            connection = Connection(
-                self._login,
-                protocol,
-                on_message=self._on_message,
-                on_published=self._on_published,
+            connection = BrokerConnection(
+                self._login, protocol, on_message=self._received, on_published=self._on_published
             )
             try:
-                topics = self._topics(protocol)
+                # It may refuse the version.
+                self._topics(protocol)
                 await connection.open(host, port)
                 # A session that was here before sends at once what it kept.
                 self.connection = connection
                 self._on_change(connection)
-                await connection.subscribe(topics)
             except UnsupportedProtocolError as error:
-                self._give_up(connection, host, port, error)
+                self._note(host, port, error)
+                self._leave(connection)
                 continue
             except BrokerUnreachableError as error:
-                self._give_up(connection, host, port, error)
+                self._note(host, port, error)
+                self._leave(connection)
                 return None
             except BaseException:
                 connection.close()
@@ -111,21 +141,96 @@ class Link:
             if protocol == V5:
                 # It speaks it: a later hiccup must not be taken for a refusal.
                 self._protocols = (V5,)
+            log.info("%s is connected to %s:%d", self._login.client_id, host, port)
             return connection
         return None
 
-    def _give_up(
-        self, connection: Connection, host: str, port: int, error: BrokerUnreachableError
-    ) -> None:
-        self.connection = None
-        self._on_change(None)
-        connection.close()
+    def _note(self, host: str, port: int, error: BrokerUnreachableError) -> None:
         problem = f"{host}:{port}: {error}"
         if problem != self.problem:
             log.warning("Broker %s", problem)
         self.problem = problem
 
-    async def _stay(self, connection: Connection) -> None:
+    def _leave(self, connection: BrokerConnection) -> None:
+        self.connection = None
+        self._is_subscribed = False
+        self._on_change(None)
+        connection.close()
+
+    async def _stay(self, connection: BrokerConnection) -> None:
+        """Keeps the connection subscribed until it is lost; raises `BrokerUnreachableError`."""
+        topics = self._topics(connection.protocol)
+        await self._subscribe(connection, topics)
+        if not self._delivers_proof:
+            # Some brokers end the connection over what they do not allow: not again, then.
+            self._delivers_proof = None if self._lost_while_proving < MAX_LOST else False
+        await self._prove(connection, topics)
+        self._is_subscribed = True
         while not connection.lost.done():
-            await asyncio.wait({connection.lost}, timeout=KEEP_ALIVE_SECONDS)
+            await asyncio.wait({connection.lost}, timeout=LOOK_SECONDS)
             connection.keep_alive()
+            if connection.lost.done():
+                return
+            last, topics = topics, self._topics(connection.protocol)
+            if topics != last:
+                await self._subscribe(connection, topics)
+            # What is not read proves nothing, and is no loss.
+            elif time.monotonic() - self._heard_at > QUIET_SECONDS and not connection.is_paused:
+                await self._prove(connection, topics)
+
+    async def _subscribe(self, connection: BrokerConnection, topics: Topics) -> None:
+        """Subscribes to what is wanted; only then not any more to what is not."""
+        await connection.subscribe(topics.wanted)
+        if topics.unwanted:
+            await connection.unsubscribe(topics.unwanted)
+        log.info("%s is subscribed to %s", self._login.client_id, ", ".join(topics.wanted))
+
+    async def _prove(self, connection: BrokerConnection, topics: Topics) -> None:
+        """Sees that messages arrive; raises `BrokerUnreachableError` where they do not."""
+        if self._delivers_proof is not False and await connection.can_subscribe(self._proof_topic):
+            self._heard.clear()
+            connection.publish_unconfirmed(self._proof_topic, b"")
+            if await self._hears(connection):
+                self._delivers_proof = True
+                return
+        if self._delivers_proof:
+            raise BrokerUnreachableError(
+                f"it delivers nothing to {self._login.client_id}, although that is subscribed"
+            )
+        self._delivers_proof = False
+        if not self._is_told:
+            self._is_told = True
+            log.warning(
+                "The broker does not let %s write and read %s: it cannot be seen whether events "
+                "arrive, only whether they are subscribed to",
+                self._login.client_id,
+                self._proof_topic,
+            )
+        await connection.subscribe(topics.wanted)
+        self._heard_at = time.monotonic()
+
+    async def _hears(self, connection: BrokerConnection) -> bool:
+        hearing = asyncio.create_task(self._heard.wait())
+        try:
+            futures: set[asyncio.Future[Any]] = {hearing, connection.lost}
+            await asyncio.wait(
+                futures,
+                timeout=PROOF_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            hearing.cancel()
+        if connection.lost.done():
+            if not self._delivers_proof:
+                self._lost_while_proving += 1
+            raise BrokerUnreachableError(connection.reason)
+        return self._heard.is_set()
+
+    def _received(self, message: Message) -> None:
+        # Whatever comes proves that messages come.
+        self._heard.set()
+        self._heard_at = time.monotonic()
+        if message.topic == self._proof_topic:
+            message.receipt.acknowledge()
+        else:
+            self._on_message(message)

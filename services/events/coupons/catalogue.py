@@ -14,7 +14,7 @@ import orjson
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.database.event_keys import content_key
-from services.events.database.outbox import Document
+from services.events.database.outbox import SharedDocument
 
 DAYS_KEPT = 64
 # What a customer's context may need at once.
@@ -89,11 +89,11 @@ class Catalogue:
         self._database = database
         self._departments: Mapping[str, str] | None = None
         self._days: OrderedDict[date, Mapping[str, Sequence[dict[str, Any]]]] = OrderedDict()
-        self._documents: OrderedDict[int, Document] = OrderedDict()
+        self._documents: OrderedDict[int, SharedDocument] = OrderedDict()
         self._document_bytes = 0
 
     async def departments(self) -> Mapping[str, str]:
-        """The departments as the data spell them, by their name in lower case."""
+        """The departments as the data spell them, by their name in lower pending."""
         if self._departments is None:
             rows = await self._database.fetch(DEPARTMENTS.format(schema=self.release.schema))
             self._departments = {str(name).lower(): str(name) for (name,) in rows}
@@ -130,11 +130,11 @@ class Catalogue:
             for row in await self._database.fetch(sql, missing):
                 self._keep(row["coupon_id"], _document(row))
 
-    def document(self, coupon_id: int) -> Document | None:
+    def document(self, coupon_id: int) -> SharedDocument | None:
         """A coupon's document, None where it is not in memory."""
         return self._documents.get(coupon_id)
 
-    def _keep(self, coupon_id: int, document: Document) -> None:
+    def _keep(self, coupon_id: int, document: SharedDocument) -> None:
         if coupon_id in self._documents:
             # Read twice at once.
             return
@@ -151,7 +151,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _document(row: Mapping[str, Any]) -> Document:
+def _document(row: Mapping[str, Any]) -> SharedDocument:
     how_many = HOW_MANY.get(row["coupon_type"], row["how_many_products_required"])
     body = orjson.dumps(
         {
@@ -165,4 +165,4 @@ def _document(row: Mapping[str, Any]) -> Document:
             "products": orjson.Fragment(row["products"]),
         }
     )
-    return Document(content_key(body), body)
+    return SharedDocument(content_key(body), body)

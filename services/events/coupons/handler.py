@@ -1,7 +1,7 @@
 """Entry and focus events: from a message to a committed decision and its answer.
 
-Belongs here: the way of an event through the worker, in groups of one transaction. Does not
-belong here: how a coupon is chosen (`contexts`) and how an answer travels (`outbox`).
+Belongs here: the way of an event through the worker, in groups of one transaction. Does not belong
+here: how a coupon is chosen (`offers`) and how an answer is sent (`broker.publisher`).
 """
 
 import asyncio
@@ -16,22 +16,23 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from services.events.broker.connection import Message, Receipt
+from services.events.broker.publisher import Publisher
 from services.events.coupons import repository
-from services.events.coupons.messages import MAX_BYTES, ShopEvent, read_entry, read_focus
-from services.events.coupons.offers import Choice, Context, Contexts
+from services.events.coupons.messages import MAX_BYTES, StoreEvent, read_entry, read_focus
+from services.events.coupons.offers import Choice, Offers, PreparedOffers
 from services.events.coupons.repository import Decision
-from services.events.database.connection import Ledger
+from services.events.database.connection import DatabaseWriter
 from services.events.database.dead_letters import (
     UnreadableMessage,
     resolve,
     write_dead_letters,
 )
 from services.events.database.event_keys import answer_id, event_key
-from services.events.database.outbox import Answer, Document, Outbox, write_documents
-from services.events.metrics import Counts
+from services.events.database.outbox import EventAnswer, SharedDocument, write_documents
+from services.events.metrics import EventMetrics
 from services.events.payloads import UnreadableError
 
-ShopKind = Literal["entry", "focus"]
+CouponKind = Literal["entry", "focus"]
 GROUP = 200
 FLUSH_SECONDS = 0.01
 READERS = {"entry": read_entry, "focus": read_focus}
@@ -40,91 +41,95 @@ log = logging.getLogger("pollux.events")
 
 
 @dataclass(slots=True, eq=False)
-class Case:
-    """An event under way; `receipts` are those of every time that it came meanwhile."""
+class PendingEvent:
+    """An event under way; `receipts` are those of every message that brought it."""
 
     key: UUID
-    kind: ShopKind
+    kind: CouponKind
     topic: str
     payload: bytes
     receipts: list[Receipt]
     since: float
-    event: ShopEvent | None = None
-    settled: asyncio.Future[bool] | None = None
+    event: StoreEvent | None = None
+    is_new: asyncio.Future[bool] | None = None
     decision: Decision | None = None
-    answer: Answer | None = None
-    context: Context | None = None
+    answer: EventAnswer | None = None
+    prepared: PreparedOffers | None = None
     unreadable: str | None = None
     is_replay: bool = False
     is_committed: bool = False
-    # How many connections the flushes had had when its commit began.
+    # How often the flushing connection had been made when its commit began.
     connections: int = 0
 
 
-class Shop:
+class CouponHandler:
     """Decides entry and focus events; what it commits is acknowledged and published."""
 
     def __init__(
         self,
         *,
-        contexts: Contexts,
-        commits_to: Ledger,
-        flushes: Ledger,
-        outbox: Outbox,
-        counts: Counts,
+        offers: Offers,
+        commits_to: DatabaseWriter,
+        flushes: DatabaseWriter,
+        publisher: Publisher,
+        metrics: EventMetrics,
         worker: str,
         zone: ZoneInfo,
         answer_topic: str | None,
     ) -> None:
-        self._contexts = contexts
-        self._ledger = commits_to
+        self._offers = offers
+        self._writer = commits_to
         self._flushes = flushes
-        self._outbox = outbox
-        self._counts = counts
+        self._publisher = publisher
+        self._metrics = metrics
         self._worker = worker
         self._zone = zone
         # None where nothing is to be sent.
         self._answer_topic = answer_topic
-        self._in_hand: dict[UUID, Case] = {}
-        self._ready: list[Case] = []
+        self._in_hand: dict[UUID, PendingEvent] = {}
+        self._ready: list[PendingEvent] = []
         self._is_filled = asyncio.Event()
         self._kept_documents: set[UUID] = set()
-        self._committed: list[Case] = []
+        self._committed: list[PendingEvent] = []
         self._has_committed = asyncio.Event()
-        self._finding: set[asyncio.Task[None]] = set()
+        self._deciding: set[asyncio.Task[None]] = set()
 
     def oldest_seconds(self) -> float:
         """How long the oldest event in hand has waited."""
         first = next(iter(self._in_hand.values()), None)
         return 0.0 if first is None else time.monotonic() - first.since
 
-    def take(self, kind: ShopKind, message: Message) -> None:
+    def handle(self, kind: CouponKind, message: Message) -> None:
         """Takes a message; never raises, or the connection would end."""
         key = event_key(message.topic, message.payload, message.event_id)
         present = self._in_hand.get(key)
         if present is not None:
             present.receipts.append(message.receipt)
-            self._counts.repeated[kind].inc()
+            self._metrics.repeated[kind].inc()
             return
         receipts = [message.receipt]
-        self._begin(Case(key, kind, message.topic, message.payload, receipts, time.monotonic()))
+        self._begin(
+            PendingEvent(key, kind, message.topic, message.payload, receipts, time.monotonic())
+        )
 
-    def replay(self, key: UUID, kind: ShopKind, topic: str, payload: bytes) -> None:
+    def replay(self, key: UUID, kind: CouponKind, topic: str, payload: bytes) -> None:
         """Takes a dead letter again, under its own key."""
         if key not in self._in_hand:
             now = time.monotonic()
-            self._begin(Case(key, kind, topic, payload, [], now, is_replay=True))
+            self._begin(PendingEvent(key, kind, topic, payload, [], now, is_replay=True))
 
-    async def handle(self, kind: ShopKind, topic: str, payload: bytes) -> tuple[Case, bool]:
-        """Takes a message that came otherwise; returns it committed, and whether it was new."""
+    async def handle_and_wait(
+        self, kind: CouponKind, topic: str, payload: bytes
+    ) -> tuple[PendingEvent, bool]:
+        """Takes a message that came over HTTP; returns it committed, and whether it was new."""
         key = event_key(topic, payload, None)
-        case = self._in_hand.get(key)
-        if case is None:
-            case = Case(key, kind, topic, payload, [], time.monotonic())
-            self._begin(case)
-        if case.settled is None:
-            case.settled = asyncio.get_running_loop().create_future()
-        return case, await asyncio.shield(case.settled)
+        pending = self._in_hand.get(key)
+        if pending is None:
+            pending = PendingEvent(key, kind, topic, payload, [], time.monotonic())
+            self._begin(pending)
+        if pending.is_new is None:
+            pending.is_new = asyncio.get_running_loop().create_future()
+        return pending, await asyncio.shield(pending.is_new)
 
     async def run(self) -> None:
         """Commits what is decided, all that is there at a time; runs until cancelled."""
@@ -133,7 +138,7 @@ class Shop:
             group, self._ready = self._ready[:GROUP], self._ready[GROUP:]
             if not self._ready:
                 self._is_filled.clear()
-            await self._settle(group)
+            await self._commit(group)
 
     async def confirm(self) -> None:
         """Acknowledges what is committed, once it is on disk; runs until cancelled.
@@ -147,82 +152,82 @@ class Shop:
             # Nobody waits for an acknowledgement, and the fewer flushes the better.
             await asyncio.sleep(FLUSH_SECONDS)
             self._has_committed.clear()
-            cases, self._committed = self._committed, []
+            committed, self._committed = self._committed, []
             connections = await self._flushes.flush()
-            for case in cases:
-                # The connection of the flush stood before the commit, so the server did, too.
-                if case.connections == connections:
-                    del self._in_hand[case.key]
-                    for receipt in case.receipts:
-                        receipt.done()
+            for pending in committed:
+                # The flushing connection was there before the commit: the server did not restart.
+                if pending.connections == connections:
+                    del self._in_hand[pending.key]
+                    for receipt in pending.receipts:
+                        receipt.acknowledge()
                 else:
-                    self._put(case)
+                    self._put(pending)
 
-    def _begin(self, case: Case) -> None:
-        self._in_hand[case.key] = case
-        self._counts.received[case.kind].inc()
+    def _begin(self, pending: PendingEvent) -> None:
+        self._in_hand[pending.key] = pending
+        self._metrics.received[pending.kind].inc()
         try:
-            event = case.event = READERS[case.kind](case.payload, self._zone)
-            if not self._decide_from_memory(case, event):
-                self._find_out(case, event)
+            event = pending.event = READERS[pending.kind](pending.payload, self._zone)
+            if not self._decide_from_memory(pending, event):
+                self._decide_later(pending, event)
         except UnreadableError as error:
-            self._is_unreadable(case, str(error))
+            self._is_unreadable(pending, str(error))
         except Exception:
             # Not the exception's text, which may quote the message.
-            log.error("An event broke its reader: %s", case.key)  # noqa: TRY400
-            self._is_unreadable(case, "internal error while reading")
+            log.error("An event broke its reader: %s", pending.key)  # noqa: TRY400
+            self._is_unreadable(pending, "internal error while reading")
 
-    def _decide_from_memory(self, case: Case, event: ShopEvent) -> bool:
+    def _decide_from_memory(self, pending: PendingEvent, event: StoreEvent) -> bool:
         if event.department is None:
-            if not self._contexts.is_prepared(event):
+            if not self._offers.is_prepared(event):
                 return False
-            self._decide(case, event, None)
+            self._decide(pending, event, None)
             return True
-        choice = self._contexts.ready(event)
+        choice = self._offers.ready(event)
         if choice is None:
             return False
-        self._decide(case, event, choice)
+        self._decide(pending, event, choice)
         return True
 
-    def _find_out(self, case: Case, event: ShopEvent) -> None:
-        task = asyncio.create_task(self._find_out_now(case, event))
-        self._finding.add(task)
-        task.add_done_callback(self._finding.discard)
+    def _decide_later(self, pending: PendingEvent, event: StoreEvent) -> None:
+        task = asyncio.create_task(self._decide_later_now(pending, event))
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
 
-    async def _find_out_now(self, case: Case, event: ShopEvent) -> None:
+    async def _decide_later_now(self, pending: PendingEvent, event: StoreEvent) -> None:
         try:
             if event.department is not None:
-                self._decide(case, event, await self._contexts.choose(event))
+                self._decide(pending, event, await self._offers.choose(event))
                 return
-            found = await self._contexts.prepare(event)
-            case.context = found if isinstance(found, Context) else None
-            self._decide(case, event, found if isinstance(found, Choice) else None)
+            found = await self._offers.prepare(event)
+            pending.prepared = found if isinstance(found, PreparedOffers) else None
+            self._decide(pending, event, found if isinstance(found, Choice) else None)
         except Exception as error:
-            log.error("Event %s broke its decision: %s", case.key, type(error).__name__)  # noqa: TRY400
-            self._is_unreadable(case, f"internal error while deciding: {type(error).__name__}")
+            log.error("Event %s broke its decision: %s", pending.key, type(error).__name__)  # noqa: TRY400
+            self._is_unreadable(pending, f"internal error while deciding: {type(error).__name__}")
 
-    def _decide(self, case: Case, event: ShopEvent, choice: Choice | None) -> None:
+    def _decide(self, pending: PendingEvent, event: StoreEvent, choice: Choice | None) -> None:
         """Records the outcome: `choice` of a focus event, or why an entry prepared nothing."""
-        basis = self._contexts.basis
-        department = self._contexts.spelled(event.department) if event.department else None
+        basis = self._offers.basis
+        department = self._offers.spelled(event.department) if event.department else None
         outcome = "prepared" if choice is None else "no offer"
         if choice is None:
             choice = Choice()
         answer = name = None
         if choice.coupon_id is not None:
-            document = self._contexts.document(choice.coupon_id)
+            document = self._offers.document(choice.coupon_id)
             if document is None:
                 # A release came between: its choice counts.
-                self._find_out(case, event)
+                self._decide_later(pending, event)
                 return
             outcome = "offer"
-            name = answer_id(case.key, "prediction")
+            name = answer_id(pending.key, "prediction")
             if self._answer_topic is not None:
-                answer = Answer(name, self._answer_topic, *prediction_message(event, document))
-        case.answer = answer
-        case.decision = Decision(
-            event_key=case.key,
-            kind=case.kind,
+                answer = EventAnswer(name, self._answer_topic, *prediction_message(event, document))
+        pending.answer = answer
+        pending.decision = Decision(
+            event_key=pending.key,
+            kind=pending.kind,
             customer_id=event.customer_id,
             department=department,
             event_at=event.event_at,
@@ -235,54 +240,60 @@ class Shop:
             release=basis.release,
             model=basis.model,
         )
-        self._put(case)
+        self._put(pending)
 
-    def _is_unreadable(self, case: Case, reason: str) -> None:
-        case.unreadable = reason
-        case.decision = case.answer = case.context = None
-        self._put(case)
+    def _is_unreadable(self, pending: PendingEvent, reason: str) -> None:
+        pending.unreadable = reason
+        pending.decision = pending.answer = pending.prepared = None
+        self._put(pending)
 
-    def _put(self, case: Case) -> None:
-        self._ready.append(case)
+    def _put(self, pending: PendingEvent) -> None:
+        self._ready.append(pending)
         self._is_filled.set()
 
-    async def _settle(self, group: Sequence[Case]) -> None:
-        interruptions = self._ledger.interruptions
-        for case in group:
-            case.connections = self._flushes.connections
+    async def _commit(self, group: Sequence[PendingEvent]) -> None:
+        interruptions = self._writer.interruptions
+        for pending in group:
+            pending.connections = self._flushes.connections
         try:
-            new = await self._ledger.do(lambda connection: self._write(connection, group))
+            new = await self._writer.retry(lambda connection: self._write(connection, group))
         except asyncpg.ForeignKeyViolationError:
             # A document was forgotten with the answers that it was kept for.
             self._kept_documents.clear()
-            await self._settle(group)
+            await self._commit(group)
             return
         except asyncpg.PostgresError as error:
             # One of them is refused; alone it does not hold up the others.
             if len(group) == 1:
                 self._refuse(group[0], error)
-            for case in group:
-                await self._settle([case])
+            for pending in group:
+                await self._commit([pending])
             return
-        if self._ledger.interruptions != interruptions:
+        if self._writer.interruptions != interruptions:
             # A commit whose answer was lost looks as if the events had been here before.
-            self._outbox.take_own()
+            self._publisher.claim_own()
         self._kept_documents |= {document.key for document in _documents(group)}
-        for case in group:
-            self._finish(case, is_new=case.key in new)
+        for pending in group:
+            self._finish(pending, is_new=pending.key in new)
 
-    async def _write(self, connection: asyncpg.Connection, group: Sequence[Case]) -> set[UUID]:
-        decisions = [case.decision for case in group if case.decision is not None]
-        answers = [(case.key, case.answer) for case in group if case.answer is not None]
-        contexts = [case.context for case in group if case.context is not None]
-        letters = [
-            UnreadableMessage(case.key, case.kind, case.topic, case.payload, case.unreadable)
-            for case in group
-            if case.unreadable is not None
+    async def _write(
+        self, connection: asyncpg.Connection, group: Sequence[PendingEvent]
+    ) -> set[UUID]:
+        decisions = [one.decision for one in group if one.decision is not None]
+        answers = [(one.key, one.answer) for one in group if one.answer is not None]
+        prepared = [one.prepared for one in group if one.prepared is not None]
+        unreadable = [
+            UnreadableMessage(
+                pending.key, pending.kind, pending.topic, pending.payload, pending.unreadable
+            )
+            for pending in group
+            if pending.unreadable is not None
         ]
-        replayed = [case.key for case in group if case.is_replay and case.decision is not None]
+        replayed = [
+            pending.key for pending in group if pending.is_replay and pending.decision is not None
+        ]
         documents = [one for one in _documents(group) if one.key not in self._kept_documents]
-        if not (contexts or letters or replayed or documents):
+        if not (prepared or unreadable or replayed or documents):
             # One statement is a transaction of its own.
             return await repository.write_decisions(connection, self._worker, decisions, answers)
         new: set[UUID] = set()
@@ -291,51 +302,53 @@ class Shop:
                 await write_documents(connection, documents)
             if decisions:
                 new = await repository.write_decisions(connection, self._worker, decisions, answers)
-            if contexts:
-                await repository.write_contexts(connection, contexts)
-            if letters:
-                await write_dead_letters(connection, letters, max_bytes=MAX_BYTES)
+            if prepared:
+                await repository.write_prepared_offers(connection, prepared)
+            if unreadable:
+                await write_dead_letters(connection, unreadable, max_bytes=MAX_BYTES)
             if replayed:
                 await resolve(connection, replayed)
         return new
 
-    def _refuse(self, case: Case, error: asyncpg.PostgresError) -> None:
-        if case.unreadable is not None:
+    def _refuse(self, pending: PendingEvent, error: asyncpg.PostgresError) -> None:
+        if pending.unreadable is not None:
             raise error
-        log.error("The database refuses event %s: %s", case.key, type(error).__name__)
-        case.unreadable = f"the database refuses it: {type(error).__name__}"
-        case.decision = case.answer = case.context = None
+        log.error("The database refuses event %s: %s", pending.key, type(error).__name__)
+        pending.unreadable = f"the database refuses it: {type(error).__name__}"
+        pending.decision = pending.answer = pending.prepared = None
 
-    def _finish(self, case: Case, *, is_new: bool) -> None:
-        if is_new and case.answer is not None:
-            self._outbox.publish(case.answer)
-        self._committed.append(case)
+    def _finish(self, pending: PendingEvent, *, is_new: bool) -> None:
+        if is_new and pending.answer is not None:
+            self._publisher.publish(pending.answer)
+        self._committed.append(pending)
         self._has_committed.set()
-        if case.is_committed:
+        if pending.is_committed:
             return
-        case.is_committed = True
-        self._count(case, is_new=is_new)
-        if case.settled is not None:
-            case.settled.set_result(is_new)
+        pending.is_committed = True
+        self._count(pending, is_new=is_new)
+        if pending.is_new is not None:
+            pending.is_new.set_result(is_new)
 
-    def _count(self, case: Case, *, is_new: bool) -> None:
-        if case.unreadable is not None:
-            self._counts.dead[case.kind].inc()
-            log.warning("Dead letter %s (%s): %s", case.key, case.kind, case.unreadable)
-        elif is_new and case.decision is not None:
-            self._counts.decided[case.decision.outcome].inc()
-            if case.answer is not None:
-                self._counts.answer_seconds.observe(time.monotonic() - case.since)
+    def _count(self, pending: PendingEvent, *, is_new: bool) -> None:
+        if pending.unreadable is not None:
+            self._metrics.dead[pending.kind].inc()
+            log.warning("Dead letter %s (%s): %s", pending.key, pending.kind, pending.unreadable)
+        elif is_new and pending.decision is not None:
+            self._metrics.decided[pending.decision.outcome].inc()
+            if pending.answer is not None:
+                self._metrics.answer_seconds.observe(time.monotonic() - pending.since)
         else:
-            self._counts.repeated[case.kind].inc()
+            self._metrics.repeated[pending.kind].inc()
 
 
-def _documents(group: Sequence[Case]) -> list[Document]:
-    answers = [case.answer for case in group if case.answer is not None]
+def _documents(group: Sequence[PendingEvent]) -> list[SharedDocument]:
+    answers = [pending.answer for pending in group if pending.answer is not None]
     return [answer.document for answer in answers if answer.document is not None]
 
 
-def prediction_message(event: ShopEvent, coupon: Document) -> tuple[bytes, Document, bytes]:
+def prediction_message(
+    event: StoreEvent, coupon: SharedDocument
+) -> tuple[bytes, SharedDocument, bytes]:
     """The message that offers a coupon, in three parts; its time is the event's."""
     opening = b'{"customer":{"id":"%d"},"coupon":' % event.customer_id
     return opening, coupon, b',"ts":%d}' % event.ts

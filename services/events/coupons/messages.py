@@ -18,7 +18,7 @@ MAX_DEPARTMENT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ShopEvent:
+class StoreEvent:
     """A customer entered, or stopped in a department (None for an entry).
 
     `ts` is the event's time in seconds since 1970, `event_date` its day at the shop.
@@ -31,13 +31,13 @@ class ShopEvent:
     department: str | None
 
 
-def read_entry(payload: bytes, zone: ZoneInfo) -> ShopEvent:
+def read_entry(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """An entry event; raises `UnreadableError`."""
     customer, moment, _ = _parts(read_json(payload, MAX_BYTES))
     return _event(customer, moment, None, zone)
 
 
-def read_focus(payload: bytes, zone: ZoneInfo) -> ShopEvent:
+def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """A focus event; raises `UnreadableError`."""
     customer, moment, department = _parts(read_json(payload, MAX_BYTES))
     if not isinstance(department, str) or not department.strip():
@@ -65,7 +65,7 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     return inner.get("customer_id"), _iso(moment), inner.get("category")
 
 
-def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> ShopEvent:
+def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
     customer_id = _customer_id(customer)
     if isinstance(ts, bool) or not isinstance(ts, int):
         raise UnreadableError("ts is missing or no whole number of seconds")
@@ -74,7 +74,7 @@ def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo)
         event_date = event_at.astimezone(zone).date()
     except (ValueError, OverflowError, OSError):
         raise UnreadableError("ts is beyond the years 1 to 9999; it counts seconds") from None
-    return ShopEvent(customer_id, ts, event_at, event_date, department)
+    return StoreEvent(customer_id, ts, event_at, event_date, department)
 
 
 def _customer_id(value: object) -> int:

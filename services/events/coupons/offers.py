@@ -21,16 +21,16 @@ import orjson
 from services.common.database import Database, SlowQueryError, StoreUnavailableError
 from services.common.releases import Release
 from services.events.coupons.catalogue import Catalogue
-from services.events.coupons.messages import ShopEvent
+from services.events.coupons.messages import StoreEvent
 from services.events.coupons.scorer_client import (
     SILENT_SECONDS,
     NoModelYetError,
-    Scorer,
+    ScorerClient,
     ScorerRefusesError,
     ScorerUnavailableError,
 )
-from services.events.database.connection import Ledger
-from services.events.database.outbox import Document
+from services.events.database.connection import DatabaseWriter
+from services.events.database.outbox import SharedDocument
 from services.scoring.schemas import MAX_COUPONS
 
 KEPT_CUSTOMERS = 20_000
@@ -70,7 +70,7 @@ class Basis(NamedTuple):
     model: str | None
 
 
-class Context(NamedTuple):
+class PreparedOffers(NamedTuple):
     """Choices for a customer on a day, as they are kept in `events.contexts`."""
 
     customer_id: int
@@ -80,23 +80,25 @@ class Context(NamedTuple):
     choices: str
 
 
-class Contexts:
+class Offers:
     """Choices of the current release and model."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, scorer: Scorer, *, threshold: float
+        self, database: Database, writer: DatabaseWriter, scorer: ScorerClient, *, threshold: float
     ) -> None:
         self._database = database
-        self._ledger = ledger
+        self._writer = writer
         self._scorer = scorer
         self._threshold = threshold
         self._catalogue: Catalogue | None = None
+        # Until then no event is decided: it would look as if nothing were released.
+        self._is_release_known = asyncio.Event()
         self._model: str | None = None
         self._kept: OrderedDict[tuple[int, date], dict[str, Choice]] = OrderedDict()
         # Set whenever all choices were dropped from memory.
         self.are_dropped = asyncio.Event()
-        self._preparing: dict[tuple[int, date], asyncio.Task[Context | Choice]] = {}
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._preparing: dict[tuple[int, date], asyncio.Task[PreparedOffers | Choice]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     @property
     def basis(self) -> Basis:
@@ -104,26 +106,27 @@ class Contexts:
         release = None if self._catalogue is None else self._catalogue.release.number
         return Basis(release, self._model)
 
-    def know_release(self, release: Release | None) -> None:
-        """Takes the current release of the store."""
+    def use_release(self, release: Release | None) -> None:
+        """Takes the current release of the store, None where nothing is released."""
+        self._is_release_known.set()
         current = None if self._catalogue is None else self._catalogue.release
         if release != current:
             self._catalogue = None if release is None else Catalogue(self._database, release)
             self._forget()
 
-    def know_model(self, model: str | None) -> None:
+    def use_model(self, model: str | None) -> None:
         """Takes the model that scores."""
         if model != self._model:
             self._model = model
             self._forget()
 
     async def drop_outdated(self) -> None:
-        """Drops the contexts that rest on something else than what is current."""
+        """Drops the offers that rest on something else than what is current."""
         basis = self.basis
         if None not in basis:
-            await self._ledger.do(lambda connection: connection.execute(DROP, *basis))
+            await self._writer.retry(lambda connection: connection.execute(DROP, *basis))
 
-    def is_prepared(self, event: ShopEvent) -> bool:
+    def is_prepared(self, event: StoreEvent) -> bool:
         """Whether the customer's choices of the event's day are in memory, all of them."""
         kept = self._kept.get((event.customer_id, event.event_date))
         return kept is not None and "" in kept
@@ -132,18 +135,18 @@ class Contexts:
         """A department as the data spell it, None where it is not known."""
         return None if self._catalogue is None else self._catalogue.spelled(department)
 
-    def document(self, coupon_id: int) -> Document | None:
+    def document(self, coupon_id: int) -> SharedDocument | None:
         """A chosen coupon as shops get it, None where it is not in memory any more."""
         return None if self._catalogue is None else self._catalogue.document(coupon_id)
 
-    async def read_document(self, coupon_id: int) -> Document | None:
+    async def read_document(self, coupon_id: int) -> SharedDocument | None:
         """A coupon as shops get it, None where the current release has none of that number."""
         if self._catalogue is None:
             return None
         await self._catalogue.read_documents([coupon_id])
         return self._catalogue.document(coupon_id)
 
-    def ready(self, event: ShopEvent) -> Choice | None:
+    def ready(self, event: StoreEvent) -> Choice | None:
         """The choice for a focus event, where it is in memory."""
         kept = self._kept.get((event.customer_id, event.event_date))
         if kept is None or event.department is None:
@@ -156,7 +159,7 @@ class Contexts:
             return choice if self.document(choice.coupon_id) is not None else None
         return choice
 
-    async def prepare(self, event: ShopEvent) -> Context | Choice:
+    async def prepare(self, event: StoreEvent) -> PreparedOffers | Choice:
         """The context of who entered, or the reason why there is none."""
         place = (event.customer_id, event.event_date)
         task = self._preparing.get(place)
@@ -165,7 +168,7 @@ class Contexts:
             task.add_done_callback(lambda _: self._preparing.pop(place, None))
         return await asyncio.shield(task)
 
-    async def choose(self, event: ShopEvent) -> Choice:
+    async def choose(self, event: StoreEvent) -> Choice:
         """The choice for a focus event, wherever it comes from."""
         assert event.department is not None  # noqa: S101 - focus events name one
         place = (event.customer_id, event.event_date)
@@ -176,16 +179,14 @@ class Contexts:
             if isinstance(found, Choice) and found.reason == SCORER_SILENT:
                 return found
         name = event.department
-        return await self._patiently(lambda catalogue: self._choose(catalogue, *place, name))
+        return await self._retry(lambda catalogue: self._choose(catalogue, *place, name))
 
-    async def _prepare(self, customer_id: int, day: date) -> Context | Choice:
-        return await self._patiently(
-            lambda catalogue: self._prepare_with(catalogue, customer_id, day)
-        )
+    async def _prepare(self, customer_id: int, day: date) -> PreparedOffers | Choice:
+        return await self._retry(lambda catalogue: self._prepare_with(catalogue, customer_id, day))
 
     async def _prepare_with(
         self, catalogue: Catalogue, customer_id: int, day: date
-    ) -> Context | Choice:
+    ) -> PreparedOffers | Choice:
         departments = sorted((await catalogue.departments()).values())
         found = await self._score(catalogue, customer_id, day, departments)
         if isinstance(found, Choice):
@@ -194,7 +195,7 @@ class Contexts:
         self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
         text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
         basis = Basis(catalogue.release.number, model)
-        return Context(customer_id, day, basis, self._threshold, text)
+        return PreparedOffers(customer_id, day, basis, self._threshold, text)
 
     async def _choose(self, catalogue: Catalogue, customer_id: int, day: date, name: str) -> Choice:
         await catalogue.departments()
@@ -220,7 +221,7 @@ class Contexts:
         release, model = catalogue.release.number, self._model
         if model is None:
             return None
-        text = await self._ledger.do(
+        text = await self._writer.retry(
             lambda connection: connection.fetchval(
                 READ, customer_id, day, release, model, self._threshold
             )
@@ -271,7 +272,7 @@ class Contexts:
         choices: Mapping[str, Choice],
     ) -> None:
         if model and model != self._model:
-            self.know_model(model)
+            self.use_model(model)
         if catalogue is not self._catalogue or not model:
             return
         self._kept.setdefault(place, {}).update(choices)
@@ -279,18 +280,19 @@ class Contexts:
         while len(self._kept) > KEPT_CUSTOMERS:
             self._kept.popitem(last=False)
 
-    async def _patiently(self, work: Callable[[Catalogue], Awaitable[T]]) -> T | Choice:
+    async def _retry(self, work: Callable[[Catalogue], Awaitable[T]]) -> T | Choice:
         """What `work` finds with the current release, tried until database and scorer answer."""
+        await self._is_release_known.wait()
         deadline = time.monotonic() + SILENT_SECONDS
         while True:
             catalogue = self._catalogue
             if catalogue is None:
                 return Choice(reason=NOTHING_RELEASED)
             try:
-                async with self._places:
+                async with self._slots:
                     found = await work(catalogue)
             except NoModelYetError:
-                self.know_model(None)
+                self.use_model(None)
                 return Choice(reason=NO_MODEL)
             except (ScorerUnavailableError, ScorerRefusesError):
                 if self._scorer.is_silent or time.monotonic() > deadline:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.events.coupons.offers import Context
+from services.events.coupons.offers import PreparedOffers
 from services.events.database.inbox import INSERT_NEW
-from services.events.database.outbox import LEASE_SECONDS, Answer
+from services.events.database.outbox import INSERT, LEASE, EventAnswer, answer_columns
 
 # Of an event that was here before, nothing is written and nothing answered.
 WRITE = f"""
@@ -38,10 +38,8 @@ with
         returning event_key
     ),
     queued as (
-        insert into events.outbox (
-            event_key, answer_id, topic, opening, document_key, closing, worker, leased_until
-        )
-        select answer.*, $1, clock_timestamp() + interval '{LEASE_SECONDS} s'
+        {INSERT}
+        select answer.*, {LEASE}
         from
             unnest(
                 $15::uuid[], $16::uuid[], $17::text[], $18::bytea[], $19::uuid[], $20::bytea[]
@@ -90,23 +88,21 @@ async def write_decisions(
     connection: asyncpg.Connection,
     worker: str,
     decisions: Sequence[Decision],
-    answers: Sequence[tuple[UUID, Answer]],
+    answers: Sequence[tuple[UUID, EventAnswer]],
 ) -> set[UUID]:
     """Writes decisions and their answers; returns the keys of the events that were new."""
     # In one order for all workers, so that none waits for another in a circle.
     columns = list(zip(*sorted(decisions, key=lambda one: one.event_key), strict=True))
-    queued = [
-        (key, one.id, one.topic, one.opening, one.document and one.document.key, one.closing)
-        for key, one in answers
-    ]
-    arrays = list(zip(*queued, strict=True)) or [()] * 6
+    arrays = answer_columns(answers)
     rows = await connection.fetch(WRITE, worker, *columns, *arrays)
     return {row[0] for row in rows}
 
 
-async def write_contexts(connection: asyncpg.Connection, contexts: Sequence[Context]) -> None:
+async def write_prepared_offers(
+    connection: asyncpg.Connection, prepared: Sequence[PreparedOffers]
+) -> None:
     """Keeps what was prepared; of several for a customer the last."""
-    last = {context.customer_id: context for context in contexts}
+    last = {one.customer_id: one for one in prepared}
     rows = [
         (customer, context.event_date, *context.basis, context.threshold, context.choices)
         for customer, context in sorted(last.items())

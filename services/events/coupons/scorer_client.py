@@ -39,7 +39,7 @@ class NoModelYetError(Exception):
     """The scorer answers that it has no model."""
 
 
-class Scorer:
+class ScorerClient:
     """The scorer of an installation; `model` is the one that answered last."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The connection that writes to schema `events`.
 
-Belongs here: keeping one connection, and doing a piece of work again until the database answers.
-Does not belong here: any statement.
+Belongs here: keeping one connection, and trying work again until the database answers. Does not
+belong here: any statement.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SESSION = {
 }
 # A commit with its own record, so that it waits until all before it is on disk.
 FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
-# Another worker's turn came between: the same work succeeds the next time.
+# Another worker came between: the same work succeeds the next time.
 ONCE_MORE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -33,39 +33,39 @@ T = TypeVar("T")
 log = logging.getLogger("pollux.events")
 
 
-class Ledger:
-    """One writing connection, used by one at a time.
+class DatabaseWriter:
+    """One connection that writes, used by one task at a time.
 
-    One that is not `durable` commits without waiting for the disk; what was committed may be lost
-    with the database server until some durable connection has flushed.
-    `interruptions` counts how often work had to be done again: whoever published from what it
-    remembered of a commit should look at the tables instead. `connections` counts connections: one
-    that stands saw no server go away.
+    A writer that is not `durable` commits without waiting for the disk: until a durable one has
+    flushed, a crash of the server loses what was committed. `interruptions` counts how often work
+    was tried again; a caller that publishes from memory after a commit should then read the tables
+    instead. `connections` counts connections: as long as it stays the same, the server did not
+    restart.
     """
 
     def __init__(self, store: ServingStore, *, durable: bool) -> None:
         session = SESSION | {"synchronous_commit": "on" if durable else "off"}
         self._dsn, self._settings = arguments(store.owner_url, session)
         self._connection: asyncpg.Connection | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.interruptions = 0
         self.connections = 0
         self.is_up = False
 
-    async def do(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """What `work` returns, tried until the database answers; `work` is safe to repeat.
+    async def retry(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """What `work` returns, tried until the database answers; `work` must be safe to repeat.
 
         Raises asyncpg's errors for what the database makes of a statement.
         """
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                async with self._turn:
+                async with self._lock:
                     return await self._try(work)
             except ONCE_MORE:
                 continue
             except UNAVAILABLE:
-                # Without the turn: what is slow for one need not be for the next.
+                # Without the lock: what is slow for one need not be for the next.
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -75,7 +75,7 @@ class Ledger:
         What was committed while there was one fewer may be lost: the server may have gone away and
         come back since, and forgotten what it had not flushed.
         """
-        await self.do(lambda connection: connection.execute(FLUSH))
+        await self.retry(lambda connection: connection.execute(FLUSH))
         return self.connections
 
     def close(self) -> None:

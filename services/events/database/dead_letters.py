@@ -33,6 +33,14 @@ where event_key = any($1) and resolved_at is null
 # Of a message that is longer than what is read, for people.
 KEPT_BYTES = 64 * 1024
 
+REPLAYS = """
+select event_key, kind, topic, payload
+from events.dead_letter
+where replay_requested_at is not null and resolved_at is null and is_whole and kind = any($1)
+order by id
+limit 100
+"""
+
 FOUND = """
 select
     id, kind, topic, payload, is_whole, reason, attempts,
@@ -66,6 +74,15 @@ class UnreadableMessage(NamedTuple):
     reason: str
 
 
+class Replay(NamedTuple):
+    """A dead letter that is to be read again."""
+
+    event_key: UUID
+    kind: str
+    topic: str
+    payload: bytes
+
+
 async def write_dead_letters(
     connection: asyncpg.Connection, messages: Sequence[UnreadableMessage], *, max_bytes: int
 ) -> None:
@@ -85,12 +102,17 @@ async def resolve(connection: asyncpg.Connection, keys: Sequence[UUID]) -> None:
     await connection.execute(RESOLVE, sorted(keys))
 
 
+async def read_replays(connection: asyncpg.Connection, kinds: Sequence[str]) -> list[Replay]:
+    """Dead letters of these kinds that somebody asked to have read again, some at a time."""
+    return [Replay(*row) for row in await connection.fetch(REPLAYS, kinds)]
+
+
 class DeadLetterError(PolluxError):
     """Dead letters that are not there, or cannot be replayed."""
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message that could not be read; of one that `is_whole` is false the beginning was kept."""
 
     id: int
@@ -120,12 +142,12 @@ def has_events(connection: psycopg.Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def read_letters(
+def read_dead_letters(
     connection: psycopg.Connection, *, limit: int, with_resolved: bool = False
-) -> list[Letter]:
+) -> list[DeadLetter]:
     """The last dead letters, the newest first."""
     rows = connection.execute(FOUND, {"limit": limit, "with_resolved": with_resolved})
-    return [Letter(*row) for row in rows.fetchall()]
+    return [DeadLetter(*row) for row in rows.fetchall()]
 
 
 def ask_for_replay(connection: psycopg.Connection, ids: Sequence[int] | None) -> int:

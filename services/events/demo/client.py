@@ -1,7 +1,7 @@
 """A client of the broker that comes and goes, for demonstrations: no session stays behind.
 
 Belongs here: connecting as the settings say, publishing events, collecting predictions. Does not
-belong here: the event service's own clients (`mqtt`, `link`), which must not lose anything.
+belong here: the event service's own sessions (`services.events.broker`), which lose nothing.
 """
 
 import json
@@ -29,12 +29,12 @@ CONNECT_SECONDS = 5.0
 
 
 class NoBrokerError(PolluxError):
-    """No broker lets a guest in."""
+    """No broker accepts the client."""
 
     exit_code = 3
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """What a prediction is the answer to."""
 
     customer_id: str
@@ -42,18 +42,18 @@ class Asked(NamedTuple):
     ts: int
 
 
-class Offer(NamedTuple):
+class ReceivedCoupon(NamedTuple):
     """A coupon with its products, and when it arrived (`time.perf_counter`)."""
 
     coupon: Mapping[str, Any]
     arrived: float
 
 
-class Guest:
-    """A connected client; `offers` are all predictions since then."""
+class DemoClient:
+    """A connected client; `coupons` are all that arrived since then."""
 
     def __init__(self, mqtt: MqttSettings, own_port: int) -> None:
-        self.offers: dict[Asked, Offer] = {}
+        self.coupons: dict[Question, ReceivedCoupon] = {}
         self._mqtt = mqtt
         self._arrived = threading.Condition()
         self._is_v5 = False
@@ -81,22 +81,22 @@ class Guest:
         self._client.publish(topic, payload, qos=1, properties=properties)
         return event_key(topic, payload, event_id), began
 
-    def wait(self, asked: Asked | None, seconds: float) -> Offer | None:
-        """The answer to what was asked, as soon as it is there."""
+    def wait(self, question: Question | None, seconds: float) -> ReceivedCoupon | None:
+        """The answer to what was question, as soon as it is there."""
         with self._arrived:
-            self._arrived.wait_for(lambda: asked in self.offers, seconds)
-            return None if asked is None else self.offers.get(asked)
+            self._arrived.wait_for(lambda: question in self.coupons, seconds)
+            return None if question is None else self.coupons.get(question)
 
     def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         arrived = time.perf_counter()
         try:
             answer = json.loads(message.payload)
             coupon = answer["coupon"]
-            asked = Asked(answer["customer"]["id"], coupon["department"], answer["ts"])
+            question = Question(answer["customer"]["id"], coupon["department"], answer["ts"])
         except (ValueError, KeyError, TypeError):
             return
         with self._arrived:
-            self.offers.setdefault(asked, Offer(coupon, arrived))
+            self.coupons.setdefault(question, ReceivedCoupon(coupon, arrived))
             self._arrived.notify_all()
 
     def _enter(self, brokers: Sequence[tuple[str, int]]) -> Client:
@@ -109,7 +109,7 @@ class Guest:
                     return client
         where = ", ".join(f"{host}:{port}" for host, port in brokers)
         hint = "" if self._mqtt.mqtt_host else " pollux up runs a broker: is it up?"
-        raise NoBrokerError(f"No broker lets us in at {where} ({problem}).{hint}")
+        raise NoBrokerError(f"No broker accepts the demo at {where} ({problem}).{hint}")
 
     def _try(
         self, host: str, port: int, protocol: MQTTProtocolVersion

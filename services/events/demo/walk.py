@@ -1,4 +1,4 @@
-"""A walk through the shop: real customers' events, published as the shop's sensors would.
+"""A walk through the store: real customers' events, published as its sensors would.
 
 Belongs here: who walks where and on which day, publishing, waiting for what follows. Does not
 belong here: how events are decided, and how the walk is shown.
@@ -17,7 +17,7 @@ from psycopg import sql
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
-from services.events.demo.client import Asked, Guest
+from services.events.demo.client import DemoClient, Question
 from services.events.settings import MqttSettings
 
 ANSWER_SECONDS = 5.0
@@ -54,7 +54,7 @@ order by part, total_coupons_used desc, customer_id
 DECISION = "select outcome, reason, prediction from events.decisions where event_key = %s"
 
 
-class Decision(NamedTuple):
+class RecordedDecision(NamedTuple):
     """What was decided, why, and how likely the best coupon is used."""
 
     outcome: str
@@ -63,11 +63,11 @@ class Decision(NamedTuple):
 
 
 class DemoError(PolluxError):
-    """Nobody can walk through the shop; the message says what is missing."""
+    """No walk is possible; the message says what is missing."""
 
 
 @dataclass(frozen=True)
-class Customer:
+class DemoCustomer:
     """Who walks."""
 
     id: int
@@ -78,47 +78,47 @@ class Customer:
 
 
 @dataclass(frozen=True)
-class Walk:
+class WalkPlan:
     """Who walks where, and the day that the events are of."""
 
     day: date
     is_today: bool
-    customers: Sequence[Customer]
+    customers: Sequence[DemoCustomer]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FocusResult:
     """What followed a focus event: a coupon after so many milliseconds, or none and why."""
 
-    customer: Customer
+    customer: DemoCustomer
     department: str
     coupon: Mapping[str, Any] | None
     reason: str | None
     milliseconds: float | None
 
 
-def plan_walk(connection: psycopg.Connection, settings: Settings, count: int) -> Walk:
-    """Chooses customers and a day; raises `DemoError` where the shop is not released."""
+def plan_walk(connection: psycopg.Connection, settings: Settings, count: int) -> WalkPlan:
+    """Chooses customers and a day; raises `DemoError` where the store is not released."""
     row = None
     if connection.execute("select to_regclass('release.current')").fetchone() != (None,):
         row = connection.execute(
             "select number from release.current where domain = 'store'"
         ).fetchone()
     if row is None:
-        raise DemoError("No shop is released yet: pollux up makes a sample and releases it.")
+        raise DemoError("No store is released yet: pollux up makes a sample and releases it.")
     path = sql.SQL("set search_path = {}").format(sql.Identifier(f"store__r{row[0]}"))
     connection.execute(path)
     today = datetime.now(ZoneInfo(settings.store_timezone)).date()
     found = connection.execute(DAY, {"today": today}).fetchone()
     rows = connection.execute(CUSTOMERS, {"count": count}).fetchall()
     if found is None or not rows:
-        raise DemoError("The released shop has no coupons or no customers.")
+        raise DemoError("The released store has no coupons or no customers.")
     day, departments = found
     customers = [
-        Customer(customer_id, gender, age, used, _some_of(departments, place))
+        DemoCustomer(customer_id, gender, age, used, _some_of(departments, place))
         for place, (customer_id, gender, age, used) in enumerate(rows)
     ]
-    return Walk(day, day == today, customers)
+    return WalkPlan(day, day == today, customers)
 
 
 def _some_of(departments: Sequence[str], place: int) -> Sequence[str]:
@@ -127,63 +127,71 @@ def _some_of(departments: Sequence[str], place: int) -> Sequence[str]:
     return [*departments[first:], *departments[:first]][:DEPARTMENTS_EACH]
 
 
-class ShopFloor:
-    """Where customers walk: publishes their events and waits for what follows."""
+class StoreFloor:
+    """Where customers walk: publishes their events and waits for the answers."""
 
     def __init__(
-        self, settings: Settings, mqtt: MqttSettings, guest: Guest, decisions: psycopg.Connection
+        self,
+        settings: Settings,
+        mqtt: MqttSettings,
+        client: DemoClient,
+        decisions: psycopg.Connection,
     ) -> None:
         self._mqtt = mqtt
         self._zone = ZoneInfo(settings.store_timezone)
-        self._guest = guest
+        self._client = client
         self._decisions = decisions
 
-    def enter(self, customer: Customer, day: date) -> None:
+    def enter(self, customer: DemoCustomer, day: date) -> None:
         """Publishes an entry event; raises `DemoError` where nobody takes it."""
         document = {"id": str(customer.id), "ts": self._moment(day)}
-        key, _ = self._guest.publish(self._mqtt.entry_event_topic_name, document)
+        key, _ = self._client.publish(self._mqtt.entry_event_topic_name, document)
         if self._wait_for_decision(key) is None:
             raise DemoError(
                 "The broker took the event, but no event service did: it runs with pollux up, or "
                 "alone with pollux serve events."
             )
 
-    def stop_at(self, customer: Customer, department: str, day: date) -> Outcome:
+    def stop_at(self, customer: DemoCustomer, department: str, day: date) -> FocusResult:
         """Publishes a focus event and waits for its prediction, or for the reason of none."""
-        asked = Asked(str(customer.id), department, self._moment(day))
-        document = {"id": asked.customer_id, "ts": asked.ts, "dep": department}
-        key, began = self._guest.publish(self._mqtt.focus_event_topic_name, document)
-        decision = self._wait_for_decision(key, asked)
+        question = Question(str(customer.id), department, self._moment(day))
+        document = {"id": question.customer_id, "ts": question.ts, "dep": department}
+        key, began = self._client.publish(self._mqtt.focus_event_topic_name, document)
+        decision = self._wait_for_decision(key, question)
         if decision is not None and decision.outcome == "no offer":
             best = decision.prediction
             reason = (decision.reason or "") + ("" if best is None else f" (best {best:.2f})")
-            return Outcome(customer, department, None, reason, None)
-        offer = self._guest.wait(asked, ANSWER_SECONDS if decision else 0)
+            return FocusResult(customer, department, None, reason, None)
+        offer = self._client.wait(question, ANSWER_SECONDS if decision else 0)
         if offer is None:
             why = "decided, but no message arrived" if decision else "no decision"
-            return Outcome(customer, department, None, f"{why} in {ANSWER_SECONDS:.0f} s", None)
-        return Outcome(customer, department, offer.coupon, None, 1000 * (offer.arrived - began))
+            return FocusResult(customer, department, None, f"{why} in {ANSWER_SECONDS:.0f} s", None)
+        return FocusResult(customer, department, offer.coupon, None, 1000 * (offer.arrived - began))
 
     def _moment(self, day: date) -> int:
         """The time of day it is now, on that day."""
         now = datetime.now(self._zone)
         return int(datetime.combine(day, now.time(), self._zone).timestamp())
 
-    def _wait_for_decision(self, key: UUID, asked: Asked | None = None) -> Decision | None:
+    def _wait_for_decision(
+        self, key: UUID, question: Question | None = None
+    ) -> RecordedDecision | None:
         """What was decided; None where there was none in time, or its coupon came first."""
         deadline = time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < deadline and self._guest.wait(asked, POLL_SECONDS) is None:
+        while time.monotonic() < deadline and self._client.wait(question, POLL_SECONDS) is None:
             try:
                 row = self._decisions.execute(DECISION, [key]).fetchone()
             except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable):
                 # No event service has run here yet.
                 row = None
             if row is not None:
-                return Decision(*row)
+                return RecordedDecision(*row)
         return None
 
 
-def walk_through(walk: Walk, floor: ShopFloor, *, seconds: float) -> Iterator[Customer | Outcome]:
+def walk_through(
+    walk: WalkPlan, floor: StoreFloor, *, seconds: float
+) -> Iterator[DemoCustomer | FocusResult]:
     """Everyone enters and stops at some departments: what happens, as it happens."""
     steps = sum(1 + len(customer.departments) for customer in walk.customers)
     for customer in walk.customers:

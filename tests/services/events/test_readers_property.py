@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.events.coupons.messages import ShopEvent, read_entry, read_focus
+from services.events.coupons.messages import StoreEvent, read_entry, read_focus
 from services.events.loyalty.messages import (
     Conversion,
     Listed,
@@ -83,7 +83,7 @@ def test_entry_and_focus_events(read, payload: bytes) -> None:
     except UnreadableError as error:
         reason = str(error)
     else:
-        assert isinstance(event, ShopEvent)
+        assert isinstance(event, StoreEvent)
         assert -(2**63) <= event.customer_id < 2**63
         assert (event.department is None) == (read is read_entry)
         return

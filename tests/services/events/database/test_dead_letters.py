@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from services.events.database.dead_letters import DeadLetterError, ask_for_replay, read_letters
+from services.events.database.dead_letters import DeadLetterError, ask_for_replay, read_dead_letters
 from services.events.database.migrate import migrate
 
 LETTERS = """
@@ -94,7 +94,7 @@ def test_long_messages_are_cut_in_the_table(connection: psycopg.Connection) -> N
 def test_replay_takes_all_that_are_open_and_whole(connection: psycopg.Connection) -> None:
     assert "2 dead letters are read again" in run("replay")
     assert requested(connection) == [1, 2]
-    states = {letter.id: letter.state for letter in read_letters(connection, limit=10)}
+    states = {letter.id: letter.state for letter in read_dead_letters(connection, limit=10)}
     assert states == {1: "waits for a worker", 2: "waits for a worker", 3: "cut off"}
 
 

@@ -1,0 +1,107 @@
+"""What the loyalty list and conversions read and write in the database.
+
+Belongs here: the statements. Does not belong here: what a row leads to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from services.common.database import Database
+from services.common.releases import Release
+from services.events.database.dead_letters import UnreadableMessage
+from services.events.database.inbox import INSERT_NEW
+from services.events.database.outbox import EventAnswer, write_answers
+
+# Keys in the inbox are deleted in time; what their events led to is not.
+HANDLED = """
+select event_key from events.conversions where event_key = any($1)
+union
+select event_key from events.loyalty_list where event_key = any($1)
+"""
+RELEASED_MEMBERS = "select email from {schema}.members where email = any($1)"
+MEMBERS = "select email from events.members where email = any($1)"
+CODES = "select promotion, email from events.promo_codes where email = any($1)"
+LISTED = """
+insert into events.loyalty_list (event_key, line, email, fb_user, insta_user, gender)
+values ($1, $2, $3, $4, $5, $6)
+"""
+JOINED_BY_LIST = """
+insert into events.members (email, fb_user, insta_user, gender, joined_by)
+values ($1, $2, $3, $4, 'list')
+on conflict (email) do update
+set
+    fb_user = coalesce(excluded.fb_user, members.fb_user),
+    insta_user = coalesce(excluded.insta_user, members.insta_user),
+    gender = coalesce(excluded.gender, members.gender),
+    joined_by = 'list'
+"""
+JOINED_BY_PURCHASE = """
+insert into events.members (email, joined_by) values ($1, 'purchase') on conflict do nothing
+"""
+CONVERTED = """
+insert into events.conversions (
+    event_key, line, promotion, conversion_type, email, channel, items, total, is_code_sent,
+    is_new_member
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+CODE_SENT = "insert into events.promo_codes (promotion, email, answer_id) values ($1, $2, $3)"
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a group of messages leads to, as rows of tables; the order is that of arrival."""
+
+    listed: list[tuple[object, ...]] = field(default_factory=list)
+    joined_by_list: list[tuple[object, ...]] = field(default_factory=list)
+    joined_by_purchase: list[tuple[object, ...]] = field(default_factory=list)
+    converted: list[tuple[object, ...]] = field(default_factory=list)
+    codes: list[tuple[object, ...]] = field(default_factory=list)
+    answers: list[tuple[UUID, EventAnswer]] = field(default_factory=list)
+    unreadable: list[UnreadableMessage] = field(default_factory=list)
+
+
+async def write_new_keys(
+    connection: asyncpg.Connection, worker: str, events: Sequence[tuple[UUID, str]]
+) -> set[UUID]:
+    """Notes the keys and kinds of events; returns the keys of those that were never handled."""
+    keys, kinds = [key for key, _ in events], [kind for _, kind in events]
+    arrived = {row[0] for row in await connection.fetch(INSERT_NEW, worker, keys, kinds)}
+    handled = {row[0] for row in await connection.fetch(HANDLED, sorted(arrived))}
+    return arrived - handled
+
+
+async def read_released_members(
+    database: Database, release: Release, emails: Sequence[str]
+) -> set[str]:
+    """Which of these are members in a release; raises as `Database.fetch` does."""
+    sql = RELEASED_MEMBERS.format(schema=release.schema)
+    return {row[0] for row in await database.fetch(sql, list(emails))}
+
+
+async def read_members(connection: asyncpg.Connection, emails: Sequence[str]) -> set[str]:
+    """Which of these joined through an event."""
+    return {row[0] for row in await connection.fetch(MEMBERS, emails)}
+
+
+async def read_codes(connection: asyncpg.Connection, emails: Sequence[str]) -> set[tuple[str, ...]]:
+    """Promotion and email of the codes that these members were sent."""
+    return {tuple(row) for row in await connection.fetch(CODES, emails)}
+
+
+async def write_effects(connection: asyncpg.Connection, worker: str, effects: Effects) -> None:
+    """Writes what a group of messages leads to, but for what is unreadable."""
+    for sql, rows in (
+        (LISTED, effects.listed),
+        (JOINED_BY_LIST, effects.joined_by_list),
+        (JOINED_BY_PURCHASE, effects.joined_by_purchase),
+        (CONVERTED, effects.converted),
+        (CODE_SENT, effects.codes),
+    ):
+        if rows:
+            await connection.executemany(sql, rows)
+    if effects.answers:
+        await write_answers(connection, worker, effects.answers)
