@@ -177,12 +177,12 @@ def _with_long_department(name: str) -> list[tuple[object, ...]]:
 
 def test_a_number_that_its_own_ghost_holds_is_waited_for(shop: Shop, client: Client) -> None:
     """The server may go on believing in a connection that the worker has lost."""
-    turns = "select pid from pg_stat_activity where application_name = 'pollux-events-turns'"
+    leaders = "select pid from pg_stat_activity where application_name = 'pollux-events-leader'"
     with (
         working(shop.settings, **shop.environment()) as worker,
         psycopg.connect(shop.store.owner_url, autocommit=True) as ghost,
     ):
-        ((pid,),) = shop.rows(turns)
+        ((pid,),) = shop.rows(leaders)
         locking = threading.Thread(
             target=ghost.execute, args=("select pg_advisory_lock(7655902, 1)",)
         )
@@ -193,7 +193,7 @@ def test_a_number_that_its_own_ghost_holds_is_waited_for(shop: Shop, client: Cli
         time.sleep(3)
         assert worker.process.poll() is None, worker.log.read_text()
         ghost.execute("select pg_advisory_unlock(7655902, 1)")
-        wait_for(lambda: shop.rows(turns) not in ([], [(pid,)]))
+        wait_for(lambda: shop.rows(leaders) not in ([], [(pid,)]))
         customer = who_gets("Boys")
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
         wait_for(lambda: client.heard)

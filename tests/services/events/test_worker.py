@@ -356,7 +356,7 @@ def test_settings_that_cannot_be_used_are_named(
 def test_readiness_names_what_is_away(new_shop: Shop) -> None:
     worker = shops.start_worker(new_shop.settings, **new_shop.environment())
     try:
-        wait_for(lambda: _problem(worker).startswith("The broker cannot be reached"))
+        wait_for(lambda: _problem(worker).startswith("Events cannot arrive from the broker"))
         with shops.broker(new_shop.folder / "broker", new_shop.port):
             wait_for(lambda: shops.is_ready(worker))
             new_shop.scorer.close()
