@@ -20,10 +20,9 @@ from orchestration.load.examine import (
     Header,
     Watch,
     count,
-    is_parquet,
-    plain_text,
     read_header,
 )
+from orchestration.load.formats import check_text, is_parquet, unpacked
 from orchestration.load.landing import part_record
 from orchestration.load.screen_csv import Rejects, Screened, screen
 
@@ -83,16 +82,18 @@ def convert(job: Job) -> tuple[int, int]:
 
     """
     name = str(job.file)
+    source = unpacked(job.source, job.folder, name)
     with connect(job.folder) as connection:
-        if is_parquet(job.source):
+        if is_parquet(source):
             text = job.folder / "text"
-            rows, binding = write_csv(connection, job.source, name, job.dataset, text)
+            rows, binding = write_csv(connection, source, name, job.dataset, text)
             _note_extra(job, binding)
             header = read_header(text, name)
             read, rejected = _convert_csv(connection, job, text, header, binding, by_row=True)
             _must_agree(name, "rows in the file's footer", rows, "rows read", read)
             return read, rejected
-        text = plain_text(job.source, job.folder, name)
+        check_text(source, name)
+        text = source
         if job.dataset.format == "lines":
             return _convert_lines(connection, job, text)
         header = read_header(text, name)

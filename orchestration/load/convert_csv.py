@@ -28,6 +28,9 @@ from pollux.types import (
     TEXT_LENGTH,
     TRUE,
     TYPES,
+    UnfitError,
+    read_text,
+    visible,
 )
 
 METADATA_KEY = "pollux"
@@ -40,6 +43,7 @@ _CHECKED_TYPES = {"id": "DOUBLE", "integer": "DOUBLE", "money": "DOUBLE", "numbe
 _INSTANT = (
     "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?)?"
 )
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons"}
 _MIDNIGHT = "('', ' 00:00:00', 'T00:00:00')"
 
 
@@ -47,12 +51,14 @@ _MIDNIGHT = "('', ' 00:00:00', 'T00:00:00')"
 class Binding:
     """The columns of a file in its order, None where the declaration knows no such name.
 
-    `positions` leads from the declared columns, in their order, to the file's.
+    `positions` leads from the declared columns, in their order, to the file's; `nulls` are texts
+    that mean null.
     """
 
     columns: tuple[Column | None, ...]
     positions: tuple[int, ...]
     extra: tuple[str, ...] = ()
+    nulls: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> Iterator[tuple[str, Column]]:
@@ -64,26 +70,25 @@ class Binding:
 
 
 def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
-    """Bind a file's column names to the declared ones, without case.
+    """Bind a file's column names to the declared ones, without case and what cannot be seen.
 
     Raises:
         LoadError: when a declared column is missing or there twice.
 
     """
-    found = [given.lower() for given in names]
+    shown = [visible(given) for given in names]
+    found = [given.lower() for given in shown]
     declared = {column.name.lower(): column for column in dataset.columns}
     missing = [column.name for key, column in declared.items() if key not in found]
     if missing:
-        raise LoadError(
-            f"{name} lacks {_listed(missing)} of {dataset.domain}.{dataset.name}; "
-            f"its columns are {', '.join(names)}"
-        )
+        raise LoadError(f"{name} {_why_missing(shown, missing, dataset)}")
     twice = [column.name for key, column in declared.items() if found.count(key) > 1]
     if twice:
         raise LoadError(f"{name} has {_listed(twice)} more than once; keep one")
-    extra = tuple(given for given in names if given.lower() not in declared)
+    extra = tuple(given for given in shown if given.lower() not in declared)
     columns = tuple(declared.get(key) for key in found)
-    return Binding(columns, tuple(found.index(key) for key in declared), extra)
+    positions = tuple(found.index(key) for key in declared)
+    return Binding(columns, positions, extra, dataset.nulls)
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
@@ -127,7 +132,7 @@ def convert_checked(
             selects = {column.name: _value(field, column.type) for field, column in binding.pairs}
             query = _copy(
                 selects,
-                _read(path, types, line_end=header.line_end, header="true"),
+                _read(path, types, binding, line_end=header.line_end, header="true"),
                 " AND ".join(wheres),
                 out,
                 metadata,
@@ -174,7 +179,7 @@ def convert_clean(
         more["max_line_size"] = str(2 * LONGEST_RECORD)
     if keep_blank:
         more["allow_quoted_nulls"] = "false"
-    source = _read(path, types, line_end=line_end, **more)
+    source = _read(path, types, binding, line_end=line_end, **more)
     try:
         return _rows(connection, _copy(selects, source, "true", out, metadata))
     except duckdb.Error as error:
@@ -189,11 +194,42 @@ def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> 
         _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
 
 
+def _why_missing(names: Sequence[str], missing: Sequence[str], dataset: Dataset) -> str:
+    """What a file without declared columns seems to be, and what to do about it."""
+    declared = {column.name.lower() for column in dataset.columns}
+    line = ",".join(names).lower()
+    found = line.split(",") if len(names) > 1 else [line]
+    if line.startswith("sep="):
+        return "begins with a line sep= for Excel; remove it, and save the file with commas"
+    if len(found) == 1 and declared <= set(map(str.strip, line.split(","))):
+        return "has quotes around whole lines; save it with quotes around single fields"
+    for separator, word in _SEPARATORS.items():
+        fields = {field.strip(' "') for field in line.split(separator)}
+        if len(fields & declared) > len(declared & set(found)):
+            return f"has its fields set apart by {word}; save it with commas"
+    if not declared & set(found) and len(found) == len(declared) and any(map(_is_number, found)):
+        header = ",".join(column.name for column in dataset.columns)
+        return f"has no header line; write one above its first line: {header}"
+    return (
+        f"lacks {_listed(missing)} of {dataset.domain}.{dataset.name}; "
+        f"its columns are {', '.join(names)}"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return read_text("number", text) is not None
+    except UnfitError:
+        return False
+
+
 def _listed(names: Sequence[str]) -> str:
     return ("column " if len(names) == 1 else "columns ") + ", ".join(names)
 
 
-def _read(path: Path, types: Sequence[str], *, line_end: bytes, **more: str) -> str:
+def _read(
+    path: Path, types: Sequence[str], binding: Binding, *, line_end: bytes, **more: str
+) -> str:
     options = {
         "auto_detect": "false",
         "header": "false",
@@ -205,6 +241,8 @@ def _read(path: Path, types: Sequence[str], *, line_end: bytes, **more: str) -> 
         "columns": "{" + ", ".join(f"c{i}: '{type_}'" for i, type_ in enumerate(types)) + "}",
         **more,
     }
+    if binding.nulls:
+        options["nullstr"] = "[" + ", ".join(map(literal, ("", *binding.nulls))) + "]"
     return scan_csv(path, options)
 
 

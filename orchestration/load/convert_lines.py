@@ -23,8 +23,10 @@ def screen_lines(
     kind: bytes | None = None
     done = 0
     with path.open("rb") as source, clean.open("wb") as out:
-        if source.read(len(BOM)) != BOM:
-            source.seek(0)
+        start = 0
+        while source.read(len(BOM)) == BOM:
+            start += len(BOM)
+        source.seek(start)
         while not found.gave_up and (line := source.readline(LONGEST_RECORD + 2)):
             done += len(line)
             watch(done)

@@ -4,17 +4,27 @@ Belongs here: reading a given Parquet file. Does not belong here: checks of valu
 checks, on text, serves both formats.
 """
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestration.load.convert_csv import Binding, bind
-from orchestration.load.declarations import Dataset
+from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LoadError
 from orchestration.scans import identifier, literal, scan_parquet
+from pollux.types import EXACT_DOUBLE, EXACT_SINGLE
 
-_NOT_SCALAR = ("STRUCT", "BLOB", "BIT", "INTERVAL", "MAP", "UNION")
+_SCALAR = re.compile(
+    r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|JSON|UUID|ENUM.*"
+    r'|BLOB|DATE|TIMESTAMP.*|"NULL"'
+)
+_EXACT = {"FLOAT": EXACT_SINGLE, "DOUBLE": EXACT_DOUBLE}
+_ROWS = 65_536
 
 
 def write_csv(
@@ -25,30 +35,104 @@ def write_csv(
     Returns the rows that the file's own footer states, and the columns as bound by name.
 
     Raises:
-        LoadError: when the file is damaged, lacks a column or holds one that is not a scalar.
+        LoadError: when the file is damaged, lacks a column, has one twice or holds one that is not
+            a scalar.
 
     """
     try:
-        rows = int(pq.read_metadata(path).num_rows)
-        source = scan_parquet([path])
-        described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
-        binding = bind(name, [row[0] for row in described], dataset)
-        fields = []
-        for position, column in zip(binding.positions, dataset.columns, strict=True):
-            given, type_ = described[position][:2]
-            if type_.endswith("]") or type_.startswith(_NOT_SCALAR):
-                raise LoadError(f"{name}: column {given} is {type_}, which is no {column.type}")
-            plain = f"{identifier(given)}::VARCHAR"
-            if type_.endswith("TIME ZONE"):
-                # DuckDB without its zone extension writes UTC.
-                plain = f"regexp_replace({plain}, '[+]00$', '')"
-            fields.append(f"coalesce({plain}, '') AS {identifier(column.name)}")
+        with pq.ParquetFile(path) as file:
+            rows = int(file.metadata.num_rows)
+            # DuckDB would give a column that is there twice another name.
+            names = file.schema_arrow.names
+            binding = bind(name, names, dataset)
+            given = [names[position] for position in binding.positions]
+            cut = _cut_by_duckdb(file, given)
+        if cut:
+            connection.register("given", _through_arrow(path, given, cut))
+            source = "given"
+            described = [row[:2] for row in connection.execute("DESCRIBE given").fetchall()]
+        else:
+            source = scan_parquet([path])
+            every = connection.execute(f"DESCRIBE FROM {source}").fetchall()
+            described = [every[position][:2] for position in binding.positions]
+        fields = [
+            f"coalesce({_text(name, column, *field)}, '') AS {identifier(column.name)}"
+            for column, field in zip(dataset.columns, described, strict=True)
+        ]
         connection.execute(
             f"COPY (SELECT {', '.join(fields)} FROM {source}) TO {literal(str(out))} "
             "(FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '')"
         )
     except OSError as error:
         raise LoadError(f"{name} cannot be read: {error}") from error
-    except (duckdb.Error, ValueError) as error:
+    except (duckdb.Error, pa.ArrowException, ValueError) as error:
         raise LoadError(f"{name} is Parquet that cannot be read: {error}") from error
-    return rows, Binding(dataset.columns, tuple(range(len(dataset.columns))), binding.extra)
+    positions = tuple(range(len(dataset.columns)))
+    return rows, Binding(dataset.columns, positions, binding.extra, binding.nulls)
+
+
+def _text(name: str, column: Column, given: str, type_: str) -> str:
+    """The SQL of a column's values as text."""
+    if not _SCALAR.fullmatch(type_):
+        raise LoadError(f"{name}: column {given} is {type_}, which is no {column.type}")
+    field = identifier(given)
+    if type_ == "BLOB":
+        return f"decode({field})"
+    text = f"{field}::VARCHAR"
+    if column.type == "id" and type_ in _EXACT:
+        # Digits that it may have lost are not made up.
+        is_exact = f"abs({field}) < {_EXACT[type_]}"
+        text = f"CASE WHEN {is_exact} THEN {text} ELSE format('{{:e}}', {field}) END"
+    if type_.endswith("TIME ZONE"):
+        # DuckDB without its zone extension writes UTC.
+        text = f"regexp_replace({text}, '[+]00$', '')"
+    return text
+
+
+def _cut_by_duckdb(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
+    """Columns whose values DuckDB cuts: INT96 to the microsecond, long decimals to doubles."""
+    leaves = [file.schema.column(i) for i in range(len(file.schema))]
+    found = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
+    found |= {field.name for field in file.schema_arrow if pa.types.is_decimal256(field.type)}
+    return found.intersection(names)
+
+
+def _through_arrow(path: Path, names: Sequence[str], cut: set[str]) -> pa.RecordBatchReader:
+    """The columns, those in `cut` as exact text."""
+    with pq.ParquetFile(path) as file:
+        fields = [file.schema_arrow.field(name) for name in names]
+    schema = pa.schema([pa.field(f.name, pa.string() if f.name in cut else f.type) for f in fields])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        fine = pq.ParquetFile(path)
+        coarse = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        columns = list(names)
+        for exact, rounded in zip(
+            fine.iter_batches(_ROWS, columns=columns),
+            coarse.iter_batches(_ROWS, columns=columns),
+            strict=True,
+        ):
+            yield pa.RecordBatch.from_arrays(
+                [
+                    _exact_text(exact[name], rounded[name]) if name in cut else exact[name]
+                    for name in names
+                ],
+                schema=schema,
+            )
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _exact_text(exact: pa.Array, rounded: pa.Array) -> pa.Array:
+    """Decimals, or times to the nanosecond, as text.
+
+    Nanoseconds since 1970 fit 64 bits from 1677 to 2262 only; beyond, their last digits are still
+    right modulo 2 ** 64, as is the difference to the microseconds.
+    """
+    if not pa.types.is_timestamp(exact.type):
+        return exact.cast(pa.string())
+    micros = rounded.cast(pa.int64())
+    rest = pc.subtract(exact.cast(pa.int64()), pc.multiply(micros, 1000))
+    digits = pc.utf8_lpad(rest.cast(pa.string()), width=3, padding="0")
+    text = rounded.cast(pa.string())
+    return pc.if_else(pc.equal(rest, 0), text, pc.binary_join_element_wise(text, digits, ""))

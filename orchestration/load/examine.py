@@ -1,13 +1,11 @@
-"""What a file's bytes say about it: format, digest, header, number of records.
+"""What a file's bytes say about it: digest, header, number of records.
 
-Belongs here: reading bytes and counting, independently of DuckDB. Does not belong here: types.
+Belongs here: reading bytes and counting, independently of DuckDB. Does not belong here: types, and
+which format a file has (`formats`).
 """
 
-import gzip
 import hashlib
 import re
-import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,42 +75,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_parquet(path: Path) -> bool:
-    """Tell Parquet by the first bytes, whatever the name."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def plain_text(path: Path, work: Path, name: str) -> Path:
-    """Return `path`, or its decompressed copy in `work` when it is gzip; errors call it `name`.
-
-    Raises:
-        LoadError: when the file is empty, not decodable or plainly not UTF-8 text.
-
-    """
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    if gzipped:
-        plain = work / "plain"
-        try:
-            with gzip.open(path, "rb") as packed, plain.open("wb") as out:
-                shutil.copyfileobj(packed, out, CHUNK)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise LoadError(f"{name} is damaged gzip ({error}); fetch it again") from error
-        path = plain
-    with path.open("rb") as file:
-        start = file.read(4096)
-    if start in (b"", BOM):
-        raise LoadError(f"{name} is empty; fetch it again or leave it out")
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise LoadError(f"{name} is UTF-16; save it as UTF-8")
-    if start[:4] == b"PK\x03\x04":
-        raise LoadError(f"{name} is a zip archive; unpack it")
-    if not start.strip(b"\0") or start.count(b"\0") * 10 > len(start):
-        raise LoadError(f"{name} is not text but binary; give a CSV, gzip or Parquet file")
-    return path
-
-
 def read_header(path: Path, name: str) -> Header:
     """Return the first record that is not blank.
 
@@ -122,20 +84,28 @@ def read_header(path: Path, name: str) -> Header:
     """
     with path.open("rb") as file:
         buffer = file.read(CHUNK)
-    start = len(BOM) if buffer.startswith(BOM) else 0
+    start = 0
+    # A file saved twice with a byte order mark has two.
+    while buffer.startswith(BOM, start):
+        start += len(BOM)
     first = start
     while buffer[first : first + 1] in (b"\r", b"\n"):
         first += 1
     if first == len(buffer):
         raise LoadError(f"{name} has no header line")
     record = next_record(buffer, first, at_end=len(buffer) < CHUNK)
-    unreadable = LoadError(f"{name} has no readable header line; is it a CSV file?")
-    if record is None or record.problem or b"\0" in buffer[first : record.end]:
-        raise unreadable
+    if record is None or b"\0" in buffer[first : record.end]:
+        raise LoadError(f"{name} has no readable header line; is it a CSV file?")
+    # Text after a quote: the fields are set apart by something else, as binding finds out.
+    whole = [buffer[first : record.end].replace(b'"', b"")]
     try:
-        names = [field.decode("utf-8").strip() for field in record.fields]
+        fields = whole if record.problem else record.fields
+        names = [field.decode("utf-8").strip() for field in fields]
     except UnicodeDecodeError as error:
-        raise unreadable from error
+        byte = error.object[error.start]
+        raise LoadError(
+            f"{name}: the header line is not UTF-8 (byte 0x{byte:02X}); save the file as UTF-8"
+        ) from error
     if record.line_end == b"\r":
         raise LoadError(f"{name}: lines end in CR alone; write the file with LF or CRLF")
     lines = buffer.count(b"\n", 0, record.end)

@@ -148,7 +148,7 @@ def screen(
             found.longest = max(found.longest, len(raw))
             found.spans_lines |= raw.count(b"\n") > 1
             try:
-                values = _values(record, raw, binding.columns)
+                values = _values(record, raw, binding)
             except _ColumnError as error:
                 rejects.add(found, line, error.column, error.reason, raw)
             else:
@@ -173,8 +173,9 @@ class _ColumnError(Exception):
         self.reason = reason
 
 
-def _values(record: Record, raw: bytes, columns: Sequence[Column | None]) -> list[str]:
+def _values(record: Record, raw: bytes, binding: Binding) -> list[str]:
     """Return a record's values as they land, ignored columns blank."""
+    columns, nulls = binding.columns, binding.nulls
     if b"\0" in raw:
         where = next((i for i, value in enumerate(record.fields) if b"\0" in value), 0)
         raise _ColumnError(_name(columns, where), "NUL byte")
@@ -186,7 +187,7 @@ def _values(record: Record, raw: bytes, columns: Sequence[Column | None]) -> lis
     for given, column in zip(record.fields, columns, strict=True):
         try:
             text = given.decode("utf-8")
-            value = read_text(column.type, text) if column else None
+            value = read_text(column.type, text) if column and text not in nulls else None
         except UnicodeDecodeError:
             raise _ColumnError(column.name if column else "", "not UTF-8") from None
         except UnfitError as error:

@@ -1,7 +1,11 @@
 """What a user sees who loads good, odd and broken files."""
 
+import bz2
 import csv
 import gzip
+import io
+import lzma
+import zipfile
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -9,9 +13,10 @@ import duckdb
 import pytest
 
 from orchestration.load import convert, landing, screen_csv
+from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
 from orchestration.load.run import load
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 
 YAML = """
 sources:
@@ -41,6 +46,19 @@ sources:
 """
 HEADER = b"id,name,amount\n"
 BEFORE = HEADER + b"7,before,7.00\n"
+
+
+def packed(content, times):
+    for _ in range(times):
+        content = gzip.compress(content)
+    return content
+
+
+def zipped(name, content):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, content)
+    return out.getvalue()
 
 
 def numbered(count, start=1):
@@ -107,11 +125,39 @@ def only(report):
         (b"id,name,amount\r1,x,1\r", "lines end in CR alone"),
         (bytes(5000), "is not text but binary"),
         (HEADER.decode().encode("utf-16"), "is UTF-16; save it as UTF-8"),
-        (b"PK\x03\x04" + b"x" * 50, "is a zip archive"),
+        (b"PK\x03\x04" + b"x" * 50, "is a damaged zip archive; fetch it again"),
         (gzip.compress(HEADER + numbered(500))[:-20], "is damaged gzip"),
         (b"PAR1 and no more", "is Parquet that cannot be read"),
         (HEADER + numbered(98) + b"x,name,1\n99,name,x\n", "2 of 100 rows rejected"),
-        (b"id;name;amount\n1;x;1\n", "its columns are id;name;amount"),
+        (b"id;name;amount\n1;x;1\n", "has its fields set apart by semicolons; save it with commas"),
+        (b'"id";"name";"amount"\n', "has its fields set apart by semicolons"),
+        (b"id\tname\tamount\n1\tx\t1\n", "has its fields set apart by tabs; save it with commas"),
+        (b"id | name | amount\n1|x|1\n", "has its fields set apart by vertical bars"),
+        (b"sep=;\nid;name;amount\n", "begins with a line sep= for Excel; remove it"),
+        (b'"id,name,amount"\n"1,x,1"\n', "has quotes around whole lines"),
+        (
+            b"1,x,1.50\n2,y,2.50\n",
+            "has no header line; write one above its first line: id,name,amount",
+        ),
+        (
+            b"id,na\xfcme,amount\n",
+            "the header line is not UTF-8 (byte 0xFC); save the file as UTF-8",
+        ),
+        (gzip.compress(b""), "sales.csv is empty"),
+        (b"\xef\xbb\xbf" * 3, "sales.csv is empty"),
+        (HEADER.decode().encode("utf-16-le"), "is UTF-16; save it as UTF-8"),
+        (HEADER.decode().encode("utf-32"), "is UTF-32; save it as UTF-8"),
+        (packed(HEADER, 4), "is gzip in gzip, more than 3 times over; unpack it"),
+        (gzip.compress(gzip.compress(HEADER + numbered(500))[:-20]), "is damaged gzip"),
+        (zipped("sales.csv", HEADER), "is a zip archive; unpack it"),
+        (gzip.compress(zipped("sales.csv", HEADER)), "is a zip archive; unpack it"),
+        (zipped("xl/workbook.xml", b"<x/>"), "is an Excel workbook; save the sheet as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0" + b"x" * 50, "is an old Excel workbook"),
+        (bz2.compress(HEADER), "is packed by bzip2; unpack it"),
+        (lzma.compress(HEADER), "is packed by xz; unpack it"),
+        (b"PARE" + b"x" * 50, "is encrypted Parquet; save it without encryption"),
+        (b"<!DOCTYPE html><html>", "is a web page or XML, not the data itself"),
+        (b"%PDF-1.7", "is a PDF; export the data as CSV"),
     ],
 )
 def test_a_broken_file_fails_clearly_and_changes_nothing(shop, content, message):
@@ -274,6 +320,12 @@ def test_a_hopeless_file_is_not_read_to_the_end(shop):
         (HEADER + b"1,x,1.50\n2,,\n").replace(b"\n", b"\r\n"),
         gzip.compress(HEADER + b"1,x,1.50\n2,,\n", mtime=0),
         gzip.compress(HEADER + b"1,x,1.50\n", mtime=0) + gzip.compress(b"2,,\n", mtime=0),
+        packed(HEADER + b"1,x,1.50\n2,,\n", 2),
+        packed(HEADER + b"1,x,1.50\n2,,\n", 3),
+        b"\xef\xbb\xbf" * 2 + HEADER + b"1,x,1.50\n2,,\n",
+        b"\xef\xbb\xbf" * 3 + b'"id",name,amount\n1,x,1.50\n2,,\n',
+        "\u200bid,na\xadme,\xa0amount\u200e\n1,x,1.50\n2,,\n".encode(),
+        "\ufeffi\ufeffd\x07,name,amount\r\n1,x,1.50\r\n2,,\r\n".encode(),
         b"Amount, ID ,NAME\n1.50,1,x\n,2,\n",
         b"extra,id,name,,amount,\n9,1,x,\xc3\xa4,1.50,\n,2,,,,\n",
         b"\n" + HEADER + b"\n1,x,1.5\n\n\n2,,\n",
@@ -403,3 +455,31 @@ def test_parquet_lacking_a_column(shop):
     duckdb.sql(f"COPY (SELECT 1 AS id) TO '{path}'")
     with pytest.raises(LoadError, match=r"sales.parquet lacks columns name, amount"):
         shop.load(from_=path)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_parquet_inside_gzip(shop, times):
+    path = shop.folder / "plain"
+    duckdb.sql(f"COPY (SELECT 1 AS id, 'x' AS name, 1.5 AS amount) TO '{path}' (FORMAT parquet)")
+    shop.load(packed(path.read_bytes(), times), "sales.parquet.gz")
+    assert shop.rows() == [(1, "x", Decimal("1.50"))]
+
+
+def test_lines_begin_after_every_byte_order_mark(shop):
+    shop.load(b"\xef\xbb\xbf" * 2 + b"anna@example.org, anna\nb\n", "x.txt")
+    assert shop.rows("notes") == [("anna@example.org, anna",), ("b",)]
+
+
+def test_the_published_name_of_a_table_is_known():
+    declared = read_datasets(PROJECT_DIR)
+    for name in ("product_info.csv", "products.csv", "product_info.parquet"):
+        matching = [
+            one.name for (of, _), one in declared.items() if of == "store" and one.matches(name)
+        ]
+        assert matching == ["products"], name
+
+
+def test_every_dataset_of_files_is_known_as_parquet_too():
+    for dataset in read_datasets(PROJECT_DIR).values():
+        if dataset.format in ("csv", "parquet"):
+            assert dataset.matches(f"{dataset.name}.parquet"), dataset.name
