@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.commands.release import ACCEPT_SHRINKING
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 
@@ -28,6 +29,7 @@ def build(
     release: Annotated[
         bool, typer.Option(help="Release what passed; --no-release only builds and tests.")
     ] = True,
+    accept_shrinking: ACCEPT_SHRINKING = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
@@ -40,7 +42,7 @@ def build(
     if not domains:
         raise BuildError("Nothing has been loaded: run pollux load, or pollux up for sample data.")
     check_loaded(settings, domains)
-    outcome = run(settings, domains, release=release)
+    outcome = run(settings, domains, release=release, accept_shrinking=accept_shrinking)
     assert outcome.build is not None  # noqa: S101
     if as_json:
         output.print_json(
@@ -56,7 +58,13 @@ def build(
         raise typer.Exit(ReleaseError.exit_code)
 
 
-def run(settings: Settings, domains: "Sequence[str]", *, release: bool = True) -> "Outcome":
+def run(
+    settings: Settings,
+    domains: "Sequence[str]",
+    *,
+    release: bool = True,
+    accept_shrinking: bool = False,
+) -> "Outcome":
     """Runs the graph for domains, shown at the console."""
     # Whoever has the warehouse is named before anything takes seconds.
     with lock_warehouse(settings, "a build"):
@@ -66,4 +74,4 @@ def run(settings: Settings, domains: "Sequence[str]", *, release: bool = True) -
         from orchestration.transform.manifest import prepare_manifest
 
         prepare_manifest(settings)
-    return run_graph(settings, domains, output, release=release)
+    return run_graph(settings, domains, output, release=release, accept_shrinking=accept_shrinking)

@@ -62,6 +62,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "broker": _broker,
         "dagster": _dagster,
         "database": _database,
+        "releases": _releases,
         "data": _data,
     }
     for subject, check in checks.items():
@@ -158,6 +159,17 @@ def _database(settings: Settings) -> tuple[bool, str]:
         row = connection.execute("show server_version").fetchone()
     kind = "your server" if store.embedded is None else "embedded"
     return True, f"PostgreSQL {row[0] if row else '?'}, {kind}"
+
+
+def _releases(settings: Settings) -> tuple[bool | None, str]:
+    from orchestration.release.follow import mend_differences
+
+    found = mend_differences(settings, open_serving_store(settings))
+    if found["left"]:
+        return False, "; ".join(found["left"])
+    if found["mended"]:
+        return True, "; ".join(f"{difference}: mended" for difference in found["mended"])
+    return True, "views and links show what is served"
 
 
 def _data(settings: Settings) -> tuple[bool | None, str]:

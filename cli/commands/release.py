@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from orchestration.release.publish import ReleaseReport
 
 JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+ACCEPT_SHRINKING = Annotated[
+    bool,
+    typer.Option(
+        "--accept-shrinking",
+        help="Release even where a mart would be emptied or lose more than half of its rows.",
+    ),
+]
 
 
 def release_domains(
-    settings: Settings, domains: Sequence[str]
+    settings: Settings, domains: Sequence[str], *, accept_shrinking: bool = False
 ) -> tuple[list["ReleaseReport"], list[str]]:
     """Releases domains, each whatever becomes of the others; returns reports and failures."""
     from orchestration.release.errors import ReleaseError
@@ -31,7 +38,9 @@ def release_domains(
     for domain in domains:
         with output.step("release") as step:
             try:
-                report = publish(settings, domain, progress=step.update)
+                report = publish(
+                    settings, domain, progress=step.update, accept_shrinking=accept_shrinking
+                )
             except ReleaseError as error:
                 step.has_failed = True
                 step.result = domain
@@ -49,6 +58,7 @@ def release(
         list[str] | None,
         typer.Option(help="Only this domain; may be given several times. Default: all loaded."),
     ] = None,
+    accept_shrinking: ACCEPT_SHRINKING = False,
     as_json: JSON = False,
 ) -> None:
     """Publishes the marts of the last build, where every test passed."""
@@ -59,7 +69,7 @@ def release(
     domains = domain or loaded_domains(settings)
     if not domains:
         raise ReleaseError("Nothing has been loaded, so there is nothing to release.")
-    reports, failures = release_domains(settings, domains)
+    reports, failures = release_domains(settings, domains, accept_shrinking=accept_shrinking)
     if as_json:
         output.print_json([asdict(report) for report in reports])
     if failures:

@@ -4,15 +4,17 @@ Belongs here: what Dagster sees of a release. Does not belong here: the release 
 (`orchestration.release.publish`).
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 import duckdb
 import psycopg
+from pydantic import Field
 
 from orchestration.defs.resources import FRESHNESS, POOL, RESOURCE_KEYS, final
 from orchestration.defs.translator import asset_key
-from orchestration.release.errors import ReleaseError
+from orchestration.release.errors import ReleaseError, ShrinkingError
 from orchestration.release.publish import ReleaseReport
 from orchestration.release.publish import release as publish
 from orchestration.transform.graph import domains, needed_by, served_tables
@@ -21,10 +23,28 @@ from pollux.runtime.settings import Settings
 # What a release fails with when the server or the disk does, which may pass.
 PASSING = (psycopg.Error, duckdb.Error, OSError)
 
+SHRINKING_CHECK = "keeps_most_rows"
+
+
+class ReleaseConfig(dg.Config):
+    """What whoever starts a release may say of it."""
+
+    accept_shrinking: bool = Field(
+        False,
+        description="Release even where a mart would be emptied or lose more than half of its "
+        "rows.",
+    )
+
 
 def release_key(domain: str) -> dg.AssetKey:
     """The key of a domain's release."""
     return dg.AssetKey([domain, "release"])
+
+
+def accepting(domains: Sequence[str]) -> dict[str, Any]:
+    """The configuration of steps that lets releases of `domains` shrink."""
+    config = ReleaseConfig(accept_shrinking=True).model_dump()
+    return {release_key(domain).to_python_identifier(): {"config": config} for domain in domains}
 
 
 def build_release_definitions(
@@ -57,23 +77,48 @@ def _release_asset(
         kinds={"postgres"},
         freshness_policy=FRESHNESS,
         required_resource_keys=RESOURCE_KEYS,
+        check_specs=[
+            dg.AssetCheckSpec(
+                SHRINKING_CHECK,
+                asset=release_key(domain),
+                description="No mart would be emptied or lose more than half of what is served.",
+            )
+        ],
         retry_policy=retries,
         pool=POOL,
     )
-    def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        report = _release(context, domain)
-        return dg.MaterializeResult(metadata=_metadata(context.resources.settings, report))
+    def _asset(
+        context: dg.AssetExecutionContext, config: ReleaseConfig
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        try:
+            report = _release(context, domain, config)
+        except ShrinkingError as error:
+            yield dg.AssetCheckResult(
+                passed=False, check_name=SHRINKING_CHECK, metadata={"marts": str(error)}
+            )
+            raise final(context, str(error)) from error
+        yield dg.MaterializeResult(
+            metadata=_metadata(context.resources.settings, report),
+            check_results=[dg.AssetCheckResult(passed=True, check_name=SHRINKING_CHECK)],
+        )
 
     return _asset
 
 
-def _release(context: dg.AssetExecutionContext, domain: str) -> ReleaseReport:
+def _release(
+    context: dg.AssetExecutionContext, domain: str, config: ReleaseConfig
+) -> ReleaseReport:
     settings: Settings = context.resources.settings
     reporter = context.resources.reporter
     try:
         with reporter.step("release") as step:
             try:
-                report = publish(settings, domain, progress=step.update)
+                report = publish(
+                    settings,
+                    domain,
+                    progress=step.update,
+                    accept_shrinking=config.accept_shrinking,
+                )
             except ReleaseError:
                 step.has_failed = True
                 step.result = domain
@@ -82,6 +127,8 @@ def _release(context: dg.AssetExecutionContext, domain: str) -> ReleaseReport:
         reporter.released(report)
     except Exception as error:
         reporter.refused(error)
+        if isinstance(error, ShrinkingError):
+            raise
         if isinstance(error, ReleaseError) and not isinstance(error.__cause__, PASSING):
             raise final(context, str(error)) from error
         raise

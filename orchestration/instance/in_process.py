@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestration.build import BuildReport
 from orchestration.release.errors import ReleaseError
@@ -28,7 +28,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.plan.objects import ErrorSource
 
 from orchestration.defs.definitions import build_definitions
-from orchestration.defs.release import release_key
+from orchestration.defs.release import accepting, release_key
 from orchestration.defs.reporting import Step
 from orchestration.defs.resources import EXECUTOR
 
@@ -88,9 +88,15 @@ def job_of_number(number: int) -> JobDefinition:
 
 
 def execute(
-    job: JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str] | None = None
+    job: JobDefinition,
+    instance: dg.DagsterInstance,
+    tags: dict[str, str] | None = None,
+    ops: dict[str, Any] | None = None,
 ) -> dg.JobExecutionResult:
-    """Runs a job by its own executor, quietly; a failure is in the result."""
+    """Runs a job by its own executor, quietly; a failure is in the result.
+
+    `ops` is the configuration of steps by their names.
+    """
     number = next(_numbers)
     _jobs[number] = job
     terminate = signal.getsignal(signal.SIGTERM)
@@ -103,7 +109,10 @@ def execute(
                 ),
                 instance=instance,
                 tags=tags,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": ops or {},
+                },
             )
     finally:
         del _jobs[number]
@@ -112,7 +121,12 @@ def execute(
 
 
 def run_graph(
-    settings: Settings, domains: Sequence[str], console: Console, *, release: bool
+    settings: Settings,
+    domains: Sequence[str],
+    console: Console,
+    *,
+    release: bool,
+    accept_shrinking: bool = False,
 ) -> Outcome:
     """Builds, tests and releases domains from what was loaded; the inbox stays as it is.
 
@@ -126,7 +140,11 @@ def run_graph(
     )
     try:
         with dg.DagsterInstance.ephemeral() as instance:
-            result = execute(_job(definitions, domains, release=release), instance)
+            result = execute(
+                _job(definitions, domains, release=release),
+                instance,
+                ops=accepting(domains) if release and accept_shrinking else None,
+            )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     if any(

@@ -4,27 +4,26 @@ Belongs here: the order of the steps. What customers see changes in one transact
 after everything else is in place; whatever fails before it leaves the old release served.
 """
 
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import psycopg
 
 from orchestration.release import registry
 from orchestration.release.errors import ReleaseError
+from orchestration.release.follow import follow_switch
 from orchestration.release.marts import open_marts
+from orchestration.release.parquet import ParquetRelease
+from orchestration.release.shrinking import find_shrunken, refuse_shrinking
 from orchestration.release.tables import Marts, write_tables
-from orchestration.release.views import remake_views
 from orchestration.transform.record import BuildRecord, read_record
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.steps import step
 from pollux.runtime.warehouse import lock_warehouse
-
-CURRENT_LINK = "current"
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,17 @@ class ReleaseReport:
 
 
 def release(
-    settings: Settings, domain: str, progress: Callable[[str], None] = lambda _table: None
+    settings: Settings,
+    domain: str,
+    progress: Callable[[str], None] = lambda _table: None,
+    *,
+    accept_shrinking: bool = False,
 ) -> ReleaseReport:
     """Publishes the marts of a domain's last build, all at once.
 
     A build that is released already is not released again. Raises `ReleaseError` where the last
-    build did not pass or the serving store fails; the old release is then still served.
+    build did not pass or the serving store fails, and `ShrinkingError` where most rows of a mart
+    would go and `accept_shrinking` does not allow it; the old release is then still served.
     """
     record = _passed_build(settings, domain)
     store = open_serving_store(settings)
@@ -65,7 +69,14 @@ def release(
                 for row in rows:
                     if row.dbt_invocation == record.invocation_id:
                         return _released_already(settings, store, connection, row)
-                return _release(settings, store, connection, record, progress)
+                return _release(
+                    settings,
+                    store,
+                    connection,
+                    record,
+                    progress,
+                    accept_shrinking=accept_shrinking,
+                )
     except (psycopg.Error, duckdb.Error, OSError) as error:
         raise ReleaseError(
             f"The release of {domain} failed: {str(error).strip()}\n"
@@ -88,9 +99,11 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
             switching = time.monotonic()
             with connection.pipeline():
                 registry.switch(connection, domain, target.number)
+                step("rollback.registered")
                 connection.commit()
+            step("rollback.switched")
             switch_seconds = time.monotonic() - switching
-            notes = _follow_switch(settings, connection, store, domain, target.number)
+            notes = follow_switch(settings, connection, store, domain, target.number)
     seconds = time.monotonic() - started
     return ReleaseReport(
         domain, target.number, 0, target.rows, seconds, switch_seconds, is_new=False, notes=notes
@@ -103,16 +116,17 @@ def _released_already(
     connection: psycopg.Connection,
     row: registry.ReleaseRow,
 ) -> ReleaseReport:
-    notes: tuple[str, ...]
-    if row.is_current:
-        # What follows a switch may have been cut short.
-        notes = _follow_switch(settings, connection, store, row.domain, row.number)
-    else:
+    # What follows the last switch, to this release or back from it, may have been cut short.
+    served = registry.current_number(connection, row.domain)
+    notes: tuple[str, ...] = ()
+    if served is not None:
+        notes = follow_switch(settings, connection, store, row.domain, served)
+    if not row.is_current:
         taken_back = (
             f"The last build of {row.domain} is release {row.number}, which was taken back: "
             f"pollux rollback {row.domain} --to {row.number} serves it again."
         )
-        notes = (taken_back,)
+        notes = (taken_back, *notes)
     return ReleaseReport(row.domain, row.number, 0, row.rows, 0, 0, is_new=False, notes=notes)
 
 
@@ -122,6 +136,8 @@ def _release(
     connection: psycopg.Connection,
     record: BuildRecord,
     progress: Callable[[str], None],
+    *,
+    accept_shrinking: bool,
 ) -> ReleaseReport:
     started = time.monotonic()
     domain = record.domain
@@ -133,10 +149,16 @@ def _release(
         tables = record.tables
         with open_marts(settings, connection) as marts:
             _check_builder(marts, record)
-            parquet = _ParquetRelease(settings.releases_dir / domain, number)
+            served = registry.current_number(connection, domain)
+            if served is not None and not accept_shrinking:
+                schema = registry.schema_of(domain, served)
+                shrunken = find_shrunken(connection, schema, tables, marts)
+                refuse_shrinking(settings, domain, served, shrunken)
+            parquet = ParquetRelease(settings.releases_dir / domain, number)
             folder = parquet.start()
             for table in tables:
                 marts.write_parquet(table, str(folder / f"{table.name}.parquet"))
+            step("release.parquet_written")
             registry.drop_unfinished_release(connection, domain, number)
             rows = write_tables(
                 connection,
@@ -146,10 +168,13 @@ def _release(
                 store.reader_role,
                 progress,
             )
+            step("release.tables_written")
             # Once more: a bare dbt takes no lock.
             _check_builder(marts, record)
     parquet.finish()
+    step("release.parquet_named")
     connection.commit()
+    step("release.tables_committed")
     commit = _git_commit()
     switching = time.monotonic()
     # In one round trip: nobody waits for the row of the domain while we are not scheduled.
@@ -168,9 +193,11 @@ def _release(
             tables,
         )
         registry.switch(connection, domain, number)
+        step("release.registered")
         connection.commit()
+    step("release.switched")
     switch_seconds = time.monotonic() - switching
-    notes = _follow_switch(settings, connection, store, domain, number)
+    notes = follow_switch(settings, connection, store, domain, number)
     return ReleaseReport(
         domain=domain,
         number=number,
@@ -230,66 +257,6 @@ def _rollback_target(
             f"kept besides: {numbers}."
         )
     return wanted[0]
-
-
-def _follow_switch(
-    settings: Settings,
-    connection: psycopg.Connection,
-    store: ServingStore,
-    domain: str,
-    number: int,
-) -> tuple[str, ...]:
-    """Brings along what follows the served release; nothing here fails a release."""
-
-    def point_views() -> None:
-        remake_views(connection, domain, number, store.reader_role)
-
-    def tidy() -> None:
-        kept = registry.drop_old_releases(connection, domain)
-        _ParquetRelease(settings.releases_dir / domain, number).point_current(kept)
-
-    notes = []
-    for what, follow in (("the views for people", point_views), ("old releases", tidy)):
-        try:
-            follow()
-        except (psycopg.Error, OSError) as error:
-            notes.append(f"Released, but {what} of {domain} are as before: {str(error).strip()}")
-            if not connection.closed:
-                connection.rollback()
-    return tuple(notes)
-
-
-class _ParquetRelease:
-    """A release as Parquet files in `<domain>/r<number>`; `current` links to the served one."""
-
-    def __init__(self, domain_dir: Path, number: int) -> None:
-        self._domain_dir = domain_dir
-        self._name = f"r{number}"
-        self._unfinished = domain_dir / f".{self._name}"
-
-    def start(self) -> Path:
-        """Makes a fresh folder, outside of what readers look at."""
-        shutil.rmtree(self._unfinished, ignore_errors=True)
-        self._unfinished.mkdir(parents=True)
-        return self._unfinished
-
-    def finish(self) -> None:
-        """Gives the folder its name; a release of the same number was never registered."""
-        finished = self._domain_dir / self._name
-        shutil.rmtree(finished, ignore_errors=True)
-        self._unfinished.rename(finished)
-
-    def point_current(self, kept: list[int]) -> None:
-        """Links `current` to this release and removes those that are no longer kept."""
-        if (self._domain_dir / self._name).is_dir():
-            link = self._domain_dir / f".{CURRENT_LINK}"
-            link.unlink(missing_ok=True)
-            link.symlink_to(self._name)
-            link.replace(self._domain_dir / CURRENT_LINK)
-        names = {f"r{number}" for number in kept} | {CURRENT_LINK}
-        for folder in self._domain_dir.iterdir():
-            if folder.name not in names:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _git_commit() -> str | None:

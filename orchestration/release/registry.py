@@ -155,6 +155,12 @@ def read_releases(connection: psycopg.Connection, domain: str | None = None) -> 
         return cursor.fetchall()
 
 
+def current_number(connection: psycopg.Connection, domain: str) -> int | None:
+    """The number of the release of a domain that is served."""
+    rows = read_releases(connection, domain)
+    return next((row.number for row in rows if row.is_current), None)
+
+
 def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
     """Makes a release the one that is served; committed by the caller."""
     connection.execute(

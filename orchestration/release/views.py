@@ -1,7 +1,7 @@
 """The views of a domain's current release, for people and BI tools.
 
 Belongs here: replacing the views in the schema named after the domain. Does not belong here: the
-tables that they show (`tables`), and the switch (`registry`).
+tables that they show (`tables`), and the switch (`publish`).
 
 They follow the switch, they are not the switch: a view that cannot be replaced because somebody
 reads it must hold up nobody.
@@ -19,24 +19,21 @@ LOCK_TIMEOUT = "2s"
 
 # A view of ours shows the table of its name in a release; those of others are left alone.
 OURS = """
-select view.relname
+select distinct view.relname, pg_namespace.nspname
 from pg_class as view
+inner join pg_rewrite on pg_rewrite.ev_class = view.oid
+inner join pg_depend
+    on pg_depend.classid = 'pg_rewrite'::regclass
+    and pg_depend.objid = pg_rewrite.oid
+    and pg_depend.refclassid = 'pg_class'::regclass
+inner join pg_class as shown
+    on pg_depend.refobjid = shown.oid
+    and shown.relname = view.relname
+inner join pg_namespace on shown.relnamespace = pg_namespace.oid
 where
     view.relnamespace = (select oid from pg_namespace where nspname = %(domain)s)
     and view.relkind = 'v'
-    and exists (
-        select from pg_rewrite
-        inner join pg_depend
-            on pg_depend.classid = 'pg_rewrite'::regclass
-            and pg_depend.objid = pg_rewrite.oid
-            and pg_depend.refclassid = 'pg_class'::regclass
-        inner join pg_class as shown on pg_depend.refobjid = shown.oid
-        inner join pg_namespace on shown.relnamespace = pg_namespace.oid
-        where
-            pg_rewrite.ev_class = view.oid
-            and shown.relname = view.relname
-            and pg_namespace.nspname ~ %(releases)s
-    )
+    and pg_namespace.nspname ~ %(releases)s
 """
 
 TABLES = """
@@ -83,9 +80,9 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
     reader = sql.Identifier(reader_role)
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     connection.execute(sql.SQL("create schema if not exists {}").format(people))
-    old = connection.execute(OURS, {"domain": domain, "releases": f"^{domain}__r[0-9]+$"})
     statements = [
-        sql.SQL("drop view {}").format(sql.Identifier(domain, view)) for (view,) in old.fetchall()
+        sql.SQL("drop view {}").format(sql.Identifier(domain, view))
+        for view, _ in _views(connection, domain)
     ]
     release = schema_of(domain, number)
     for table, comment in connection.execute(TABLES, [release]).fetchall():
@@ -103,3 +100,14 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
     # In one round trip: nobody waits for the views while we are not scheduled.
     connection.execute(sql.SQL("; ").join(statements))
     connection.commit()
+
+
+def shown_releases(connection: psycopg.Connection, domain: str) -> set[int]:
+    """The numbers of the releases that the views of a domain show: one, if all is well."""
+    return {int(schema.rpartition("__r")[2]) for _, schema in _views(connection, domain)}
+
+
+def _views(connection: psycopg.Connection, domain: str) -> list[tuple[str, str]]:
+    """Our views of a domain, each with the schema of the release that it shows."""
+    releases = f"^{domain}__r[0-9]+$"
+    return connection.execute(OURS, {"domain": domain, "releases": releases}).fetchall()

@@ -1,0 +1,96 @@
+"""What follows the release that is served: the views for people, the Parquet link, old releases.
+
+Belongs here: bringing them to what `release.current` says, and telling where they differ. Does not
+belong here: the switch (`publish`). Nothing here fails a release, and all of it can be done again:
+`pollux release`, `rollback` and `doctor` do.
+"""
+
+from contextlib import suppress
+
+import psycopg
+
+from orchestration.release import registry
+from orchestration.release.errors import ReleaseError
+from orchestration.release.parquet import ParquetRelease, drop_old_folders, linked_release
+from orchestration.release.views import remake_views, shown_releases
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from pollux.runtime.steps import step
+
+
+def follow_switch(
+    settings: Settings,
+    connection: psycopg.Connection,
+    database: ServingStore,
+    domain: str,
+    number: int,
+) -> tuple[str, ...]:
+    """Brings what follows to release `number` of a domain; returns what could not be brought."""
+    domain_dir = settings.releases_dir / domain
+
+    def point_views() -> None:
+        remake_views(connection, domain, number, database.reader_role)
+        step("release.views_made")
+
+    def point_link() -> None:
+        ParquetRelease(domain_dir, number).make_current()
+        step("release.linked")
+
+    def drop_old() -> None:
+        kept = registry.drop_old_releases(connection, domain)
+        step("release.old_tables_dropped")
+        if domain_dir.is_dir():
+            drop_old_folders(domain_dir, kept)
+
+    notes = []
+    for what, follow in (
+        ("the views for people", point_views),
+        ("the Parquet link", point_link),
+        ("old releases", drop_old),
+    ):
+        try:
+            follow()
+        except (psycopg.Error, OSError) as error:
+            notes.append(f"Released, but {what} of {domain} are as before: {str(error).strip()}")
+            if not connection.closed:
+                connection.rollback()
+    return tuple(notes)
+
+
+def find_differences(
+    settings: Settings, connection: psycopg.Connection, domain: str, number: int
+) -> tuple[str, ...]:
+    """What shows another release than `number`, the one that is served: views, link."""
+    differences = []
+    shown = shown_releases(connection, domain)
+    if shown != {number}:
+        found = ", ".join(map(str, sorted(shown))) or "none"
+        differences.append(f"the views of {domain} show release {found}, {number} is served")
+    linked = linked_release(settings.releases_dir / domain)
+    if linked not in (f"r{number}", None):
+        differences.append(f"releases/{domain}/current links to {linked}, {number} is served")
+    return tuple(differences)
+
+
+def mend_differences(settings: Settings, database: ServingStore) -> dict[str, tuple[str, ...]]:
+    """Brings views and link of every domain to what is served.
+
+    Returns what differed before ("mended"), and what still does ("left"). A domain that is being
+    released or rolled back at this moment is left to whoever does it.
+    """
+    found: dict[str, tuple[str, ...]] = {"mended": (), "left": ()}
+    with database.connect() as connection:
+        current = [row for row in registry.read_releases(connection) if row.is_current]
+        for row in current:
+            differences = find_differences(settings, connection, row.domain, row.number)
+            if not differences:
+                continue
+            # Where a release or rollback is under way, it brings them itself.
+            with suppress(ReleaseError), registry.lock_releases(connection, row.domain):
+                served = registry.current_number(connection, row.domain)
+                if served is not None:
+                    follow_switch(settings, connection, database, row.domain, served)
+                    left = find_differences(settings, connection, row.domain, served)
+                    found["left"] += left
+                    found["mended"] += tuple(set(differences) - set(left))
+    return found

@@ -1,0 +1,71 @@
+"""Whether a release would take away most of what is served: an accident until somebody says so.
+
+A build whose input is missing passes its tests: what is not there breaks no rule. So rows are
+compared with those that are served, before anything is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from orchestration.load import landing
+from orchestration.load.declarations import read_datasets
+from orchestration.release.errors import ShrinkingError
+from orchestration.release.tables import Marts
+from orchestration.transform.graph import ServedTable
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+
+@dataclass(frozen=True)
+class Shrunken:
+    """A mart that would lose more than half of its rows."""
+
+    mart: str
+    rows_before: int
+    rows_after: int
+
+
+def find_shrunken(
+    connection: psycopg.Connection, served_schema: str, tables: Sequence[ServedTable], marts: Marts
+) -> list[Shrunken]:
+    """The marts that would be emptied, or lose more than half of the rows that are served."""
+    found = connection.execute(
+        "select tablename from pg_tables where schemaname = %s", [served_schema]
+    )
+    served = {name for (name,) in found.fetchall()}
+    shrunken = []
+    for table in tables:
+        if table.name not in served:
+            continue
+        count = sql.SQL("select count(*) from {}").format(sql.Identifier(served_schema, table.name))
+        row = connection.execute(count).fetchone()
+        before, after = row[0] if row else 0, marts.count(table)
+        if after * 2 < before:
+            shrunken.append(Shrunken(table.name, before, after))
+    return shrunken
+
+
+def refuse_shrinking(
+    settings: Settings, domain: str, number: int, shrunken: Sequence[Shrunken]
+) -> None:
+    """Raises `ShrinkingError` with rows before and after, and the likely cause.
+
+    `number` is the release that is served.
+    """
+    if not shrunken:
+        return
+    datasets = read_datasets(PROJECT_DIR).values()
+    missing = [d.name for d in datasets if d.domain == domain and not landing.parts(settings, d)]
+    cause = (
+        f"Nothing is loaded for {', '.join(sorted(missing))}: load what is missing and build again"
+        if missing
+        else "Look at what was loaded last (pollux status)"
+    )
+    lines = [f"  {m.mart}: {m.rows_before:,} → {m.rows_after:,} rows" for m in shrunken]
+    raise ShrinkingError(
+        f"The release of {domain} is held back, {number} stays served: it would empty marts, or "
+        "take more than half of their rows:\n" + "\n".join(lines) + f"\n{cause}. If this is right, "
+        f"pollux release --domain {domain} --accept-shrinking releases it."
+    )
