@@ -20,6 +20,7 @@ from pollux.runtime.serving import ServingStore
 
 KEPT_RELEASES = 3
 CHANNEL = "release"
+LOCK_TIMEOUT = "10s"
 
 TABLES = """
 create schema if not exists release;
@@ -118,12 +119,19 @@ def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:
 
 @contextmanager
 def lock_releases(connection: psycopg.Connection, domain: str) -> Iterator[None]:
-    """Keeps a second release or rollback of the domain out, on any machine."""
+    """Keeps a second release or rollback of the domain out, on any machine.
+
+    Raises `ReleaseError` where another one is still under way after `LOCK_TIMEOUT`.
+    """
     key = f"pollux release {domain}"
-    row = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [key]).fetchone()
+    # The server notices a killed client only after the statement that it left behind.
+    connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+    try:
+        connection.execute("select pg_advisory_lock(hashtext(%s))", [key])
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        raise ReleaseError(f"Another release or rollback of {domain} is under way.") from None
     connection.commit()
-    if row != (True,):
-        raise ReleaseError(f"Another release or rollback of {domain} is under way.")
     try:
         yield
     finally:

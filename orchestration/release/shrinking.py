@@ -27,6 +27,11 @@ class Shrunken:
     rows_after: int
 
 
+def is_shrinking(before: int, after: int) -> bool:
+    """Whether more than half of `before` rows would go."""
+    return after * 2 < before
+
+
 def find_shrunken(
     connection: psycopg.Connection, served_schema: str, tables: Sequence[ServedTable], marts: Marts
 ) -> list[Shrunken]:
@@ -42,7 +47,7 @@ def find_shrunken(
         count = sql.SQL("select count(*) from {}").format(sql.Identifier(served_schema, table.name))
         row = connection.execute(count).fetchone()
         before, after = row[0] if row else 0, marts.count(table)
-        if after * 2 < before:
+        if is_shrinking(before, after):
             shrunken.append(Shrunken(table.name, before, after))
     return shrunken
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import psutil
 import pytest
 
 from orchestration.defs.definitions import build_definitions
+from orchestration.defs.release import accepting, release_key
 from orchestration.defs.reporting import LogReporter
 from orchestration.instance.home import MODULE
 from orchestration.instance.in_process import execute
@@ -29,6 +31,7 @@ from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
+from tests.support.builds import build_again
 
 pytestmark = pytest.mark.integration
 
@@ -168,6 +171,31 @@ def break_a_test(settings: Settings) -> None:
     path = settings.data_dir / "hh_demographic_again.csv"
     path.write_text(HEADER + HOUSEHOLD.format(key=1))
     load(settings, domain="household", from_=path, sample=True)
+
+
+def test_release_that_would_take_most_rows_is_a_failed_check(
+    installation: Settings, manifest: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    release(installation, "household")
+    with duckdb.connect(installation.warehouse_path) as warehouse:
+        warehouse.execute("delete from warehouse_marts.hh_summary").fetchall()
+    build_again(installation)
+    found = definitions(installation, manifest)
+    job = found.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection={release_key("household")}
+    )
+    held = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not held.success
+    (check,) = held.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("keeps_most_rows", False)
+    assert "hh_summary" in check.metadata["marts"].text
+    assert served(installation) == [(1, True)]
+    accepted = job.execute_in_process(
+        instance=instance, run_config={"ops": accepting(["household"])}
+    )
+    assert accepted.success
+    assert [c.passed for c in accepted.get_asset_check_evaluations()] == [True]
+    assert served(installation) == [(2, True), (1, False)]
 
 
 def test_broken_file_is_set_aside_and_nothing_else_happens(

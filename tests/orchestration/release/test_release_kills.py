@@ -1,0 +1,128 @@
+"""A release or rollback killed at every step: a whole release is served, the next one is right."""
+
+import psycopg
+import pytest
+
+from orchestration.release.follow import find_differences, mend_differences
+from orchestration.release.parquet import linked_release
+from orchestration.release.publish import release, rollback
+from orchestration.release.registry import current_number, read_releases
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from tests.support.builds import build_again
+from tests.support.kills import kill_at, steps_of
+
+pytestmark = pytest.mark.integration
+
+
+def served(settings: Settings) -> int | None:
+    with open_serving_store(settings).connect() as connection:
+        return current_number(connection, "household")
+
+
+def differences(settings: Settings) -> tuple[str, ...]:
+    with open_serving_store(settings).connect() as connection:
+        number = current_number(connection, "household")
+        assert number is not None
+        return find_differences(settings, connection, "household", number)
+
+
+def assert_is_whole(settings: Settings, number: int | None) -> None:
+    """Every mart of the served release has rows for the count that its release registered."""
+    with open_serving_store(settings).connect() as connection:
+        (row,) = [r for r in read_releases(connection, "household") if r.is_current]
+        assert row.number == number
+        tables = connection.execute(
+            "select tablename from pg_tables where schemaname = %s", [f"household__r{number}"]
+        ).fetchall()
+        counts = [
+            connection.execute(f"select count(*) from household__r{number}.{name}").fetchone()
+            for (name,) in tables
+        ]
+    assert sum(count for (count,) in counts) == row.rows > 0
+    files = {path.stem for path in (settings.releases_dir / "household" / "current").iterdir()}
+    assert files == {name for (name,) in tables}
+
+
+def test_release_killed_at_every_step(installation: Settings) -> None:
+    steps = steps_of("release")
+    assert len(steps) >= 9
+    release(installation, "household")
+    number = 1
+    for step in steps:
+        build_again(installation)
+        kill_at(step, release, installation, "household")
+        assert served(installation) in (number, number + 1), step
+        assert_is_whole(installation, served(installation))
+        release(installation, "household")
+        number += 1
+        assert served(installation) == number, step
+        assert differences(installation) == (), step
+        assert_is_whole(installation, number)
+    folder = installation.releases_dir / "household"
+    assert linked_release(folder) == f"r{number}"
+    kept = {f"r{n}" for n in range(number - 2, number + 1)}
+    assert {path.name for path in folder.iterdir()} == kept | {"current"}
+
+
+def test_rollback_killed_at_every_step(installation: Settings) -> None:
+    """Steps after the switch are shared with a release; whichever command comes next mends."""
+    shared = ["release.views_made", "release.linked", "release.old_tables_dropped"]
+    cases = [(step, "release") for step in [*steps_of("rollback"), *shared]]
+    cases += [("rollback.switched", "rollback"), ("rollback.switched", "doctor")]
+    release(installation, "household")
+    build_again(installation)
+    release(installation, "household")
+    for step, mended_by in cases:
+        build_again(installation)
+        newest = release(installation, "household").number
+        kill_at(step, rollback, installation, "household")
+        expected = newest if step == "rollback.registered" else newest - 1
+        assert served(installation) == expected, step
+        assert_served_is_found(installation, step, expected)
+        if mended_by == "release":
+            release(installation, "household")
+        elif mended_by == "rollback":
+            expected -= 1
+            rollback(installation, "household")
+        else:
+            mend_differences(installation, open_serving_store(installation))
+        assert served(installation) == expected, step
+        assert differences(installation) == (), step
+
+
+def assert_served_is_found(settings: Settings, step: str, expected: int) -> None:
+    """Right after the switch everything else still shows the release that was taken back."""
+    found = differences(settings)
+    if step == "rollback.switched":
+        assert f"the views of household show release {expected + 1}, {expected} is served" in found
+        assert f"releases/household/current links to r{expected + 1}, {expected} is served" in found
+    elif step == "release.old_tables_dropped":
+        assert found == ()
+
+
+def test_views_left_behind_by_an_idle_reader_are_named_and_mended(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.release.views.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("orchestration.release.views.TRIES", 1)
+    release(installation, "household")
+    build_again(installation)
+    release(installation, "household")
+    database = open_serving_store(installation)
+    with database.connect_reader() as reader, reader.transaction():
+        reader.execute("select * from household.hh_summary limit 1")
+        report = rollback(installation, "household")
+        assert any("the views for people of household are as before" in n for n in report.notes)
+        found = mend_differences(installation, database)
+        assert found["left"] == ("the views of household show release 2, 1 is served",)
+    found = mend_differences(installation, database)
+    assert found == {"mended": ("the views of household show release 2, 1 is served",), "left": ()}
+    with database.connect_reader() as reader:
+        assert_views_show(reader, 1)
+
+
+def assert_views_show(reader: psycopg.Connection, number: int) -> None:
+    row = reader.execute("select pg_get_viewdef('household.hh_summary'::regclass)").fetchone()
+    assert row is not None
+    assert f"household__r{number}" in row[0]
