@@ -23,6 +23,7 @@ from orchestration.transform.dbt import (
 from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
 from orchestration.transform.graph import failures_of, has_all_marts, served_tables
+from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, code_fingerprint, write_record
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -76,7 +77,7 @@ def build(
     """Builds and tests the marts of `domains` on the installation's engine.
 
     Returns a report even where models or tests failed: another domain may have passed. Raises
-    `BuildError` where nothing was loaded or dbt cannot run.
+    `BuildError` where nothing was loaded, dbt cannot run, or a mart could not be released.
     """
     building = stream_build(settings, domains)
     while True:
@@ -113,6 +114,7 @@ def stream_build(
         with landing.locked(settings):
             _check_landing(settings, records)
             run = yield from _run(settings, domains, store, lock)
+        check_marts(run.manifest, PROJECT_DIR)
         seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}
         passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.transform.graph import domains, served_tables
+from orchestration.transform.marts import MartError, check_marts
 from pollux.contracts import Contract
+from pollux.runtime.settings import PROJECT_DIR
 
 
 def contracts_text(manifest: Mapping[str, Any]) -> str:
@@ -47,7 +49,13 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
-    text = contracts_text(json.loads(asked.manifest.read_bytes()))
+    manifest = json.loads(asked.manifest.read_bytes())
+    try:
+        check_marts(manifest, PROJECT_DIR)
+    except MartError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    text = contracts_text(manifest)
     if not asked.check:
         asked.file.write_text(text)
     elif not asked.file.exists() or asked.file.read_text() != text:

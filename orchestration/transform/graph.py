@@ -102,6 +102,18 @@ def domain_of(manifest: Mapping[str, Any], unique_id: str) -> str:
     return domain_of(manifest, read[0]) if read else str(node["fqn"][2])
 
 
+def key_columns(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a model's primary key, said of the model or of a column; none without one."""
+    for constraint in node["constraints"]:
+        if constraint["type"] == "primary_key":
+            return tuple(constraint["columns"])
+    return tuple(
+        name
+        for name, column in node["columns"].items()
+        if any(constraint["type"] == "primary_key" for constraint in column["constraints"])
+    )
+
+
 def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
     """What a test speaks of: the model it is written at, or all that a singular test reads."""
     if not unique_id.startswith("test."):
@@ -115,13 +127,12 @@ def _marts(manifest: Mapping[str, Any], domain: str | None = None) -> list[dict[
         node
         for node in manifest["nodes"].values()
         if node["resource_type"] == "model"
-        and "serving" in node["config"]["meta"]
+        and node["fqn"][1] == "marts"
         and (domain is None or node["fqn"][2] == domain)
     ]
 
 
 def _served_table(node: dict[str, Any]) -> ServedTable:
-    keys = [c["columns"] for c in node["constraints"] if c["type"] == "primary_key"]
     columns = tuple(
         Column(
             name=name,
@@ -138,8 +149,8 @@ def _served_table(node: dict[str, Any]) -> ServedTable:
         schema=node["schema"],
         description=_one_line(node["description"]),
         columns=columns,
-        key=tuple(keys[0]),
-        indexes=tuple(tuple(index) for index in node["config"]["meta"]["serving"]["indexes"]),
+        key=key_columns(node),
+        indexes=tuple(map(tuple, node["config"]["meta"]["serving"].get("indexes") or ())),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
 from orchestration.transform.errors import BuildError
+from orchestration.transform.marts import check_marts
 from orchestration.transform.record import code_fingerprint
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -32,8 +33,8 @@ def is_prepared(settings: Settings) -> bool:
 def prepare_manifest(settings: Settings) -> None:
     """Makes the manifest where there is none, or the rules changed since; a few seconds.
 
-    Raises `ManifestError` with dbt's own words where the project cannot be parsed, and
-    `WarehouseBusyError` where a build holds dbt's folder.
+    Raises `ManifestError` with dbt's own words where the project cannot be parsed, `MartError`
+    where a mart could not be released, and `WarehouseBusyError` where a build holds dbt's folder.
     """
     if is_prepared(settings):
         return
@@ -42,6 +43,7 @@ def prepare_manifest(settings: Settings) -> None:
             return
         fingerprint = _fingerprint(settings)
         manifest = _parse(settings)
+        check_marts(manifest, PROJECT_DIR)
     path = settings.dagster_home / "manifest.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")

@@ -16,8 +16,13 @@ MANIFEST = {
             "name": "sales",
             "fqn": ["pollux", "marts", "shop", "sales"],
             "schema": "marts",
+            "patch_path": "pollux://sales.yml",
             "description": "One row per sale.",
-            "config": {"meta": {"serving": {"indexes": [["day"]]}}},
+            "config": {
+                "materialized": "table",
+                "contract": {"enforced": True},
+                "meta": {"serving": {"indexes": [["day"]]}},
+            },
             "constraints": [{"type": "primary_key", "columns": ["number"]}],
             "columns": {
                 "number": {
@@ -34,7 +39,10 @@ MANIFEST = {
                 },
             },
         }
-    }
+    },
+    "sources": {
+        "source.pollux.shop.sales": {"source_name": "shop", "config": {"meta": {"load": {}}}}
+    },
 }
 SALES = Contract(
     domain="shop",

@@ -1,0 +1,109 @@
+"""What an analytics engineer sees of a bare dbt when something of a mart, or a seed, is missing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.transform.marts import MartError, check_marts
+from tests.support.projects import copy_project, run_dbt
+
+pytestmark = pytest.mark.integration
+
+COLUMNS = """\
+    columns:
+      - name: a
+        data_type: bigint
+        description: Which.
+"""
+KEY = """\
+    constraints:
+      - type: primary_key
+        columns: [a]
+"""
+SERVING = "    config: {meta: {serving: {indexes: []}}}\n"
+OFF = "    config: {contract: {enforced: false}, meta: {serving: {indexes: []}}}\n"
+FAULTY = {
+    "one": ("# Each begins on a line of its own.\n", SERVING + COLUMNS),
+    "two": ("", KEY + COLUMNS),
+    "three": ("\n\n", OFF + KEY + COLUMNS),
+    "four": ("", None),
+}
+FAULTS = """\
+four.sql:1: four has no YAML: write four.yml beside it, with its columns, primary key and \
+config.meta.serving
+one.yml:4: one has no primary key: add constraints with {type: primary_key, columns: [...]}
+three.yml:5: three has no contract: take contract.enforced: false out
+two.yml:3: two does not say how it is served: add config.meta.serving with {indexes: []}
+""".splitlines()
+VISITS = "select visit_id from {{ raw('store', 'visits') }}\n"
+SEED = """\
+  - name: raw_store__visits
+    description: Visits of the shop.
+    config:
+      enabled: "{{ target.name in ['dev', 'dev_postgres'] }}"
+      column_types:
+        visit_id: text
+        visited_at: text
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(autouse=True)
+def _data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
+    # dbt changes it for good.
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def faulty(project: Path) -> Iterator[Path]:
+    """The project with marts that cannot be released."""
+    written = []
+    for name, (before, text) in FAULTY.items():
+        mart = project / "models/marts/store" / name
+        mart.with_suffix(".sql").write_text("select cast(1 as bigint) as a\n")
+        written.append(mart.with_suffix(".sql"))
+        if text is not None:
+            head = f"models:\n  - name: {name}\n    description: One row per a.\n"
+            mart.with_suffix(".yml").write_text(f"version: 2\n{before}{head}{text}")
+            written.append(mart.with_suffix(".yml"))
+    yield project
+    for path in written:
+        path.unlink()
+
+
+def test_marts_that_cannot_be_released_stop_a_bare_dbt_and_a_build_alike(faulty: Path) -> None:
+    expected = [f"models/marts/store/{fault}" for fault in FAULTS]
+    ran = run_dbt(faulty, "run", "--select", "one")
+    said = [line.strip() for line in str(ran.exception).splitlines()]
+    assert [line for line in said if line.startswith("models/")] == expected
+
+    manifest = json.loads((faulty / "target/manifest.json").read_bytes())
+    with pytest.raises(MartError) as raised:
+        check_marts(manifest, faulty)
+    assert str(raised.value).splitlines() == expected
+
+
+def test_dataset_without_a_seed_says_what_to_write_and_an_empty_one_will_do(project: Path) -> None:
+    (project / "models/staging/store/stg_store__visits.sql").write_text(VISITS)
+    ran = run_dbt(project, "parse")
+    assert not ran.success
+    assert (
+        "dataset store.visits has no seed, which target dev builds from: write "
+        "seeds/raw_store__visits.csv (its column names in the first line are enough for an empty "
+        "one), and enter it in seeds/_raw_store__seeds.yml with its columns as text"
+    ) in str(ran.exception)
+
+    (project / "seeds/raw_store__visits.csv").write_text("visit_id,visited_at\n")
+    with (project / "seeds/_raw_store__seeds.yml").open("a") as seeds:
+        seeds.write(SEED)
+    ran = run_dbt(project, "build", "--select", "+stg_store__visits")
+    assert ran.success, ran.exception
+    built = {result.node.name for result in ran.result.results}
+    assert built >= {"raw_store__visits", "stg_store__visits"}
