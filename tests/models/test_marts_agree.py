@@ -1,7 +1,7 @@
 """The marts, row by row: one engine against the other, and both against a plain pandas port."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 
 from orchestration.build import build
 from orchestration.load.declarations import Dataset, read_datasets
@@ -29,6 +30,7 @@ from tests.oracles.loyalty import loyalty_marts
 from tests.oracles.store import store_marts
 from tests.services.api.support import client_of
 from tests.support.live_events import make_events_schema, take_in
+from tests.support.own_postgres import new_database, own_server
 
 pytestmark = pytest.mark.integration
 
@@ -139,9 +141,23 @@ def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
     return {"decisions": decisions, "loyalty_list": members, "conversions": conversions}
 
 
+@pytest.fixture(scope="module")
+def own_database() -> Iterator[str | None]:
+    """A database on the oldest server that Pollux takes, where there is one."""
+    with own_server() as server:
+        if server is None:
+            yield None
+        else:
+            with new_database(server) as url:
+                yield url
+
+
 @pytest.fixture(scope="module", params=["sample", "real"])
 def source(
-    request: pytest.FixtureRequest, short_tmp: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    short_tmp: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    own_database: str | None,
 ) -> Source:
     is_real = request.param == "real"
     if is_real:
@@ -158,6 +174,8 @@ def source(
     def installation(engine: str) -> Settings:
         if engine not in done:
             settings = Settings(data_dir=short_tmp / f"{request.param}_{engine}", engine=engine)
+            if engine == "postgres" and not is_real and own_database:
+                settings = settings.model_copy(update={"database_url": SecretStr(own_database)})
             for domain, folder in folders.items():
                 report = load(settings, domain=domain, from_=folder, sample=not is_real)
                 assert all(file.rows_rejected == 0 for file in report.files)

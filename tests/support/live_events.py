@@ -7,18 +7,15 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from tests.conftest import PROJECT_DIR
+from services.events.database.migrate import migrate
 
-MIGRATIONS = PROJECT_DIR / "services" / "events" / "migrations"
 Row = Mapping[str, Any]
 
 
 def make_events_schema(connection: psycopg.Connection[Any]) -> None:
     """The tables, empty; whatever was there is gone."""
     connection.execute("drop schema if exists events cascade")
-    connection.execute("create schema events")
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        connection.execute(path.read_text())
+    assert migrate(connection)
 
 
 def take_in(connection: psycopg.Connection[Any], table: str, rows: Sequence[Row]) -> None:

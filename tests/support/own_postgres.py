@@ -1,0 +1,65 @@
+"""A PostgreSQL server as users have one: not the embedded one, and as old as Pollux takes."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+VARIABLE = "POLLUX_TEST_DATABASE_URL"
+# Where Debian and the packages of postgresql.org put version 15.
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+OWNER = "postgres"
+
+
+@contextmanager
+def own_server() -> Iterator[str | None]:
+    """The URL of a server: the one the variable names, one of Debian's version 15, or none."""
+    if url := os.environ.get(VARIABLE):
+        yield url
+    elif PROGRAMS.is_dir():
+        with _started() as url:
+            yield url
+    else:
+        yield None
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """The URL of an empty database on a server; it is dropped at the end."""
+    name = f"pollux_test_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(SQL("create database {}").format(Identifier(name)))
+        try:
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+@contextmanager
+def _started() -> Iterator[str]:
+    """A server of a temporary cluster, over a unix socket; PostgreSQL does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    user = OWNER if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+
+    def run(program: str, *arguments: str) -> None:
+        command = [PROGRAMS / program, "-D", folder / "cluster", *arguments]
+        subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+    run("initdb", "--auth=trust", f"--username={OWNER}", "--encoding=UTF8", "--no-sync")
+    log = f"--log={folder / 'log'}"
+    run("pg_ctl", "start", log, "-o", f"-k {folder} -c listen_addresses= -c fsync=off")
+    try:
+        yield f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}"
+    finally:
+        run("pg_ctl", "stop", "--mode=immediate")
+        shutil.rmtree(folder)
