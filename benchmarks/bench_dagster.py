@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.measuring import figure, run_measured, run_pollux
 from orchestration.learn.recommend.land import read_note
-from orchestration.load.landing import read_load_log
+from orchestration.load.load_log import read_load_log
 from orchestration.release.registry import read_releases
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store

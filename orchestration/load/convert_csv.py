@@ -6,6 +6,7 @@ Does not belong here: looking at single rows.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.load.declarations import Column, Dataset
-from orchestration.load.errors import LoadError
+from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
 from pollux.types import (
@@ -263,6 +264,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 def _raise_if_disk(error: duckdb.Error) -> None:
+    if any(os.strerror(code) in str(error) for code in DISK_ERRORS):
+        raise LandingError(f"the landing zone cannot be written: {error}") from error
     if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)):
         raise LoadError(f"the landing zone cannot be written: {error}") from error
 

@@ -9,6 +9,7 @@ import sys
 
 from orchestration.load import landing
 from orchestration.load.declarations import Dataset
+from orchestration.load.load_log import read_load_log
 from pollux.runtime.settings import Settings
 
 # A raw line may be as long as it is.
@@ -19,7 +20,7 @@ def count_problems(settings: Settings, dataset: Dataset) -> list[str]:
     """What does not add up, a sentence each; none where all is well."""
     log = {
         entry["part"]: entry
-        for entry in landing.read_load_log(settings)
+        for entry in read_load_log(settings)
         if (entry.get("domain"), entry.get("dataset")) == (dataset.domain, dataset.name)
         and entry.get("outcome") in {"landed", "replaced", "unchanged"}
     }

@@ -4,7 +4,12 @@ Belongs here: `LoadError` and its kinds. Does not belong here: the messages, whi
 they are raised.
 """
 
+import errno
+
 from pollux.runtime.errors import PolluxError
+
+# No fault of the file that is being read, whatever was being done with it.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class LoadError(PolluxError):
@@ -15,3 +20,7 @@ class LoadError(PolluxError):
 
 class LandingError(LoadError):
     """The landing zone is held or cannot be written: no fault of the files, it may pass."""
+
+
+class ChangedError(LoadError):
+    """A file changed while it was read: it may be complete the next time."""

@@ -1,4 +1,4 @@
-"""The landing zone: parts, the record each carries, empty parts, the lock and the load log.
+"""The landing zone: parts, the record each carries, empty parts and the lock.
 
 Belongs here: the layout `<domain>/<dataset>/<part>.parquet` and everything that reads or keeps it.
 Does not belong here: reading source files. A part's Parquet metadata is its record, so content
@@ -13,19 +13,21 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from orchestration.load import journal
 from orchestration.load.convert_csv import METADATA_KEY, write_empty
 from orchestration.load.declarations import Dataset
+from orchestration.load.disk import move, sync
 from orchestration.load.errors import LandingError, LoadError
+from orchestration.load.names import safe_name, shown
 from pollux.runtime.settings import Settings
 
 EMPTY = "_empty"
@@ -34,7 +36,10 @@ _SUFFIX = ".parquet"
 
 @dataclass(frozen=True)
 class Part:
-    """What landed from one source file; `name` is the file's name, `path` the Parquet file."""
+    """What landed from one source file; `name` is `part_name` of it, `path` the Parquet file.
+
+    `sha256` is of the file's content, unpacked where it was gzip.
+    """
 
     domain: str
     dataset: str
@@ -59,13 +64,18 @@ def dataset_dir(settings: Settings, dataset: Dataset) -> Path:
 
 
 def part_path(settings: Settings, dataset: Dataset, name: str) -> Path:
-    """Return where the part of a source file of this name lies."""
+    """Return where the part of this name lies."""
     return dataset_dir(settings, dataset) / f"{name}{_SUFFIX}"
 
 
 def rejects_path(settings: Settings, domain: str, dataset: str, name: str) -> Path:
-    """Return where the rejected rows of a source file of this name lie."""
+    """Return where the rejected rows of the part of this name lie."""
     return settings.rejects_dir / domain / dataset / f"{name}.csv"
+
+
+def part_name(file_name: str) -> str:
+    """Return what the part of a source file of this name is called: the same, where it can be."""
+    return safe_name(file_name, more=len(_SUFFIX))
 
 
 def parts(settings: Settings, dataset: Dataset) -> list[Part]:
@@ -75,15 +85,12 @@ def parts(settings: Settings, dataset: Dataset) -> list[Part]:
         LoadError: when a file in the folder is not one that load wrote.
 
     """
-    folder = dataset_dir(settings, dataset)
-    found = (_read_part(path) for path in sorted(folder.glob(f"*{_SUFFIX}")))
-    return [part for part in found if part.name != EMPTY]
+    return _parts(settings, f"{dataset.domain}/{dataset.name}/*{_SUFFIX}")
 
 
 def domain_parts(settings: Settings, domain: str) -> list[Part]:
     """Return all parts of a domain, without the empty ones."""
-    files = sorted((settings.landing_dir / domain).glob(f"*/*{_SUFFIX}"))
-    return [part for part in map(_read_part, files) if part.name != EMPTY]
+    return _parts(settings, f"{domain}/*/*{_SUFFIX}")
 
 
 def fingerprint(settings: Settings, domain: str) -> str:
@@ -145,18 +152,17 @@ def part_record(
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Move a written file to its place: what is seen there is the old file or the new one."""
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
+    """Move one written file to its place: what is seen there is the old file or the new one."""
+    sync(temporary)
+    move(temporary, path)
 
 
 @contextlib.contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Hold the landing zone; one writer at a time.
+    """Hold the landing zone, one at a time; a delivery that was cut off is finished first.
 
     Raises:
-        LoadError: naming the holder, when it does not let go in `lock_timeout_seconds`; or when
+        LandingError: naming the holder, when it does not let go in `lock_timeout_seconds`; or when
             the folder cannot be written.
 
     """
@@ -177,7 +183,9 @@ def locked(settings: Settings) -> Iterator[None]:
             ) from None
     try:
         with writable(settings.landing_dir):
-            holder.write_text(f"process {os.getpid()} ({shlex.join(sys.argv)[:200]})\n", "utf-8")
+            command = shown(shlex.join(sys.argv))[:200]
+            holder.write_text(f"process {os.getpid()} ({command})\n", "utf-8")
+        journal.finish(settings)
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -198,7 +206,9 @@ def workspace(settings: Settings) -> Iterator[Path]:
     try:
         yield work
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        # A delivery that could not be finished needs what is in there.
+        if not journal.is_open(settings):
+            shutil.rmtree(work, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -211,32 +221,23 @@ def writable(folder: Path) -> Iterator[None]:
         raise LandingError(f"cannot write {where}: {error.strerror or error}") from error
 
 
-def append_to_log(settings: Settings, entry: Mapping[str, object]) -> None:
-    """Add one line to the load log."""
-    line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n"
-    path = settings.landing_dir / "load_log.jsonl"
-    torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as log:
-        log.write("\n" + line if torn else line)
+def _parts(settings: Settings, pattern: str) -> list[Part]:
+    if journal.is_open(settings):
+        with locked(settings):
+            pass
+    found = (_read_part(path) for path in sorted(settings.landing_dir.glob(pattern)))
+    return [part for part in found if part is not None and part.name != EMPTY]
 
 
-def read_load_log(settings: Settings) -> list[dict[str, Any]]:
-    """Return the entries of the load log, oldest first, without lines torn by a crash."""
-    path = settings.landing_dir / "load_log.jsonl"
-    entries = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                entries.append(json.loads(line))
-    return entries
-
-
-def _read_part(path: Path) -> Part:
+def _read_part(path: Path) -> Part | None:
+    """The part in a file; None where a load has just removed it."""
     try:
         footer = pq.read_metadata(path)
         record = json.loads((footer.metadata or {})[METADATA_KEY.encode()])
+    except FileNotFoundError:
+        return None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise LoadError(f"{path} is not a part that load wrote; move it away") from error
+        raise LoadError(f"{shown(path)} is not a part that load wrote; move it away") from error
     return Part(
         domain=path.parts[-3],
         dataset=path.parts[-2],
@@ -252,18 +253,10 @@ def _read_part(path: Path) -> Part:
 
 
 def _has_current_empty(settings: Settings, dataset: Dataset) -> bool:
-    path = part_path(settings, dataset, EMPTY)
-    return path.exists() and _read_part(path).declaration == dataset.fingerprint
+    part = _read_part(part_path(settings, dataset, EMPTY))
+    return part is not None and part.declaration == dataset.fingerprint
 
 
 def _hash(found: Iterable[Part], *more: str) -> str:
     content = [[p.dataset, p.name, p.sha256, p.declaration, p.rows_landed] for p in found]
     return hashlib.sha256(json.dumps([content, *more]).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

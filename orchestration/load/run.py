@@ -1,29 +1,41 @@
 """`load`: files of a domain to the landing zone, all or nothing.
 
-Belongs here: which file is which dataset, the order of the steps, the report. Does not belong
-here: how a file is read or a part is kept.
+Belongs here: the order of the steps, what a load may take away, the report. Does not belong here:
+which files those are, how a file is read or a part is kept.
 """
 
 import dataclasses
+import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from orchestration.load import landing
+from orchestration.load import journal, landing
+from orchestration.load.choose import Chosen, choose, kind_of, readable
 from orchestration.load.convert import Job, convert
 from orchestration.load.declarations import TABLE, Dataset, read_datasets
-from orchestration.load.errors import LoadError
-from orchestration.load.examine import sha256
+from orchestration.load.errors import DISK_ERRORS, ChangedError, LoadError
 from orchestration.load.landing import Part
+from orchestration.load.load_log import append_to_log
+from orchestration.load.names import shown
+from orchestration.load.twins import content_sha256, find_twins
 from pollux.runtime.settings import PROJECT_DIR, Settings
+
+# A file's name in the folder of its work.
+SOURCE = "source"
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one file. `outcome` is landed, unchanged or replaced; `bytes` its size."""
+    """What became of one file. `outcome` is landed, unchanged, replaced or twin; `bytes` its size.
+
+    A twin holds what another file of the dataset holds, and is left out.
+    """
 
     file: str
     dataset: str
@@ -57,6 +69,7 @@ class _Request:
     settings: Settings
     domain: str
     replace: bool
+    allow_empty: bool
     sample: bool
     progress: Callable[..., None]
     notes: list[str]
@@ -64,11 +77,27 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Task:
-    """One file to load, with what its part holds now."""
+    """One file to load: where its bytes are, in which state, and what its part holds now."""
 
-    file: Path
-    dataset: Dataset
+    chosen: Chosen
+    source: Path
+    sha256: str
+    state: tuple[int, ...]
+    seconds: float
     present: Part | None
+
+    @property
+    def size(self) -> int:
+        return self.state[0]
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the part holds this content, under the columns of now."""
+        declared = self.chosen.dataset.fingerprint
+        return self.present is not None and (self.present.sha256, self.present.declaration) == (
+            self.sha256,
+            declared,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,8 +105,7 @@ class _Converted:
     """A file's part and rejects as they wait to be moved in place."""
 
     task: _Task
-    part: Path
-    rejects: Path
+    folder: Path
 
 
 def load(
@@ -87,18 +115,20 @@ def load(
     from_: Path | Sequence[Path],
     dataset: str | None = None,
     replace: bool = False,
+    allow_empty: bool = False,
     sample: bool = False,
     progress: Callable[..., None] | None = None,
     project_dir: Path = PROJECT_DIR,
 ) -> LoadReport:
-    """Land files of a domain; every file lands, or none does.
+    """Land files of a domain; every file lands, or none does, even where the process is killed.
 
     Args:
         settings: the installation.
         domain: a declared domain.
-        from_: files, or folders whose files are taken by their names' patterns.
+        from_: files, pipes, or folders whose files are taken by their names' patterns.
         dataset: only this one; then files given by path may have any name.
         replace: remove the dataset's parts that are not among these files.
+        allow_empty: rows that landed before may be replaced by none.
         sample: the files are generated; real data replaces them later.
         progress: called as `progress(file=name, done=bytes, total=bytes)` along the way.
         project_dir: where the declarations are.
@@ -108,15 +138,29 @@ def load(
 
     """
     started = time.perf_counter()
-    request = _Request(settings, domain, replace, sample, progress or _silent, [])
+    request = _Request(settings, domain, replace, allow_empty, sample, progress or _silent, [])
     declared = _datasets(project_dir, domain, dataset)
-    chosen = _choose(declared, from_, request.notes, named=dataset is not None)
-    with landing.locked(settings):
-        reports = _load_locked(request, chosen)
+    chosen = choose(declared, from_, request.notes, named=dataset is not None)
+    with ExitStack() as stack:
+        # A pipe can be read once and may take its time: not while others wait for the lock.
+        sources = [_from_pipe(stack, one.file) for one in chosen]
+        stack.enter_context(landing.locked(settings))
+        reports = _load_locked(request, list(zip(chosen, sources, strict=True)))
     return LoadReport(domain, reports, tuple(request.notes), time.perf_counter() - started)
 
 
-def _load_locked(request: _Request, chosen: list[tuple[Path, Dataset]]) -> tuple[FileReport, ...]:
+def _from_pipe(stack: ExitStack, file: Path) -> Path:
+    if kind_of(file) != "a pipe":
+        return file
+    copy = Path(stack.enter_context(TemporaryDirectory())) / "pipe"
+    with readable(file), file.open("rb") as pipe, copy.open("wb") as out:
+        shutil.copyfileobj(pipe, out)
+    return copy
+
+
+def _load_locked(
+    request: _Request, chosen: Sequence[tuple[Chosen, Path]]
+) -> tuple[FileReport, ...]:
     settings = request.settings
     present = landing.domain_parts(settings, request.domain)
     if request.sample and any(not part.sample for part in present):
@@ -125,118 +169,163 @@ def _load_locked(request: _Request, chosen: list[tuple[Path, Dataset]]) -> tuple
             "use another data folder (POLLUX_DATA_DIR) for it"
         )
     samples = [part for part in present if part.sample and not request.sample]
-    by_name = {(part.dataset, part.name): part for part in present if part not in samples}
-    tasks = [_Task(file, data, by_name.get((data.name, file.name))) for file, data in chosen]
-    others = _others(tasks, by_name)
+    landed = {(part.dataset, part.name): part for part in present if part not in samples}
+    tasks = [_examine(request, one, source, landed.get(one.key)) for one, source in chosen]
+    others = _others(tasks, landed)
     if not request.replace:
-        for data in {task.dataset for task in tasks}:
-            landing.check_declaration(data, [p for p in others if p.dataset == data.name])
+        for dataset in {one.dataset for one, _ in chosen}:
+            landing.check_declaration(dataset, [p for p in others if p.dataset == dataset.name])
+    twins = find_twins(
+        {task.chosen.key: task.sha256 for task in tasks},
+        {key: part.sha256 for key, part in landed.items()},
+        [] if request.replace else [(part.dataset, part.name) for part in others],
+    )
+    going = samples + (others if request.replace else [])
 
     reports: list[FileReport] = []
     converted: list[_Converted] = []
     with landing.workspace(settings) as work:
         for number, task in enumerate(tasks):
             folder = work / str(number)
-            report = _guarded(request, task, folder)
-            reports.append(report)
-            if report.outcome != "unchanged":
-                converted.append(_Converted(task, folder / "part", folder / "rejects"))
+            if task.chosen.key in twins:
+                reports.append(_leave_out(request, task, twins[task.chosen.key]))
+            elif task.is_unchanged and task.present is not None:
+                part = task.present
+                reports.append(_report(task, "unchanged", part.rows_read, part.rows_rejected))
+            else:
+                reports.append(_convert(request, task, folder))
+                converted.append(_Converted(task, folder))
+        if not (request.allow_empty or request.sample):
+            _check_emptying(request, tasks, reports, going)
+        going += [task.present for task in tasks if task.chosen.key in twins and task.present]
         with landing.writable(settings.landing_dir):
-            _commit(settings, converted, samples + others if request.replace else samples)
+            _commit(request, converted, going, reports)
     if samples:
         rows = sum(part.rows_landed for part in samples)
         request.notes.append(f"the sample data of {request.domain} was removed ({rows:,} rows)")
     if request.replace and others:
-        names = ", ".join(f"{part.dataset}/{part.name}" for part in others)
+        names = ", ".join(f"{part.dataset}/{shown(part.name)}" for part in others)
         request.notes.append(f"removed, as --replace asks: {names}")
-    for report in reports:
-        _log(request, dataclasses.asdict(report))
     return tuple(reports)
 
 
-def _commit(settings: Settings, converted: list[_Converted], outdated: list[Part]) -> None:
-    """Move everything in place.
-
-    Rejects go first, so that a load cut short is seen as not done; the sample goes before real
-    parts come, so that nobody sees both.
-    """
+def _commit(
+    request: _Request,
+    converted: Sequence[_Converted],
+    going: Sequence[Part],
+    reports: Sequence[FileReport],
+) -> None:
+    """Move everything in place as one delivery, and log it."""
+    settings = request.settings
+    moves: dict[Path, Path] = {}
+    removals: list[Path] = []
+    for part in going:
+        rejects = landing.rejects_path(settings, part.domain, part.dataset, part.name)
+        removals += [part.path, rejects]
     for item in converted:
-        data, name = item.task.dataset, item.task.file.name
-        rejects = landing.rejects_path(settings, data.domain, data.name, name)
-        if item.rejects.exists():
-            rejects.parent.mkdir(parents=True, exist_ok=True)
-            landing.publish(item.rejects, rejects)
+        one = item.task.chosen
+        rejects = landing.rejects_path(settings, one.dataset.domain, one.dataset.name, one.part)
+        if (item.folder / "rejects").exists():
+            moves[item.folder / "rejects"] = rejects
         else:
-            rejects.unlink(missing_ok=True)
-    arriving = {(item.task.dataset.name, item.task.file.name) for item in converted}
-    for part in outdated:
-        part.path.unlink(missing_ok=True)
-        if (part.dataset, part.name) not in arriving:
-            rejects = landing.rejects_path(settings, part.domain, part.dataset, part.name)
-            rejects.unlink(missing_ok=True)
-    for item in converted:
-        path = landing.part_path(settings, item.task.dataset, item.task.file.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        landing.publish(item.part, path)
+            removals.append(rejects)
+        moves[item.folder / "part"] = landing.part_path(settings, one.dataset, one.part)
+    entries = [_entry(request, dataclasses.asdict(report)) for report in reports]
+    removals = [path for path in removals if path.exists()]
+    if moves or removals:
+        journal.commit(settings, moves=moves, removals=removals, log=entries)
+    else:
+        append_to_log(settings, entries)
 
 
-def _guarded(request: _Request, task: _Task, folder: Path) -> FileReport:
-    """Convert one file; a failure goes to the load log before it is raised."""
-    try:
-        with landing.writable(request.settings.landing_dir):
-            folder.mkdir()
-            return _convert(request, task, folder)
-    except LoadError as error:
-        failed = {"file": str(task.file), "dataset": task.dataset.name, "part": task.file.name}
-        _log(request, {**failed, "outcome": "failed", "error": str(error)})
-        raise
+def _examine(request: _Request, chosen: Chosen, source: Path, present: Part | None) -> _Task:
+    started = time.perf_counter()
+    with _logged(request, chosen), readable(chosen.file):
+        state = _state(source)
+        digest = content_sha256(source)
+    return _Task(chosen, source, digest, state, time.perf_counter() - started, present)
 
 
 def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
+    """Convert one file in a folder; a failure goes to the load log before it is raised."""
     started = time.perf_counter()
-    file, data, present = task.file, task.dataset, task.present
-    with _readable(file):
-        before = file.stat()
-        digest = sha256(file)
-    same = (digest, data.fingerprint, request.sample)
-    if present and (present.sha256, present.declaration, present.sample) == same:
-        read, rejected, outcome = present.rows_read, present.rows_rejected, "unchanged"
-    else:
-        limit = request.settings.reject_limit_percent
+    one, settings = task.chosen, request.settings
+    with _logged(request, one):
+        with landing.writable(settings.landing_dir):
+            folder.mkdir()
+            # By this name the file is only its bytes: to DuckDB an ending, a sign or a folder's
+            # name would say something, and some names it cannot take.
+            source = folder / SOURCE
+            source.symlink_to(task.source.absolute())
         job = Job(
-            file, file, data, folder, digest, request.sample, limit, request.progress, request.notes
+            file=Path(shown(one.file)),
+            source=source,
+            dataset=one.dataset,
+            folder=folder,
+            sha256=task.sha256,
+            sample=request.sample,
+            reject_limit_percent=settings.reject_limit_percent,
+            progress=request.progress,
+            notes=request.notes,
         )
-        read, rejected = convert(job)
-        with _readable(file):
-            after = file.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise LoadError(f"{file} changed while it was read; load it again when it is complete")
-        outcome = "replaced" if present else "landed"
-    return FileReport(
-        file=str(file),
-        dataset=data.name,
-        part=file.name,
-        outcome=outcome,
-        rows_read=read,
-        rows_landed=read - rejected,
-        rows_rejected=rejected,
-        seconds=round(time.perf_counter() - started, 3),
-        bytes=before.st_size,
+        with _blamed(one.file, settings):
+            read, rejected = convert(job)
+        with readable(one.file):
+            if _state(task.source) != task.state:
+                raise ChangedError(
+                    f"{shown(one.file)} changed while it was read; load it again when it is "
+                    "complete"
+                )
+    outcome = "replaced" if task.present else "landed"
+    return _report(task, outcome, read, rejected, time.perf_counter() - started)
+
+
+def _leave_out(request: _Request, task: _Task, holder: str) -> FileReport:
+    one = task.chosen
+    text = (
+        f"{shown(one.file)} holds the same as {shown(holder)} of {one.dataset.name}, which counts "
+        "once; it was left out"
     )
+    if task.present is not None:
+        text += f", and the {task.present.rows_landed:,} rows that had landed from it were removed"
+    request.notes.append(text)
+    return _report(task, "twin", 0, 0)
 
 
-def _log(request: _Request, entry: dict[str, object]) -> None:
-    with landing.writable(request.settings.landing_dir):
-        landing.append_to_log(
-            request.settings, {"domain": request.domain, "sample": request.sample, **entry}
-        )
+def _check_emptying(
+    request: _Request,
+    tasks: Sequence[_Task],
+    reports: Sequence[FileReport],
+    going: Sequence[Part],
+) -> None:
+    """Raise `LoadError` where files without rows would take away rows that landed before."""
+    rows: Counter[str] = Counter()
+    for task, report in zip(tasks, reports, strict=True):
+        rows[report.dataset] += report.rows_landed
+        before = task.present.rows_landed if task.present else 0
+        if before and report.outcome == "replaced" and not report.rows_landed:
+            with _logged(request, task.chosen):
+                raise LoadError(
+                    f"{report.file} holds no row that lands, but {before:,} landed from it before; "
+                    "nothing changed. Where they are to go, load it with --allow-empty"
+                )
+    every = rows.total()
+    lost = [p for p in going if p.rows_landed and not (every if p.sample else rows[p.dataset])]
+    if lost:
+        names = ", ".join(sorted({part.dataset for part in lost}))
+        with _logged(request, tasks[0].chosen):
+            raise LoadError(
+                f"the files hold no row that lands, but {sum(p.rows_landed for p in lost):,} rows "
+                f"of {names} would go; nothing changed. Where they are to go, load with "
+                "--allow-empty"
+            )
 
 
-def _others(tasks: list[_Task], by_name: dict[tuple[str, str], Part]) -> list[Part]:
+def _others(tasks: Sequence[_Task], landed: dict[tuple[str, str], Part]) -> list[Part]:
     """Return the parts of the tasks' datasets that are not of the tasks' files."""
-    datasets = {task.dataset.name for task in tasks}
-    loading = {(task.dataset.name, task.file.name) for task in tasks}
-    return [part for key, part in by_name.items() if key[0] in datasets and key not in loading]
+    datasets = {task.chosen.dataset.name for task in tasks}
+    loading = {task.chosen.key for task in tasks}
+    return [part for key, part in landed.items() if key[0] in datasets and key not in loading]
 
 
 def _datasets(project_dir: Path, domain: str, only: str | None) -> list[Dataset]:
@@ -258,64 +347,55 @@ def _datasets(project_dir: Path, domain: str, only: str | None) -> list[Dataset]
     return chosen
 
 
-def _choose(
-    declared: list[Dataset], from_: Path | Sequence[Path], notes: list[str], *, named: bool
-) -> list[tuple[Path, Dataset]]:
-    """Pair every file with its dataset, in the order given and by name within a folder."""
-    chosen: list[tuple[Path, Dataset]] = []
-    for given in [from_] if isinstance(from_, Path) else from_:
-        if given.is_dir():
-            chosen += _in_folder(given, declared, notes)
-        elif not given.exists():
-            raise LoadError(f"{given} does not exist")
-        elif named:
-            chosen.append((given, declared[0]))
-        else:
-            data = _dataset_of(given, declared)
-            if data is None:
-                raise LoadError(f"{given} matches no pattern; {_patterns(declared)}")
-            chosen.append((given, data))
-    taken: dict[tuple[str, str], Path] = {}
-    for file, data in chosen:
-        other = taken.setdefault((data.name, file.name), file)
-        if other.resolve() != file.resolve():
-            raise LoadError(f"{other} and {file} have one name; rename one or load one of them")
-    return list(dict.fromkeys(chosen))
+def _report(task: _Task, outcome: str, read: int, rejected: int, seconds: float = 0) -> FileReport:
+    return FileReport(
+        file=shown(task.chosen.file),
+        dataset=task.chosen.dataset.name,
+        part=task.chosen.part,
+        outcome=outcome,
+        rows_read=read,
+        rows_landed=read - rejected,
+        rows_rejected=rejected,
+        seconds=round(task.seconds + seconds, 3),
+        bytes=task.size,
+    )
 
 
-def _in_folder(
-    folder: Path, declared: list[Dataset], notes: list[str]
-) -> list[tuple[Path, Dataset]]:
-    with _readable(folder):
-        files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
-    pairs = [(file, _dataset_of(file, declared)) for file in files]
-    found = [(file, data) for file, data in pairs if data is not None]
-    if not found:
-        raise LoadError(f"{folder} has no file of a dataset; {_patterns(declared)}")
-    unknown = [file.name for file, data in pairs if data is None]
-    if unknown:
-        notes.append(f"{folder}: no dataset for {', '.join(unknown)}")
-    return found
-
-
-def _dataset_of(file: Path, declared: list[Dataset]) -> Dataset | None:
-    found = [data for data in declared if data.matches(file.name)]
-    if len(found) > 1:
-        names = ", ".join(data.name for data in found)
-        raise LoadError(f"{file} matches several datasets ({names}); name one with --dataset")
-    return found[0] if found else None
-
-
-def _patterns(declared: list[Dataset]) -> str:
-    return "patterns are " + "; ".join(f"{d.name}: {', '.join(d.files)}" for d in declared)
+def _entry(request: _Request, more: dict[str, object]) -> dict[str, object]:
+    return {"domain": request.domain, "sample": request.sample, **more}
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _logged(request: _Request, chosen: Chosen) -> Iterator[None]:
+    """Let a failure go to the load log before it is raised."""
+    try:
+        yield
+    except LoadError as error:
+        failed = {"file": shown(chosen.file), "dataset": chosen.dataset.name, "part": chosen.part}
+        entry = _entry(request, {**failed, "outcome": "failed", "error": str(error)})
+        with landing.writable(request.settings.landing_dir):
+            append_to_log(request.settings, [entry])
+        raise
+
+
+@contextmanager
+def _blamed(file: Path, settings: Settings) -> Iterator[None]:
+    """Turn an operating system's refusal into an error of the disk or of the file."""
     try:
         yield
     except OSError as error:
-        raise LoadError(f"{file} cannot be read: {error.strerror or error}") from error
+        is_ours = error.filename and Path(error.filename).name != SOURCE
+        if is_ours or error.errno in DISK_ERRORS:
+            with landing.writable(settings.landing_dir):
+                raise
+        with readable(file):
+            raise
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What changes when a file does, its size first."""
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _silent(**_: object) -> None:

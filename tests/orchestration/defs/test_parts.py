@@ -22,6 +22,7 @@ from orchestration.load import inbox, landing
 from orchestration.load.convert_csv import write_empty
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import Column, Dataset
+from orchestration.load.load_log import append_to_log
 from orchestration.transform.errors import BuildError
 from orchestration.transform.manifest import ManifestError, read_manifest
 from pollux.runtime.serving import ServingStore
@@ -171,7 +172,7 @@ def test_lost_rejects_do_not_add_up(tmp_path: Path) -> None:
     rejects.write_text("file,line,column,reason,raw\no,1,id,bad,a\n")
     assert "2 rejects, 1 kept" in count_problems(settings, DATASET)[0]
     entry = {"domain": "shop", "dataset": "orders", "part": "orders.csv", "outcome": "landed"}
-    landing.append_to_log(settings, entry | {"rows_read": 7})
+    append_to_log(settings, [entry | {"rows_read": 7}])
     assert "7 rows were read, 0 landed and 2 were rejected" in count_problems(settings, DATASET)[0]
 
 

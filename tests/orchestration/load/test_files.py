@@ -15,6 +15,7 @@ import pytest
 from orchestration.load import convert, landing, screen_csv
 from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
+from orchestration.load.load_log import read_load_log
 from orchestration.load.run import load
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -170,7 +171,7 @@ def test_a_broken_file_fails_clearly_and_changes_nothing(shop, content, message)
     assert landing.fingerprint(shop.settings, "shop") == before
     assert shop.rows() == [(7, "before", Decimal("7.00"))]
     assert not shop.rejects()
-    last = landing.read_load_log(shop.settings)[-1]
+    last = read_load_log(shop.settings)[-1]
     assert (last["outcome"], last["error"]) == ("failed", str(caught.value))
     assert not list((shop.settings.landing_dir / ".tmp").iterdir())
 

@@ -11,6 +11,7 @@ import pytest
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
+from orchestration.load.load_log import read_load_log
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from tests.orchestration.load.test_files import BEFORE, HEADER, YAML, Shop, numbered, only
 
@@ -143,7 +144,7 @@ def test_the_log_keeps_every_outcome_and_survives_a_torn_line(shop):
     with log.open("a") as file:
         file.write('{"torn": ')
     shop.load(BEFORE)
-    entries = landing.read_load_log(shop.settings)
+    entries = read_load_log(shop.settings)
     assert [entry["outcome"] for entry in entries] == ["landed", "unchanged"]
     assert entries[0]["rows_landed"] == 1
     assert entries[0]["domain"] == "shop"

@@ -1,0 +1,48 @@
+"""Names of files: as people are told them, and as Pollux's own files may be called.
+
+Belongs here: what to do with names that are not UTF-8, hold invisible characters or are too long.
+Does not belong here: which file is which dataset.
+"""
+
+import hashlib
+import os
+import re
+
+# What every common file system takes, in bytes.
+LONGEST = 255
+
+_DIGEST_CHARACTERS = 12
+# What `safe_name` itself ends names in: a file called so by others gets one, too.
+_LIKE_SAFE = re.compile(rf"~[0-9a-f]{{{_DIGEST_CHARACTERS}}}$")
+# Engines pass over files that begin so; the empty part begins so, too.
+_HIDDEN = (".", "_")
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    r"""Return a name on one line of visible characters: a byte that is not UTF-8 as \xfc."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(name))
+
+
+def safe_name(name: str, more: int) -> str:
+    """Return a name for a file of ours that stands for a file of this name.
+
+    It is the same name wherever it can be. It is UTF-8, seen by every engine, and leaves room for
+    `more` bytes. Different names stay different: what is changed ends in a digest.
+    """
+    is_utf8 = not any("\ud800" <= c <= "\udfff" for c in name)
+    is_seen = not name.startswith(_HIDDEN)
+    fits = len(os.fsencode(name)) + more <= LONGEST
+    if is_utf8 and is_seen and fits and not _LIKE_SAFE.search(name):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGEST_CHARACTERS]
+    text = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
+    if not is_seen:
+        text = f"%{ord(text[0]):02X}{text[1:]}"
+    room = LONGEST - more - _DIGEST_CHARACTERS - 1
+    return f"{text.encode()[:room].decode(errors='ignore')}~{digest}"
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
