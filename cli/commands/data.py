@@ -57,6 +57,10 @@ def load(
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove what was loaded of the datasets before.")
     ] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option("--allow-empty", help="Files without rows may take away what was loaded."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Loads files into the landing zone; rows that cannot be read go to the rejects."""
@@ -75,6 +79,7 @@ def load(
             from_=files,
             dataset=dataset,
             replace=replace,
+            allow_empty=allow_empty,
             progress=step.read,
         )
         landed = sum(file.rows_landed for file in report.files)

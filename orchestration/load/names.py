@@ -30,13 +30,15 @@ def safe_name(name: str, more: int) -> str:
     `more` bytes. Different names stay different: what is changed ends in a digest.
     """
     is_utf8 = not any("\ud800" <= c <= "\udfff" for c in name)
-    is_seen = not name.startswith(_HIDDEN)
+    # A pattern of DuckDB's passes over a name with a backslash.
+    is_seen = not name.startswith(_HIDDEN) and "\\" not in name
     fits = len(os.fsencode(name)) + more <= LONGEST
     if is_utf8 and is_seen and fits and not _LIKE_SAFE.search(name):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGEST_CHARACTERS]
     text = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
-    if not is_seen:
+    text = text.replace("\\", "%5C")
+    if text.startswith(_HIDDEN):
         text = f"%{ord(text[0]):02X}{text[1:]}"
     room = LONGEST - more - _DIGEST_CHARACTERS - 1
     return f"{text.encode()[:room].decode(errors='ignore')}~{digest}"

@@ -128,7 +128,7 @@ def test_a_changed_declaration_asks_for_replace(shop):
     assert only(shop.load(BEFORE)).outcome == "replaced"
     assert shop.rows()[0][0] == "7"
     landing.ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
-    assert shop.load(BEFORE, "sales-2.csv").files[0].outcome == "landed"
+    assert only(shop.load(HEADER + numbered(2), "sales-2.csv")).outcome == "landed"
 
 
 def test_a_stranger_in_the_landing_zone_is_named(shop):

@@ -108,10 +108,10 @@ def test_same_landing_is_not_copied_again(connection, shop):
         "shop.sales": None,
         "shop.notes": None,
     }
-    (folder / "sales-2.csv").write_bytes(SALES)
+    (folder / "sales-2.csv").write_bytes(SALES + b"5,,,,,,\n")
     load(settings, domain="shop", from_=folder / "sales-2.csv", project_dir=folder)
     assert sync_raw(connection, settings, datasets.values()) == {
-        "shop.sales": 8,
+        "shop.sales": 9,
         "shop.notes": None,
     }
 
