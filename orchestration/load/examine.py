@@ -1,10 +1,9 @@
-"""What a file's bytes say about it: digest, header, number of records.
+"""What a file's bytes say about it: header, number of records.
 
 Belongs here: reading bytes and counting, independently of DuckDB. Does not belong here: types, and
 which format a file has (`formats`).
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,12 +66,6 @@ class Counts:
     records: int
     commas: int
     doubt: str | None
-
-
-def sha256(path: Path) -> str:
-    """Return the hex digest of a file's bytes as they are on disk."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_header(path: Path, name: str) -> Header:

@@ -8,31 +8,44 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 
-CHUNK = 1 << 20
+from orchestration.load.examine import BOM, CHUNK
+
 _GZIP = b"\x1f\x8b"
+# Those nested deeper are refused, by whoever reads them.
+_MOST_LAYERS = 4
 
 Key = tuple[str, str]
 
 
 def content_sha256(path: Path) -> str:
-    """Return the hex digest of a file's bytes; of what is packed in it where it is gzip."""
+    """Return the hex digest of what a file says: without gzip, and marks of its byte order."""
     with path.open("rb") as file:
-        is_packed = file.read(len(_GZIP)) == _GZIP
-        file.seek(0)
-        if is_packed:
+        try:
+            content = _plain(file)
             digest = hashlib.sha256()
-            try:
-                with gzip.open(file) as plain:
-                    while chunk := plain.read(CHUNK):
-                        digest.update(chunk)
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                # Damaged: whoever reads it next says so.
-                file.seek(0)
-            else:
-                return digest.hexdigest()
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            chunk = content.read(CHUNK)
+            while chunk.startswith(BOM):
+                chunk = chunk[len(BOM) :]
+            while chunk:
+                digest.update(chunk)
+                chunk = content.read(CHUNK)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            # Damaged: whoever reads it next says so.
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest.hexdigest()
+
+
+def _plain(file: BufferedReader) -> BufferedReader | gzip.GzipFile:
+    content: BufferedReader | gzip.GzipFile = file
+    for _ in range(_MOST_LAYERS):
+        if content.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
+            break
+        content = gzip.GzipFile(fileobj=content, mode="rb")
+    return content
 
 
 def find_twins(

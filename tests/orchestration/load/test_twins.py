@@ -32,6 +32,8 @@ def ids(shop):
         ("sales.csv.old", CONTENT),
         ("SALES-1.CSV", CONTENT),
         ("sales.csv.gz", gzip.compress(CONTENT)),
+        ("sales.csv.gz.gz", gzip.compress(gzip.compress(CONTENT))),
+        ("sales-bom.csv", b"\xef\xbb\xbf" + CONTENT),
     ],
 )
 @pytest.mark.parametrize("way", ["together", "before", "after"])
