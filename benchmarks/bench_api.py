@@ -25,10 +25,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import yaml
+
 from benchmarks.load_generator import Measured, measure
 from benchmarks.measuring import Figures, figure
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 
 HOUSEHOLDS = 2_500
 CONNECTIONS = 50
@@ -42,11 +44,12 @@ BODY_BYTES = 458
 SELECT = "/v1/vouchers/select"
 CONSTANT_SELECT = "/constant-select"
 COUNTRIES = ("Australia", "China", "Latvia", "Peru")
-SEGMENTS = {
-    "frequency_segment": ("0-4", "5-13", "14-37"),
-    "recency_segment": ("30-60", "61-90", "91-120", "121-180", "180+"),
-    "country": ("all",),
-}
+VARIABLES = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
+BOUNDS = [
+    f"('{name}', '{one['name']}', {position}, {one['first']}, {one.get('last', 'null')})"
+    for name in ("frequency_segment", "recency_segment")
+    for position, one in enumerate(VARIABLES[f"{name}s"], start=1)
+]
 
 SECTIONS = (
     "alcohol, beverages, concessions, dairy, drug, garden, grain_goods, grocery, home_family, "
@@ -92,16 +95,19 @@ create table customer__r1.voucher_assignment_segmented as
 select country_code from (values {
     ", ".join(f"('{name}')" for name in COUNTRIES)
 }) as _ (country_code);
+create table customer__r1.voucher_segments as
+select segment_name, segment, position, first_number, last_number::integer
+from (values {", ".join(BOUNDS)})
+    as _ (segment_name, segment, position, first_number, last_number);
 create table customer__r1.voucher_ranking as
 select
     country_code, segment_name, segment, (rank * 880)::numeric(18, 2) as voucher_amount,
     (1000 - rank)::bigint as times_used, 0.2::float8 as share, rank
 from customer__r1.voucher_assignment_segmented
-cross join (values {
-    ", ".join(
-        f"('{name}', '{segment}')" for name, segments in SEGMENTS.items() for segment in segments
-    )
-}) as _ (segment_name, segment)
+cross join (
+    select 'country' as segment_name, 'all' as segment
+    union all select segment_name, segment from customer__r1.voucher_segments
+) as _
 cross join generate_series(1, 5) as rank;
 grant usage on schema release, household__r1, customer__r1 to {READER_ROLE};
 grant select on all tables in schema release, household__r1, customer__r1 to {READER_ROLE};

@@ -15,6 +15,19 @@ DROP_REASONS += ["zero order count", "missing date", "first order after last ord
 DROP_REASONS += ["last order after assignment"]
 MOST_DIGITS = 9
 DAY = pd.Timedelta(hours=24)
+SEGMENTS = pd.DataFrame(
+    [
+        ("frequency_segment", "0-4", 1, 0, 4),
+        ("frequency_segment", "5-13", 2, 5, 13),
+        ("frequency_segment", "14-37", 3, 14, 37),
+        ("recency_segment", "30-60", 1, 30, 60),
+        ("recency_segment", "61-90", 2, 61, 90),
+        ("recency_segment", "91-120", 3, 91, 120),
+        ("recency_segment", "121-180", 4, 121, 180),
+        ("recency_segment", "180+", 5, 181, None),
+    ],
+    columns=["segment_name", "segment", "position", "first_number", "last_number"],
+)
 
 
 def customer_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -32,6 +45,7 @@ def customer_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "voucher_assignment_segmented": segmented,
         "voucher_cleaning_report": _cleaning_report(judged["outcome"]),
         "voucher_ranking": ranking,
+        "voucher_segments": SEGMENTS,
         "country_voucher_details_view": _details(ranking, "country").drop(columns="country"),
         "frequency_voucher_details_view": _details(ranking, "frequency_segment"),
         "recency_voucher_details_view": _details(ranking, "recency_segment"),

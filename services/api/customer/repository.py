@@ -23,13 +23,20 @@ def unknown_account(account_number: int) -> ProblemError:
 
 
 RANKING = Mart(DOMAIN, "voucher_ranking")
+SEGMENT_BOUNDS = Mart(DOMAIN, "voucher_segments")
 CLEANING = Mart(DOMAIN, "voucher_cleaning_report")
 CUSTOMERS = Mart(DOMAIN, "customers")
 BROADBAND_LINES = Mart(DOMAIN, "customer_broadband")
 INITIAL = Mart(DOMAIN, "customer_initial_services")
 CASHBACK_MONTHS = Mart(DOMAIN, "customer_cashback")
 
-# What vouchers are chosen from, wholly in memory.
+# What vouchers are chosen by and from, wholly in memory.
+SEGMENTS_IN_ORDER = """
+select segment_name, segment, first_number, last_number
+from {release}.voucher_segments
+order by segment_name, position
+"""
+
 RANKED_VOUCHERS = """
 select country_code, segment_name, segment, voucher_amount, times_used, share, rank
 from {release}.voucher_ranking
@@ -51,6 +58,10 @@ VOUCHERS: Listing[str] = Listing(
         "segment_name": "segment_name = {0}::text",
         "segment": "segment = {0}::text",
     },
+)
+
+SEGMENTS: Listing[str] = Listing(
+    name="segments", mart=SEGMENT_BOUNDS, key=["segment_name", "position"]
 )
 
 CLEANING_REPORT: Listing[str] = Listing(name="cleaning-report", mart=CLEANING, key=["outcome"])

@@ -25,6 +25,7 @@ from services.api.customer.schemas import (
     SelectRequest,
     VoucherCleaningReportPage,
     VoucherRankingPage,
+    VoucherSegmentsPage,
     VouchersQuery,
 )
 from services.api.customer.vouchers import (
@@ -66,7 +67,7 @@ FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the futu
 async def select_voucher(request: Request) -> Response:
     """The amount used most in the customer's country and segment.
 
-    A customer in no segment (above 37 orders, a last order under 30 days ago), or in one without
+    A customer in no segment (`/v1/vouchers/segments` has their bounds), or in one without
     assignments in the country, gets the amount used most in the country.
     """
     query = read_query(request, SelectQuery)
@@ -85,6 +86,17 @@ async def select_voucher(request: Request) -> Response:
 async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query()]) -> Response:
     """What vouchers are chosen from: how often each amount was assigned, and its rank."""
     return await answers_of(request).make(request, DOMAIN, repository.VOUCHERS.read, query)
+
+
+@vouchers.get(
+    "/segments",
+    response_model=VoucherSegmentsPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List the segments that vouchers are chosen by",
+)
+async def list_segments(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+    """Their first and last number of orders, or of whole days since the last order."""
+    return await answers_of(request).make(request, DOMAIN, repository.SEGMENTS.read, query)
 
 
 @vouchers.get(

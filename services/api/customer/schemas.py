@@ -19,7 +19,6 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from services.api.customer.segments import SEGMENTS
 from services.api.documents import (
     INTEGER_MAX,
     CalendarDay,
@@ -31,6 +30,7 @@ from services.api.documents import (
     id_in_path,
     page_of,
 )
+from services.common.contracts import contract_of
 
 TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
@@ -96,6 +96,8 @@ CustomerInitialServices = document_of("customer", "customer_initial_services")
 Customers = document_of("customer", "customers")
 VoucherCleaningReport = document_of("customer", "voucher_cleaning_report")
 VoucherRanking = document_of("customer", "voucher_ranking")
+VoucherSegments = document_of("customer", "voucher_segments")
+VoucherSegmentsPage = page_of(VoucherSegments, "A page of segments, in their order.")
 VoucherRankingPage = page_of(VoucherRanking, "A page of voucher amounts by country and segment.")
 VoucherCleaningReportPage = page_of(VoucherCleaningReport, "A page of outcomes of cleaning.")
 CustomersPage = page_of(Customers, "A page of accounts.")
@@ -120,7 +122,8 @@ class VouchersQuery(PageQuery):
         default=None, description="Only segments by this; country for countries as a whole."
     )
     segment: Text | None = Field(
-        default=None, description="Only this segment, such as 5-13; all for a country as a whole."
+        default=None,
+        description="Only this segment of /v1/vouchers/segments; all for a country as a whole.",
     )
     sort: VoucherSort = Field(
         default="country_code",
@@ -187,9 +190,8 @@ class SelectRequest(BaseModel):
     first_order_ts: Timestamp = Field(description="First order, likewise.")
     total_orders: Orders = Field(description="Orders so far.")
     segment_name: SegmentName = Field(
-        description="What to choose by: frequency_segment is by total_orders "
-        f"({', '.join(SEGMENTS['frequency_segment'])}), recency_segment by whole days since the "
-        f"last order ({', '.join(SEGMENTS['recency_segment'])})."
+        description="What to choose by: frequency_segment is by total_orders, recency_segment by "
+        "whole days since the last order; /v1/vouchers/segments has their bounds."
     )
     as_of: Timestamp | None = Field(
         default=None, description="When recency is measured, likewise; now where not given."
@@ -230,7 +232,8 @@ class Explained(BaseModel):
         description="What was asked to choose by.", examples=["recency_segment"]
     )
     segment: str | None = Field(
-        description="Segment of the customer; null for one who is in none.", examples=["180+"]
+        description="Segment of the customer; null for one who is in none.",
+        examples=[contract_of("customer", "voucher_ranking").column("segment").example],
     )
     basis: Literal["segment", "country"] = Field(
         description="Whether the amount is the one used most in the segment, or, for a customer in "

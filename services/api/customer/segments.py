@@ -1,30 +1,38 @@
 """Which segment a customer is in.
 
-Belongs here: the bounds of the segments, as the models have them (the variables
-`frequency_segments` and `recency_segments` of the dbt project; a test holds that both are the
-same). Does not belong here: vouchers.
+Belongs here: the segments of a release, which the models made of the project's variables. Does not
+belong here: vouchers.
 """
 
-from collections.abc import Mapping
-from typing import Literal
-
-# First and last whole number of each; a last one of None is all above. Orders so far, and whole
-# days since the last order.
-SEGMENTS: Mapping[str, Mapping[str, tuple[int, int | None]]] = {
-    "frequency_segment": {"0-4": (0, 4), "5-13": (5, 13), "14-37": (14, 37)},
-    "recency_segment": {
-        "30-60": (30, 60),
-        "61-90": (61, 90),
-        "91-120": (91, 120),
-        "121-180": (121, 180),
-        "180+": (181, None),
-    },
-}
+from collections.abc import Iterable
+from typing import NamedTuple
 
 
-def segment_of(name: Literal["frequency_segment", "recency_segment"], number: int) -> str | None:
-    """The segment that a number of orders or of days is in; None where it is in none."""
-    for segment, (first, last) in SEGMENTS[name].items():
-        if first <= number and (last is None or number <= last):
-            return segment
-    return None
+class Segment(NamedTuple):
+    """A segment by orders so far or by whole days since the last: its bounds, both included.
+
+    A last number of None is all above the first.
+    """
+
+    segment_name: str
+    segment: str
+    first_number: int
+    last_number: int | None
+
+
+class Segments:
+    """The segments of a release, in the order in which they count."""
+
+    def __init__(self, segments: Iterable[Segment]) -> None:
+        self._segments = tuple(segments)
+
+    def of(self, segment_name: str, number: int) -> str | None:
+        """The segment that a number of orders or of days is in; None where it is in none."""
+        for one in self._segments:
+            if (
+                one.segment_name == segment_name
+                and one.first_number <= number
+                and (one.last_number is None or number <= one.last_number)
+            ):
+                return one.segment
+        return None

@@ -1,20 +1,24 @@
 """Which voucher to offer a customer.
 
 Belongs here: the ranked vouchers of a release, in memory, and the choice among them. Does not
-belong here: how they are ranked, which is the models' work.
+belong here: how they are ranked, and the bounds of segments, which are the models' work.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import orjson
 
-from services.api.customer.repository import ASSIGNED_COUNTRIES, RANKED_VOUCHERS
-from services.api.customer.schemas import SelectRequest
-from services.api.customer.segments import SEGMENTS, segment_of
+from services.api.customer.repository import (
+    ASSIGNED_COUNTRIES,
+    RANKED_VOUCHERS,
+    SEGMENTS_IN_ORDER,
+)
+from services.api.customer.schemas import SegmentName, SelectRequest
+from services.api.customer.segments import Segment, Segments
 from services.common.answers import Answer, naming
 from services.common.database import Database
 from services.common.problems import ProblemError, invalid_parts
@@ -59,9 +63,14 @@ class RankedVouchers:
     """
 
     def __init__(
-        self, release: Release, rows: Iterable[Sequence[Any]], assigned: Iterable[str]
+        self,
+        release: Release,
+        segments: Segments,
+        rows: Iterable[Sequence[Any]],
+        assigned: Iterable[str],
     ) -> None:
         self._release = release
+        self._segments = segments
         ranked: dict[str, dict[tuple[str, str], list[Ranked]]] = {}
         for country, name, segment, *figures in rows:
             ranked.setdefault(country, {}).setdefault((name, segment), []).append(Ranked(*figures))
@@ -80,7 +89,8 @@ class RankedVouchers:
         check_times(request, as_of=as_of, now=now)
         days = (as_of - request.last_order_ts).days
         name = request.segment_name
-        segment = segment_of(name, request.total_orders if name == "frequency_segment" else days)
+        measured = request.total_orders if name == "frequency_segment" else days
+        segment = self._segments.of(name, measured)
         with naming(self._release):
             country = self._country(request.country_code)
         found = country.groups.get((name, segment))
@@ -116,12 +126,13 @@ class RankedVouchers:
 
 
 async def read_ranked_vouchers(database: Database, release: Release) -> RankedVouchers:
-    """The vouchers of a release, from its tables."""
-    rows, assigned = [
+    """The vouchers and segments of a release, from its tables."""
+    segments, rows, assigned = [
         await database.fetch(sql.replace("{release}", release.schema))
-        for sql in (RANKED_VOUCHERS, ASSIGNED_COUNTRIES)
+        for sql in (SEGMENTS_IN_ORDER, RANKED_VOUCHERS, ASSIGNED_COUNTRIES)
     ]
-    return RankedVouchers(release, rows, [country for (country,) in assigned])
+    by = Segments(Segment(*segment) for segment in segments)
+    return RankedVouchers(release, by, rows, [country for (country,) in assigned])
 
 
 def check_times(request: SelectRequest, *, as_of: datetime, now: datetime) -> None:
@@ -160,7 +171,7 @@ def no_voucher(country_code: str) -> ProblemError:
 
 def unknown_segment() -> ProblemError:
     """There are no segments by what was asked for."""
-    known = " or ".join(f"'{name}'" for name in SEGMENTS)
+    known = " or ".join(f"'{name}'" for name in get_args(SegmentName))
     part = {"loc": ("body", "segment_name"), "msg": f"Input should be {known}"}
     return invalid_parts([part], kind="unknown-segment", title="Unknown segment name")
 

@@ -254,6 +254,17 @@ def customer_release(number: int) -> dict[str, list[Row]]:
             for place, one in enumerate(assignments(number), start=1)
         ],
         "voucher_ranking": ranking_rows(number),
+        "voucher_segments": [
+            {"segment_name": name, "segment": segment, "position": position,
+             "first_number": first, "last_number": last}
+            for name, position, segment, first, last in [
+                ("frequency_segment", 1, "0-4", 0, 4), ("frequency_segment", 2, "5-13", 5, 13),
+                ("frequency_segment", 3, "14-37", 14, 37), ("recency_segment", 1, "30-60", 30, 60),
+                ("recency_segment", 2, "61-90", 61, 90), ("recency_segment", 3, "91-120", 91, 120),
+                ("recency_segment", 4, "121-180", 121, 180),
+                ("recency_segment", 5, "180+", 181, None),
+            ]
+        ],
         "voucher_cleaning_report": [
             {"outcome": outcome, "rows": place, "is_kept": outcome == "kept"}
             for place, outcome in enumerate(outcomes)

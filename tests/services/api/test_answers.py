@@ -36,6 +36,8 @@ from services.api.customer.schemas import (
     VoucherCleaningReportPage,
     VoucherRanking,
     VoucherRankingPage,
+    VoucherSegments,
+    VoucherSegmentsPage,
 )
 from services.api.household.schemas import (
     CampaignResponse,
@@ -122,6 +124,7 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/campaigns/18", CampaignSummary, None),
     ("/v1/campaigns/18/daily-sales", DailyCampaignSales, DailyCampaignSalesPage),
     ("/v1/vouchers", VoucherRanking, VoucherRankingPage),
+    ("/v1/vouchers/segments", VoucherSegments, VoucherSegmentsPage),
     ("/v1/vouchers/cleaning-report", VoucherCleaningReport, VoucherCleaningReportPage),
     ("/v1/accounts", Customers, CustomersPage),
     ("/v1/accounts/9693465", Customers, None),
