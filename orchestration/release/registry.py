@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 
 from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
-from pollux.runtime.serving import ServingStore
+from pollux.runtime.serving import ServingStore, make_reader
 
 KEPT_RELEASES = 3
 CHANNEL = "release"
@@ -79,10 +79,8 @@ def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
     Raises `ReleaseError` where the role may not be made, and says what to set instead.
     """
     try:
-        # Two first releases at once would both find nothing and both create it.
-        connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+        make_reader(connection, store)
         connection.execute(TABLES)
-        _make_reader(connection, store)
         _grant(connection, sql.Identifier(store.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(
@@ -91,19 +89,6 @@ def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
             "names another role to read with."
         ) from error
     connection.commit()
-
-
-def _make_reader(connection: psycopg.Connection, store: ServingStore) -> None:
-    reader = sql.Identifier(store.reader_role)
-    known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
-    if known.fetchone() is None:
-        # A role that is only taken on needs no login of its own.
-        login = "nologin" if store.reader_set_role else "login"
-        connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
-    if store.reader_set_role is not None:
-        may = connection.execute("select pg_has_role(%s, 'member')", [store.reader_role]).fetchone()
-        if may != (True,):
-            connection.execute(sql.SQL("grant {} to current_user").format(reader))
 
 
 def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:

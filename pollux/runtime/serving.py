@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pollux.runtime.errors import PolluxError
@@ -114,6 +115,25 @@ def open_serving_store(settings: Settings) -> ServingStore:
                 f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
             )
     return store
+
+
+def make_reader(connection: psycopg.Connection, store: ServingStore) -> None:
+    """Makes the role that services read with where it is missing, within a transaction.
+
+    Holds a lock until the transaction ends, so that two do not make it at once. Raises psycopg's
+    `InsufficientPrivilege` where the owner may not.
+    """
+    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+    reader = sql.Identifier(store.reader_role)
+    known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
+    if known.fetchone() is None:
+        # A role that is only taken on needs no login of its own.
+        login = "nologin" if store.reader_set_role else "login"
+        connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
+    if store.reader_set_role is not None:
+        may = connection.execute("select pg_has_role(%s, 'member')", [store.reader_role]).fetchone()
+        if may != (True,):
+            connection.execute(sql.SQL("grant {} to current_user").format(reader))
 
 
 def _make_database(embedded: EmbeddedPostgres) -> None:

@@ -11,7 +11,7 @@ from pollux.runtime.settings import Settings
 from services.common.port import bind
 from services.common.server import serve
 from services.events.app import create_app
-from services.events.database.migrate import migrate
+from services.events.database.migrate import prepare_database
 from services.events.settings import read_mqtt_settings
 
 
@@ -19,7 +19,8 @@ def run(settings: Settings) -> None:
     """Runs one worker until the process is told to stop.
 
     Raises `PolluxError` for settings that cannot be read, a port in use, a database that cannot be
-    reached at the start, and a broker or scorer that refuses the credentials.
+    reached at the start, a schema that is newer than the program, and a broker or scorer that
+    refuses the credentials.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # It would log every request.
@@ -27,7 +28,7 @@ def run(settings: Settings) -> None:
     mqtt = read_mqtt_settings()
     store = open_serving_store(settings)
     with store.connect() as connection:
-        migrate(connection)
+        prepare_database(connection, store)
     app = create_app(settings, mqtt, store)
     with bind(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT") as listening:
         serve(app, listening)

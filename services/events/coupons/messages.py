@@ -4,17 +4,19 @@ Belongs here: both shapes in which shops send them, and what makes one unreadabl
 here: what follows from an event.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pollux.types import UnfitError, read_scalar
 from services.events.payloads import UnreadableError, read_json
 
 MAX_BYTES = 64 * 1024
 BIGINT_MAX = 2**63 - 1
-MAX_ID_DIGITS = 19
 MAX_DEPARTMENT = 100
+MAX_SECONDS_AHEAD = 366 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +62,42 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     if not isinstance(inner, dict):
         raise UnreadableError("payload is not a JSON object")
     moment = document.get("event_timestamp")
-    if not isinstance(moment, str):
-        raise UnreadableError("event_timestamp is missing or no text")
-    return inner.get("customer_id"), _iso(moment), inner.get("category")
+    return inner.get("customer_id"), _seconds(moment), inner.get("category")
 
 
 def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
-    customer_id = _customer_id(customer)
-    if isinstance(ts, bool) or not isinstance(ts, int):
-        raise UnreadableError("ts is missing or no whole number of seconds")
+    customer_id = _whole("the customer's id", customer)
+    seconds = _whole("ts", ts)
+    # Whoever counts milliseconds is told, too.
+    if not 0 <= seconds <= time.time() + MAX_SECONDS_AHEAD:
+        raise UnreadableError("an implausible day: ts counts seconds, from 1970 to a year from now")
+    event_at = datetime.fromtimestamp(seconds, UTC)
+    event_date = event_at.astimezone(zone).date()
+    return StoreEvent(customer_id, seconds, event_at, event_date, department)
+
+
+def _whole(what: str, value: object) -> int:
+    """A whole number in any spelling that loses nothing."""
+    # What nearly all events have costs nothing.
+    if type(value) is int and -BIGINT_MAX <= value <= BIGINT_MAX:
+        return value
     try:
-        event_at = datetime.fromtimestamp(ts, UTC)
-        event_date = event_at.astimezone(zone).date()
-    except (ValueError, OverflowError, OSError):
-        raise UnreadableError("ts is beyond the years 1 to 9999; it counts seconds") from None
-    return StoreEvent(customer_id, ts, event_at, event_date, department)
+        found = read_scalar("id", value)
+    except UnfitError as error:
+        raise UnreadableError(f"{what}: {error}") from None
+    if found is None:
+        raise UnreadableError(f"{what} is missing")
+    assert isinstance(found, int)  # noqa: S101 - what an id is
+    return found
 
 
-def _customer_id(value: object) -> int:
-    if isinstance(value, str):
-        text = value.strip()
-        digits = text.removeprefix("-")
-        if digits.isascii() and digits.isdigit() and len(digits) <= MAX_ID_DIGITS:
-            value = int(text)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UnreadableError("the customer's id is missing or no whole number")
-    if not -BIGINT_MAX - 1 <= value <= BIGINT_MAX:
-        raise UnreadableError("the customer's id is beyond 64 bits")
-    return value
-
-
-def _iso(text: str) -> int:
+def _seconds(moment: object) -> int:
+    """A moment in seconds since 1970; without a time zone it is in UTC."""
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() // 1)
-    except (ValueError, OverflowError):
-        raise UnreadableError("event_timestamp is no ISO 8601 time") from None
+        found = read_scalar("timestamp", moment)
+    except UnfitError as error:
+        raise UnreadableError(f"event_timestamp: {error}") from None
+    if found is None:
+        raise UnreadableError("event_timestamp is missing")
+    assert isinstance(found, datetime)  # noqa: S101 - what a timestamp is
+    return int(found.replace(tzinfo=UTC).timestamp() // 1)

@@ -1,33 +1,93 @@
 """The schema `events`: made and brought up to date when the service starts.
 
-Belongs here: running `migrations/` in order, each once. Does not belong here: what they make.
+Belongs here: running `migrations/` in order, each once, and seeing that they fit what ran. Does not
+belong here: what they make.
 """
 
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
+
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.serving import ServingStore, make_reader
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any number of ours: whoever holds it migrates.
 LOCK = 7_655_901
 
+# Version 0.1.0 noted names only.
+TABLE = """
+create table if not exists events.migrations (
+    name text primary key,
+    applied_at timestamptz not null default clock_timestamp()
+);
+alter table events.migrations add column if not exists checksum text;
+alter table events.migrations add column if not exists version text;
+"""
+RAN = "select name, checksum, coalesce(version, '0.1.0') from events.migrations order by name"
+NOTE = "insert into events.migrations (name, checksum, version) values (%s, %s, %s)"
+NOTE_CHECKSUM = "update events.migrations set checksum = %s where name = %s and checksum is null"
 
-def migrate(connection: psycopg.Connection) -> list[str]:
-    """Runs what has not run yet, all or nothing; returns the names of what ran.
 
-    Two that start at once run one after the other. What is in the tables stays.
+class MigrationError(PolluxError):
+    """The schema `events` is not one that this program can work with."""
+
+    exit_code = 3
+
+
+def prepare_database(connection: psycopg.Connection, store: ServingStore) -> None:
+    """Makes what the service needs before anything is released: the reader, and schema `events`.
+
+    Raises `MigrationError`.
     """
+    try:
+        with connection.transaction():
+            make_reader(connection, store)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            f"POLLUX_DATABASE_URL may not create or use the role {store.reader_role} ({error}): "
+            "let it, or name a role to read with in POLLUX_READER_URL."
+        ) from error
+    migrate(connection)
+
+
+def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[str]:
+    """Runs the files of `folder` that have not run yet, all or nothing; returns their names.
+
+    Two that start at once run one after the other. What is in the tables stays. Raises
+    `MigrationError` where the schema is newer than the files, or a file was changed since it ran.
+    """
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql"))}
+    checksums = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute("create schema if not exists events")
-        connection.execute(
-            "create table if not exists events.migrations (name text primary key, "
-            "applied_at timestamptz not null default clock_timestamp())"
+        connection.execute(TABLE.encode())
+        ran = {name: more for name, *more in connection.execute(RAN).fetchall()}
+        _refuse_newer(ran, checksums)
+        for name, (checksum, its_version) in ran.items():
+            if checksum is None:
+                connection.execute(NOTE_CHECKSUM, [checksums[name], name])
+            elif checksum != checksums[name]:
+                raise MigrationError(
+                    f"Migration {name} of schema events is not the one that ran here with Pollux "
+                    f"{its_version}: its file was changed since. Restore the file; a change of the "
+                    "schema needs a migration of its own."
+                )
+        new = [name for name in texts if name not in ran]
+        for name in new:
+            connection.execute(texts[name].encode())
+            connection.execute(NOTE, [name, checksums[name], version("pollux")])
+    return new
+
+
+def _refuse_newer(ran: dict[str, list[str]], checksums: dict[str, str]) -> None:
+    unknown = [name for name in ran if name not in checksums]
+    if unknown:
+        newest = unknown[-1]
+        raise MigrationError(
+            f"Schema events is newer than this program: Pollux {ran[newest][1]} ran migration "
+            f"{newest}, which Pollux {version('pollux')} does not know. Start a Pollux that does."
         )
-        rows = connection.execute("select name from events.migrations").fetchall()
-        done = {name for (name,) in rows}
-        files = [file for file in sorted(MIGRATIONS.glob("*.sql")) if file.stem not in done]
-        for file in files:
-            connection.execute(file.read_text(encoding="utf-8").encode())
-            connection.execute("insert into events.migrations (name) values (%s)", [file.stem])
-    return [file.stem for file in files]
