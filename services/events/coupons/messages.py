@@ -4,6 +4,7 @@ Belongs here: both shapes in which shops send them, and what makes one unreadabl
 here: what follows from an event.
 """
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,6 +18,10 @@ MAX_BYTES = 64 * 1024
 BIGINT_MAX = 2**63 - 1
 MAX_DEPARTMENT = 100
 MAX_SECONDS_AHEAD = 366 * 24 * 3600
+FIRST_YEAR = 1970
+# Of events that count milliseconds, too.
+IMPLAUSIBLE = "an implausible day: ts counts seconds, from 1970 to a year from now"
+PLAIN_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +73,22 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
 def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
     customer_id = _whole("the customer's id", customer)
     seconds = _whole("ts", ts)
-    # Whoever counts milliseconds is told, too.
     if not 0 <= seconds <= time.time() + MAX_SECONDS_AHEAD:
-        raise UnreadableError("an implausible day: ts counts seconds, from 1970 to a year from now")
+        raise UnreadableError(IMPLAUSIBLE)
     event_at = datetime.fromtimestamp(seconds, UTC)
     event_date = event_at.astimezone(zone).date()
+    if event_date.year < FIRST_YEAR:
+        raise UnreadableError(IMPLAUSIBLE)
     return StoreEvent(customer_id, seconds, event_at, event_date, department)
 
 
 def _whole(what: str, value: object) -> int:
     """A whole number in any spelling that loses nothing."""
-    # What nearly all events have costs nothing.
+    # As nearly all events have it; the table says the same.
     if type(value) is int and -BIGINT_MAX <= value <= BIGINT_MAX:
         return value
+    if type(value) is str and PLAIN_ID.fullmatch(value):
+        return int(value)
     try:
         found = read_scalar("id", value)
     except UnfitError as error:

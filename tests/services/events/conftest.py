@@ -1,7 +1,8 @@
-"""A shop with a broker and a database of its own, for a module of tests."""
+"""A database, brokers and a scorer for tests of the event service; made once and reset for each."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,53 @@ from typing import Any
 import psycopg
 import pytest
 
-from pollux.runtime.broker import find_mosquitto
+from pollux.runtime.broker import AMQTT, MOSQUITTO, EmbeddedBroker, find_mosquitto
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
+from services.events.database.migrate import prepare_database
 from tests.services.events import support as shops
 
 NUMBERS = itertools.count(1)
 TOPICS = ("pollux/coupon-prediction", "pollux/promo-code", "pollux/promo-code-line")
+TOPIC_SETTINGS = {
+    "ENTRY_EVENT_TOPIC_NAME": "entry",
+    "FOCUS_EVENT_TOPIC_NAME": "focus",
+    "COUPON_PREDICTION_TOPIC_NAME": "coupon-prediction",
+    "LOYALTY_LIST_TOPIC_NAME": "loyalty-list",
+    "CONVERSION_TOPIC_NAME": "conversion",
+    "PROMO_CODE_TOPIC_NAME": "promo-code",
+    "PROMO_CODE_LINE_TOPIC_NAME": "promo-code-line",
+}
+KEPT_TABLES = ("identity", "migrations")
+RESET = f"""
+do $$
+declare one record;
+begin
+    for one in
+        select nspname from pg_namespace
+        where nspname ~ '__r[0-9]+$' and nspname not in ('store__r1', 'loyalty__r1')
+    loop execute format('drop schema %I cascade', one.nspname); end loop;
+    for one in
+        select tablename from pg_tables
+        where schemaname = 'events' and tablename <> all ('{{{",".join(KEPT_TABLES)}}}')
+    loop execute format('truncate events.%I restart identity cascade', one.tablename); end loop;
+end $$;
+update events.identity set id = gen_random_uuid();
+delete from release.current;
+delete from release.releases where number > 1;
+insert into release.current (domain, number) values ('store', 1), ('loyalty', 1);
+delete from loyalty__r1.members;
+insert into loyalty__r1.members values ('{shops.MEMBERS[0]}');
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the database or a broker is no unit test."""
+    here = Path(__file__).parent
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if here in item.path.parents and names & {"store", "new_shop", "shop_settings"}:
+            item.add_marker(pytest.mark.integration)
 
 
 @dataclass
@@ -27,70 +68,163 @@ class Shop:
     scorer: shops.Scorer
     port: int
     folder: Path
+    # The first part of every topic: a broker is shared, and remembers.
+    prefix: str
+    is_v5: bool = True
 
     def environment(self, **more: str) -> dict[str, str]:
+        topics = {name: f"{self.prefix}/{topic}" for name, topic in TOPIC_SETTINGS.items()}
         return {
             "POLLUX_BROKER_PORT": str(self.port),
             "POLLUX_SCORING_URL": self.scorer.url,
+            **topics,
             **more,
         }
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.store.owner_url) as connection:
-            return connection.execute(statement.encode()).fetchall()
+        return self._run(statement).fetchall()
 
     def execute(self, statement: str) -> None:
-        with psycopg.connect(self.store.owner_url) as connection:
-            connection.execute(statement.encode())
+        self._run(statement)
+
+    def client(self) -> shops.Client:
+        """Somebody who hears every answer."""
+        return shops.Client(self.port, TOPICS, is_v5=self.is_v5, prefix=self.prefix)
+
+    def _run(self, statement: str) -> psycopg.Cursor[tuple[Any, ...]]:
+        url = self.store.owner_url
+        for _ in range(2):
+            if url not in CONNECTIONS:
+                CONNECTIONS[url] = psycopg.connect(url, autocommit=True)
+            try:
+                return CONNECTIONS[url].execute(statement.encode())
+            except psycopg.OperationalError:
+                # A test may have ended the server since.
+                CONNECTIONS.pop(url).close()
+        raise AssertionError("the database does not answer")
+
+
+CONNECTIONS: dict[str, psycopg.Connection] = {}
 
 
 @pytest.fixture(scope="session")
-def shop_settings(short_tmp: Path) -> Settings:
+def shop_settings(short_tmp: Path) -> Iterator[Settings]:
     """An installation whose database the tests share, one after the other."""
-    return Settings(data_dir=short_tmp / "shops")
-
-
-@pytest.fixture
-def new_shop(shop_settings: Settings, short_tmp: Path) -> Iterator[Shop]:
-    """A shop whose broker is not started, and whose database knows nothing but its releases."""
-    if find_mosquitto() is None:
-        pytest.skip("Mosquitto is not installed")
-    folder = short_tmp / "shops" / f"shop{next(NUMBERS)}"
-    folder.mkdir(parents=True)
-    store = open_serving_store(shop_settings)
+    settings = Settings(data_dir=short_tmp / "shops")
+    store = open_serving_store(settings)
     with store.connect() as connection:
-        schemas = connection.execute(
-            "select nspname from pg_namespace where nspname ~ '__r[0-9]+$' "
-            "or nspname in ('events', 'release')"
-        )
-        for (schema,) in schemas.fetchall():
-            connection.execute(f"drop schema {schema} cascade")
-    shops.release_store(shop_settings, 1)
-    shops.release_members(shop_settings, 1)
-    scorer = shops.Scorer()
-    yield Shop(shop_settings, store, scorer, shops.free_port(), folder)
-    scorer.close()
+        prepare_database(connection, store)
+    shops.release_store(store, 1)
+    shops.release_members(store, 1)
+    yield settings
+    for connection in CONNECTIONS.values():
+        connection.close()
+    CONNECTIONS.clear()
 
 
 @pytest.fixture
-def shop(new_shop: Shop) -> Iterator[Shop]:
-    """A shop with its broker."""
-    with shops.broker(new_shop.folder / "broker", new_shop.port):
-        yield new_shop
+def store(shop_settings: Settings) -> ServingStore:
+    """A database that knows its releases, and nothing else."""
+    store = open_serving_store(shop_settings)
+    with store.connect(autocommit=True) as connection:
+        connection.execute(RESET.encode())
+    return store
+
+
+@pytest.fixture(scope="session")
+def start_broker(short_tmp: Path) -> Iterator[Callable[[str], int]]:
+    """Starts a broker once for all tests; returns its port, or skips where it is not installed."""
+    ports: dict[str, int] = {}
+    with ExitStack() as running:
+
+        def start(program: str) -> int:
+            if program == MOSQUITTO and find_mosquitto() is None:
+                pytest.skip("Mosquitto is not installed (Debian: apt-get install mosquitto)")
+            if program not in ports:
+                settings = Settings(
+                    data_dir=short_tmp / f"broker-{program}", broker_port=shops.free_port()
+                )
+                running.enter_context(EmbeddedBroker(settings, program=program).running())
+                ports[program] = settings.broker_port
+            return ports[program]
+
+        yield start
 
 
 @pytest.fixture
-def client(shop: Shop) -> Iterator[shops.Client]:
-    """Somebody at the shop's broker who hears every answer."""
-    one = shops.Client(shop.port, TOPICS)
+def scorer() -> Iterator[shops.Scorer]:
+    """A scorer whose predictions are known."""
+    one = shops.Scorer()
     yield one
     one.close()
 
 
 @pytest.fixture
-def worker(shop: Shop) -> Iterator[shops.Worker]:
+def new_shop(
+    shop_settings: Settings, store: ServingStore, scorer: shops.Scorer, short_tmp: Path
+) -> Shop:
+    """A shop without a broker."""
+    number = next(NUMBERS)
+    folder = short_tmp / "shops" / f"shop{number}"
+    folder.mkdir(parents=True)
+    return Shop(shop_settings, store, scorer, shops.free_port(), folder, f"shop{number}")
+
+
+@pytest.fixture(params=[MOSQUITTO, AMQTT])
+def shop(
+    new_shop: Shop, start_broker: Callable[[str], int], request: pytest.FixtureRequest
+) -> Shop:
+    """A shop with a broker, of each kind that is here: what MQTT 3.1.1 allows."""
+    new_shop.port = start_broker(request.param)
+    new_shop.is_v5 = request.param == MOSQUITTO
+    return new_shop
+
+
+@pytest.fixture
+def any_shop(new_shop: Shop, start_broker: Callable[[str], int]) -> Shop:
+    """A shop with the broker that is always here, for what has little to do with brokers."""
+    new_shop.port = start_broker(AMQTT)
+    new_shop.is_v5 = False
+    return new_shop
+
+
+@pytest.fixture
+def shop_v5(new_shop: Shop, start_broker: Callable[[str], int]) -> Shop:
+    """A shop whose broker speaks MQTT 5, for what needs ids of events or several workers."""
+    new_shop.port = start_broker(MOSQUITTO)
+    return new_shop
+
+
+@pytest.fixture
+def own_shop(new_shop: Shop) -> Iterator[Shop]:
+    """A shop with a Mosquitto of its own, for a test to stop."""
+    if find_mosquitto() is None:
+        pytest.skip("Mosquitto is not installed (Debian: apt-get install mosquitto)")
+    with shops.broker(new_shop.folder / "broker", new_shop.port):
+        yield new_shop
+
+
+def _one_shop(request: pytest.FixtureRequest) -> Shop:
+    names = [
+        name for name in ("shop", "any_shop", "shop_v5", "own_shop") if name in request.fixturenames
+    ]
+    found: Shop = request.getfixturevalue(names[0])
+    return found
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> Iterator[shops.Client]:
+    """Somebody at the shop's broker who hears every answer."""
+    one = _one_shop(request).client()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def worker(request: pytest.FixtureRequest) -> Iterator[shops.Worker]:
     """A worker of the shop that is ready."""
-    with shops.working(shop.settings, **shop.environment()) as one:
+    found = _one_shop(request)
+    with shops.working(found.settings, **found.environment()) as one:
         yield one
 
 

@@ -4,6 +4,7 @@ The predictions are made up here (`prediction`), so that a test can say by hand 
 """
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,9 +18,11 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psycopg
+import uvicorn
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -28,8 +31,12 @@ from paho.mqtt.properties import Properties
 
 from orchestration.release.registry import prepare_store
 from pollux.runtime.broker import find_mosquitto
-from pollux.runtime.serving import open_serving_store
+from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
+from services.common.server import configure
+from services.events.app import create_app
+from services.events.database.migrate import prepare_database
+from services.events.settings import MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
@@ -79,10 +86,9 @@ def prediction(model: str, customer: int, coupon: int) -> float:
 
 
 def release_store(
-    settings: Settings, number: int, coupons: Sequence[tuple[Any, ...]] = COUPONS
+    store: ServingStore, number: int, coupons: Sequence[tuple[Any, ...]] = COUPONS
 ) -> None:
     """Makes release `number` of the store the current one."""
-    store = open_serving_store(settings)
     schema = f"store__r{number}"
     with store.connect() as connection:
         prepare_store(connection, store)
@@ -108,9 +114,8 @@ def release_store(
         switch(connection, "store", number)
 
 
-def release_members(settings: Settings, number: int, members: Sequence[str] = MEMBERS) -> None:
+def release_members(store: ServingStore, number: int, members: Sequence[str] = MEMBERS) -> None:
     """Makes release `number` of the loyalty domain the current one."""
-    store = open_serving_store(settings)
     with store.connect() as connection:
         prepare_store(connection, store)
         connection.execute(f"create schema loyalty__r{number}")
@@ -234,6 +239,8 @@ class Client:
     port: int
     topics: Sequence[str]
     is_v5: bool = True
+    # Stands for "pollux" in every topic.
+    prefix: str = "pollux"
     heard: list[Heard] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -245,7 +252,7 @@ class Client:
         self._client.connect("127.0.0.1", self.port)
         self._client.loop_start()
         if self.topics:
-            self._client.subscribe([(topic, 1) for topic in self.topics])
+            self._client.subscribe([(self._at_broker(topic), 1) for topic in self.topics])
             assert subscribed.wait(SECONDS)
 
     def send(self, topic: str, payload: object, event_id: str | None = None) -> None:
@@ -254,7 +261,11 @@ class Client:
         if event_id is not None:
             properties = Properties(PacketTypes.PUBLISH)
             properties.UserProperty = [("event-id", event_id)]
-        self._client.publish(topic, content, qos=1, properties=properties).wait_for_publish(SECONDS)
+        sent = self._client.publish(self._at_broker(topic), content, 1, properties=properties)
+        sent.wait_for_publish(SECONDS)
+
+    def _at_broker(self, topic: str) -> str:
+        return topic.replace("pollux", self.prefix, 1)
 
     def on(self, topic: str) -> list[Heard]:
         return [one for one in self.heard if one.topic == topic]
@@ -265,26 +276,96 @@ class Client:
 
     def _hear(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
         pairs = dict(getattr(message.properties, "UserProperty", None) or ())
-        self.heard.append(Heard(message.topic, bytes(message.payload), pairs.get("answer-id")))
+        topic = message.topic.replace(self.prefix, "pollux", 1)
+        self.heard.append(Heard(topic, bytes(message.payload), pairs.get("answer-id")))
 
 
-@dataclass
 class Worker:
-    """A worker in a process of its own."""
+    """A worker, asked over HTTP; one in a process of its own can be killed."""
 
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
+    def __init__(
+        self, port: int, log: Path, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = log
+        self._process = process
+        self._lines: list[str] = []
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "this worker is a thread"
+        return self._process
+
+    @property
+    def text(self) -> str:
+        """What it logged."""
+        return self._log.read_text()
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, trust_env=False)
+        return HTTP.get(self.url + path)
 
     def post(self, path: str, document: object) -> httpx.Response:
-        return httpx.post(self.url + path, json=document, trust_env=False)
+        return HTTP.post(self.url + path, json=document)
 
     def metric(self, name: str) -> float:
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    def check(self) -> None:
+        """Fails where it has ended."""
+        assert self._process is None or self._process.poll() is None, self.text
+
+    def stop(self) -> None:
+        """Ends it as an operator would."""
+        self.process.terminate()
+        self.process.wait(timeout=SECONDS)
+
+
+class WorkerThread(Worker):
+    """A worker in a thread of this process: there in a moment, and with all of its parts."""
+
+    def __init__(self, settings: Settings, mqtt: MqttSettings) -> None:
+        super().__init__(settings.events_port, Path())
+        store = open_serving_store(settings)
+        with store.connect() as connection:
+            prepare_database(connection, store)
+        self.app = create_app(settings, mqtt, store)
+        listening = socket.create_server(("127.0.0.1", settings.events_port))
+        self.app.state.server = uvicorn.Server(configure(self.app))
+        self._thread = threading.Thread(
+            target=self.app.state.server.run, kwargs={"sockets": [listening]}, daemon=True
+        )
+        log.addHandler(self._handler())
+        self._thread.start()
+
+    def _handler(self) -> logging.Handler:
+        worker = self
+
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if record.thread == worker._thread.ident:
+                    worker._lines.append(record.getMessage())
+
+        self._log_handler = Handler(level=logging.INFO)
+        return self._log_handler
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._lines)
+
+    def check(self) -> None:
+        assert self._thread.is_alive(), self.app.state.failures
+
+    def stop(self) -> None:
+        self.app.state.server.should_exit = True
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive(), "the worker does not end"
+        log.removeHandler(self._log_handler)
+
+
+HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
+log = logging.getLogger("pollux.events")
+log.setLevel(logging.INFO)
 
 
 def free_port() -> int:
@@ -329,11 +410,11 @@ def start_worker(settings: Settings, **environment: str) -> Worker:
             stdout=sink,
             stderr=sink,
         )
-    return Worker(process, f"http://127.0.0.1:{port}", log)
+    return Worker(port, log, process)
 
 
 def is_ready(worker: Worker) -> bool:
-    assert worker.process.poll() is None, worker.log.read_text()
+    worker.check()
     try:
         return worker.get("/readyz").status_code == 200
     except httpx.HTTPError:
@@ -341,15 +422,37 @@ def is_ready(worker: Worker) -> bool:
 
 
 @contextmanager
-def working(settings: Settings, **environment: str) -> Iterator[Worker]:
-    """A worker that is ready, ended with the block."""
+def starting(settings: Settings, **environment: str) -> Iterator[WorkerThread]:
+    """A worker in a thread that may still be getting ready, ended with the block."""
+    given = environment | {
+        "POLLUX_DATA_DIR": str(settings.data_dir),
+        "POLLUX_EVENTS_PORT": str(free_port()),
+    }
+    with patch.dict(os.environ, given):
+        worker = WorkerThread(Settings(), read_mqtt_settings())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+@contextmanager
+def working(settings: Settings, **environment: str) -> Iterator[WorkerThread]:
+    """A worker in a thread that is ready, ended with the block."""
+    with starting(settings, **environment) as worker:
+        wait_for(lambda: is_ready(worker))
+        yield worker
+
+
+@contextmanager
+def working_process(settings: Settings, **environment: str) -> Iterator[Worker]:
+    """A worker in a process of its own that is ready, ended with the block."""
     worker = start_worker(settings, **environment)
     try:
         wait_for(lambda: is_ready(worker))
         yield worker
     finally:
-        worker.process.terminate()
-        worker.process.wait(timeout=SECONDS)
+        worker.stop()
 
 
 @contextmanager

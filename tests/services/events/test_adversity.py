@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.services.events import support as shops
-from tests.services.events.conftest import TOPICS, Shop, decided, leave_behind
+from tests.services.events.conftest import Shop, decided, leave_behind
 from tests.services.events.support import NOW, Client, best, wait_for, working
 
 TODAY = date(2025, 10, 9)
@@ -54,68 +54,68 @@ def publish_raw(port: int, topic: bytes, payload: bytes, properties: bytes) -> N
     ],
 )
 def test_properties_that_paho_refuses_do_not_stop_the_flow(
-    shop: Shop, client: Client, properties: bytes
+    shop_v5: Shop, client: Client, properties: bytes
 ) -> None:
     customer = who_gets("Boys")
     event = b'{"id": "%d", "ts": %d, "dep": "Boys"}' % (customer, NOW)
-    with working(shop.settings, **shop.environment()) as worker:
-        publish_raw(shop.port, b"pollux/focus", event, properties)
+    with working(shop_v5.settings, **shop_v5.environment()) as worker:
+        publish_raw(shop_v5.port, f"{shop_v5.prefix}/focus".encode(), event, properties)
         client.send("pollux/focus", {"id": customer, "ts": NOW + 1, "dep": "Boys"})
         wait_for(lambda: len(client.on(PREDICTION)) == 2)
-        assert "lost its broker" not in worker.log.read_text()
+        assert "lost its broker" not in worker.text
 
 
-def test_an_empty_event_id_is_none(shop: Shop, client: Client) -> None:
-    with working(shop.settings, **shop.environment()):
+def test_an_empty_event_id_is_none(shop_v5: Shop, client: Client) -> None:
+    with working(shop_v5.settings, **shop_v5.environment()):
         for customer in (1, 2, 3):
             client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"}, " ")
-        decided(shop, 3)
+        decided(shop_v5, 3)
 
 
 @pytest.mark.parametrize(("before", "after"), [("0.2", "0.99"), ("0.99", "0.2")])
 def test_the_threshold_holds_for_what_was_prepared_before(
-    shop: Shop, client: Client, before: str, after: str
+    any_shop: Shop, client: Client, before: str, after: str
 ) -> None:
     customer = who_gets("Boys")
-    with working(shop.settings, **shop.environment(POLLUX_COUPON_THRESHOLD=before)):
+    with working(any_shop.settings, **any_shop.environment(POLLUX_COUPON_THRESHOLD=before)):
         client.send("pollux/entry", {"id": customer, "ts": NOW})
-        decided(shop, 1)
-    with working(shop.settings, **shop.environment(POLLUX_COUPON_THRESHOLD=after)):
+        decided(any_shop, 1)
+    with working(any_shop.settings, **any_shop.environment(POLLUX_COUPON_THRESHOLD=after)):
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
-        decided(shop, 2)
-    found = shop.rows("select coupon_id from events.decisions where kind = 'focus'")
+        decided(any_shop, 2)
+    found = any_shop.rows("select coupon_id from events.decisions where kind = 'focus'")
     assert found == [(best(customer, "Boys", TODAY, threshold=float(after)),)]
 
 
 def test_contexts_of_an_old_model_go_although_a_cold_event_saw_the_new_one_first(
-    shop: Shop, client: Client
+    any_shop: Shop, client: Client
 ) -> None:
     contexts = "select model from events.contexts"
-    with working(shop.settings, **shop.environment()):
+    with working(any_shop.settings, **any_shop.environment()):
         for round_ in range(5):
             model = f"m{round_}"
-            shop.scorer.model = model
+            any_shop.scorer.model = model
             client.send("pollux/focus", {"id": "2", "ts": NOW + round_, "dep": "Boys"})
             client.send("pollux/entry", {"id": "1", "ts": NOW + round_})
-            wait_for(lambda model=model: shop.rows(contexts) == [(model,)])
-            shop.scorer.model = f"{model}-next"
+            wait_for(lambda model=model: any_shop.rows(contexts) == [(model,)])
+            any_shop.scorer.model = f"{model}-next"
             # Cold, so that its answer tells of the model, often before the worker asks.
             client.send("pollux/focus", {"id": "3", "ts": NOW + round_, "dep": "Boys"})
-            wait_for(lambda: shop.rows(contexts) == [])
+            wait_for(lambda: any_shop.rows(contexts) == [])
 
 
-def test_a_scorer_that_hangs_holds_nobody_up_for_long(shop: Shop, client: Client) -> None:
+def test_a_scorer_that_hangs_holds_nobody_up_for_long(shop_v5: Shop, client: Client) -> None:
     """Of hundreds of cold events none waits for its own turn to wait."""
-    with working(shop.settings, **shop.environment()):
-        shop.scorer.is_hanging = True
+    with working(shop_v5.settings, **shop_v5.environment()):
+        shop_v5.scorer.is_hanging = True
         started = time.monotonic()
         for number in range(300):
             client.send("pollux/focus", {"id": number % 12 + 1, "ts": NOW + number, "dep": "Boys"})
-        decided(shop, 300)
+        decided(shop_v5, 300)
         assert time.monotonic() - started < 25
-        reasons = shop.rows("select distinct reason from events.decisions")
+        reasons = shop_v5.rows("select distinct reason from events.decisions")
         assert reasons == [("the scorer did not answer",)]
-        shop.scorer.is_hanging = False
+        shop_v5.scorer.is_hanging = False
         customer = who_gets("Boys")
         wait_for(
             lambda: (
@@ -129,22 +129,19 @@ def _new_id() -> str:
     return str(time.monotonic_ns())
 
 
-def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop: Shop, client: Client) -> None:
-    environment = shop.environment(
+def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop_v5: Shop, client: Client) -> None:
+    environment = shop_v5.environment(
         POLLUX_EVENTS_TAKEOVER_SECONDS="1",
-        MQTT_HOST=f"127.0.0.1:{shops.free_port()},127.0.0.1:{shop.port}",
+        MQTT_HOST=f"127.0.0.1:{shops.free_port()},127.0.0.1:{shop_v5.port}",
         MQTT_PORT="1",
-        ENTRY_EVENT_TOPIC_NAME="pollux/entry",
-        FOCUS_EVENT_TOPIC_NAME="pollux/focus",
-        COUPON_PREDICTION_TOPIC_NAME=PREDICTION,
     )
-    with working(shop.settings, **environment) as first:
-        second = shops.start_worker(shop.settings, **environment)
+    with working(shop_v5.settings, **environment) as first:
+        second = shops.start_worker(shop_v5.settings, **environment)
         wait_for(lambda: shops.is_ready(second))
         for worker in (first, second):
-            wait_for(lambda worker=worker: "Events are shared" in worker.log.read_text())
+            wait_for(lambda worker=worker: "$share/" in worker.text)
         leave_behind(second, client, 40)
-        decided(shop, 40)
+        decided(shop_v5, 40)
 
 
 def test_an_answer_longer_than_the_broker_takes_stays_and_the_others_go(new_shop: Shop) -> None:
@@ -152,17 +149,17 @@ def test_an_answer_longer_than_the_broker_takes_stays_and_the_others_go(new_shop
     customer = next(
         c for c in shops.CUSTOMERS if best(c, short, TODAY) and best(c, long, TODAY) and c != 1
     )
-    shops.release_store(new_shop.settings, 2, _with_long_department(long))
+    shops.release_store(new_shop.store, 2, _with_long_department(long))
     lines = ("allow_anonymous true", "max_packet_size 4000")
     with shops.broker(new_shop.folder / "broker", new_shop.port, *lines):
-        client = Client(new_shop.port, TOPICS)
+        client = new_shop.client()
         with working(new_shop.settings, **new_shop.environment()) as worker:
             client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": long})
             decided(new_shop, 1)
             client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": short})
             wait_for(lambda: client.on(PREDICTION))
             assert {one.document["coupon"]["department"] for one in client.heard} == {short}
-            log = worker.log.read_text()
+            log = worker.text
             assert "is too long" in log
             assert "lost its broker" not in log
             unpublished = "select count(*) from events.outbox where published_at is null"
@@ -175,60 +172,60 @@ def _with_long_department(name: str) -> list[tuple[object, ...]]:
     return [(*coupon[:7], products if coupon[2] == name else coupon[7]) for coupon in shops.COUPONS]
 
 
-def test_a_number_that_its_own_ghost_holds_is_waited_for(shop: Shop, client: Client) -> None:
+def test_a_number_that_its_own_ghost_holds_is_waited_for(any_shop: Shop, client: Client) -> None:
     """The server may go on believing in a connection that the worker has lost."""
     leaders = "select pid from pg_stat_activity where application_name = 'pollux-events-leader'"
     with (
-        working(shop.settings, **shop.environment()) as worker,
-        psycopg.connect(shop.store.owner_url, autocommit=True) as ghost,
+        working(any_shop.settings, **any_shop.environment()) as worker,
+        psycopg.connect(any_shop.store.owner_url, autocommit=True) as ghost,
     ):
-        ((pid,),) = shop.rows(leaders)
+        ((pid,),) = any_shop.rows(leaders)
         locking = threading.Thread(
             target=ghost.execute, args=("select pg_advisory_lock(7655902, 1)",)
         )
         locking.start()
-        wait_for(lambda: shop.rows("select 1 from pg_locks where not granted"))
-        shop.execute(f"select pg_terminate_backend({pid})")
+        wait_for(lambda: any_shop.rows("select 1 from pg_locks where not granted"))
+        any_shop.execute(f"select pg_terminate_backend({pid})")
         locking.join()
         time.sleep(3)
-        assert worker.process.poll() is None, worker.log.read_text()
+        worker.check()
         ghost.execute("select pg_advisory_unlock(7655902, 1)")
-        wait_for(lambda: shop.rows(leaders) not in ([], [(pid,)]))
+        wait_for(lambda: any_shop.rows(leaders) not in ([], [(pid,)]))
         customer = who_gets("Boys")
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
         wait_for(lambda: client.heard)
-        assert worker.process.poll() is None
+        worker.check()
 
 
 def test_a_slow_statement_does_not_keep_the_others_from_their_turn(
-    shop: Shop, client: Client
+    any_shop: Shop, client: Client
 ) -> None:
     """Answers are marked although the dead letters, on the same connection, are locked."""
     customer = who_gets("Boys")
     with (
-        working(shop.settings, **shop.environment()),
-        psycopg.connect(shop.store.owner_url) as other,
+        working(any_shop.settings, **any_shop.environment()),
+        psycopg.connect(any_shop.store.owner_url) as other,
     ):
         other.execute("lock table events.dead_letter in access exclusive mode")
         # Longer than a statement may take.
         time.sleep(6)
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
         published = "select 1 from events.outbox where published_at is not null"
-        wait_for(lambda: shop.rows(published))
+        wait_for(lambda: any_shop.rows(published))
 
 
-def test_resolved_dead_letters_are_forgotten_and_open_ones_are_not(shop: Shop) -> None:
-    with working(shop.settings, **shop.environment()):
+def test_resolved_dead_letters_are_forgotten_and_open_ones_are_not(any_shop: Shop) -> None:
+    with working(any_shop.settings, **any_shop.environment()):
         pass
-    shop.execute(
+    any_shop.execute(
         "insert into events.dead_letter (event_key, kind, topic, payload, is_whole, reason, "
         "received_at, resolved_at) select gen_random_uuid(), 'focus', 't', '', true, 'r', "
         "now() - interval '40 days', case when n = 1 then now() - interval '31 days' end "
         "from generate_series(1, 2) as n"
     )
-    with working(shop.settings, **shop.environment()):
+    with working(any_shop.settings, **any_shop.environment()):
         resolved = "select resolved_at from events.dead_letter"
-        wait_for(lambda: shop.rows(resolved) == [(None,)])
+        wait_for(lambda: any_shop.rows(resolved) == [(None,)])
 
 
 def test_a_hiccup_is_no_reason_to_speak_mqtt_3(new_shop: Shop) -> None:
@@ -248,12 +245,8 @@ def test_a_hiccup_is_no_reason_to_speak_mqtt_3(new_shop: Shop) -> None:
 
         threading.Thread(target=close_at_once, daemon=True).start()
         environment = new_shop.environment(POLLUX_BROKER_PORT=str(hiccup.getsockname()[1]))
-        worker = shops.start_worker(new_shop.settings, **environment)
-        try:
+        with shops.starting(new_shop.settings, **environment) as worker:
             wait_for(lambda: len(levels) > 3)
             assert set(levels) == {5}
-            wait_for(lambda: "MQTT_PROTOCOL=3.1.1" in worker.log.read_text())
-            assert worker.process.poll() is None
-        finally:
-            worker.process.terminate()
-            worker.process.wait(timeout=shops.SECONDS)
+            wait_for(lambda: "MQTT_PROTOCOL=3.1.1" in worker.text)
+            worker.check()

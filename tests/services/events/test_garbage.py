@@ -21,6 +21,8 @@ from tests.services.events.survival import (
     open_shop,
 )
 
+pytestmark = pytest.mark.integration
+
 # Whatever is somebody's: none of it may be in the log or in a reason.
 NAME, EMAIL, NUMBER = "Quagmire", "zebulon@leak.example", 867530986753
 MARKERS = (NAME, "zebulon", "leak.example", str(NUMBER))

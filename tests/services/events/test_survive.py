@@ -32,6 +32,8 @@ from tests.services.events.survival import (
     open_shop,
 )
 
+pytestmark = [pytest.mark.integration, pytest.mark.endurance]
+
 SETTLE_SECONDS = 60
 TWICE = 0.02
 

@@ -78,7 +78,7 @@ def test_real_files_have_their_published_outcome(
     )
 
 
-def test_the_order_of_events_decides(shop: Shop, worker: Worker, client: Client) -> None:
+def test_the_order_of_events_decides(shop_v5: Shop, worker: Worker, client: Client) -> None:
     steps = [
         ("click", "a@x.y", False),  # a stranger
         ("purchase", "a@x.y", False),  # a member from here on
@@ -101,18 +101,18 @@ def test_the_order_of_events_decides(shop: Shop, worker: Worker, client: Client)
         for _, email, is_sent in [*steps, ("click", "a@x.y", True)]
     ]
     assert [one.payload.decode() for one in client.on(LINES)] == expected
-    assert shop.rows("select email, joined_by from events.members") == [("a@x.y", "purchase")]
+    assert shop_v5.rows("select email, joined_by from events.members") == [("a@x.y", "purchase")]
     client.send("pollux/loyalty-list", b"a@x.y, fb_a, , F")
     wait_for(
         lambda: (
-            shop.rows("select fb_user, insta_user, gender, joined_by from events.members")
+            shop_v5.rows("select fb_user, insta_user, gender, joined_by from events.members")
             == [("fb_a", None, "F", "list")]
         )
     )
 
 
 def test_one_broken_line_does_not_stop_the_others(
-    shop: Shop, worker: Worker, client: Client
+    any_shop: Shop, worker: Worker, client: Client
 ) -> None:
     lines = [
         "Hoodie, ClickConversion, a@x.y, Instagram",
@@ -126,35 +126,35 @@ def test_one_broken_line_does_not_stop_the_others(
     ]
     client.send("pollux/conversion", "\r\n".join(lines).encode())
     client.send("pollux/loyalty-list", json.dumps([{"email": "b@x.y"}, {"email": 5}, 7]).encode())
-    wait_for(lambda: shop.rows("select count(*) from events.loyalty_list") == [(1,)])
+    wait_for(lambda: any_shop.rows("select count(*) from events.loyalty_list") == [(1,)])
     rows = "select conversion_type, channel, items, total::text from events.conversions order by 1"
-    assert shop.rows(rows) == [
+    assert any_shop.rows(rows) == [
         ("click", "Instagram", None, None),
         ("purchase", None, "6;14", "9.45"),
     ]
-    wait_for(lambda: shop.rows("select count(*) from events.dead_letter") == [(7,)])
-    reasons = [row[0] for row in shop.rows("select reason from events.dead_letter")]
+    wait_for(lambda: any_shop.rows("select count(*) from events.dead_letter") == [(7,)])
+    reasons = [row[0] for row in any_shop.rows("select reason from events.dead_letter")]
     assert sorted(reasons) == sorted(
         ["no email", "unknown conversion type", "missing promotion", "missing channel",
          "unreadable total", "email is no text", "not a JSON object"]
     )  # fmt: skip
-    kept = [bytes(row[0]) for row in shop.rows("select payload from events.dead_letter")]
+    kept = [bytes(row[0]) for row in any_shop.rows("select payload from events.dead_letter")]
     assert lines[1].encode() in kept
     assert b'{"email":5}' in kept
 
 
 def test_what_was_done_stays_done_when_its_key_is_forgotten(
-    shop: Shop, worker: Worker, client: Client
+    any_shop: Shop, worker: Worker, client: Client
 ) -> None:
     click = b"Hoodie, ClickConversion, released@shop.example, Instagram"
     client.send("pollux/conversion", click)
     client.send("pollux/loyalty-list", b"a@x.y, , , F")
-    wait_for(lambda: client.on(CODES) and shop.rows("select 1 from events.loyalty_list"))
-    shop.execute("truncate events.inbox")
+    wait_for(lambda: client.on(CODES) and any_shop.rows("select 1 from events.loyalty_list"))
+    any_shop.execute("truncate events.inbox")
     client.send("pollux/conversion", click)
     client.send("pollux/loyalty-list", b"a@x.y, , , F")
-    wait_for(lambda: shop.rows("select count(*) from events.inbox") == [(2,)])
+    wait_for(lambda: any_shop.rows("select count(*) from events.inbox") == [(2,)])
     for table in ("conversions", "loyalty_list", "promo_codes"):
-        assert shop.rows(f"select count(*) from events.{table}") == [(1,)]
-    assert shop.rows("select count(*) from events.dead_letter") == [(0,)]
+        assert any_shop.rows(f"select count(*) from events.{table}") == [(1,)]
+    assert any_shop.rows("select count(*) from events.dead_letter") == [(0,)]
     assert len(client.on(CODES)) == 1
