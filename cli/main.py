@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import build, data, evaluate, events, learn, release, serve, store, up
+from cli.commands import backup, build, data, evaluate, events, learn, release, serve, store, up
 from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
@@ -33,6 +33,8 @@ app.command()(build.build)
 app.command()(release.release)
 app.command()(release.rollback)
 app.command()(release.status)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(store.query)
 app.command()(store.env)
 app.add_typer(store.database, name="db")

@@ -1,0 +1,1 @@
+"""Backup: one consistent copy of an installation, and the way back from it."""

@@ -1,0 +1,201 @@
+"""Goes back to a backup: into an empty data folder, and a database that holds none of it.
+
+Each step can be done again after a kill. The tables come in one transaction, the folders get their
+names one by one after it, landing last: an installation without it has nothing to build from.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from orchestration.backup.contents import (
+    DUMP,
+    FOLDERS,
+    BackupError,
+    Contents,
+    read_contents,
+    read_tables,
+    sha256,
+    tables,
+)
+from orchestration.release import registry
+from orchestration.release.follow import follow_switch
+from pollux.runtime.postgres import binaries_dir
+from pollux.runtime.serving import ServingStore, open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.runtime.steps import step
+
+# In the data folder while a restore is under way; it holds the files until they get their names.
+STAGING = ".restore"
+# A setting of the newest servers, which older ones refuse.
+UNKNOWN_TO_OLD_SERVERS = b"SET transaction_timeout = 0;\n"
+HEAD_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What was restored, and found equal to what the backup says."""
+
+    made_at: str
+    files: int
+    tables: int
+    rows: int
+    notes: tuple[str, ...] = ()
+
+
+def restore(
+    settings: Settings, from_: Path, progress: Callable[[str], None] = lambda _what: None
+) -> RestoreReport:
+    """Restores a backup into this installation, which must hold nothing yet.
+
+    Raises `BackupError` where the backup is damaged, the data folder or the database is in use, or
+    what came out is not what the backup says.
+    """
+    source = from_.expanduser().resolve()
+    contents = read_contents(source)
+    progress("checking the backup")
+    _check_files(source, contents)
+    staging = settings.data_dir / STAGING
+    _check_data_dir(settings, staging)
+    database = open_serving_store(settings)
+    try:
+        progress("files")
+        staging.mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(staging / name, ignore_errors=True)
+            if (source / name).is_dir() and not (settings.data_dir / name).exists():
+                shutil.copytree(source / name, staging / name, symlinks=True)
+        step("restore.files_copied")
+        progress("database")
+        with database.connect() as connection:
+            if not _holds(connection, contents):
+                _check_database(connection)
+                connection.rollback()
+                _load_dump(database, source / DUMP)
+        step("restore.database_loaded")
+        for name in reversed(FOLDERS):
+            if (staging / name).is_dir():
+                (staging / name).rename(settings.data_dir / name)
+                step("restore.folder_named")
+        progress("comparing")
+        _check_restored(settings, database, contents)
+        step("restore.compared")
+        notes = _follow(settings, database)
+        step("restore.views_made")
+        staging.rmdir()
+    except (OSError, psycopg.Error) as error:
+        raise BackupError(
+            f"The restore was not finished: {str(error).strip()}. Run it again."
+        ) from error
+    return RestoreReport(
+        made_at=contents.made_at,
+        files=len(contents.files),
+        tables=len(contents.tables),
+        rows=sum(table.rows for table in contents.tables.values()),
+        notes=notes,
+    )
+
+
+def _check_files(folder: Path, contents: Contents) -> None:
+    """Raises `BackupError` naming the files that are missing or not what was written."""
+    damaged = [
+        name
+        for name, expected in contents.files.items()
+        if not (folder / name).is_file() or sha256(folder / name) != expected
+    ]
+    if damaged:
+        shown = ", ".join(damaged[:5]) + (", …" if len(damaged) > 5 else "")  # noqa: PLR2004
+        raise BackupError(f"{folder} is damaged: {len(damaged)} files differ ({shown}).")
+
+
+def _check_data_dir(settings: Settings, staging: Path) -> None:
+    if staging.exists():
+        # A restore that was cut short.
+        return
+    found = [name for name in FOLDERS if (settings.data_dir / name).exists()]
+    if found:
+        raise BackupError(
+            f"{settings.data_dir} holds {', '.join(found)} already: a restore needs an empty data "
+            "folder; POLLUX_DATA_DIR names another."
+        )
+
+
+def _check_database(connection: psycopg.Connection) -> None:
+    found = sorted({schema for schema, _ in tables(connection)})
+    if found:
+        raise BackupError(
+            f"The database holds {', '.join(found)} already: a restore needs one without; "
+            "POLLUX_DATABASE_URL names another."
+        )
+
+
+def _holds(connection: psycopg.Connection, contents: Contents) -> bool:
+    """Whether the tables of the backup are there, as after a restore that was cut short."""
+    found = read_tables(connection)
+    connection.rollback()
+    return bool(found) and found == contents.tables
+
+
+def _load_dump(database: ServingStore, dump: Path) -> None:
+    if dump.stat().st_size == 0:
+        return
+    environment = os.environ | database.libpq_environment()
+    reader = subprocess.Popen(
+        [str(binaries_dir() / "pg_restore"), "--no-owner", "--no-acl", "--file=-", str(dump)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    writer = subprocess.Popen(
+        [str(binaries_dir() / "psql"), "--no-psqlrc", "--quiet", "--single-transaction"]
+        + ["--set=ON_ERROR_STOP=1", "--output=/dev/null"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert reader.stdout is not None  # noqa: S101
+    assert writer.stdin is not None  # noqa: S101
+    head = reader.stdout.read(HEAD_BYTES).replace(UNKNOWN_TO_OLD_SERVERS, b"", 1)
+    try:
+        writer.stdin.write(head)
+        shutil.copyfileobj(reader.stdout, writer.stdin)
+        writer.stdin.close()
+    except BrokenPipeError:
+        # It says why below.
+        pass
+    said = [process.stderr.read().decode() for process in (reader, writer) if process.stderr]
+    if reader.wait() != 0 or writer.wait() != 0:
+        raise BackupError(f"The database cannot be restored: {' '.join(said).strip()}")
+
+
+def _follow(settings: Settings, database: ServingStore) -> tuple[str, ...]:
+    """Makes the reader and its rights, and the views for people."""
+    notes: tuple[str, ...] = ()
+    with database.connect() as connection:
+        registry.prepare_store(connection, database)
+        for row in registry.read_releases(connection):
+            if row.is_current:
+                notes += follow_switch(settings, connection, database, row.domain, row.number)
+    return notes
+
+
+def _check_restored(settings: Settings, database: ServingStore, contents: Contents) -> None:
+    with database.connect() as connection:
+        found = read_tables(connection)
+    differing = sorted(
+        name
+        for name in found.keys() | contents.tables.keys()
+        if found.get(name) != contents.tables.get(name)
+    )
+    if differing:
+        raise BackupError(f"Restored, but these tables differ: {', '.join(differing)}.")
+    files = {name: digest for name, digest in contents.files.items() if name != DUMP}
+    _check_files(
+        settings.data_dir,
+        Contents(contents.format, contents.pollux, contents.made_at, contents.engine, files, {}),
+    )
