@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import customer, health, household, loyalty, store
+from services.api import customer, health, household, loyalty, marts, store
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.queries import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
@@ -42,6 +42,7 @@ TAGS = [
     {"name": "store customers", "description": "What they buy and how they use coupons."},
     {"name": "members", "description": "The fan club."},
     {"name": "promotions", "description": "Clicks, baskets and purchases that they led to."},
+    {"name": "marts", "description": "Any released mart, your own included, by its contract."},
     TAG,
 ]
 DOMAINS = (household, customer, store, loyalty)
@@ -62,7 +63,9 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.know_releases(releases)
 
     watcher = ReleaseWatcher(
-        database, edition=edition(*(domain.repository for domain in DOMAINS)), on_change=on_change
+        database,
+        edition=edition(*(part.repository for part in (*DOMAINS, marts))),
+        on_change=on_change,
     )
 
     @asynccontextmanager
@@ -77,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     routers = [
         router
-        for part in (*(domain.routes for domain in DOMAINS), health)
+        for part in (*(domain.routes for domain in (*DOMAINS, marts)), health)
         for router in part.ROUTERS
     ]
     app = make_app(
@@ -92,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     answers = Answers(database, watcher, memory)
     app.state.answers = answers
+    app.state.marts = marts.repository.Marts()
     app.state.ranked_vouchers = KeptPerRelease(
         answers, customer.repository.DOMAIN, read_ranked_vouchers
     )

@@ -44,6 +44,7 @@ async def read_index(request: Request) -> Response:
         "store-customers": "/v1/store-customers",
         "members": "/v1/members",
         "promotions": "/v1/promotions",
+        "marts": "/v1/marts",
         "documentation": "/docs",
         "openapi": "/openapi.json",
         "health": "/healthz",

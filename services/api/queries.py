@@ -10,7 +10,7 @@ schema of the release. Values are always parameters; names come from the declara
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import ModuleType
@@ -32,6 +32,8 @@ SQL_TYPES: Mapping[type, str] = {
     float: "double precision",
     str: "text",
     date: "date",
+    datetime: "timestamp",
+    bool: "boolean",
 }
 CONTROLS = {"limit", "next", "sort", "metric"}
 

@@ -5,9 +5,10 @@ answer says.
 """
 
 import asyncio
+import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Concatenate, Generic, NamedTuple, ParamSpec, TypeVar
@@ -275,13 +276,32 @@ def memory_key(scope: Scope) -> bytes:
     return raw_path + b"?" + query
 
 
+def answer_of_several(request: Request, releases: Sequence[Release], body: bytes) -> Response:
+    """An answer made from several releases at once: named together, under one tag."""
+    digest = hashlib.sha256("".join(release.etag for release in releases).encode()).hexdigest()
+    tag = f'"all-{digest[:10]}"'
+    headers = {
+        "ETag": tag,
+        "X-Pollux-Release": ", ".join(release.name for release in releases),
+        "Cache-Control": "no-cache",
+    }
+    if names_tag(request.scope, tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
 def matches(scope: Scope, release: Release) -> bool:
-    """Whether If-None-Match names the release's tag; tags compare weakly (RFC 9110)."""
+    """Whether If-None-Match names the release's tag."""
+    return names_tag(scope, release.etag)
+
+
+def names_tag(scope: Scope, tag: str) -> bool:
+    """Whether If-None-Match names a tag; tags compare weakly (RFC 9110)."""
     tags = [value for name, value in scope["headers"] if name == b"if-none-match"]
     if not tags:
         return False
     listed = b",".join(tags)
-    return listed.strip() == b"*" or release.etag.encode() in ENTITY_TAG.findall(listed)
+    return listed.strip() == b"*" or tag.encode() in ENTITY_TAG.findall(listed)
 
 
 def answers_of(request: Request) -> Answers:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 
 from services.common.problems import ProblemError, invalid_input
@@ -23,6 +23,7 @@ CHECKSUM_BYTES = 12
 # Text that an index of PostgreSQL takes has at most 2,704 bytes.
 MAX_TOKEN_LENGTH = 8000
 MAX_DIGITS = 40
+TRUTH = {"true": True, "false": False}
 BIGINT = range(-(2**63), 2**63)
 
 Key = int | Decimal | float | str | date
@@ -45,7 +46,7 @@ def read_next(
         if first_may_be_null and texts and texts[0] is None:
             first, texts, kinds = (None,), texts[1:], kinds[1:]
         return first + tuple(_key(text, kind) for text, kind in zip(texts, kinds, strict=True))
-    except (ValueError, TypeError, InvalidOperation, binascii.Error):
+    except (LookupError, ValueError, TypeError, InvalidOperation, binascii.Error):
         raise foreign_next() from None
 
 
@@ -86,8 +87,12 @@ def _key(text: str | None, kind: type) -> Key:
         raise TypeError
     if kind is str:
         return text
+    if kind is datetime:
+        return datetime.fromisoformat(text)
     if kind is date:
         return date.fromisoformat(text)
+    if kind is bool:
+        return TRUTH[text]
     if len(text) > MAX_DIGITS:
         raise ValueError
     number: int | Decimal | float = kind(text)

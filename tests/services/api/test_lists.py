@@ -320,7 +320,8 @@ def described_lists(client: httpx.Client) -> Iterator[tuple[str, dict[str, Any]]
 def test_every_filter_and_every_sort_is_tried(client: httpx.Client) -> None:
     tried = {one.path.split("/")[2] + one.path.split("/")[-1]: one for one in LISTS}
     for path, parameters in described_lists(client):
-        if path.startswith(("/v1/households", "/v1/campaigns", "/v1/commodities")):
+        others = ("/v1/households", "/v1/campaigns", "/v1/commodities", "/v1/marts")
+        if path.startswith(others):
             continue
         one = tried[path.split("/")[2] + path.split("/")[-1]]
         filters = {name for name, found in parameters.items() if found["in"] == "query"}

@@ -1,0 +1,147 @@
+"""What the API asks of any mart of a release, by the contract that the release carries.
+
+Belongs here: the contracts of the current releases, a page of a mart, and the problems of what is
+not there. Does not belong here: HTTP, and what a request may ask for (`schemas`).
+
+Names come from contracts only, and are quoted; values are always parameters.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from pollux.contracts import Contract
+from services.api.marts.schemas import MartSchema, MartSummary, read_query, schema_of, summary_of
+from services.api.queries import SQL_TYPES
+from services.common.answers import ReleaseUnreadableError
+from services.common.contracts import contracts_of, python_type
+from services.common.database import Database
+from services.common.paging import page, read_next, write_next
+from services.common.problems import ProblemError
+from services.common.releases import Release
+
+SHOWN_LENGTH = 100
+
+# The key comes as text beside each document: `next` is made of the last row's.
+PAGE = """
+select row_to_json(page)::text, {keys}
+from (
+    select {columns} from {release}.{table} where {conditions} order by {order} limit $1
+) as page
+order by {order}
+"""
+
+
+def unknown_domain(domain: str, known: Sequence[str]) -> ProblemError:
+    """No domain of that name has a release."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-domain",
+        "Unknown domain",
+        f"No release of a domain {domain[:SHOWN_LENGTH]}; there are releases of {_listed(known)}.",
+    )
+
+
+def unknown_mart(domain: str, mart: str, known: Sequence[str]) -> ProblemError:
+    """The release has no such mart."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-mart",
+        "Unknown mart",
+        f"No mart {mart[:SHOWN_LENGTH]} in {domain}; its marts are {_listed(known)}.",
+    )
+
+
+class Marts:
+    """The marts of current releases; the contracts of a release are read once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Release, Mapping[str, Contract]]] = {}
+
+    async def contracts(self, database: Database, release: Release) -> Mapping[str, Contract]:
+        """A release's contracts by mart; raises the problem of a release that carries none."""
+        kept = self._kept.get(release.domain)
+        if kept is None or kept[0] is not release:
+            contracts = await contracts_of(database, release)
+            if not contracts:
+                raise ReleaseUnreadableError(release)
+            self._kept[release.domain] = kept = (release, contracts)
+        return kept[1]
+
+    async def read_summaries(self, database: Database, release: Release) -> list[MartSummary]:
+        """What a release holds, by name."""
+        contracts = await self.contracts(database, release)
+        return [summary_of(release.name, contract) for contract in contracts.values()]
+
+    async def read_list(self, database: Database, release: Release) -> bytes:
+        """What a release holds, as a list."""
+        found = await self.read_summaries(database, release)
+        return page([orjson.dumps(one.model_dump()).decode() for one in found], None)
+
+    async def read_schema(self, database: Database, release: Release, mart: str) -> bytes:
+        """What a mart's contract says; raises the problem of an unknown one."""
+        found: MartSchema = schema_of(await self._contract(database, release, mart))
+        return orjson.dumps(found.model_dump())
+
+    async def read_page(
+        self, database: Database, release: Release, mart: str, asked: Sequence[tuple[str, str]]
+    ) -> bytes:
+        """Rows of a mart in the order of its key, those that equal what is asked for.
+
+        Raises the problems of an unknown mart, of what it cannot be asked, and of a `next` of
+        another list.
+        """
+        contract = await self._contract(database, release, mart)
+        query, filters = read_query(contract, asked)
+        binding = repr((contract.domain, mart, contract.key, sorted(filters.items())))
+        start: tuple[Any, ...] = ()
+        if query.next is not None:
+            kinds = [python_type(contract.column(name)) for name in contract.key]
+            start = read_next(binding, query.next, kinds)
+        sql = page_sql(contract, release.schema, tuple(filters), starts_after=bool(start))
+        rows = await database.fetch(sql, query.limit + 1, *filters.values(), *start)
+        # Of `limit` + 1 rows, the last one only tells that there is more.
+        shown = rows[: query.limit]
+        more = len(rows) > len(shown)
+        following = write_next(binding, shown[-1][1:]) if more else None
+        return page([row[0] for row in shown], following)
+
+    async def _contract(self, database: Database, release: Release, mart: str) -> Contract:
+        contracts = await self.contracts(database, release)
+        if mart not in contracts:
+            raise unknown_mart(release.domain, mart, tuple(contracts))
+        return contracts[mart]
+
+
+def page_sql(contract: Contract, schema: str, filters: Sequence[str], *, starts_after: bool) -> str:
+    """The query of a page: its parameters are the limit, the filters' values and a key."""
+    places = iter(range(2, 2 + len(filters) + len(contract.key)))
+
+    def parameter(name: str) -> str:
+        return f"${next(places)}::{SQL_TYPES[python_type(contract.column(name))]}"
+
+    conditions = [f"{quoted(name)} = {parameter(name)}" for name in filters]
+    key = [quoted(name) for name in contract.key]
+    if starts_after:
+        start = ", ".join(parameter(name) for name in contract.key)
+        conditions.append(f"({', '.join(key)}) > ({start})")
+    return PAGE.format(
+        keys=", ".join(f"page.{name}::text" for name in key),
+        columns=", ".join(quoted(column.name) for column in contract.columns),
+        release=quoted(schema),
+        table=quoted(contract.name),
+        conditions=" and ".join(conditions) or "true",
+        order=", ".join(key),
+    )
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,196 @@
+"""What is said of any mart, and what it may be asked: both from its contract.
+
+Belongs here: the documents about marts, and reading a request's filters. Does not belong here: the
+queries.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from pollux.contracts import Column, Contract
+from services.api.documents import (
+    BIGINT_MAX,
+    CalendarDay,
+    Integer,
+    Page,
+    PageQuery,
+    Text,
+)
+from services.common.contracts import python_type
+from services.common.problems import invalid_parts
+
+MAX_DIGITS = 38
+MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?",
+    re.ASCII,
+)
+
+
+def _moment(value: object) -> object:
+    """A time in UTC, as the marts hold it."""
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
+        raise ValueError("Input should be a time such as 2022-01-08T10:30:00")
+    moment = datetime.fromisoformat(value)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+# How the text of a filter is read, by the type of its column.
+READERS: Mapping[type, TypeAdapter[Any]] = {
+    int: TypeAdapter(Annotated[Integer, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]),
+    Decimal: TypeAdapter(Annotated[Decimal, Field(max_digits=MAX_DIGITS, allow_inf_nan=False)]),
+    float: TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
+    bool: TypeAdapter(bool),
+    str: TypeAdapter(Text),
+    date: TypeAdapter(CalendarDay),
+    datetime: TypeAdapter(Annotated[datetime, BeforeValidator(_moment)]),
+}
+JSON_TYPES: Mapping[type, str] = {
+    int: "integer",
+    Decimal: "number",
+    float: "number",
+    bool: "boolean",
+}
+
+
+class MartSummary(BaseModel):
+    """A mart that is served."""
+
+    domain: str = Field(description="Domain.", examples=["store"])
+    mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
+    release: str = Field(description="Release that holds it.", examples=["store-3"])
+    description: str = Field(
+        description="What a row of it is.",
+        examples=["One row per coupon: what it takes and gives."],
+    )
+    key: list[str] = Field(
+        description="Columns that no two rows share, in the order of its pages.",
+        examples=[["coupon_id"]],
+    )
+    filters: list[str] = Field(
+        description="Columns that it can be asked by.", examples=[["coupon_id", "department"]]
+    )
+    path: str = Field(description="Where its rows are.", examples=["/v1/marts/store/coupon_info"])
+
+
+class MartColumn(BaseModel):
+    """A column of a mart."""
+
+    name: str = Field(description="Name of the column.", examples=["discount"])
+    type: str = Field(
+        description="Type in JSON: integer, number, boolean or string. Days and times are strings.",
+        examples=["integer"],
+    )
+    data_type: str = Field(description="Type in the database.", examples=["integer"])
+    is_nullable: bool = Field(description="Whether a row may have no value.", examples=[False])
+    description: str = Field(
+        description="What it says, in which unit.", examples=["Percent off the price."]
+    )
+
+
+class MartSchema(BaseModel):
+    """What a mart's contract says."""
+
+    domain: str = Field(description="Domain.", examples=["store"])
+    mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
+    description: str = Field(description="What a row of it is.", examples=["One row per coupon."])
+    key: list[str] = Field(
+        description="Columns that no two rows share, in the order of its pages.",
+        examples=[["coupon_id"]],
+    )
+    filters: list[str] = Field(
+        description="Columns that it can be asked by.", examples=[["coupon_id", "department"]]
+    )
+    columns: list[MartColumn] = Field(description="Columns, in the order of a document.")
+
+
+class MartList(Page):
+    """The marts that are served; they have one page."""
+
+    data: list[MartSummary]
+
+
+class MartPage(Page):
+    """A page of a mart's rows; `/schema` says what is in them."""
+
+    data: list[dict[str, Any]]
+
+
+def filters_of(contract: Contract) -> tuple[str, ...]:
+    """The columns that a mart can be asked by: those of its key and of its indexes."""
+    indexed = [*contract.key, *(name for index in contract.indexes for name in index)]
+    return tuple(name for name in dict.fromkeys(indexed) if name not in PageQuery.model_fields)
+
+
+def summary_of(release: str, contract: Contract) -> MartSummary:
+    """A mart in a few words."""
+    return MartSummary(
+        domain=contract.domain,
+        mart=contract.name,
+        release=release,
+        description=contract.description,
+        key=list(contract.key),
+        filters=list(filters_of(contract)),
+        path=f"/v1/marts/{contract.domain}/{contract.name}",
+    )
+
+
+def schema_of(contract: Contract) -> MartSchema:
+    """What a contract says."""
+    return MartSchema(
+        domain=contract.domain,
+        mart=contract.name,
+        description=contract.description,
+        key=list(contract.key),
+        filters=list(filters_of(contract)),
+        columns=[_column(contract, column) for column in contract.columns],
+    )
+
+
+def read_query(
+    contract: Contract, asked: Sequence[tuple[str, str]]
+) -> tuple[PageQuery, dict[str, Any]]:
+    """The page and the filters' values that a request asks for.
+
+    Raises the problem that names all that cannot be accepted, and the filters that there are.
+    """
+    known = filters_of(contract)
+    errors: list[dict[str, Any]] = []
+    controls: dict[str, str] = {}
+    filters: dict[str, Any] = {}
+    for name, value in asked:
+        if name in PageQuery.model_fields:
+            controls[name] = value
+        elif name not in known:
+            takes = f"{', '.join([*known, 'limit'])} and next"
+            text = f"Not a filter of {contract.domain}.{contract.name}, which takes {takes}"
+            errors.append({"loc": ("query", name), "msg": text})
+        else:
+            try:
+                reader = READERS[python_type(contract.column(name))]
+                filters[name] = reader.validate_python(value)
+            except ValidationError as error:
+                errors += [{**part, "loc": ("query", name)} for part in error.errors()]
+    query = PageQuery()
+    try:
+        query = PageQuery.model_validate(controls)
+    except ValidationError as error:
+        errors += [{**part, "loc": ("query", *part["loc"])} for part in error.errors()]
+    if errors:
+        raise invalid_parts(errors)
+    return query, filters
+
+
+def _column(contract: Contract, column: Column) -> MartColumn:
+    return MartColumn(
+        name=column.name,
+        type=JSON_TYPES.get(python_type(column), "string"),
+        data_type=column.data_type,
+        is_nullable=contract.may_be_null(column.name),
+        description=column.description,
+    )
