@@ -7,7 +7,7 @@ export DO_NOT_TRACK := 1
 
 PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup lock check check-python check-sql check-dbt contracts unit test endurance bench
+.PHONY: help run setup lock check check-python check-sql check-dbt contracts unit test endurance docs bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
@@ -18,6 +18,7 @@ help:
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes real time: kills, soaks, a whole day of Dagster"
+	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 
 run: setup
@@ -70,6 +71,11 @@ test: check
 
 endurance: setup
 	$(PYTEST) -m endurance
+
+docs: setup
+	@$(BIN)/dbt --quiet docs generate --static --empty-catalog --profiles-dir profiles --target-path target/dbt-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "target/site is ready: $(BIN)/python -m http.server --bind 127.0.0.1 --directory target/site"
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -22,13 +22,14 @@ START_SECONDS = 60
 
 
 class Page:
-    """One tab; `errors` is what its console said that no console should."""
+    """One tab; `errors` is what its console said that no console should, `requests` its URLs."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.errors: list[str] = []
-        for domain in ("Page", "Runtime", "Log"):
+        self.requests: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
     def open(self, url: str, *, until: str, seconds: float = 60) -> None:
@@ -63,7 +64,9 @@ class Page:
 
     def _read(self, message: dict[str, Any]) -> None:
         content = message.get("params", {})
-        if message["method"] == "Runtime.exceptionThrown":
+        if message["method"] == "Network.requestWillBeSent":
+            self.requests.append(content["request"]["url"])
+        elif message["method"] == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(content["exceptionDetails"])[:500])
         elif message["method"] == "Log.entryAdded" and content["entry"]["level"] == "error":
             self.errors.append(f"{content['entry']['text']} {content['entry'].get('url')}")
