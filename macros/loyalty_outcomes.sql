@@ -3,13 +3,19 @@
     {{
         return(
             {
-                "loyalty_list": ["blank line", "no email", "repeated member"],
+                "loyalty_list": [
+                    "blank line",
+                    "no email",
+                    "field too long",
+                    "repeated member",
+                ],
                 "conversions": [
                     "blank line",
                     "missing promotion",
                     "unknown conversion type",
                     "no email",
                     "missing channel",
+                    "field too long",
                     "unreadable total",
                 ],
             }

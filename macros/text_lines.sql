@@ -13,6 +13,16 @@
     length({{ text }}) - length(replace({{ text }}, '{{ separator }}', '')) + 1
 {%- endmacro %}
 
+{# Whether any of the fields is longer than a key or name may be; false where all are null. #}
+{% macro any_too_long(fields) -%}
+    greatest(
+        {%- for field in fields %}
+            coalesce(length({{ field }}), 0){{ "," if not loop.last }}
+        {%- endfor %}
+    )
+    > {{ var("label_length") }}
+{%- endmacro %}
+
 {# An email as members are found by: A to Z in lower case, on every engine; null where it has no @. #}
 {% macro email_key(expression) -%}
     case

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 FIRST_DAY, LAST_DAY = 101, 708
+HIGHEST_WEEK = 125
+NEEDED = ["household_key", "basket_id", "product_id", "quantity", "sales_value", "day", "week_no"]
 FUEL = "GASOLINE-REG UNLEADED"
 SECTIONS = ["alcohol", "beverages", "concessions", "dairy", "drug", "garden", "grain_goods"]
 SECTIONS += ["grocery", "home_family", "junk_food", "kitchen", "meat", "misc", "produce"]
@@ -76,8 +78,12 @@ def _products(product: pd.DataFrame, commodity_sections: Mapping[str, str]) -> p
 
 
 def _lines_in_scope(transactions: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
-    lines = transactions[(transactions["quantity"] > 0) & (transactions["sales_value"] > 0)]
+    lines = transactions.replace("", None).dropna(subset=NEEDED)
+    lines = lines.astype({name: "float64" for name in NEEDED if name != "basket_id"})
+    lines = lines.astype({name: "int64" for name in NEEDED if name != "sales_value"})
+    lines = lines[(lines["quantity"] > 0) & (lines["sales_value"] > 0)]
     lines = lines[lines["day"].between(FIRST_DAY, LAST_DAY)]
+    lines = lines[lines["week_no"].between(0, HIGHEST_WEEK)]
     fuel = products.loc[products["sub_commodity"] == FUEL, "product_id"]
     lines = lines[lines["product_id"].isin(products["product_id"])]
     lines = lines[~lines["product_id"].isin(fuel)]

@@ -15,12 +15,13 @@ import pandas as pd
 
 TYPES = {"clickconversion": "click", "basketconversion": "basket"}
 TYPES |= {"purchaseconversion": "purchase"}
-TOTAL = re.compile(r"[0-9]{1,16}(\.[0-9]{1,2})?")
+TOTAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
+LONGEST = 255
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 OUTCOMES = {
-    "loyalty_list": ["kept", "blank line", "no email", "repeated member"],
+    "loyalty_list": ["kept", "blank line", "no email", "field too long", "repeated member"],
     "conversions": ["kept", "blank line", "missing promotion", "unknown conversion type"]
-    + ["no email", "missing channel", "unreadable total"],
+    + ["no email", "missing channel", "field too long", "unreadable total"],
 }
 
 
@@ -53,7 +54,11 @@ def loyalty_marts(raw: Mapping[str, Sequence[Any]]) -> dict[str, pd.DataFrame]:
     live = list(_live_conversions(raw.get("live_conversions", ()), report))
     kept = [conversion for conversion, _ in live]
     conversions = _conversions(raw["conversions"], kept, report)
-    joined = [(_email_of(row), _utc(row["received_at"])) for row in live_list]
+    joined = [
+        (_email_of(row), _utc(row["received_at"]))
+        for row in live_list
+        if not _too_long(*(row[n] for n in ("email", "fb_user", "insta_user", "gender")))
+    ]
     joined += [(c.email, _utc(row["received_at"])) for c, row in live if row["is_new_member"]]
     sent = {(c.promotion, c.email) for c, row in live if row["is_code_sent"]}
     numbered = [{"conversion_id": n, **c._asdict()} for n, c in enumerate(conversions, start=1)]
@@ -83,6 +88,10 @@ def _email(text: str | None) -> str | None:
     return text.translate(LOWER) if text and "@" in text else None
 
 
+def _too_long(*fields: str | None) -> bool:
+    return any(len(field or "") > LONGEST for field in fields)
+
+
 def _email_of(row: Row) -> str | None:
     return _email(row["email"].strip(" "))
 
@@ -103,6 +112,9 @@ def _listed(
             report["loyalty_list", "no email" if line else "blank line"] += 1
             continue
         known = (_at(fields, 1), _at(fields, 2), fields[-1] if len(fields) >= 4 else None)
+        if _too_long(email, *known):
+            report["loyalty_list", "field too long"] += 1
+            continue
         candidates.append(((known.count(None), 1, line.encode()), email, known))
     for number, row in enumerate(live):
         email = _email_of(row)
@@ -112,6 +124,9 @@ def _listed(
         known = tuple(
             (row[n] or "").strip(" ") or None for n in ("fb_user", "insta_user", "gender")
         )
+        if _too_long(email, *known):
+            report["loyalty_list", "field too long"] += 1
+            continue
         # The last one first, and before any line.
         place = (known.count(None), 0, -row["received_at"].timestamp(), -number)
         candidates.append((place, email, known))
@@ -178,6 +193,7 @@ def _conversion(line: str) -> Conversion | str:
         (kind is None, "unknown conversion type"),
         (email is None, "no email"),
         (kind == "click" and detail is None, "missing channel"),
+        (_too_long(promotion, email, detail if kind == "click" else None), "field too long"),
         (kind == "purchase" and not readable, "unreadable total"),
     )
     if reasons := [reason for is_met, reason in checks if is_met]:

@@ -1,7 +1,7 @@
--- Household analytics count a line when something was bought and paid for, on a day of
--- the study's steady part, the product is known and is not fuel, and its household then
--- still shopped on more than one day; any other line is dropped for the first reason it
--- meets.
+-- Household analytics count a line when no field that they need is blank, something was
+-- bought and paid for, on a day of the study's steady part and in a week of it, the
+-- product is known and is not fuel, and its household then still shopped on more than
+-- one day; any other line is dropped for the first reason it meets.
 with
     transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
 
@@ -12,12 +12,23 @@ with
         select
             transactions.*,
             case
+                when
+                    transactions.household_key is null
+                    or transactions.basket_id is null
+                    or transactions.product_id is null
+                    or transactions.quantity is null
+                    or transactions.sales_value is null
+                    or transactions.day is null
+                    or transactions.week_no is null
+                then 'blank field'
                 when transactions.quantity <= 0 or transactions.sales_value <= 0
                 then 'nothing bought or paid'
                 when
                     transactions.day not between {{ var("scope_first_day") }}
                     and {{ var("scope_last_day") }}
                 then 'outside the days in scope'
+                when transactions.week_no not between 0 and {{ var("highest_week_no") }}
+                then 'no week of the study'
                 when products.product_id is null
                 then 'unknown product'
                 when products.sub_commodity = '{{ var("excluded_sub_commodity") }}'

@@ -17,7 +17,11 @@ with
                 then {{ item_list("items") }}
             end as items,
             case
-                when conversion_type = 'purchase' and total >= 0 then total
+                when
+                    conversion_type = 'purchase'
+                    and total >= 0
+                    and total < power(10, {{ var("money_digits") }})
+                then total
             end as total,
             is_code_sent,
             is_new_member,

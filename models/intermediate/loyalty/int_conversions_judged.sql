@@ -29,6 +29,8 @@ with
                 then 'no email'
                 when conversion_type = 'click' and channel is null
                 then 'missing channel'
+                when {{ any_too_long(["promotion", "email", "channel"]) }}
+                then 'field too long'
                 when conversion_type = 'purchase' and total is null
                 then 'unreadable total'
             end as drop_reason

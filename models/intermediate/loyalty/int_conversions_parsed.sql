@@ -51,7 +51,8 @@ with
                 case
                     when
                         conversion_type = 'purchase'
-                        and total_text similar to '[0-9]{1,16}([.][0-9]{1,2})?'
+                        and total_text
+                        similar to '[0-9]{1,{{ var("money_digits") }}}([.][0-9]{1,2})?'
                     then total_text
                 end as decimal(18, 2)
             ) as total

@@ -1,6 +1,6 @@
--- A row of the loyalty list makes a member unless it is blank or has no email; of
--- several with the same email the one with most fields filled counts, of as many the
--- last that came in live, of lines in files the first by text.
+-- A row of the loyalty list makes a member unless it is blank, has no email or a field
+-- too long for a name; of several with the same email the one with most fields filled
+-- counts, of as many the last that came in live, of lines in files the first by text.
 {{ config(materialized="table") }}
 
 with
@@ -15,6 +15,8 @@ with
                 then 'blank line'
                 when email is null
                 then 'no email'
+                when {{ any_too_long(["email", "fb_user", "insta_user", "gender"]) }}
+                then 'field too long'
             end as drop_reason,
             case when fb_user is null then 0 else 1 end
             + case when insta_user is null then 0 else 1 end
@@ -28,7 +30,7 @@ with
         select
             judged_alone.*,
             row_number() over (
-                partition by email
+                partition by email, drop_reason
                 order by
                     fields_filled desc,
                     received_at desc nulls last,

@@ -23,7 +23,10 @@ with
 
         select email, received_at as joined_at
         from loyalty_lines
-        where email is not null and received_at is not null
+        where
+            email is not null
+            and received_at is not null
+            and coalesce(drop_reason, '') <> 'field too long'
         union all
         select email, converted_at as joined_at
         from conversions
