@@ -26,25 +26,40 @@ def evaluate() -> None:
 @evaluations.command()
 def recommend(
     from_: Annotated[
-        Path, typer.Option("--from", help="transaction_data.csv, or baskets as JSON (tafeng).")
+        Path,
+        typer.Option("--from", help="transaction_data, baskets as JSON (tafeng), or any table."),
     ],
     data: Annotated[
-        Literal["household", "tafeng"], typer.Option(help="Dated or ordered baskets.")
-    ] = "household",
-    to: Annotated[Path, typer.Option(help="Folder of the page and its plot.")] = PROJECT_DIR
-    / "docs",
+        Literal["household", "tafeng"] | None,
+        typer.Option(help="Dated or ordered baskets of the published protocols."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Column of the user, in a table.")] = None,
+    item: Annotated[str | None, typer.Option(help="Column of the item.")] = None,
+    basket: Annotated[str | None, typer.Option(help="Column of the basket or order.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of the time, or the day.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder of the page and its plot.")] = None,
 ) -> None:
     """Measures recommendations and baselines on each customer's last basket."""
     from orchestration.learn.recommend.evaluate import evaluate as measure
-    from orchestration.learn.recommend.protocols import read_dated, read_ordered
+    from orchestration.learn.recommend.protocols import read_dated, read_ordered, read_own
     from orchestration.learn.recommend.report import write_report
 
     with output.step("evaluate") as step:
         if not from_.is_file():
             raise typer.BadParameter(f"{from_} is not a file")
-        baskets = (read_dated if data == "household" else read_ordered)(from_)
-        found = measure(data, baskets, step.update)
-        page = write_report(found, to)
+        if user or item or basket or time:
+            if data or not user or not item or not (basket or time):
+                raise typer.BadParameter(
+                    "a table takes --user, --item and --basket or --time, without --data"
+                )
+            protocol = "own"
+            baskets = read_own(from_, user=user, item=item, basket=basket, time=time)
+        else:
+            protocol = data or "household"
+            baskets = (read_dated if protocol == "household" else read_ordered)(from_)
+        found = measure(protocol, baskets, step.update)
+        published = Path("recommend-evaluation") if protocol == "own" else PROJECT_DIR / "docs"
+        page = write_report(found, to or published)
         step.result = f"{found.customers:,} customers, written to {page}"
     columns = ["method", "recall@10", "ndcg@10", "repeat recall", "new recall"]
     rows = [

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.learn.recommend.baskets import Baskets, Ints, dated_baskets
+from orchestration.learn.recommend.baskets import Baskets, Floats, Ints, dated_baskets
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.model import Candidates, Model, Parameters, fit
 from orchestration.learn.recommend.personal import summarize
@@ -40,11 +40,33 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Purchases:
-    """Lines of merchandise: household, product and minute since the first day; any order."""
+    """Lines of merchandise: household, product and minute since the first day; any order.
+
+    Baskets whose time is not known have minutes between whole ones.
+    """
 
     household: Ints
     product: Ints
-    minute: Ints
+    minute: Floats
+
+
+def lines_in_order(transactions: str) -> str:
+    """The SQL of lines with the `minute` of their basket, from that of `transaction_data`.
+
+    Where the time of a day is not known, a household's baskets of the day follow one another as
+    they are numbered, half a minute past the whole ones that others have.
+    """
+    return f"""
+    select *, day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
+    from {transactions} where household_key is not null and day is not null
+        and trans_time is not null
+    union all by name
+    select *, day * 1440 - 0.5 + least(
+        dense_rank() over (partition by household_key, day order by basket_id), 1440
+    ) as minute
+    from {transactions} where household_key is not null and day is not null
+        and trans_time is null
+    """
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,7 @@ def as_history(purchases: Purchases) -> History:
         customers=households.size,
         items=products.size,
     )
-    last_day = int(purchases.minute.max()) // 1440 if purchases.minute.size else 0
+    last_day = int(purchases.minute.max() // 1440) if purchases.minute.size else 0
     return History(baskets, households, products, last_day)
 
 

@@ -23,6 +23,7 @@ from orchestration.learn.recommend.household import (
     Purchases,
     as_history,
     choose_for,
+    lines_in_order,
     recommend_all,
 )
 from orchestration.load import landing
@@ -38,7 +39,7 @@ PART = f"{NAME}.parquet"
 # the mart holds them together.
 _PURCHASES = """
 with products as (select * from {products}),
-lines as (select * from {lines}),
+lines as ({lines}),
 merchandise as (
     select distinct product_id from products
     where nullif(trim(department), '') is not null
@@ -47,11 +48,9 @@ merchandise as (
         and trim(commodity_desc) not in ({commodities})
         and trim(coalesce(sub_commodity_desc, '')) <> {fuel}
 )
-select household_key as household, product_id as product,
-    day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
+select household_key as household, product_id as product, minute
 from lines semi join merchandise using (product_id)
 where quantity > 0 and sales_value > 0
-    and household_key is not null and day is not null and trans_time is not null
 order by 1, 3, 2
 """
 
@@ -90,19 +89,24 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
 def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> Purchases:
     """Lines of merchandise that was bought and paid for, from the landing zone."""
     variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
-    scans = {
-        name: scan_parts(landing.dataset_dir(settings, datasets["household", dataset]))
-        for name, dataset in (("products", "product"), ("lines", "transaction_data"))
+    folders = {
+        name: landing.dataset_dir(settings, datasets["household", name])
+        for name in ("product", "transaction_data")
     }
     query = _PURCHASES.format(
-        **scans,
+        products=scan_parts(folders["product"]),
+        lines=lines_in_order(scan_parts(folders["transaction_data"])),
         departments=_listed(variables["not_merchandise_departments"]),
         commodities=_listed(variables["not_merchandise_commodities"]),
         fuel=literal(variables["excluded_sub_commodity"]),
     )
     with duckdb.connect() as engine:
         found = engine.execute(query).fetchnumpy()
-    return Purchases(**{name: np.asarray(found[name], dtype=np.int64) for name in found})
+    return Purchases(
+        household=np.asarray(found["household"], dtype=np.int64),
+        product=np.asarray(found["product"], dtype=np.int64),
+        minute=np.asarray(found["minute"], dtype=np.float64),
+    )
 
 
 def read_note(settings: Settings) -> dict[str, Any]:

@@ -1,26 +1,35 @@
-"""Test data as the published protocols make them: dated baskets and ordered baskets.
+"""Test data: dated and ordered baskets as the published protocols make them, or a user's own.
 
-Belongs here: which customers, items and baskets count.
+Belongs here: which customers, items and baskets count. Does not belong here: opening files
+(`tables`).
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from orchestration.learn.recommend.baskets import Baskets, dated_baskets, ordered_baskets
-from orchestration.scans import scan_csv
+from orchestration.learn.recommend.errors import BasketsError
+from orchestration.learn.recommend.household import lines_in_order
+from orchestration.learn.recommend.tables import Table, open_table
+
+Keys = npt.NDArray[Any]
 
 LEAST_BASKETS = 5
 LEAST_PURCHASES = 10
+# Of one's own data: a last basket, one before it to choose by, and a history.
+LEAST_OWN_BASKETS = 3
+LEAST_CUSTOMERS = 10
 MINUTES = 1440
+# Two baskets at one time are told apart by this much of a day.
+MOMENT = 1e-6
 
 _DATED = """
 with lines as (
-    select household_key as customer, product_id as item,
-        day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute, day
-    from {scan}
+    select household_key as customer, product_id as item, minute, day from ({lines})
 ),
 known_items as (select item from lines group by 1 having count(*) >= ?),
 kept as (select * from lines semi join known_items using (item)),
@@ -38,26 +47,124 @@ select customer, minute, item from kept semi join kept_customers using (customer
 order by 1, 2, 3
 """
 
+# A basket is known by its number, or by its time; its place is that among its customer's baskets.
+_OWN = """
+with lines as (
+    select {customer} as customer, {item} as item, {basket} as basket, {moment} as moment
+    from {scan}
+    where {customer} is not null and {item} is not null and {basket} is not null
+        and {moment} is not null
+),
+baskets as (select customer, basket, min(moment) as moment from lines group by 1, 2),
+placed as (
+    select *, row_number() over (partition by customer order by moment, basket) as place
+    from baskets
+),
+kept_customers as (select customer from baskets group by 1 having count(*) >= ?)
+select lines.customer, lines.item, {time} as time
+from lines join placed using (customer, basket) semi join kept_customers using (customer)
+"""
+
 
 def read_dated(path: Path) -> Baskets:
-    """The dated baskets of a `transaction_data` file.
+    """The dated baskets of a `transaction_data` file, CSV or Parquet.
 
     First items with under 10 purchases (lines) go, then customers with under 5 distinct
     timestamps, all on one day, or more lines per shopping day than the mean plus two standard
     deviations. A basket is what a customer bought at one minute; time is in days.
+
+    Raises:
+        BasketsError: when it is no such file, or too few customers are left.
+
     """
-    with duckdb.connect() as engine:
-        found = engine.execute(
-            _DATED.format(scan=scan_csv(path)), [LEAST_PURCHASES, LEAST_BASKETS]
+    needed = ("household_key", "basket_id", "product_id", "day", "trans_time")
+    with open_table(path) as table:
+        fields = [f"{table.whole_numbers(name)} as {name}" for name in needed]
+        lines = lines_in_order(f"(select {', '.join(fields)} from {table.scan})")
+        found = table.engine.execute(
+            _DATED.format(lines=lines), [LEAST_PURCHASES, LEAST_BASKETS]
         ).fetchnumpy()
-    customers, owner = np.unique(found["customer"], return_inverse=True)
-    items, item = np.unique(found["item"], return_inverse=True)
-    time = found["minute"].astype(np.float64) / MINUTES
-    return dated_baskets(owner, time, item, customers=customers.size, items=items.size)
+    return _enough(path, _dated(found["customer"], found["minute"] / MINUTES, found["item"]))
+
+
+def read_own(
+    path: Path, *, user: str, item: str, basket: str | None = None, time: str | None = None
+) -> Baskets:
+    """The baskets of any CSV or Parquet file, by the names of its columns.
+
+    A basket is what `user` bought under one `basket`, or at one `time`; baskets are ordered by
+    `time` (a date, a timestamp or a number of days), or else by `basket`. Rows with a blank there
+    do not count, nor do users with under 3 baskets.
+
+    Raises:
+        BasketsError: when the file has no such columns, or too few users are left.
+
+    """
+    with open_table(path) as table:
+        moment, is_time = _moment(table, time, basket or "")
+        query = _OWN.format(
+            customer=table.texts(user),
+            item=table.texts(item),
+            basket=table.texts(basket) if basket else moment,
+            moment=moment,
+            scan=table.scan,
+            time=f"placed.moment + placed.place * {MOMENT}" if is_time else "placed.place",
+        )
+        found = table.engine.execute(query, [LEAST_OWN_BASKETS]).fetchnumpy()
+    return _enough(path, _dated(found["customer"], found["time"], found["item"]))
 
 
 def read_ordered(path: Path) -> Baskets:
-    """Baskets known by their order: a JSON object of customer to list of lists of item numbers."""
-    histories = list(json.loads(path.read_text(encoding="utf-8")).values())
-    most = max(item for history in histories for basket in history for item in basket)
-    return ordered_baskets(histories, most + 1)
+    """Baskets known by their order: a JSON object of customer to list of lists of item numbers.
+
+    Raises:
+        BasketsError: when the file is anything else.
+
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BasketsError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BasketsError(f"{path} holds no JSON object of customers and their baskets")
+    histories = [_history(path, name, history) for name, history in content.items()]
+    histories = [history for history in histories if history]
+    most = max((i for history in histories for basket in history for i in basket), default=-1)
+    return _enough(path, ordered_baskets(histories, most + 1))
+
+
+def _moment(table: Table, time: str | None, basket: str) -> tuple[str, bool]:
+    """The SQL of what baskets are ordered by, and whether it is a number of days."""
+    if time is None:
+        return table.numbers(basket) or table.texts(basket), False
+    return table.numbers(time) or table.days(time), True
+
+
+def _history(path: Path, name: str, history: Any) -> list[list[int]]:  # noqa: ANN401
+    """A customer's baskets, each item once."""
+    if isinstance(history, list) and all(isinstance(basket, list) for basket in history):
+        items = [item for basket in history for item in basket]
+        if all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in items):
+            return [sorted(set(basket)) for basket in history if basket]
+    raise BasketsError(f"{path}: customer {name!r} has no list of lists of item numbers")
+
+
+def _dated(customer: Keys, time: Keys, item: Keys) -> Baskets:
+    customers, owner = np.unique(customer, return_inverse=True)
+    items, place = np.unique(item, return_inverse=True)
+    return dated_baskets(
+        owner.astype(np.int64),
+        time.astype(np.float64),
+        place.astype(np.int64),
+        customers=customers.size,
+        items=items.size,
+    )
+
+
+def _enough(path: Path, baskets: Baskets) -> Baskets:
+    if baskets.customers < LEAST_CUSTOMERS:
+        raise BasketsError(
+            f"{path} has {baskets.customers} customers with enough baskets to measure on; "
+            f"{LEAST_CUSTOMERS} are needed"
+        )
+    return baskets

@@ -16,6 +16,7 @@ COLUMNS = ("repeat recall", "new recall", "gain in recall", "gain in NDCG")
 TITLES = {
     "household": "Dated baskets: the household data",
     "tafeng": "Ordered baskets: Ta-Feng",
+    "own": "Baskets of your own",
 }
 PUBLISHED = {
     "household": (
@@ -28,6 +29,7 @@ PUBLISHED = {
         "Known of this file, recall@10 / NDCG@10: popularity .0803 / .0842, personal frequency "
         ".1062 / .0953, both combined .1195 / .1007."
     ),
+    "own": "The last basket of each user with at least 3 is the test.",
 }
 
 
