@@ -31,8 +31,9 @@ SQL_TYPES: Mapping[type, str] = {
     Decimal: "numeric",
     float: "double precision",
     str: "text",
-    date: "date",
-    datetime: "timestamp",
+    # As a date or a timestamp asyncpg would send the first and the last as infinity.
+    date: "text::date",
+    datetime: "text::timestamp",
     bool: "boolean",
 }
 CONTROLS = {"limit", "next", "sort", "metric"}
@@ -151,7 +152,8 @@ class Listing(Generic[K]):
         sql = list_sql(self, release.schema, sort, tuple(filters), shape)
         arguments = [query.limit + 1, *([] if within is None else [within]), *filters.values()]
         arguments += [value for value in start or () if value is not None]
-        rows = await database.fetch(sql, *arguments)
+        texts = [str(value) if isinstance(value, date) else value for value in arguments]
+        rows = await database.fetch(sql, *texts)
         if not rows and self.parent is not None and within is not None:
             await self.parent.demand(database, release, within)
         # Of `limit` + 1 rows, the last one only tells that there is more.

@@ -75,8 +75,8 @@ ACCOUNTS: Listing[int] = Listing(
     filters={
         "account_status": "account_status = {0}::text",
         "sign_up_source": "sign_up_source = {0}::text",
-        "signed_up_from": "sign_up_date >= {0}::date",
-        "signed_up_to": "sign_up_date <= {0}::date",
+        "signed_up_from": "sign_up_date >= {0}::text::date",
+        "signed_up_to": "sign_up_date <= {0}::text::date",
         "is_churned": "(churn_date is not null) = {0}::boolean",
     },
 )

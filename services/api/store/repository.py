@@ -49,7 +49,7 @@ COUPONS: Listing[int] = Listing(
     key=["coupon_id"],
     filters={
         "department": "department = {0}::text",
-        "valid_on": "start_date <= {0}::date and end_date >= {0}::date",
+        "valid_on": "start_date <= {0}::text::date and end_date >= {0}::text::date",
         "coupon_type": "coupon_type = {0}::text",
         "min_discount": "discount >= {0}::integer",
         "product_id": "coupon_id in ("
@@ -72,8 +72,8 @@ OFFERS: Listing[int] = Listing(
     key=["event_date", "department"],
     filters={
         "department": "department = {0}::text",
-        "from_day": "event_date >= {0}::date",
-        "to_day": "event_date <= {0}::date",
+        "from_day": "event_date >= {0}::text::date",
+        "to_day": "event_date <= {0}::text::date",
     },
 )
 
