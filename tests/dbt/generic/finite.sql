@@ -1,0 +1,11 @@
+{# Fails for rows with a date or time that is infinite in one of the columns: clients and pages cannot take it. #}
+{% test finite(model, columns) %}
+
+    select {{ columns | join(", ") }}
+    from {{ model }}
+    where
+        {% for column in columns -%}
+            {{ "or " if not loop.first }} not isfinite({{ column }})
+        {% endfor %}
+
+{% endtest %}

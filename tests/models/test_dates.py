@@ -1,0 +1,28 @@
+"""Every date and time that is served is tested to be finite."""
+
+import pytest
+import yaml
+
+from pollux.runtime.settings import PROJECT_DIR
+
+MARTS = [
+    model
+    for path in sorted((PROJECT_DIR / "models" / "marts").glob("*/*.yml"))
+    for model in yaml.safe_load(path.read_text())["models"]
+]
+
+
+def test_there_are_marts():
+    assert len(MARTS) > 20
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart["name"])
+def test_every_date_of_a_mart_is_tested_to_be_finite(mart):
+    dates = [one["name"] for one in mart["columns"] if one["data_type"] in {"date", "timestamp"}]
+    tested = [
+        column
+        for test in mart.get("data_tests", [])
+        if isinstance(test, dict) and "finite" in test
+        for column in test["finite"]["arguments"]["columns"]
+    ]
+    assert tested == dates

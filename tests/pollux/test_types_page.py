@@ -1,0 +1,17 @@
+"""docs/types.md is what the table of types says."""
+
+from pollux.runtime.settings import PROJECT_DIR
+from pollux.types import TYPES
+from pollux.types_page import page
+
+
+def test_the_page_is_fresh():
+    written = (PROJECT_DIR / "docs" / "types.md").read_text(encoding="utf-8")
+    assert written == page(), "write it anew: python -m pollux.types_page > docs/types.md"
+
+
+def test_every_type_has_spellings_taken_and_refused_at_every_door():
+    for one in TYPES.values():
+        for door in (one.text, one.json, one.parquet):
+            assert any(spelling.reason for spelling in door), one.name
+            assert any(spelling.reason is None for spelling in door), one.name
