@@ -31,7 +31,7 @@ SQL_TYPES: Mapping[type, str] = {
     Decimal: "numeric",
     float: "double precision",
     str: "text",
-    # As a date or a timestamp asyncpg would send the first and the last as infinity.
+    # As the database sends them.
     date: "text::date",
     datetime: "text::timestamp",
     bool: "boolean",
@@ -152,8 +152,7 @@ class Listing(Generic[K]):
         sql = list_sql(self, release.schema, sort, tuple(filters), shape)
         arguments = [query.limit + 1, *([] if within is None else [within]), *filters.values()]
         arguments += [value for value in start or () if value is not None]
-        texts = [str(value) if isinstance(value, date) else value for value in arguments]
-        rows = await database.fetch(sql, *texts)
+        rows = await database.fetch(sql, *arguments)
         if not rows and self.parent is not None and within is not None:
             await self.parent.demand(database, release, within)
         # Of `limit` + 1 rows, the last one only tells that there is more.

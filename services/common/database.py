@@ -10,6 +10,7 @@ the reset of a session that nothing here changes).
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from datetime import date
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -107,7 +108,11 @@ class Database:
             raise StoreUnavailableError from error
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        """The rows of a query."""
+        """The rows of a query, which takes dates and times as text (`$1::text::date`).
+
+        Of the first and the last of them asyncpg would make infinity.
+        """
+        arguments = tuple(str(one) if isinstance(one, date) else one for one in arguments)
         connection = await self._take()
         try:
             if connection is None or connection.is_closed():

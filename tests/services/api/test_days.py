@@ -1,15 +1,15 @@
 """Days in queries: asyncpg makes infinity of the first and the last that Python has."""
 
 import asyncio
-from datetime import date
-from types import SimpleNamespace
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from services.api.customer import repository as customer
-from services.api.queries import Listing, list_sql
+from services.api.queries import SQL_TYPES, Listing, list_sql
 from services.api.store import repository as store
+from services.common.database import Database
 
 LISTINGS = [
     listing
@@ -25,36 +25,42 @@ DAY_FILTERS = [
 ]
 
 
-class Asked:
-    """A database that only notes what it is asked."""
+class Connection:
+    """A connection that only notes what it is asked."""
 
-    def __init__(self) -> None:
-        self.arguments: tuple[object, ...] = ()
+    asked: tuple[object, ...] = ()
+
+    def is_closed(self) -> bool:
+        return False
 
     async def fetch(self, _sql: str, *arguments: object) -> list[Any]:
-        self.arguments = arguments
+        self.asked = arguments
         return []
 
 
-@pytest.mark.parametrize("day", [date.min, date.max, date(2024, 1, 5)])
-@pytest.mark.parametrize(("listing", "name"), DAY_FILTERS, ids=str)
-def test_a_day_is_sent_as_text(listing: Listing[Any], name: str, day: date) -> None:
-    asked = Asked()
-    query = SimpleNamespace(
-        limit=10, next=None, model_dump=lambda **_: {name: day}, sort=listing.key[0]
-    )
-    release = SimpleNamespace(schema="r1")
-    within = 1 if listing.within else None
-    read: Any = listing.read
-    asyncio.run(read(asked, release, query, within))
-    assert not [argument for argument in asked.arguments if isinstance(argument, date)]
-    assert day.isoformat() in asked.arguments
+@pytest.mark.parametrize(
+    "day",
+    [
+        date.min,
+        date.max,
+        datetime.fromisoformat("0001-01-01"),
+        datetime.fromisoformat("9999-12-31"),
+    ],
+)
+def test_a_day_is_sent_as_text(day: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = Connection()
+
+    async def take(_self: object) -> Connection:
+        return connection
+
+    monkeypatch.setattr(Database, "_take", take)
+    monkeypatch.setattr(Database, "_give", lambda _self, _connection: None)
+    asyncio.run(Database.fetch(Database.__new__(Database), "select", 7, day, None, "x"))
+    assert connection.asked == (7, str(day), None, "x")
 
 
-def test_the_queries_take_days_as_text() -> None:
+def test_every_query_takes_days_as_text() -> None:
+    assert {SQL_TYPES[date], SQL_TYPES[datetime]} == {"text::date", "text::timestamp"}
     assert len(DAY_FILTERS) >= 5
     for listing, name in DAY_FILTERS:
         assert "::text::date" in list_sql(listing, "r1", listing.key[0], (name,), None)
-    dated = [one for one in LISTINGS if "start_date" in one.mart.document.model_fields]
-    for listing in dated:
-        assert "::text::date" in list_sql(listing, "r1", "start_date", (), True)
