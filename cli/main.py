@@ -17,6 +17,7 @@ from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.libpq import drop_environment
 
 app = typer.Typer(
     help="From a retailer's raw data to tested, served answers about its customers.",
@@ -49,6 +50,8 @@ app.command()(doctor)
 
 def main() -> None:
     """Runs the command; an error that a user can mend is one message, not a traceback."""
+    output.allow_any_terminal()
+    drop_environment()
     # No telemetry, whatever dbt or its adapters default to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # An end from outside is an end like any other: what was started is stopped.

@@ -4,6 +4,7 @@ Belongs here: everything that decides what a line looks like. Does not belong he
 """
 
 import csv
+import io
 import json
 import sys
 import time
@@ -41,6 +42,13 @@ class Step:
     def count(self, detail: str, done: int, total: int) -> None:
         """Shows how many of how many are done."""
         self.update(f"{done} of {total}, {detail}")
+
+
+def allow_any_terminal() -> None:
+    """Lets a terminal that cannot show a character show a question mark instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager
@@ -112,6 +120,9 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    # Data, not text for a terminal: no character may be replaced.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)

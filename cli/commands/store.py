@@ -82,7 +82,7 @@ def query(
             if found and found[0]:
                 connection.execute(f"set search_path = {found[0]}".encode())
             # Prepared, so that it can be no more than one statement.
-            cursor = connection.execute(statement.encode(), prepare=True)
+            cursor = connection.execute(statement.encode("utf-8", "surrogateescape"), prepare=True)
         except psycopg.Error as error:
             raise QueryError(str(error).strip()) from error
         if cursor.description is None:

@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.libpq import without_environment
 from pollux.runtime.postgres import OWNER, EmbeddedPostgres
 from pollux.runtime.settings import Settings
 
@@ -147,9 +148,10 @@ def _make_database(embedded: EmbeddedPostgres) -> None:
 
 def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
     try:
-        return psycopg.connect(
-            url, autocommit=autocommit, connect_timeout=10, application_name="pollux"
-        )
+        with without_environment():
+            return psycopg.connect(
+                url, autocommit=autocommit, connect_timeout=10, application_name="pollux"
+            )
     except psycopg.OperationalError as error:
         raise ServingStoreError(
             f"The serving store cannot be reached: {error}".strip()
