@@ -16,6 +16,8 @@ from orchestration.defs.load import BY_DATE
 from orchestration.defs.release import release_key
 from orchestration.defs.resources import EXECUTOR
 from orchestration.load import inbox
+from orchestration.load.errors import LoadError
+from orchestration.load.names import shown
 from orchestration.transform.graph import domains
 from pollux.runtime.settings import Settings
 
@@ -77,11 +79,16 @@ def _inbox_sensor(jobs: dict[str, Any]) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SensorResult:
         for folder in inbox.unknown_folders(settings, jobs):
-            context.log.warning("%s is no domain's folder; domains are %s", folder, ", ".join(jobs))
+            text = f"{shown(folder)} is no domain's folder; domains are {', '.join(jobs)}"
+            context.log.warning(text)
         before: dict[str, list[str]] = json.loads(context.cursor or "{}")
-        now = {
-            domain: [file.version for file in inbox.waiting(settings, domain)] for domain in jobs
-        }
+        now: dict[str, list[str]] = {}
+        for domain in jobs:
+            try:
+                now[domain] = [file.version for file in inbox.waiting(settings, domain)]
+            except LoadError as error:
+                # The other domains' files are no worse for it.
+                context.log.warning(str(error))
         # What changed since the last look may still be being written.
         settled = {
             domain: files for domain, files in now.items() if files and files == before.get(domain)

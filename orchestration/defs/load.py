@@ -6,6 +6,7 @@ Belongs here: what Dagster sees of a load. Does not belong here: the load itself
 
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from orchestration.load.declarations import LEARNED, Dataset, read_datasets
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.run import FileReport
 from orchestration.load.run import load as load_files
+from orchestration.load.take import take_inbox
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 COUNTS_CHECK = "read_is_landed_and_rejected"
@@ -124,31 +126,21 @@ def _take_inbox(
     settings: Settings = context.resources.settings
     every = {d.name: d for d in read_datasets(PROJECT_DIR).values() if d.domain == domain}
     selected = {key.path[-1] for key in context.selected_asset_keys}
-    loaded: list[FileReport] = []
-    broken: list[str] = []
-    for file in inbox.waiting(settings, domain):
-        dataset = inbox.dataset_of(file.path, list(every.values()))
-        if dataset is not None and dataset.name not in selected:
-            continue
-        try:
-            report = load_files(settings, domain=domain, from_=file.path)
-        except LandingError:
-            raise
-        except LoadError as error:
-            aside = inbox.set_aside(settings, domain, file.path, dataset, str(error))
-            broken.append(f"{error}\nIt was moved to {aside}.")
-            continue
-        for note in report.notes:
-            context.log.warning(note)
-        loaded += report.files
-        inbox.keep(settings, domain, file.path)
-    _enter_dates(context, domain, loaded)
-    if loaded or not broken or context.run.job_name != domain:
+    try:
+        taken = take_inbox(settings, domain, lambda dataset: dataset.name in selected)
+    except LandingError:
+        raise
+    except LoadError as error:
+        raise final(context, str(error)) from error
+    for note in taken.notes:
+        context.log.warning(note)
+    _enter_dates(context, domain, taken.files)
+    if taken.files or not taken.broken or context.run.job_name != domain:
         landing.ensure_empty_parts(settings, every.values())
         for name in sorted(selected):
-            yield _result(settings, every[name], [f for f in loaded if f.dataset == name])
-    if broken:
-        raise final(context, "\n".join(broken))
+            yield _result(settings, every[name], [f for f in taken.files if f.dataset == name])
+    if taken.broken:
+        raise final(context, "\n".join(taken.broken))
 
 
 def _enter_dates(
@@ -156,7 +148,7 @@ def _enter_dates(
 ) -> None:
     dates: dict[str, set[str]] = {}
     for file in loaded:
-        day = inbox.file_date(file.part)
+        day = inbox.file_date(Path(file.file).name)
         if day is not None:
             dates.setdefault(file.dataset, set()).add(day.isoformat())
     for dataset, days in dates.items():

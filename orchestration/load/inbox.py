@@ -1,25 +1,40 @@
 """The inbox: `<domain>/<file>` to be loaded, `loaded/` and `failed/` for what was taken.
 
-Belongs here: which files wait, and where each goes. Does not belong here: loading, and when.
+A file is renamed to `<domain>/.taken/` before it is read, on its own disk: a newer version that
+comes under the same name waits for its turn.
+
+Belongs here: which files wait, and where each goes. Does not belong here: loading (`take`), and
+when.
 """
 
 import csv
+import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from orchestration.load.choose import is_backup, is_unfinished, kind_of, readable
 from orchestration.load.declarations import Dataset
+from orchestration.load.disk import move, sync
+from orchestration.load.errors import LoadError
+from orchestration.load.names import safe_name, shown
 from orchestration.load.screen_csv import REJECT_COLUMNS
 from pollux.runtime.settings import Settings
+from pollux.runtime.steps import step
 
 LOADED = "loaded"
 FAILED = "failed"
+TAKEN = ".taken"
 UNKNOWN_DATASET = "unknown"
-# What a copying program has not finished yet.
-UNFINISHED = (".part", ".tmp", ".partial", ".crdownload")
 DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+# Where a file can be left half way; a test kills at each.
+STEPS = ("inbox.taken", "inbox.landed", "inbox.kept", "inbox.told", "inbox.set_aside")
+
+_REASON = ".reason.txt"
+_STAMP = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -32,18 +47,84 @@ class Waiting:
 
     @property
     def version(self) -> str:
-        """Changes when the file does."""
-        return f"{self.path.name}:{self.size}:{self.modified_ns}"
+        """Changes when the file does, and when a run that took it did not come to its end."""
+        place = f"{TAKEN}/" if self.is_taken else ""
+        return f"{place}{self.path.name}:{self.size}:{self.modified_ns}"
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether an earlier run took it and did not come to its end."""
+        return self.path.parent.name == TAKEN
 
 
 def waiting(settings: Settings, domain: str) -> list[Waiting]:
-    """The files that wait to be loaded into a domain, by name."""
+    """The files that wait to be loaded into a domain, by name; first those taken before.
+
+    Also what is no file, and is to be set aside: links, pipes, folders that are named like files.
+
+    Raises:
+        LoadError: where the folder cannot be read.
+
+    """
+    folder = settings.inbox_dir / domain
     found = []
-    for path in sorted((settings.inbox_dir / domain).glob("*")):
-        if path.is_file() and path.name[0] != "." and path.suffix.lower() not in UNFINISHED:
-            state = path.stat()
-            found.append(Waiting(path, state.st_size, state.st_mtime_ns))
+    for place in (folder / TAKEN, folder):
+        if not place.exists():
+            continue
+        with readable(place):
+            paths = sorted(place.iterdir())
+        for path in paths:
+            try:
+                state = path.lstat()
+            except FileNotFoundError:
+                continue
+            is_plain_folder = stat.S_ISDIR(state.st_mode) and not path.suffix
+            if path.name[0] != "." and not is_unfinished(path.name) and not is_plain_folder:
+                found.append(Waiting(path, state.st_size, state.st_mtime_ns))
     return found
+
+
+def take(file: Waiting) -> Path | None:
+    """Rename a waiting file to where nothing comes over it; return its path there.
+
+    None where it has gone, or waits for an older version to be finished.
+
+    Raises:
+        LoadError: where the inbox may not be changed.
+
+    """
+    if file.is_taken:
+        return file.path
+    taken = file.path.parent / TAKEN / file.path.name
+    if os.path.lexists(taken):
+        return None
+    try:
+        taken.parent.mkdir(exist_ok=True)
+        file.path.rename(taken)
+        sync(taken.parent)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LoadError(
+            f"{shown(file.path)} cannot be taken from the inbox: {error.strerror or error}. It "
+            "stays there; let Pollux move files in that folder"
+        ) from error
+    step("inbox.taken")
+    return taken
+
+
+def check_taken(path: Path) -> None:
+    """Raise `LoadError` where what was taken is no file, or none to be loaded."""
+    name = shown(path.name)
+    if path.is_symlink():
+        raise LoadError(
+            f"{name} is a link to {shown(path.readlink())}; copy the file itself into the inbox"
+        )
+    kind = kind_of(path)
+    if kind != "a file":
+        raise LoadError(f"{name} is {kind}, not a file; the inbox takes files")
+    if is_backup(path.name):
+        raise LoadError(f"{name} is an editor's backup, by its name; rename it to load it")
 
 
 def unknown_folders(settings: Settings, domains: Iterable[str]) -> list[Path]:
@@ -63,29 +144,46 @@ def dataset_of(path: Path, datasets: Sequence[Dataset]) -> Dataset | None:
 
 
 def keep(settings: Settings, domain: str, path: Path) -> None:
-    """Moves a loaded file out of the inbox, where it can be loaded from again."""
+    """Moves a loaded file out of the inbox, where it can be loaded from again.
+
+    Raises:
+        OSError: where it cannot be moved.
+
+    """
     folder = settings.inbox_dir / LOADED / domain
     folder.mkdir(parents=True, exist_ok=True)
-    path.replace(folder / path.name)
+    move(path, folder / path.name)
+    step("inbox.kept")
 
 
 def set_aside(
     settings: Settings, domain: str, path: Path, dataset: Dataset | None, reason: str
 ) -> Path:
-    """Moves a broken file out of the inbox, its reason beside it and among the rejects."""
+    """Moves a broken file out of the inbox, its reason beside it and among the rejects.
+
+    Raises:
+        OSError: where it cannot be moved.
+
+    """
     folder = settings.inbox_dir / FAILED / domain
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{path.name}"
-    target = folder / name
-    path.replace(target)
-    target.with_name(f"{name}.reason.txt").write_text(reason + "\n", encoding="utf-8")
+    moment = datetime.now(UTC)
+    name = safe_name(path.name, more=len(f"{moment:{_STAMP}}-{_REASON}"))
+    while os.path.lexists(folder / f"{moment:{_STAMP}}-{name}"):
+        moment += timedelta(seconds=1)
+    target = folder / f"{moment:{_STAMP}}-{name}"
+    # The reason first: a file that lies there has one.
+    target.with_name(f"{target.name}{_REASON}").write_text(reason + "\n", encoding="utf-8")
     rejects = settings.rejects_dir / domain / (dataset.name if dataset else UNKNOWN_DATASET)
     rejects.mkdir(parents=True, exist_ok=True)
-    with (rejects / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+    with (rejects / f"{target.name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(REJECT_COLUMNS)
         # No line of it landed, so it is one reject, as a whole.
-        writer.writerow((path.name, 0, "", reason, ""))
+        writer.writerow((shown(path.name), 0, "", reason, ""))
+    step("inbox.told")
+    move(path, target)
+    step("inbox.set_aside")
     return target
 
 
