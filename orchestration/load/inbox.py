@@ -7,6 +7,7 @@ Belongs here: which files wait, and where each goes. Does not belong here: loadi
 when.
 """
 
+import contextlib
 import csv
 import os
 import re
@@ -111,6 +112,12 @@ def take(file: Waiting) -> Path | None:
         ) from error
     step("inbox.taken")
     return taken
+
+
+def tidy(settings: Settings, domain: str) -> None:
+    """Remove the folder of what was taken, where nothing is left in it."""
+    with contextlib.suppress(OSError):
+        (settings.inbox_dir / domain / TAKEN).rmdir()
 
 
 def check_taken(path: Path) -> None:

@@ -63,6 +63,7 @@ def take_inbox(
             if dataset is None or is_wanted(dataset):
                 _take(settings, domain, file, dataset, taken, project_dir)
     finally:
+        inbox.tidy(settings, domain)
         lock.release()
     return taken
 

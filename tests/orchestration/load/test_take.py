@@ -37,11 +37,7 @@ class Inbox(Shop):
 
     def left(self):
         """What is still in the inbox, hidden files too."""
-        return sorted(
-            str(path.relative_to(self.drop))
-            for path in self.drop.rglob("*")
-            if path.name != inbox.TAKEN
-        )
+        return sorted(str(path.relative_to(self.drop)) for path in self.drop.rglob("*"))
 
     def kept(self):
         return sorted(path.name for path in (self.settings.inbox_dir / "loaded" / "shop").glob("*"))
@@ -294,7 +290,7 @@ def test_an_inbox_on_another_disk(shop):
         assert shop.kept() == ["sales-zz.csv", "sales.csv"]
         assert sorted(shop.aside()) == ["sales-bad.csv", "sales-folder.csv", "sales-link.csv"]
         assert len(taken.broken) == 3
-        assert list(Path(f"{folder}/.taken").iterdir()) == []
+        assert list(Path(folder).iterdir()) == []
         # And there is nothing to do for the next run.
         assert shop.take() == take_module.Taken()
 
