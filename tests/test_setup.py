@@ -45,7 +45,6 @@ def test_lock_tells_the_command_that_make_lock_runs() -> None:
 
 def test_lock_names_no_registry() -> None:
     assert "://" not in LOCK
-    assert "index-url" not in LOCK
     assert not (ROOT / "uv.lock").exists()
 
 

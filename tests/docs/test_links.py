@@ -64,3 +64,10 @@ def test_a_link_to_nothing_stops_the_site(hooks: ModuleType) -> None:
 def test_every_page_of_the_repository_is_on_the_site(hooks: ModuleType) -> None:
     beside = {path.name for path in Path(PROJECT_DIR).glob("*.md")}
     assert beside == set(hooks.ROOT_PAGES)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """MkDocs refuses others, but only where the site is built."""
+    navigation = (PROJECT_DIR / "mkdocs.yml").read_text()
+    pages = [path.name for path in (PROJECT_DIR / "docs").glob("*.md")]
+    assert [page for page in pages if f": {page}\n" not in navigation] == []
