@@ -76,6 +76,8 @@ class BrokerSession:
         self._heard_at = 0.0
         # Whether the broker delivers the session's messages to itself; None: not tried yet.
         self._delivers_proof: bool | None = None
+        # Whether it was connected to the last time, and nothing came.
+        self._is_deaf = False
         self._lost_while_proving = 0
         self._is_told = False
         self._is_subscribed = False
@@ -160,6 +162,9 @@ class BrokerSession:
     async def _stay(self, connection: BrokerConnection) -> None:
         """Keeps the connection subscribed until it is lost; raises `BrokerUnreachableError`."""
         topics = self._topics(connection.protocol)
+        if self._is_deaf:
+            # amqtt would go on delivering to the session that it lost sight of.
+            await connection.unsubscribe([*topics.wanted, self._proof_topic])
         await self._subscribe(connection, topics)
         if not self._delivers_proof:
             # Some brokers end the connection over what they do not allow: not again, then.
@@ -191,9 +196,10 @@ class BrokerSession:
             self._heard.clear()
             connection.publish_unconfirmed(self._proof_topic, b"")
             if await self._hears(connection):
-                self._delivers_proof = True
+                self._delivers_proof, self._is_deaf = True, False
                 return
         if self._delivers_proof:
+            self._is_deaf = True
             raise BrokerUnreachableError(
                 f"it delivers nothing to {self._login.client_id}, although that is subscribed"
             )

@@ -3,14 +3,16 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from pollux.runtime.broker import AMQTT, MOSQUITTO, EmbeddedBroker, find_mosquitto
+from pollux.runtime.postgres import OWNER
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
@@ -129,6 +131,17 @@ def store(shop_settings: Settings) -> ServingStore:
     with store.connect(autocommit=True) as connection:
         connection.execute(RESET.encode())
     return store
+
+
+@pytest.fixture
+def empty(store: ServingStore) -> Iterator[ServingStore]:
+    """A database in which nothing is."""
+    assert store.embedded is not None
+    name = f"empty_{uuid4().hex}"
+    with store.connect(autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield replace(store, owner_url=store.embedded.url(user=OWNER, database=name))
+        connection.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="session")

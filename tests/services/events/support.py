@@ -111,7 +111,7 @@ def release_store(
                 f"insert into {schema}.customer_info values (%s, 'F', 40, 17.35, 2, 2.5, 9, 1, 12)",
                 [(customer,) for customer in CUSTOMERS],
             )
-        switch(connection, "store", number)
+        switch(connection, "store", number, store.reader_role)
 
 
 def release_members(store: ServingStore, number: int, members: Sequence[str] = MEMBERS) -> None:
@@ -123,17 +123,17 @@ def release_members(store: ServingStore, number: int, members: Sequence[str] = M
         with connection.cursor() as cursor:
             sql = f"insert into loyalty__r{number}.members values (%s)"
             cursor.executemany(sql, [(email,) for email in members])
-        switch(connection, "loyalty", number)
+        switch(connection, "loyalty", number, store.reader_role)
 
 
-def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
+def switch(connection: psycopg.Connection, domain: str, number: int, reader: str) -> None:
     connection.execute(
         "insert into release.releases (domain, number, engine, dbt_invocation, rows, seconds) "
         "values (%s, %s, 'duckdb', 'test', 1, 1) on conflict do nothing",
         [domain, number],
     )
-    connection.execute(f"grant usage on schema {domain}__r{number} to pollux_reader")
-    connection.execute(f"grant select on all tables in schema {domain}__r{number} to pollux_reader")
+    connection.execute(f"grant usage on schema {domain}__r{number} to {reader}")
+    connection.execute(f"grant select on all tables in schema {domain}__r{number} to {reader}")
     connection.execute(
         "insert into release.current (domain, number) values (%s, %s) "
         "on conflict (domain) do update set number = excluded.number",

@@ -1,17 +1,28 @@
 """What goes wrong around a worker: odd messages, brokers, scorers and databases."""
 
+import itertools
 import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from pollux.runtime.broker import AMQTT
+from pollux.runtime.serving import ServingStore
+from services.events.broker import session
+from services.events.broker.connection import BrokerConnection
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop, decided, leave_behind
-from tests.services.events.support import NOW, Client, best, wait_for, working
+from tests.services.events.support import NOW, Client, Worker, best, wait_for, working
 
 TODAY = date(2025, 10, 9)
 PREDICTION = "pollux/coupon-prediction"
@@ -250,3 +261,95 @@ def test_a_hiccup_is_no_reason_to_speak_mqtt_3(new_shop: Shop) -> None:
             assert set(levels) == {5}
             wait_for(lambda: "MQTT_PROTOCOL=3.1.1" in worker.text)
             worker.check()
+
+
+def test_before_the_first_release_events_are_taken_and_decided(
+    new_shop: Shop, empty: ServingStore, start_broker: Callable[[str], int]
+) -> None:
+    """There is no schema of releases, and no role to read them; the broker keeps nothing back."""
+    new_shop.port, new_shop.is_v5 = start_broker(AMQTT), False
+    new_shop.store = empty
+    assert empty.embedded is not None
+    role = f"reader_{uuid4().hex}"
+    database = empty.owner_url.rpartition("/")[2].partition("?")[0]
+    environment = new_shop.environment(
+        POLLUX_DATABASE_URL=empty.owner_url,
+        POLLUX_READER_URL=empty.embedded.url(user=role, database=database),
+    )
+    client = new_shop.client()
+    customer = who_gets("Boys")
+    try:
+        with working(new_shop.settings, **environment) as worker:
+            assert worker.get("/readyz").json()["release"] is None
+            client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
+            client.send("pollux/entry", {"id": customer, "ts": NOW})
+            client.send("pollux/conversion", b"Hoodie, ClickConversion, a@x.y, Web")
+            decided(new_shop, 2)
+            rows = new_shop.rows("select outcome, reason from events.decisions")
+            assert rows == [("no offer", "no release of the store")] * 2
+            wait_for(lambda: client.on("pollux/promo-code-line"))
+            # Who is released later is found without a restart.
+            shops.release_store(replace(empty, reader_role=role), 1)
+            wait_for(lambda: worker.get("/readyz").json()["release"] == 1)
+            client.send("pollux/focus", {"id": customer, "ts": NOW + 1, "dep": "Boys"})
+            wait_for(lambda: client.on(PREDICTION))
+    finally:
+        client.close()
+        with empty.connect(autocommit=True) as connection:
+            connection.execute(f"drop owned by {role}")
+            connection.execute(f"drop role {role}")
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_another_client_with_the_same_id_does_not_stop_the_flow(
+    shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch, clean: bool
+) -> None:
+    """It takes the session over and leaves; some brokers then deliver nothing to the first."""
+    monkeypatch.setattr(session, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(session, "PROOF_SECONDS", 1.0)
+    customer = who_gets("Boys")
+    ((identity,),) = shop.rows("select left(replace(id::text, '-', ''), 8) from events.identity")
+    with working(shop.settings, **shop.environment()) as worker:
+        for role in ("shop1", "club"):
+            other = PahoClient(
+                CallbackAPIVersion.VERSION2,
+                f"pollux{identity}{role}",
+                clean_session=clean,
+                protocol=MQTTProtocolVersion.MQTTv311,
+            )
+            other.connect("127.0.0.1", shop.port)
+            other.loop_start()
+            wait_for(other.is_connected)
+            other.disconnect()
+            other.loop_stop()
+        wait_for(lambda: "lost its broker" in worker.text)
+        wait_for(lambda: shops.is_ready(worker))
+        for number in itertools.count():
+            # What comes while nothing is subscribed to is the broker's to lose.
+            client.send("pollux/focus", {"id": customer, "ts": NOW + number, "dep": "Boys"})
+            client.send("pollux/conversion", b"Hoodie, ClickConversion, %d@x.y, Web" % number)
+            if client.on(PREDICTION) and client.on("pollux/promo-code-line"):
+                break
+            time.sleep(0.05)
+            assert number < 400
+        assert shops.is_ready(worker)
+
+
+def test_readiness_says_that_nothing_can_arrive(
+    any_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is open, and nothing is delivered: as with a session that was forgotten."""
+    monkeypatch.setattr(session, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(session, "PROOF_SECONDS", 0.2)
+    with working(any_shop.settings, **any_shop.environment()) as worker:
+        monkeypatch.setattr(BrokerConnection, "publish_unconfirmed", lambda *_: None)
+        answer = wait_for(lambda: _not_ready(worker, "it delivers nothing"))
+        assert answer["status"] == 503
+        assert answer["detail"].startswith("Events cannot arrive from the broker (127.0.0.1:")
+        monkeypatch.undo()
+        wait_for(lambda: shops.is_ready(worker))
+
+
+def _not_ready(worker: Worker, why: str) -> dict[str, Any] | None:
+    document = worker.get("/readyz").json()
+    return document if why in document.get("detail", "") else None

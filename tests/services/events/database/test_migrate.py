@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pollux.runtime.postgres import OWNER
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR
 from services.events.database.migrate import (
@@ -31,17 +29,6 @@ create table events.migrations (
 );
 """
 OLD = ("0001_start", "0002_threshold_and_indexes")
-
-
-@pytest.fixture
-def empty(store: ServingStore) -> Iterator[ServingStore]:
-    """A database in which nothing is."""
-    assert store.embedded is not None
-    name = f"empty_{uuid4().hex}"
-    with store.connect(autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-        yield replace(store, owner_url=store.embedded.url(user=OWNER, database=name))
-        connection.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture
