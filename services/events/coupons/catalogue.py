@@ -43,7 +43,7 @@ select
     coupon_id, coupon_type, department, discount, how_many_products_required,
     product_mean_price, products_available
 from {schema}.coupon_info
-where $1 between start_date and end_date
+where $1::text::date between start_date and end_date
 order by coupon_id
 """
 

@@ -1,0 +1,110 @@
+"""A coupon handler with a real database, a scorer whose predictions are known, and no broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from prometheus_client import CollectorRegistry
+
+from pollux.runtime.serving import ServingStore
+from services.common.database import Database
+from services.common.releases import Release
+from services.events.broker.publisher import Publisher
+from services.events.coupons.handler import CouponHandler, CouponKind
+from services.events.coupons.offers import Offers
+from services.events.coupons.scorer_client import (
+    NoModelYetError,
+    ScorerClient,
+    ScorerUnavailableError,
+)
+from services.events.database.connection import DatabaseWriter
+from services.events.metrics import EventMetrics
+from tests.services.events.doubles import ConnectionDouble, ReceiptDouble, message, until
+from tests.services.events.support import prediction
+
+RELEASE = Release("store", 1, None, "test")
+
+
+class ScorerDouble:
+    """Answers as the scorer of the worker's tests does, without HTTP."""
+
+    def __init__(self) -> None:
+        self.model: str | None = "m1"
+        self.is_away = False
+        self.is_silent = False
+        self.asked: list[tuple[int, int]] = []
+
+    async def score(
+        self, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[tuple[int, float]]]:
+        self.asked.append((customer["customer_id"], len(coupons)))
+        if self.is_away:
+            raise ScorerUnavailableError("away")
+        if self.model is None:
+            raise NoModelYetError
+        model, number = self.model, customer["customer_id"]
+        found = [(one["coupon_id"], prediction(model, number, one["coupon_id"])) for one in coupons]
+        return model, sorted(found, key=lambda one: -one[1])
+
+
+class Desk:
+    """The parts; `send` hands a message over as a broker's connection does."""
+
+    def __init__(self, store: ServingStore, *, worker: str = "w1", threshold: float = 0.2) -> None:
+        self.scorer = ScorerDouble()
+        self.database = Database(store)
+        self.writers = [DatabaseWriter(store, durable=flag) for flag in (False, False, True)]
+        self.writer, self.commits, self.flushes = self.writers
+        self.offers = Offers(
+            self.database, self.writer, cast("ScorerClient", self.scorer), threshold=threshold
+        )
+        self.broker = ConnectionDouble()
+        self.publisher = Publisher(self.writer, worker)
+        self.publisher.use_connection(self.broker.as_connection())
+        self.registry = CollectorRegistry()
+        self.handler = CouponHandler(
+            offers=self.offers,
+            commits_to=self.commits,
+            flushes=self.flushes,
+            publisher=self.publisher,
+            metrics=EventMetrics(self.registry),
+            worker=worker,
+            zone=ZoneInfo("Europe/Berlin"),
+            answer_topic="offers",
+        )
+
+    def know(self, release: Release | None = RELEASE, model: str | None = "m1") -> "Desk":
+        self.offers.use_release(release)
+        self.offers.use_model(model)
+        return self
+
+    def send(self, kind: CouponKind, payload: bytes, event_id: str | None = None) -> ReceiptDouble:
+        one, receipt = message(f"shop/{kind}", payload, event_id)
+        self.handler.handle(kind, one)
+        return receipt
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator["Desk"]:
+        tasks = [
+            asyncio.create_task(self.handler.run()),
+            asyncio.create_task(self.handler.confirm()),
+        ]
+        try:
+            # What is committed before the first flush is committed once more.
+            await until(lambda: self.flushes.connections)
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.close()
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+        self.database.close()
