@@ -18,7 +18,7 @@ import duckdb
 import psycopg
 from psycopg import sql
 
-from orchestration.load import landing
+from orchestration.load import journal, landing
 from orchestration.load.convert_csv import Binding, connect, convert_clean
 from orchestration.load.declarations import TABLE, Column, Dataset, read_datasets
 from orchestration.load.errors import LandingError, LoadError
@@ -30,6 +30,8 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 EVENTS = "events"
 PART_ROWS = 1_000_000
 POLL_SECONDS = 0.01
+# Of those that landed last, so many are looked for in the table.
+COMPARED_ROWS = 1000
 
 # Transactions that have a number and have not committed hold this lock on the table.
 _WRITERS = """
@@ -40,6 +42,13 @@ where relation = %s::regclass and mode = 'RowExclusiveLock'
 # Commits of the event service are seen before they are on disk; a record of our own waits for all
 # before it. A server that crashed would give the numbers of lost rows again, to other events.
 _FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
+# The highest number that was given to a row, whether or not it is still there.
+_GIVEN = """
+select greatest(
+    pg_sequence_last_value(pg_get_serial_sequence({name}, 'number')::regclass),
+    (select max(number) from {table})
+)
+"""
 # Orders are in the shop's own time: so its clock is read once, here, where zones are known.
 _SHOP_TIME = "event_shop_time"
 
@@ -111,17 +120,16 @@ def _land(
     work: Path,
 ) -> int:
     present = landing.parts(settings, dataset)
-    last = max(present, key=_last_number, default=None)
-    if last is not None:
-        _check_is_continued(connection, dataset, table, last)
-    if any(part.declaration != dataset.fingerprint for part in present):
-        # The tables hold every row there ever was, so all land again under the new columns.
-        for part in present:
-            part.path.unlink()
-        last = None
-    done = 0 if last is None else _last_number(last)
+    done = max(map(_last_number, present), default=0)
+    if present:
+        _check_is_continued(connection, dataset, table, present)
+    outdated = [part for part in present if part.declaration != dataset.fingerprint]
+    if outdated:
+        # All land again under the new columns: those that the table still holds.
+        outdated, done = present, 0
     bound = _settled_number(connection, settings, table)
     rows = 0
+    moves: dict[Path, Path] = {}
     while done < bound:
         upper = _number(
             connection,
@@ -130,8 +138,17 @@ def _land(
                 "order by number limit {}) as found"
             ).format(table, done, bound, PART_ROWS),
         )
-        rows += _land_range(connection, settings, dataset, table, (done + 1, upper), work)
+        if not upper:
+            # They were deleted meanwhile.
+            break
+        part = work / str(upper)
+        rows += _copy_range(connection, settings, dataset, table, (done + 1, upper), part)
+        name = f"{dataset.name}_{done + 1:012d}-{upper:012d}"
+        moves[part] = landing.part_path(settings, dataset, name)
         done = upper
+    if moves or outdated:
+        with landing.writable(settings.landing_dir):
+            journal.commit(settings, moves=moves, removals=[part.path for part in outdated])
     return rows
 
 
@@ -162,39 +179,49 @@ def _settled_number(
 
 
 def _check_is_continued(
-    connection: psycopg.Connection[Any], dataset: Dataset, table: sql.Identifier, last: Part
+    connection: psycopg.Connection[Any],
+    dataset: Dataset,
+    table: sql.Identifier,
+    present: Sequence[Part],
 ) -> None:
-    """Raise `LoadError` where the last row that landed is not in the table any more.
+    """Raise `LoadError` where the table is not the one that rows have landed from.
 
     In a new database, or one put back from a copy, numbers are given a second time: rows would be
-    missed without a word. Landing anew by itself would throw away rows that only it may still have.
+    missed without a word. Rows that were deleted since they landed are no such sign: of the last
+    landed, those that are still there must be the same, and no number may be to come again.
     """
-    columns = [*dataset.key]
-    names = ", ".join(f'"{column}"' for column in columns)
+    done = max(map(_last_number, present))
+    names = ", ".join(f'"{column}"' for column in dataset.key)
     with duckdb.connect() as engine:
-        landed = engine.execute(
-            f"select {names} from {scan_parquet([last.path])} where number = ?",
-            [_last_number(last)],
-        ).fetchone()
-    keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in columns)
-    query = sql.SQL("select {} from {} where number = {}").format(keys, table, _last_number(last))
-    there = connection.execute(query).fetchone()
-    if landed is None or there is None or [str(value) for value in landed] != list(there):
-        raise LoadError(
-            f"The last row of {EVENTS}.{dataset.name} that landed (number {_last_number(last)}) is "
-            "not in the database: it is another one, or was put back from a copy, and its new "
-            f"events would be missed. Move {last.path.parent} away to land what it holds now, or "
-            "point POLLUX_DATABASE_URL to the database of before."
-        )
+        rows = engine.execute(
+            f"select number, {names} from {scan_parquet([part.path for part in present])} "
+            f"order by number desc limit {COMPARED_ROWS}"
+        ).fetchall()
+    landed = {number: [str(value) for value in key] for number, *key in rows}
+    keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in dataset.key)
+    query = sql.SQL("select number, {} from {} where number = any(%s)").format(keys, table)
+    there = {n: key for n, *key in connection.execute(query, [[*landed]]).fetchall()}
+    name = sql.Literal(table.as_string(connection))
+    given = _number(connection, sql.SQL(_GIVEN).format(name=name, table=table))
+    other = next((n for n in sorted(there, reverse=True) if there[n] != landed[n]), None)
+    if other is None and given >= done:
+        return
+    what = f"number {other} is another row there" if other else f"its numbers end at {given}"
+    raise LoadError(
+        f"{EVENTS}.{dataset.name} is not the table that rows up to number {done} have landed from: "
+        f"{what}. It is of another database, or was put back from a copy, and its new events "
+        f"would be missed. Move {present[0].path.parent} away to land what it holds now, or "
+        "point POLLUX_DATABASE_URL to the database of before."
+    )
 
 
-def _land_range(
+def _copy_range(
     connection: psycopg.Connection[Any],
     settings: Settings,
     dataset: Dataset,
     table: sql.Identifier,
     numbers: tuple[int, int],
-    work: Path,
+    out: Path,
 ) -> int:
     first, last = numbers
     query = sql.SQL(
@@ -208,13 +235,14 @@ def _land_range(
     )
     digest = hashlib.sha256()
     longest = 0
+    work = out.parent
     copied = work / "rows.csv"
-    with landing.writable(work), copied.open("wb") as out, connection.cursor() as cursor:
+    with landing.writable(work), copied.open("wb") as lines, connection.cursor() as cursor:
         with cursor.copy(query) as copy:
             for block in copy:
                 digest.update(block)
                 longest = max(longest, len(block))
-                out.write(block)
+                lines.write(block)
         sent = cursor.rowcount
     record = landing.part_record(dataset, sha256=digest.hexdigest(), rejected=0, sample=False)
     with connect(work) as engine:
@@ -222,7 +250,7 @@ def _land_range(
             engine,
             copied,
             binding=Binding(dataset.columns, tuple(range(len(dataset.columns)))),
-            out=work / "part",
+            out=out,
             metadata=record,
             line_end=b"\n",
             longest=longest,
@@ -235,10 +263,6 @@ def _land_range(
             f"{EVENTS}.{dataset.name}: {sent:,} rows were read but {landed:,} landed. This is a "
             "fault of the loader, please report it"
         )
-    path = landing.part_path(settings, dataset, f"{dataset.name}_{first:012d}-{last:012d}")
-    with landing.writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        landing.publish(work / "part", path)
     return landed
 
 

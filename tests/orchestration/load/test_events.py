@@ -17,7 +17,7 @@ from orchestration.build import build, loaded_domains
 from orchestration.defs.definitions import build_definitions
 from orchestration.defs.reporting import LogReporter
 from orchestration.instance.in_process import execute
-from orchestration.load import landing
+from orchestration.load import events, landing
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.events import event_datasets, events_fingerprint, land_events
 from orchestration.load.run import load
@@ -29,6 +29,7 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from sample.generate import generate
 from tests.orchestration.defs.test_runs import failures, materialized
+from tests.support.killing import is_killed
 from tests.support.live_events import make_events_schema, take_in
 
 pytestmark = pytest.mark.integration
@@ -262,6 +263,82 @@ def test_another_database_is_refused_and_nothing_changes(settings, connection, r
     folder = landing.dataset_dir(settings, dataset("conversions"))
     folder.rename(settings.data_dir / f"moved_away_{rows}")
     assert land_events(settings)["conversions"] == rows
+
+
+@pytest.mark.parametrize(
+    "gone", ["number = 4", "number > 2", "number = 1", "true"], ids=["last", "tail", "first", "all"]
+)
+def test_landing_goes_on_where_rows_were_deleted(settings, connection, gone) -> None:
+    """As when somebody asks to be forgotten."""
+    take_in(connection, "conversions", [{}] * 4)
+    land_events(settings)
+    connection.execute(f"delete from events.conversions where {gone}")
+    assert land_events(settings)["conversions"] == 0
+    take_in(connection, "conversions", [{}] * 2)
+    assert land_events(settings)["conversions"] == 2
+    # What landed is history, and stays.
+    assert landed(settings, "conversions") == [(n,) for n in range(1, 7)]
+    connection.execute("delete from events.conversions")
+    assert land_events(settings)["conversions"] == 0
+
+
+def test_another_database_is_refused_though_the_last_row_is_missing_there(
+    settings, connection
+) -> None:
+    take_in(connection, "conversions", [{}] * 4)
+    land_events(settings)
+    make_events_schema(connection)
+    take_in(connection, "conversions", [{}] * 9)
+    connection.execute("delete from events.conversions where number = 4")
+    with pytest.raises(LoadError) as caught:
+        land_events(settings)
+    folder = landing.dataset_dir(settings, dataset("conversions"))
+    assert str(caught.value) == (
+        "events.conversions is not the table that rows up to number 4 have landed from: number 3 "
+        "is another row there. It is of another database, or was put back from a copy, and its new "
+        f"events would be missed. Move {folder} away to land what it holds now, or point "
+        "POLLUX_DATABASE_URL to the database of before."
+    )
+
+
+def test_rows_that_are_deleted_while_they_land_end_the_landing(settings, connection, monkeypatch):
+    take_in(connection, "conversions", [{}] * 5)
+    monkeypatch.setattr("orchestration.load.events.PART_ROWS", 2)
+    copy = events._copy_range
+
+    def copy_and_delete(*args: Any) -> int:
+        rows = copy(*args)
+        connection.execute("delete from events.conversions where number > 2")
+        return rows
+
+    monkeypatch.setattr(events, "_copy_range", copy_and_delete)
+    assert land_events(settings)["conversions"] == 2
+    assert landed(settings, "conversions") == [(1,), (2,)]
+    assert land_events(settings)["conversions"] == 0
+
+
+@pytest.mark.parametrize("step", ["load.staged", "load.journaled", "load.removed", "load.moved:2"])
+def test_killed_while_rows_land_again_none_is_missed(settings, connection, step) -> None:
+    narrow = dataset("conversions")
+    narrow = replace(narrow, columns=narrow.columns[:-1])
+    for count in (3, 1):
+        take_in(connection, "conversions", [{}] * count)
+        land_events(settings, [narrow])
+    take_in(connection, "conversions", [{}])
+    assert is_killed(step, land_in_parts, settings)
+    found = [part.declaration for part in landing.parts(settings, dataset("conversions"))]
+    assert len(set(found)) == 1
+    numbers = [number for (number,) in landed(settings, "conversions")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    land_events(settings)
+    assert landed(settings, "conversions", "number, received_at is null") == [
+        (n, False) for n in range(1, 6)
+    ]
+
+
+def land_in_parts(settings: Settings) -> None:
+    events.PART_ROWS = 2
+    land_events(settings, [dataset("conversions")])
 
 
 def test_rows_land_again_where_the_columns_changed(settings, connection) -> None:
