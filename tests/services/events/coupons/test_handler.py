@@ -195,6 +195,7 @@ def test_a_replay_that_works_resolves_the_dead_letter(store: ServingStore) -> No
             desk.handler.replay(row[0], "focus", row[1], b"still {")
             await until_row(connection, "select attempts from events.dead_letter", 2)
             assert tuple(await connection.fetchrow(state)) == (2, False)
+            await until(lambda: not desk.handler.oldest_seconds())
             desk.handler.replay(row[0], "focus", row[1], focus(who_gets("Boys")))
             await until(lambda: desk.broker.published)
             assert tuple(await connection.fetchrow(state)) == (2, True)
