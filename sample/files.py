@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow import parquet
 
+from pollux.runtime.duck import open_duckdb
 from sample.errors import SampleError
 
 
@@ -25,9 +26,8 @@ def write_csv(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) 
         path.open("wb").close()
     except OSError as error:
         raise SampleError(f"cannot write {path}: {error.strerror or error}") from error
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         connection.execute("set preserve_insertion_order = true")
-        connection.execute("set enable_progress_bar = false")
         connection.register("batches", pa.RecordBatchReader.from_batches(schema, batches))
         target = str(path).replace("'", "''")
         try:

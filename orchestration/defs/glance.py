@@ -12,6 +12,7 @@ import duckdb
 import psycopg
 
 from orchestration.transform.graph import ServedTable
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -35,7 +36,7 @@ def glance_at(settings: Settings, tables: Sequence[ServedTable]) -> dict[str, Gl
             return {table.name: _glance(connection, table) for table in tables}
     with (
         lock_warehouse(settings, "a look at the marts"),
-        duckdb.connect(settings.warehouse_path, read_only=True) as warehouse,
+        open_duckdb(settings.warehouse_path, read_only=True) as warehouse,
     ):
         return {table.name: _glance(warehouse, table) for table in tables}
 

@@ -18,6 +18,7 @@ from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
+from pollux.runtime.duck import open_duckdb
 from pollux.types import (
     EXACT_DOUBLE,
     FALSE,
@@ -94,7 +95,7 @@ def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with a bounded memory that spills to `work`."""
-    connection = duckdb.connect(
+    return open_duckdb(
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT,
@@ -102,8 +103,6 @@ def connect(work: Path) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
         },
     )
-    connection.execute("SET enable_progress_bar = false")
-    return connection
 
 
 def convert_checked(
@@ -191,7 +190,7 @@ def convert_clean(
 def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> None:
     """Write a Parquet file with the dataset's columns and no row."""
     selects = {c.name: f"NULL::{c.data_type.duckdb}" for c in dataset.columns}
-    with duckdb.connect(":memory:") as connection:
+    with open_duckdb(":memory:") as connection:
         _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 from psycopg import sql
 
@@ -24,6 +23,7 @@ from orchestration.load.declarations import TABLE, Column, Dataset, read_dataset
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.landing import Part
 from orchestration.scans import scan_parquet
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -192,7 +192,7 @@ def _check_is_continued(
     """
     done = max(map(_last_number, present))
     names = ", ".join(f'"{column}"' for column in dataset.key)
-    with duckdb.connect() as engine:
+    with open_duckdb() as engine:
         rows = engine.execute(
             f"select number, {names} from {scan_parquet([part.path for part in present])} "
             f"order by number desc limit {COMPARED_ROWS}"

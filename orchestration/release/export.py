@@ -17,6 +17,7 @@ from orchestration.scans import literal, scan_parquet
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import marts_made_of
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -64,7 +65,7 @@ def _open_marts(settings: Settings) -> Iterator[Marts]:
 
 def _write_csv(parquet: Path, target: Path) -> int:
     unfinished = target.with_suffix(".csv.new")
-    with duckdb.connect() as engine:
+    with open_duckdb() as engine:
         statement = (
             f"copy (from {scan_parquet([parquet])}) to {literal(str(unfinished))} "
             "(format csv, header)"

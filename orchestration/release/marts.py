@@ -20,6 +20,7 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.tables import Marts
 from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 
 # What `copy` of PostgreSQL writes.
@@ -48,7 +49,7 @@ def open_marts(settings: Settings, connection: psycopg.Connection) -> Iterator[M
 def open_warehouse(settings: Settings) -> Iterator["DuckDBMarts"]:
     """Opens the marts in the DuckDB warehouse; the caller holds the warehouse lock."""
     try:
-        warehouse = duckdb.connect(settings.warehouse_path, read_only=True)
+        warehouse = open_duckdb(settings.warehouse_path, read_only=True)
     except duckdb.Error as error:
         raise ReleaseError(f"The warehouse cannot be read: {error}") from error
     with warehouse:
@@ -129,7 +130,7 @@ class PostgresMarts:
                 for chunk in stream:
                     scratch.write(chunk)
             scratch.flush()
-            with duckdb.connect() as converter:
+            with open_duckdb() as converter:
                 reader = scan_csv(Path(scratch.name), CSV | {"columns": _struct(types)})
                 _run(converter, f"copy (from {reader}) to {literal(path)} (format parquet)")
 

@@ -11,6 +11,7 @@ import duckdb
 import psycopg
 
 from orchestration.transform.dbt import NodeResult
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 
@@ -47,6 +48,6 @@ def _first_rows(
         with store.connect() as connection:
             cursor = connection.execute(query.encode())
             return [c.name for c in cursor.description or []], cursor.fetchmany(SHOWN_ROWS)
-    with duckdb.connect(settings.warehouse_path, read_only=True) as warehouse:
+    with open_duckdb(settings.warehouse_path, read_only=True) as warehouse:
         result = warehouse.execute(query)
         return [c[0] for c in result.description or []], result.fetchmany(SHOWN_ROWS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pollux.runtime.duck import open_duckdb
 from sample.customer import enrichments, vouchers
 from sample.customer.accounts import KNOWN_ACCOUNT, Base
 from sample.files import write_csv
@@ -117,7 +118,7 @@ def write_seeds(to: Path) -> dict[str, int]:
 
     Always the same bytes. Raises `SampleError` where `to` cannot be written.
     """
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         connection.execute("set threads = 1")
         contents = {
             "voucher_assignments": _assignments(connection),

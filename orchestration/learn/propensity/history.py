@@ -13,6 +13,7 @@ import duckdb
 from psycopg import sql
 
 from orchestration.learn.propensity.errors import LearnError
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -70,7 +71,7 @@ def open_history(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with (
         lock_warehouse(settings, "a training"),
         tempfile.TemporaryDirectory() as scratch,
-        duckdb.connect() as history,
+        open_duckdb() as history,
     ):
         history.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         history.execute(f"set temp_directory = '{scratch}'")

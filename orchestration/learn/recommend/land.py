@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +29,7 @@ from orchestration.load import landing
 from orchestration.load.convert_csv import METADATA_KEY
 from orchestration.load.declarations import Dataset, read_datasets
 from orchestration.scans import literal, scan_parts
+from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 NAME = "product_recommendations"
@@ -100,7 +100,7 @@ def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset])
         commodities=_listed(variables["not_merchandise_commodities"]),
         fuel=literal(variables["excluded_sub_commodity"]),
     )
-    with duckdb.connect() as engine:
+    with open_duckdb() as engine:
         found = engine.execute(query).fetchnumpy()
     return Purchases(
         household=np.asarray(found["household"], dtype=np.int64),
