@@ -13,6 +13,7 @@ from orchestration.defs.learn import build_learn_definitions
 from orchestration.defs.load import build_load_definitions
 from orchestration.defs.release import build_release_definitions
 from orchestration.defs.resources import EXECUTOR, RETRIES, reporter_resource, settings_resource
+from orchestration.defs.retention import build_retention_definitions
 from orchestration.defs.transform import build_transform_definitions
 from orchestration.transform.manifest import read_manifest
 from pollux.runtime.settings import Settings
@@ -29,6 +30,7 @@ def build_definitions(
         build_transform_definitions(manifest, retries),
         build_release_definitions(manifest, retries),
         build_automation_definitions(manifest),
+        build_retention_definitions(),
         dg.Definitions(
             resources={"settings": settings_resource, "reporter": reporter_resource} | resources,
             executor=EXECUTOR,

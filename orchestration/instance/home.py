@@ -6,6 +6,7 @@ here: starting one, which is `cli`.
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -25,53 +26,60 @@ LOCATION = "pollux"
 
 # A worker that was killed is noticed within this time.
 MONITOR_SECONDS = 10
-CONFIGURATION = {
-    "telemetry": {"enabled": False},
-    # No dialog that asks for an address.
-    "nux": {"enabled": False},
-    # From the environment, so that no password lies in a file.
-    "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
-    "run_coordinator": {
-        "module": "dagster.core.run_coordinator",
-        "class": "QueuedRunCoordinator",
-        "config": {"dequeue_interval_seconds": 1},
-    },
-    "run_launcher": {"module": "orchestration.instance.launcher", "class": "ProcessRunLauncher"},
-    "run_monitoring": {
-        "enabled": True,
-        "poll_interval_seconds": MONITOR_SECONDS,
-        "start_timeout_seconds": 300,
-        "max_resume_run_attempts": 0,
-        # What a killed worker held.
-        "free_slots_after_run_end_seconds": 5,
-    },
-    # Of runs that were cut off, or lost the database; a run whose tests failed says that it is not.
-    "run_retries": {"enabled": True, "max_retries": 2},
-    "concurrency": {
-        "pools": {"default_limit": 1, "granularity": "op"},
-        # One works, one waits with everything imported.
-        "runs": {"max_concurrent_runs": 2},
-    },
-    "freshness": {"enabled": True},
-    "schedules": {"use_threads": True, "num_workers": 2},
-    "sensors": {"use_threads": True, "num_workers": 2},
-}
+# Ticks of schedule and sensors, most of which found nothing to do.
+SKIPPED_DAYS, TICK_DAYS = 1, 30
 
 
-class StorageError(PolluxError):
-    """Dagster's database cannot be made."""
-
-    exit_code = 3
-
-
-def prepare_home(settings: Settings, store: ServingStore, socket: Path) -> None:
-    """Writes what Dagster reads: configuration, workspace, manifest; makes its database.
-
-    `socket` is where the code server will listen. Raises `StorageError` or `ManifestError`.
-    """
+def configuration(settings: Settings) -> dict[str, Any]:
+    """What dagster.yaml says."""
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    local = {
+    ticks = {
+        "purge_after_days": {
+            "skipped": SKIPPED_DAYS,
+            "started": TICK_DAYS,
+            "success": TICK_DAYS,
+            "failure": TICK_DAYS,
+        }
+    }
+    return {
+        "telemetry": {"enabled": False},
+        # No dialog that asks for an address.
+        "nux": {"enabled": False},
+        # From the environment, so that no password lies in a file.
+        "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+            "config": {"dequeue_interval_seconds": 1},
+        },
+        "run_launcher": {
+            "module": "orchestration.instance.launcher",
+            "class": "ProcessRunLauncher",
+        },
+        "run_monitoring": {
+            "enabled": True,
+            "poll_interval_seconds": MONITOR_SECONDS,
+            "start_timeout_seconds": 300,
+            # One that hangs would hold the only place in the pool for ever.
+            "max_runtime_seconds": 60 * settings.run_max_minutes,
+            "cancel_timeout_seconds": 120,
+            "max_resume_run_attempts": 0,
+            # What a killed worker held.
+            "free_slots_after_run_end_seconds": 5,
+        },
+        # Of runs that were cut off, or lost the database; a run whose tests failed says that it is
+        # not.
+        "run_retries": {"enabled": True, "max_retries": 2},
+        "concurrency": {
+            "pools": {"default_limit": 1, "granularity": "op"},
+            # One works, one waits with everything imported.
+            "runs": {"max_concurrent_runs": 2},
+        },
+        # Runs and their events are forgotten by the sensor of that name.
+        "retention": {"schedule": ticks, "sensor": ticks, "auto_materialize": ticks},
+        "freshness": {"enabled": True},
+        "schedules": {"use_threads": True, "num_workers": 2},
+        "sensors": {"use_threads": True, "num_workers": 2},
         "local_artifact_storage": {
             "module": "dagster.core.storage.root",
             "class": "LocalArtifactStorage",
@@ -83,11 +91,30 @@ def prepare_home(settings: Settings, store: ServingStore, socket: Path) -> None:
             "config": {"base_dir": str(home / "compute_logs")},
         },
     }
-    (home / "dagster.yaml").write_text(yaml.safe_dump(CONFIGURATION | local))
-    server = {"grpc_server": {"socket": str(socket), "location_name": LOCATION}}
-    workspace_file(settings).write_text(yaml.safe_dump({"load_from": [server]}))
+
+
+class StorageError(PolluxError):
+    """Dagster's database cannot be made."""
+
+    exit_code = 3
+
+
+def prepare_home(settings: Settings, store: ServingStore) -> None:
+    """Writes what Dagster reads, configuration and manifest, and makes its database.
+
+    Raises `StorageError` or `ManifestError`.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_text(yaml.safe_dump(configuration(settings)))
     make_database(store)
     prepare_manifest(settings)
+
+
+def write_workspace(settings: Settings, socket: Path) -> None:
+    """Writes where the code server will listen."""
+    server = {"grpc_server": {"socket": str(socket), "location_name": LOCATION}}
+    workspace_file(settings).write_text(yaml.safe_dump({"load_from": [server]}))
 
 
 def workspace_file(settings: Settings) -> Path:

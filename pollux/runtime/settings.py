@@ -110,6 +110,14 @@ class Settings(BaseSettings):
     dagster_port: int = Field(
         default=3000, ge=1, le=65535, description="Port of Dagster's web page, on 127.0.0.1."
     )
+    run_max_minutes: int = Field(
+        default=120,
+        ge=1,
+        description="How long a run of Dagster may take before it is ended as hung.",
+    )
+    run_retention_days: int = Field(
+        default=30, ge=1, description="How long Dagster remembers runs and their events."
+    )
     alert_webhook: SecretStr | None = Field(
         default=None,
         description="URL that failed runs are posted to as JSON, besides the line in "

@@ -1,0 +1,69 @@
+"""Forgets old runs: their records, events, checks and logs.
+
+Belongs here: which runs may go. Ticks of schedules and sensors go by Dagster's own configuration
+(`orchestration.instance.home`).
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
+from pollux.runtime.settings import Settings
+
+HOURLY = 3600
+# So many fit well into the time that a sensor has.
+AT_ONCE = 100
+
+
+def build_retention_definitions() -> dg.Definitions:
+    """The sensor that forgets."""
+
+    @dg.sensor(
+        name="retention",
+        minimum_interval_seconds=HOURLY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs that ended POLLUX_RUN_RETENTION_DAYS ago are forgotten with their events "
+        "and logs; the last run that made an asset stays.",
+    )
+    def retention_sensor(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SkipReason:
+        forgotten = forget_runs(context.instance, timedelta(days=settings.run_retention_days))
+        return dg.SkipReason(f"{forgotten} runs were old enough to be forgotten.")
+
+    return dg.Definitions(sensors=[retention_sensor])
+
+
+def forget_runs(instance: dg.DagsterInstance, age: timedelta, *, limit: int = AT_ONCE) -> int:
+    """Forgets up to `limit` runs that ended so long ago; returns how many.
+
+    The run that made an asset last stays: without it the asset would count as never made.
+    """
+    kept = {
+        record.asset_entry.last_materialization_record.run_id
+        for record in instance.get_asset_records()
+        if record.asset_entry.last_materialization_record is not None
+    }
+    ended = instance.get_run_records(
+        dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=datetime.now(UTC) - age),
+        limit=limit + len(kept),
+        ascending=True,
+    )
+    old = [found.dagster_run.run_id for found in ended if found.dagster_run.run_id not in kept]
+    for run_id in old[:limit]:
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        _forget_checks(instance, run_id)
+        instance.delete_run(run_id)
+    return len(old[:limit])
+
+
+def _forget_checks(instance: dg.DagsterInstance, run_id: str) -> None:
+    # Dagster itself forgets those of an asset only with all that it knows of it.
+    storage = instance.event_log_storage
+    if isinstance(storage, SqlEventLogStorage):
+        table = AssetCheckExecutionsTable
+        with storage.index_connection() as connection:
+            connection.execute(table.delete().where(table.c.run_id == run_id))

@@ -1,0 +1,45 @@
+"""What Dagster makes of its configuration: limits and retention as they take effect."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.scheduler.instigation import TickStatus
+
+from orchestration.instance.home import configuration
+from pollux.runtime.settings import Settings
+
+DAY = {TickStatus.SKIPPED: 1, TickStatus.STARTED: 30, TickStatus.SUCCESS: 30}
+DAY[TickStatus.FAILURE] = 30
+
+
+def read(folder: Path, **settings: int) -> dg.DagsterInstance:
+    """An instance by the configuration, but with a storage that needs no server."""
+    found = configuration(Settings(data_dir=folder, **settings))
+    home = folder / "dagster"
+    home.mkdir()
+    found["storage"] = {"sqlite": {"base_dir": str(home)}}
+    (home / "dagster.yaml").write_text(yaml.safe_dump(found))
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home)))
+
+
+def test_a_run_has_an_end(tmp_path: Path) -> None:
+    with read(tmp_path) as instance:
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_max_runtime_seconds == 2 * 60 * 60
+        # A run that does not end when it is told to counts as ended all the same.
+        assert instance.run_monitoring_cancel_timeout_seconds == 120
+
+
+def test_how_long_a_run_may_take_is_a_setting(tmp_path: Path) -> None:
+    with read(tmp_path, run_max_minutes=3) as instance:
+        assert instance.run_monitoring_max_runtime_seconds == 180
+
+
+@pytest.mark.parametrize("kind", list(InstigatorType))
+def test_ticks_are_forgotten(tmp_path: Path, kind: InstigatorType) -> None:
+    with read(tmp_path) as instance:
+        assert instance.get_tick_retention_settings(kind) == DAY
