@@ -1,24 +1,26 @@
-"""What `pollux up` keeps running: broker, scorer, event service, API, Dagster.
+"""The services of `pollux up`: broker, scorer, event service, API.
 
-Belongs here: in which order, where each listens, when it is ready. Does not belong here: processes
-as such (`cli.processes`).
+Belongs here: in which order they start, where each listens, when it is ready. Does not belong here:
+keeping them running (`cli.supervisor`), and Dagster's processes (`cli.dagster`).
 """
 
 import hashlib
 import json
+import os
 import secrets
+import sys
 import time
 from http import HTTPStatus
 
 from cli import output
-from cli.processes import Children, ask
-from cli.supervisor import DAGSTER_HOST
-from pollux.runtime.broker import AMQTT, EmbeddedBroker
+from cli.dagster import DAGSTER_HOST
+from cli.processes import ask, log_of
+from cli.supervisor import Service, Supervisor
+from pollux.runtime.broker import AMQTT, EmbeddedBroker, answers
 from pollux.runtime.broker import HOST as BROKER_HOST
 from pollux.runtime.settings import Settings
 
-API, SCORER, EVENTS, BROKER, DAGSTER = "API", "scorer", "events", "broker", "Dagster"
-DAGSTER_STOP_SECONDS = 45
+API, SCORER, EVENTS, BROKER = "API", "scorer", "events", "broker"
 # How long the event service has to find broker, database and scorer before that is said.
 EVENTS_SECONDS = 10
 POLL_SECONDS = 0.1
@@ -65,42 +67,68 @@ def describe_broker(settings: Settings) -> str:
     return f"MQTT on {brokers}: {topics}; answers on {answers}"
 
 
-def start_services(settings: Settings, children: Children) -> None:
-    """Starts broker, scorer, event service and API; they answer when this returns."""
+def services(settings: Settings) -> list[Service]:
+    """Broker, scorer, event service and API, in the order of their start."""
+    scorer_environment, events_environment = keys_between(settings)
+    scorer = f"{url_of(settings, settings.scoring_port)}/healthz"
+    events = f"{url_of(settings, settings.events_port)}/healthz"
+    api = f"{url_of(settings, settings.api_port)}/readyz"
+    found = [
+        _service(settings, SCORER, "scoring", scorer, scorer_environment),
+        _service(settings, EVENTS, "events", events, events_environment),
+        _service(settings, API, "api", api, {}),
+    ]
     if has_own_broker():
-        with output.step("broker") as step:
-            broker = EmbeddedBroker(settings)
-            children.add(BROKER, broker.start())
-            step.result = f"{broker.name} on {BROKER_HOST}:{broker.port}"
-        if broker.name == AMQTT:
+        broker = EmbeddedBroker(settings)
+        found.insert(
+            0,
+            Service(
+                name=BROKER,
+                command=broker.command(),
+                log=broker.log,
+                is_ready=lambda: answers(BROKER_HOST, broker.port),
+            ),
+        )
+    return found
+
+
+def show_services(settings: Settings, supervisor: Supervisor) -> None:
+    """Says of each when it is ready, or why it is not."""
+    if has_own_broker():
+        name = EmbeddedBroker(settings).name
+        place = f"{name} on {BROKER_HOST}:{settings.broker_port}"
+        _show(supervisor, BROKER, place)
+        if name == AMQTT:
             output.note(
                 "Mosquitto is not installed. amqtt will do to look around: it forgets everything "
                 "when it stops, and serves one worker."
             )
-    scorer_environment, events_environment = keys_between(settings)
-    # All at once: each imports for a second.
-    children.run(SCORER, "serve", "scoring", environment=scorer_environment)
-    children.run(EVENTS, "serve", "events", environment=events_environment)
-    children.run(API, "serve", "api")
-    with output.step("scorer") as step:
-        url = url_of(settings, settings.scoring_port)
-        children.wait_until_answers(SCORER, f"{url}/healthz")
-        step.result = f"ready on {url}"
-    with output.step("events") as step:
+    _show(supervisor, SCORER, f"ready on {url_of(settings, settings.scoring_port)}")
+    with output.step(EVENTS) as step:
         url = url_of(settings, settings.events_port)
-        children.wait_until_answers(EVENTS, f"{url}/healthz")
-        problem = problem_of_events(url)
+        problem = supervisor.wait(EVENTS) or problem_of_events(url)
         step.has_failed = problem is not None
         step.result = problem or f"ready on {url}"
-    with output.step("api") as step:
-        url = url_of(settings, settings.api_port)
-        children.wait_until_answers(API, f"{url}/readyz")
-        step.result = f"ready on {url}"
+    _show(supervisor, API, f"ready on {url_of(settings, settings.api_port)}")
 
 
-def start_dagster(children: Children) -> None:
-    """Starts `pollux dagster`; it gets ready while others work already."""
-    children.run(DAGSTER, "dagster", patience=DAGSTER_STOP_SECONDS)
+def _show(supervisor: Supervisor, name: str, ready: str) -> None:
+    with output.step(name) as step:
+        problem = supervisor.wait(name)
+        step.has_failed = problem is not None
+        step.result = problem or ready
+
+
+def _service(
+    settings: Settings, name: str, command: str, url: str, environment: dict[str, str]
+) -> Service:
+    return Service(
+        name=name,
+        command=[sys.executable, "-m", "cli.main", "serve", command],
+        log=log_of(settings, name),
+        environment=os.environ | environment,
+        is_ready=lambda: ask(url)[0] == HTTPStatus.OK,
+    )
 
 
 def url_of(settings: Settings, port: int) -> str:

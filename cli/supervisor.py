@@ -1,160 +1,238 @@
-"""Dagster's processes: code server, web page and daemon, kept running until told to stop.
+"""Keeps services running: starts each, again when it ends, and gives up one that keeps ending.
 
-Belongs here: starting them in order, starting again what ended, stopping all. Does not belong
-here: what they are configured with, which is `orchestration.instance.home`.
+Belongs here: the table of services and their processes, back-off, giving up, stopping. Does not
+belong here: which services there are (`cli.serving`, `cli.dagster`).
+
+A service that ends by itself is started again after 1, 2, 4, … seconds. One that ended five times
+within a minute is given up, and the others go on.
 """
 
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import psycopg
 
 from cli import output
-from cli.processes import POLL_SECONDS, Running, UpError, end, stop
-from orchestration.instance.workers import workers
+from cli.processes import Running, UpError, end_of_log
 from pollux.runtime.errors import PolluxError
-from pollux.runtime.serving import open_serving_store
+from pollux.runtime.processes import STOP_SECONDS, kill, start
+from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
-# The web page has no login of its own.
-DAGSTER_HOST = "127.0.0.1"
-READY_SECONDS = 120
-HEAL_SECONDS = 5
-# What ends again and again is not started more often than this.
-RESTART_SECONDS = 5
-PATIENCE_SECONDS = 3
-SHOWN_LINES = 15
+POLL_SECONDS = 0.2
+READY_SECONDS = 60
+HEAL_SECONDS = 2
+DEATHS, DEATHS_SECONDS = 5, 60
+# Before the first new start; each further one waits twice as long.
+BACK_OFF_SECONDS = 1.0
+SHOWN_LINES = 10
+# A log is written by who has it open; what is older than its last part is dropped.
+ROTATE_SECONDS = 30
+LOG_BYTES = 10 * 2**20
 
-CODE_SERVER, DAEMON, WEB_PAGE = "dagster code server", "dagster daemon", "dagster web page"
+
+@dataclass(frozen=True)
+class Service:
+    """A program that is to run all the time.
+
+    `prepare` is called before every start, and what it raises counts as an end. `needs` names
+    services that must be ready before. `clear_up` is called once the program was stopped.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] | None = None
+    is_ready: Callable[[], bool] = lambda: True
+    needs: Sequence[str] = ()
+    prepare: Callable[[], None] = lambda: None
+    clear_up: Callable[[], None] = lambda: None
+    stop_seconds: float = STOP_SECONDS
+
+
+@dataclass
+class _Entry:
+    service: Service
+    process: subprocess.Popen[bytes] | None = None
+    is_ready: bool = False
+    is_given_up: bool = False
+    start_at: float = 0
+    deaths: list[float] = field(default_factory=list)
 
 
 class Supervisor:
-    """Keeps Dagster's processes running for an installation."""
+    """The services of a command, `up` or `dagster`."""
 
-    def __init__(self, settings: Settings, running: Running) -> None:
+    def __init__(self, settings: Settings, running: Running, command: str) -> None:
         self._settings = settings
         self._running = running
-        self._environment: dict[str, str] = {}
-        self._commands: dict[str, list[str]] = {}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._started: dict[str, float] = {}
+        self._command = command
+        self._entries: dict[str, _Entry] = {}
+        self._healed = self._rotated = time.monotonic()
+        self._said: set[str] = set()
+
+    @property
+    def given_up(self) -> list[str]:
+        """Names of the services that were given up."""
+        return [name for name, entry in self._entries.items() if entry.is_given_up]
 
     @contextmanager
-    def up(self) -> Iterator[None]:
-        """All three, ready when this yields, stopped with it, runs under way included."""
-        from orchestration.instance.home import dagster_environment, prepare_home
+    def stopped_at_the_end(self) -> Iterator[None]:
+        """Stops all services with the block, the last one first.
 
-        # A socket's path is short, and its folder closed to other users.
-        folder = Path(tempfile.mkdtemp(prefix="pollux"))
+        Raises `UpError` at the end where one was given up, so that the exit code says so.
+        """
         try:
-            store = open_serving_store(self._settings)
-            prepare_home(self._settings, store, folder / "code.sock")
-            self._environment = dagster_environment(self._settings, store)
-            self._commands = _commands(self._settings, folder / "code.sock")
-            # Whoever looks for the code while it is not there remembers that it was not.
-            self._start(CODE_SERVER)
-            self._wait(CODE_SERVER, (folder / "code.sock").exists)
-            self._start(DAEMON)
-            self._start(WEB_PAGE)
-            self._wait(WEB_PAGE, self._answers)
             yield
         finally:
-            self._stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            for entry in reversed(self._entries.values()):
+                self._stop(entry)
+        if self.given_up:
+            raise UpError(f"Given up: {', '.join(self.given_up)}. See {self._settings.logs_dir}.")
+
+    def add(self, *services: Service) -> None:
+        """Takes services in and starts those that need no other."""
+        self._entries |= {service.name: _Entry(service) for service in services}
+        self.look()
+
+    def wait(self, name: str, *, seconds: float = READY_SECONDS) -> str | None:
+        """Waits until a service is ready; tells why it is not after so many seconds."""
+        entry = self._entries[name]
+        deadline = time.monotonic() + seconds
+        while not entry.is_ready:
+            if entry.is_given_up:
+                return "given up"
+            if time.monotonic() > deadline:
+                return f"not ready after {seconds:.0f} s; see {entry.service.log}"
+            time.sleep(POLL_SECONDS / 2)
+            self.look()
+        return None
 
     def watch(self) -> None:
-        """Starts again what ended, the embedded PostgreSQL included, until interrupted."""
-        healed = time.monotonic()
-        while True:
+        """Keeps all running until Ctrl-C; raises `UpError` when every one was given up."""
+        while len(self.given_up) < len(self._entries):
             time.sleep(POLL_SECONDS)
-            now = time.monotonic()
-            for name, process in list(self._processes.items()):
-                if process.poll() is not None and now > self._started[name] + RESTART_SECONDS:
-                    output.note(f"{name} ended with code {process.returncode}; starting it again.")
-                    self._start(name)
-            if now > healed + HEAL_SECONDS:
-                healed = now
-                self._heal()
+            self.look()
 
-    def _heal(self) -> None:
+    def look(self) -> None:
+        """Looks once at every service, and does what is due."""
+        now = time.monotonic()
+        if now > self._healed + HEAL_SECONDS:
+            self._healed = now
+            self._heal_database()
+        if now > self._rotated + ROTATE_SECONDS:
+            self._rotated = now
+            rotate_logs(self._settings.logs_dir)
+        for entry in self._entries.values():
+            if entry.process is not None and entry.process.poll() is not None:
+                code, entry.process = entry.process.returncode, None
+                self._note()
+                self._has_ended(entry, f"ended with code {code}")
+            if entry.process is None and self._is_due(entry, now):
+                self._start(entry)
+            if entry.process is not None and not entry.is_ready:
+                entry.is_ready = entry.service.is_ready()
+
+    def _is_due(self, entry: _Entry, now: float) -> bool:
+        needed = (self._entries[name] for name in entry.service.needs)
+        return (
+            not entry.is_given_up
+            and now >= entry.start_at
+            and all(other.is_ready for other in needed)
+        )
+
+    def _start(self, entry: _Entry) -> None:
+        service = entry.service
         try:
-            open_serving_store(self._settings)
-        except PolluxError as error:
-            output.note(str(error).splitlines()[0])
+            service.prepare()
+            service.log.parent.mkdir(parents=True, exist_ok=True)
+            with service.log.open("ab") as log:
+                entry.process = start(
+                    service.command,
+                    lambda process: self._note({service.name: process}),
+                    log=log,
+                    environment=service.environment,
+                    folder=PROJECT_DIR,
+                )
+        except (PolluxError, psycopg.Error, OSError) as error:
+            self._has_ended(entry, f"cannot be started ({first_line(error)})")
 
-    def _start(self, name: str) -> None:
-        self._settings.logs_dir.mkdir(parents=True, exist_ok=True)
-        with self._log(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                self._commands[name],
-                env=self._environment,
-                cwd=PROJECT_DIR,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+    def _has_ended(self, entry: _Entry, how: str) -> None:
+        now = time.monotonic()
+        service = entry.service
+        entry.is_ready = False
+        entry.deaths = [at for at in entry.deaths if at > now - DEATHS_SECONDS] + [now]
+        if len(entry.deaths) >= DEATHS:
+            entry.is_given_up = True
+            tail = end_of_log(service.log, SHOWN_LINES)
+            output.fail(
+                f"{service.name} {how}, the {DEATHS}th time within a minute, and is given up. "
+                f"{service.log} ends with\n{tail}"
             )
-        self._started[name] = time.monotonic()
-        self._running.note({n: psutil.Process(p.pid) for n, p in self._processes.items()})
+            return
+        delay = BACK_OFF_SECONDS * 2 ** (len(entry.deaths) - 1)
+        entry.start_at = now + delay
+        output.note(f"{service.name} {how}; it is started again in {delay:g} s.")
 
-    def _wait(self, name: str, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not is_ready():
-            if time.monotonic() > deadline or self._processes[name].poll() is not None:
-                lines = self._log(name).read_text(errors="replace").splitlines()
-                tail = "\n".join(lines[-SHOWN_LINES:])
-                raise UpError(f"The {name} did not come up:\n{tail}")
-            time.sleep(POLL_SECONDS)
+    def _stop(self, entry: _Entry) -> None:
+        process = entry.process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(timeout=entry.service.stop_seconds)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                # A second Ctrl-C cuts one stop short, not those that follow.
+                kill(psutil.Process(process.pid))
+                process.wait()
+            entry.process = None
+        entry.service.clear_up()
 
-    def _answers(self) -> bool:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    def _note(self, more: Mapping[str, psutil.Process] | None = None) -> None:
+        runs = {
+            name: psutil.Process(entry.process.pid)
+            for name, entry in self._entries.items()
+            if entry.process is not None
+        }
+        self._running.note(self._command, {**runs, **(more or {})})
+
+    def _heal_database(self) -> None:
+        """Starts the embedded PostgreSQL again where it was killed."""
+        embedded = find_serving_store(self._settings).embedded
+        if embedded is None or embedded.is_running():
+            return
+        self._say("PostgreSQL is gone; it is started again.")
         try:
-            with opener.open(f"{url_of_dagster(self._settings)}/server_info", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            return False
+            embedded.use()
+        except (PolluxError, OSError) as error:
+            self._say(f"{first_line(error)}; it is tried again.")
+        else:
+            self._said.clear()
 
-    def _stop(self) -> None:
-        # The daemon first: it starts runs.
-        for name in (DAEMON, WEB_PAGE, CODE_SERVER):
-            if name in self._processes:
-                self._processes[name].terminate()
-        if DAEMON in self._processes:
-            stop(self._processes[DAEMON])
-        for process in workers(self._settings):
-            end(process)
-        for process in self._processes.values():
-            # Neither holds anything that would be lost.
-            stop(process, seconds=PATIENCE_SECONDS)
-
-    def _log(self, name: str) -> Path:
-        return self._settings.logs_dir / f"{name.replace(' ', '-')}.log"
+    def _say(self, text: str) -> None:
+        # Once, however often it is tried.
+        if text not in self._said:
+            self._said.add(text)
+            output.note(text)
 
 
-def url_of_dagster(settings: Settings) -> str:
-    """Where Dagster's web page is."""
-    return f"http://{DAGSTER_HOST}:{settings.dagster_port}"
+def first_line(error: Exception) -> str:
+    """What an error is about, without what a program or a server said at length."""
+    return str(error).strip().partition("\n")[0].rstrip(":.")
 
 
-def _commands(settings: Settings, socket: Path) -> dict[str, list[str]]:
-    from orchestration.instance.home import LOCATION, MODULE, workspace_file
+def rotate_logs(folder: Path, *, limit: int = LOG_BYTES) -> None:
+    """Moves the content of every log that is larger than `limit` bytes to `<log>.1`.
 
-    def run(module: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", module, *arguments]
-
-    workspace = ["--workspace", str(workspace_file(settings))]
-    code = ["--socket", str(socket), "--module-name", MODULE, "--location-name", LOCATION]
-    address = ["--host", DAGSTER_HOST, "--port", str(settings.dagster_port)]
-    return {
-        CODE_SERVER: run("dagster", "api", "grpc", *code),
-        DAEMON: run("dagster._daemon", "run", *workspace),
-        WEB_PAGE: run("dagster_webserver", *address, *workspace),
-    }
+    A copy, since processes have the log open, and append to it: they go on in the emptied file.
+    """
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > limit:
+            content = log.read_bytes()
+            log.with_name(f"{log.name}.1").write_bytes(content[-limit:])
+            with log.open("r+b") as emptied:
+                emptied.truncate(0)

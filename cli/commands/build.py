@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 def build(
     domain: Annotated[
         list[str] | None,
-        typer.Option(help="Only this domain; may be given several times. Default: all loaded."),
+        typer.Option(
+            metavar="NAME",
+            help="Only this domain; may be given several times. Default: all loaded.",
+        ),
     ] = None,
     release: Annotated[
         bool, typer.Option(help="Release what passed; --no-release only builds and tests.")
@@ -64,8 +67,9 @@ def run(
     *,
     release: bool = True,
     accept_shrinking: bool = False,
+    is_kept: bool = False,
 ) -> "Outcome":
-    """Runs the graph for domains, shown at the console."""
+    """Runs the graph for domains, shown at the console; `is_kept` shows it in Dagster, too."""
     # Whoever has the warehouse is named before anything takes seconds.
     with lock_warehouse(settings, "a build"):
         pass
@@ -74,4 +78,11 @@ def run(
         from orchestration.transform.manifest import prepare_manifest
 
         prepare_manifest(settings)
-    return run_graph(settings, domains, output, release=release, accept_shrinking=accept_shrinking)
+    return run_graph(
+        settings,
+        domains,
+        output,
+        release=release,
+        accept_shrinking=accept_shrinking,
+        is_kept=is_kept,
+    )

@@ -1,16 +1,26 @@
 """`pollux dagster`: the pipelines' web page and daemon, in the foreground.
 
 Belongs here: what is checked before the processes start, what is said when they are up, Ctrl-C.
-Does not belong here: the processes (`cli.supervisor`) and what they run
+Does not belong here: the processes (`cli.dagster`) and what they run
 (`orchestration.defs.definitions`).
 """
 
 import signal
 
 from cli import output
-from cli.processes import Running
-from cli.supervisor import DAGSTER_HOST, Supervisor, url_of_dagster
+from cli.dagster import (
+    DAGSTER_HOST,
+    WEB_PAGE,
+    dagster_services,
+    socket_of_code,
+    url_of_dagster,
+)
+from cli.processes import DAGSTER, Running
+from cli.supervisor import Supervisor
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+
+READY_SECONDS = 120
 
 
 def dagster() -> None:
@@ -20,16 +30,21 @@ def dagster() -> None:
     settings = Settings()
     # A shell that started this in the background may have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    running = Running(settings, "dagster")
-    with running.only_one():
+    running = Running(settings)
+    with running.only_one(DAGSTER), socket_of_code() as socket:
         check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
-        supervisor = Supervisor(settings, running)
-        try:
-            with supervisor.up():
-                _announce(settings)
+        open_serving_store(settings)
+        supervisor = Supervisor(settings, running, DAGSTER)
+        with supervisor.stopped_at_the_end():
+            try:
+                supervisor.add(*dagster_services(settings, socket))
+                if problem := supervisor.wait(WEB_PAGE, seconds=READY_SECONDS):
+                    output.fail(f"{WEB_PAGE}: {problem}")
+                else:
+                    _announce(settings)
                 supervisor.watch()
-        except KeyboardInterrupt:
-            output.progress_console.print("Stopping.")
+            except KeyboardInterrupt:
+                output.progress_console.print("Stopping.")
 
 
 def _announce(settings: Settings) -> None:

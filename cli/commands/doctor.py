@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.dagster import CODE_SERVER, DAEMON, DAGSTER_HOST, WEB_PAGE
 from cli.processes import Running, ask
-from cli.supervisor import CODE_SERVER, DAEMON, DAGSTER_HOST, WEB_PAGE
 from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
@@ -137,8 +137,8 @@ def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
 
 def _dagster(settings: Settings) -> tuple[bool | None, str]:
     where = _describe_port(DAGSTER_HOST, settings.dagster_port)
-    started = Running(settings, "dagster").started()
-    if not started:
+    started = Running(settings).started()
+    if not {CODE_SERVER, DAEMON, WEB_PAGE} & set(started):
         return None, f"not running; {where}"
     missing = [name for name in (CODE_SERVER, DAEMON, WEB_PAGE) if name not in started]
     if missing:

@@ -2,7 +2,7 @@
 
 Belongs here: the order of the steps, what a first start adds (samples, a first model), what is said
 when all is up, and what `down` ends. Does not belong here: the services and their order
-(`cli.serving`), and processes as such (`cli.processes`).
+(`cli.serving`, `cli.dagster`), and keeping processes running (`cli.supervisor`).
 """
 
 import shutil
@@ -15,16 +15,10 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.processes import Children, Running, end
-from cli.serving import (
-    check_ports,
-    describe_broker,
-    start_dagster,
-    start_services,
-    url_of,
-)
-from cli.supervisor import DAGSTER_HOST
-from orchestration.instance.workers import workers
+from cli.dagster import DAGSTER_HOST, dagster_services, socket_of_code
+from cli.processes import UP, Running
+from cli.serving import check_ports, describe_broker, services, show_services, url_of
+from cli.supervisor import Supervisor
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -42,8 +36,8 @@ def up(
     began = time.monotonic()
     # A shell that started this in the background may have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    running = Running(settings, "up")
-    with running.only_one():
+    running = Running(settings)
+    with running.only_one(UP), socket_of_code() as socket:
         if not once:
             check_ports(settings)
         with output.step("database") as step:
@@ -54,31 +48,28 @@ def up(
         if once:
             output.result_console.print(f"Released after {time.monotonic() - began:.0f} s.")
             return
-        _learn_from_sample(settings)
-        children = Children(settings, running)
-        with children.stopped_at_the_end():
-            start_services(settings, children)
-            start_dagster(children)
-            _show(settings, time.monotonic() - began)
-            children.wait()
+        supervisor = Supervisor(settings, running, UP)
+        with supervisor.stopped_at_the_end():
+            try:
+                supervisor.add(*services(settings))
+                _learn_from_sample(settings)
+                show_services(settings, supervisor)
+                supervisor.add(*dagster_services(settings, socket))
+                _show(settings, time.monotonic() - began)
+                supervisor.watch()
+            except KeyboardInterrupt:
+                output.progress_console.print("Stopping.")
 
 
 def down() -> None:
     """Stops what `up`, `dagster` and `db start` started for this data folder."""
     settings = Settings()
-    stopped = []
-    for command in ("up", "dagster"):
-        for name, process in Running(settings, command).started().items():
-            end(process)
-            if name not in stopped:
-                stopped.append(name)
-    for process in workers(settings):
-        end(process)
-        stopped.append("a run")
+    stopped = Running(settings).end_all()
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
         stopped.append("PostgreSQL")
-    output.result_console.print("Stopped: " + (", ".join(stopped) or "nothing was running") + ".")
+    said = ", ".join(stopped) or "nothing was running"
+    output.result_console.print(f"Stopped: {said}.", soft_wrap=True)
 
 
 def _load_sample(settings: Settings) -> None:
@@ -136,7 +127,7 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
     report = None
     refusals: list[str] = []
     if due:
-        outcome = run(settings, due)
+        outcome = run(settings, due, is_kept=True)
         report, refusals = outcome.build, outcome.refusals
     refusals += release_domains(settings, ready)[1]
     has_nothing = not any(release.is_current for release in read_status(settings).releases)

@@ -1,4 +1,4 @@
-"""Runs the graph in this process, as `pollux build` does, without Dagster's server and storage.
+"""Runs the graph in this process, as `pollux build` and `up` do, without Dagster's server.
 
 Belongs here: the one run and what it left behind. Does not belong here: how it is shown, which
 is `cli`.
@@ -8,8 +8,8 @@ import itertools
 import os
 import signal
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from orchestration.build import BuildReport
 from orchestration.release.errors import ReleaseError
 from orchestration.release.publish import ReleaseReport
 from orchestration.transform.manifest import prepare_manifest, read_manifest
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
 # Before dagster is imported: it may ask at once.
@@ -26,11 +27,13 @@ import dagster as dg
 from dagster import JobDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.plan.objects import ErrorSource
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from orchestration.defs.definitions import build_definitions
 from orchestration.defs.release import accepting, release_key
 from orchestration.defs.reporting import Step
 from orchestration.defs.resources import EXECUTOR
+from orchestration.instance.home import STORAGE_VARIABLE, prepare_home, storage_url
 
 JOB = "build"
 
@@ -127,11 +130,13 @@ def run_graph(
     *,
     release: bool,
     accept_shrinking: bool = False,
+    is_kept: bool = False,
 ) -> Outcome:
     """Builds, tests and releases domains from what was loaded; the inbox stays as it is.
 
     A domain whose tests fail is not released, whatever the others do: the outcome says so.
-    Raises what ended the build before its end.
+    `is_kept` keeps the run where Dagster's page shows it, for a process that is alone with the
+    data folder. Raises what ended the build before its end.
     """
     prepare_manifest(settings)
     outcome = Outcome(console)
@@ -139,7 +144,7 @@ def run_graph(
         read_manifest(settings), retries=None, settings=settings, reporter=outcome
     )
     try:
-        with dg.DagsterInstance.ephemeral() as instance:
+        with _instance(settings, is_kept=is_kept) as instance:
             result = execute(
                 _job(definitions, domains, release=release),
                 instance,
@@ -159,6 +164,34 @@ def run_graph(
         failed = [event.message for event in result.all_events if event.is_failure]
         raise RuntimeError("\n".join(filter(None, failed)))
     return outcome
+
+
+@contextmanager
+def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstance]:
+    if not is_kept:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+        return
+    store = open_serving_store(settings)
+    prepare_home(settings, store)
+    os.environ[STORAGE_VARIABLE] = storage_url(store)
+    try:
+        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            _end_dead_runs(instance)
+            yield instance
+    finally:
+        del os.environ[STORAGE_VARIABLE]
+
+
+def _end_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Ends what a killed process left as under way: it would keep its place in the pool."""
+    dead = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
+    for run in dead:
+        if run.status is not dg.DagsterRunStatus.QUEUED:
+            instance.report_run_failed(run, "Its process was gone.")
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        storage.free_concurrency_slots_for_run(run_id)
 
 
 def _job(definitions: dg.Definitions, domains: Sequence[str], *, release: bool) -> JobDefinition:

@@ -8,19 +8,26 @@ database for a moment, nobody knows any more which runs are dead. Here a note wi
 the start of the process says so, and the daemon's run monitoring asks for it.
 """
 
-import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any, Self
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self
 
-import psutil
 from dagster import DagsterRun
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
 from orchestration.instance.workers import note_worker, worker, workers
+from pollux.runtime.processes import end, start
 from pollux.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    import subprocess
+
+# How long a run has to end when it is told to.
+STOP_SECONDS = 30
 
 
 class ProcessRunLauncher(RunLauncher, ConfigurableClass):
@@ -76,11 +83,8 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         self._forget_ended(settings)
         settings.logs_dir.mkdir(parents=True, exist_ok=True)
         with (settings.logs_dir / "dagster-runs.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            process = start(command, partial(note_worker, settings, run.run_id), log=log)
         self._children[run.run_id] = process
-        note_worker(settings, run.run_id, psutil.Process(process.pid))
         self._instance.report_engine_event(f"Started process {process.pid}.", run)
 
     def _forget_ended(self, settings: Settings) -> None:
@@ -107,5 +111,6 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if process is None:
             self._instance.report_run_canceled(run, "Its process was gone.")
             return True
-        process.terminate()
+        # One that hangs would keep the warehouse and its place in the queue.
+        Thread(target=end, args=[process], kwargs={"seconds": STOP_SECONDS}, daemon=True).start()
         return True

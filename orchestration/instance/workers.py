@@ -5,32 +5,24 @@ Belongs here: writing a note, finding the process again. Does not belong here: d
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from pollux.runtime.processes import find, identity, write_record
 from pollux.runtime.settings import Settings
 
 
 def note_worker(settings: Settings, run_id: str, process: psutil.Process) -> None:
     """Notes the process of a run."""
-    note = _note(settings, run_id)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".new")
-    unfinished.write_text(json.dumps([process.pid, process.create_time()]))
-    unfinished.replace(note)
+    write_record(_note(settings, run_id), identity(process))
 
 
 def worker(settings: Settings, run_id: str) -> psutil.Process | None:
     """The process of a run, None where it has ended."""
-    try:
-        number, started = json.loads(_note(settings, run_id).read_text())
-        process = psutil.Process(number)
-        # The number alone may be another process's by now.
-        if process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    except (OSError, ValueError, psutil.Error):
-        pass
+    with suppress(OSError, ValueError):
+        return find(json.loads(_note(settings, run_id).read_text()))
     return None
 
 

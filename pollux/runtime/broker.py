@@ -86,7 +86,7 @@ class EmbeddedBroker:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self._command(),
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -117,7 +117,8 @@ class EmbeddedBroker:
                 raise BrokerError(f"The broker ({self.name}) did not come up:\n{tail}")
             time.sleep(POLL_SECONDS)
 
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
+        """How it is started; writes its configuration."""
         if self._mosquitto is None:
             return [sys.executable, "-m", "pollux.runtime.broker_amqtt", HOST, str(self.port)]
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

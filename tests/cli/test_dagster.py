@@ -26,6 +26,7 @@ from orchestration.instance.workers import workers
 from orchestration.load.run import load
 from orchestration.release.registry import read_releases
 from pollux.runtime.postgres import EmbeddedPostgres
+from pollux.runtime.processes import wait_for_end
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
@@ -146,7 +147,7 @@ class Dagster:
             assert time.monotonic() < deadline, data
             time.sleep(0.5)
 
-    def launch(self, job: str) -> str:
+    def launch(self, job: str, **tags: str) -> str:
         """Starts a run as the web page does; returns its id."""
         params = {
             "selector": {
@@ -156,7 +157,9 @@ class Dagster:
             },
             "mode": "default",
             "runConfigData": "{}",
-            "executionMetadata": {"tags": []},
+            "executionMetadata": {
+                "tags": [{"key": f"dagster/{name}", "value": tags[name]} for name in tags]
+            },
         }
         (answer,) = self.ask(LAUNCH, params=[params])["launchMultipleRuns"][
             "launchMultipleRunsResult"
@@ -215,7 +218,7 @@ class Dagster:
         wait_for(lambda: Path(f"{self.settings.warehouse_path}.wal").exists())
 
     def supervised(self) -> dict[str, psutil.Process]:
-        return Running(self.settings, "dagster").started()
+        return Running(self.settings).started()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
@@ -358,6 +361,23 @@ def test_killed_worker_and_daemon_do_not_keep_the_release(dagster: Dagster) -> N
     wait_for(lambda: "dagster daemon" in dagster.supervised())
     assert dagster.supervised()["dagster daemon"].pid != daemon.pid
     assert "will be tried again" in dagster.alerts()
+
+
+def test_hung_run_is_ended_and_frees_its_place(dagster: Dagster) -> None:
+    before = dagster.served()
+    run = dagster.launch(DOMAIN, max_runtime="20", max_retries="0")
+    dagster.wait_until_building()
+    (worker,) = workers(dagster.settings)
+    hung = [worker, *worker.children(recursive=True)]
+    for process in hung:
+        process.suspend()
+    next_run = dagster.launch(DOMAIN)
+    assert dagster.ended(run) == "FAILURE"
+    messages = [event.get("message") for event in dagster.events(run)]
+    assert "Exceeded maximum runtime of 20 seconds." in messages
+    assert dagster.ended(next_run) == "SUCCESS", dagster.events(next_run)
+    assert wait_for_end(hung, 1)
+    assert dagster.served() == before + 1
 
 
 def test_database_that_goes_away_does_not_keep_the_release(dagster: Dagster) -> None:

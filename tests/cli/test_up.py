@@ -12,16 +12,22 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
 
+from cli.processes import Running, ask
 from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.postgres import EmbeddedPostgres
+from pollux.runtime.processes import wait_for_end
+from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.support.brokers import connected, publish
 
 pytestmark = pytest.mark.integration
+
+T = TypeVar("T")
 
 READY_SECONDS = 300
 WAIT_SECONDS = 20
@@ -99,6 +105,14 @@ class Installation:
         self.process.wait(timeout=60)
         return self.output.read_text()
 
+    def started(self) -> dict[str, psutil.Process]:
+        """What the record names and still runs."""
+        return Running(Settings(data_dir=self.data_dir)).started()
+
+    def answers(self, path: str, port: int | None = None) -> bool:
+        """Whether a URL answers with 200."""
+        return ask(f"http://127.0.0.1:{port or self.port}{path}")[0] == 200
+
     def processes(self) -> list[str]:
         """What still runs of this installation."""
         home = str(EmbeddedPostgres(self.data_dir).home)
@@ -116,7 +130,7 @@ class Installation:
         return found
 
 
-def wait_for(read: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
+def wait_for(read: Callable[[], T]) -> T:
     """What `read` returns once it returns something."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not (found := read()):
@@ -212,7 +226,7 @@ def test_dead_letter_is_listed_and_read_again(installation: Installation) -> Non
 def test_down_stops_what_up_started(installation: Installation) -> None:
     done = installation.run("down")
     assert done.returncode == 0
-    assert "pollux up, broker, scorer, events, API, Dagster" in done.stdout
+    assert "pollux up, broker, scorer, events, API" in done.stdout
     assert installation.process.wait(timeout=30) is not None
     assert installation.processes() == []
     assert "nothing was running" in installation.run("down").stdout
@@ -227,14 +241,40 @@ def test_once_ends_when_released(installation: Installation) -> None:
     assert installation.processes() == []
 
 
-def test_end_of_the_broker_ends_all(installation: Installation) -> None:
+def test_one_that_is_killed_comes_back_and_the_others_stay(installation: Installation) -> None:
     installation.up()
-    record = json.loads((installation.data_dir / "up.json").read_text())
-    os.kill(record["broker"][0], signal.SIGKILL)
-    assert installation.process.wait(timeout=60) == 1
+    before = installation.started()
+    for name in ("broker", "API"):
+        before[name].kill()
+    wait_for(lambda: {"broker", "API"} <= set(installation.started()))
+    wait_for(lambda: answers(HOST, installation.broker_port))
+    wait_for(lambda: installation.answers("/readyz"))
+    wait_for(lambda: installation.answers("/readyz", installation.events_port))
+    after = installation.started()
+    assert {name for name in before if after.get(name) != before[name]} == {"broker", "API"}
     output = installation.output.read_text()
-    assert "broker ended by itself with code -9" in output
-    assert "broker.log" in output
+    for name in ("broker", "API"):
+        assert f"{name} ended with code -9; it is started again in 1 s." in output
+    assert installation.process.poll() is None
+
+
+def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
+    installation: Installation,
+) -> None:
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    left.pop("pollux up")
+    assert set(installation.started()) == set(left)
+    installation.up()
+    told = installation.output.read_text()
+    assert f"An earlier Pollux left running, now stopped: {', '.join(left)}." in told
+    assert wait_for_end(left.values(), 1)
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    assert "broker, scorer, events, API" in installation.run("down").stdout
+    assert wait_for_end(left.values(), 1)
     assert installation.processes() == []
 
 

@@ -1,0 +1,102 @@
+"""Dagster's processes: code server, daemon and web page.
+
+Belongs here: how each is started and when it is ready. Does not belong here: what they are
+configured with (`orchestration.instance.home`), and keeping them running (`cli.supervisor`).
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+from cli.processes import ask, log_of
+from cli.supervisor import Service
+from orchestration.instance.workers import workers
+from pollux.runtime.processes import end
+from pollux.runtime.serving import find_serving_store, open_serving_store
+from pollux.runtime.settings import Settings
+
+# The web page has no login of its own.
+DAGSTER_HOST = "127.0.0.1"
+PATIENCE_SECONDS = 3
+
+CODE_SERVER, DAEMON, WEB_PAGE = "dagster code server", "dagster daemon", "dagster web page"
+
+
+@contextmanager
+def socket_of_code() -> Iterator[Path]:
+    """Where the code server listens: a short path, in a folder that is closed to other users."""
+    folder = Path(tempfile.mkdtemp(prefix="pollux"))
+    try:
+        yield folder / "code.sock"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def dagster_services(settings: Settings, socket: Path) -> list[Service]:
+    """All three, in the order of their start."""
+    from orchestration.instance.home import (
+        LOCATION,
+        MODULE,
+        dagster_environment,
+        prepare_home,
+        workspace_file,
+        write_workspace,
+    )
+
+    environment = dagster_environment(settings, find_serving_store(settings))
+    workspace = ["--workspace", str(workspace_file(settings))]
+    code = ["--socket", str(socket), "--module-name", MODULE, "--location-name", LOCATION]
+    address = ["--host", DAGSTER_HOST, "--port", str(settings.dagster_port)]
+    quiet = ["--log-level", "warning"]
+
+    def prepare() -> None:
+        socket.unlink(missing_ok=True)
+        prepare_home(settings, open_serving_store(settings))
+        write_workspace(settings, socket)
+
+    def end_runs() -> None:
+        for process in workers(settings):
+            end(process)
+
+    def run(module: str, *arguments: str) -> Sequence[str]:
+        return [sys.executable, "-m", module, *arguments]
+
+    return [
+        Service(
+            name=CODE_SERVER,
+            command=run("dagster", "api", "grpc", *quiet, *code),
+            log=log_of(settings, CODE_SERVER),
+            environment=environment,
+            prepare=prepare,
+            is_ready=socket.exists,
+            stop_seconds=PATIENCE_SECONDS,
+        ),
+        # Whoever looks for the code while it is not there remembers that it was not.
+        Service(
+            name=DAEMON,
+            command=run("dagster._daemon", "run", *quiet, *workspace),
+            log=log_of(settings, DAEMON),
+            environment=environment,
+            needs=[CODE_SERVER],
+            # It starts runs, so they are ended after it.
+            clear_up=end_runs,
+        ),
+        Service(
+            name=WEB_PAGE,
+            command=run("dagster_webserver", *quiet, *address, *workspace),
+            log=log_of(settings, WEB_PAGE),
+            environment=environment,
+            needs=[CODE_SERVER],
+            is_ready=lambda: ask(f"{url_of_dagster(settings)}/server_info")[0] == HTTPStatus.OK,
+            stop_seconds=PATIENCE_SECONDS,
+        ),
+    ]
+
+
+def url_of_dagster(settings: Settings) -> str:
+    """Where Dagster's web page is."""
+    return f"http://{DAGSTER_HOST}:{settings.dagster_port}"
