@@ -13,7 +13,7 @@ from orchestration.load.declarations import read_datasets
 from orchestration.load.events import events_fingerprint
 from orchestration.release.registry import ReleaseRow, read_releases
 from orchestration.transform.record import code_fingerprint, read_record
-from pollux.runtime.serving import open_serving_store
+from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 
@@ -58,11 +58,13 @@ class Status:
 
 
 def read_status(settings: Settings) -> Status:
-    """Reads the status of an installation; starts the serving store where it is embedded."""
+    """Reads the status of an installation; starts an embedded database that was made before."""
     datasets = read_datasets(PROJECT_DIR).values()
     domains = sorted({dataset.domain for dataset in datasets})
-    with open_serving_store(settings).connect() as connection:
-        releases = tuple(read_releases(connection))
+    releases: tuple[ReleaseRow, ...] = ()
+    if find_serving_store(settings).is_made():
+        with open_serving_store(settings).connect() as connection:
+            releases = tuple(read_releases(connection))
     found = {dataset: landing.parts(settings, dataset) for dataset in datasets}
     return Status(
         datasets=tuple(

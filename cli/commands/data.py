@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli import output
+from pollux.runtime.privacy import as_the_user_has_it
 from pollux.runtime.settings import Settings
 
 
@@ -27,7 +28,8 @@ def sample(
     from sample.generate import generate
 
     with output.step("sample") as step:
-        rows = generate(domain, to, scale=scale, seed=seed, causal=causal, progress=step.update)
+        with as_the_user_has_it():
+            rows = generate(domain, to, scale=scale, seed=seed, causal=causal, progress=step.update)
         step.result = f"{len(rows)} files, {sum(rows.values()):,} rows in {to}"
 
 
@@ -35,7 +37,7 @@ def load(
     domain: Annotated[str, typer.Option("--domain", "-D", help="Domain the files belong to.")],
     from_: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Folder or file; may be given several times."),
+        typer.Option("--from", metavar="PATH", help="Folder or file; may be given several times."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", help="Only this dataset of the domain.")
@@ -126,5 +128,6 @@ def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -
         step.has_failed = bool(report.failed)
     report.raise_if_failed()
     with output.step("export") as step:
-        rows = export_marts(settings, domain, dataset, to)
+        with as_the_user_has_it():
+            rows = export_marts(settings, domain, dataset, to)
         step.result = f"{len(rows)} tables, {sum(rows.values()):,} rows in {to / domain / dataset}"

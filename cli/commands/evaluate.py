@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli import output
+from pollux.runtime.privacy import as_the_user_has_it
 from pollux.runtime.settings import PROJECT_DIR
 
 evaluations = typer.Typer(
@@ -59,7 +60,8 @@ def recommend(
             baskets = (read_dated if protocol == "household" else read_ordered)(from_)
         found = measure(protocol, baskets, step.update)
         published = Path("recommend-evaluation") if protocol == "own" else PROJECT_DIR / "docs"
-        page = write_report(found, to or published)
+        with as_the_user_has_it():
+            page = write_report(found, to or published)
         step.result = f"{found.customers:,} customers, written to {page}"
     columns = ["method", "recall@10", "ndcg@10", "repeat recall", "new recall"]
     rows = [

@@ -69,7 +69,11 @@ def dead_letters(
 def replay(
     ids: Annotated[
         list[int] | None,
-        typer.Option("--id", help="Only this one; may be given several times. Default: all open."),
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="Only this one; may be given several times. Default: all open.",
+        ),
     ] = None,
 ) -> None:
     """Has dead letters read again, after what was wrong is mended; a running worker takes them."""

@@ -56,7 +56,10 @@ def release_domains(
 def release(
     domain: Annotated[
         list[str] | None,
-        typer.Option(help="Only this domain; may be given several times. Default: all loaded."),
+        typer.Option(
+            metavar="NAME",
+            help="Only this domain; may be given several times. Default: all loaded.",
+        ),
     ] = None,
     accept_shrinking: ACCEPT_SHRINKING = False,
     as_json: JSON = False,
@@ -68,7 +71,10 @@ def release(
     settings = Settings()
     domains = domain or loaded_domains(settings)
     if not domains:
-        raise ReleaseError("Nothing has been loaded, so there is nothing to release.")
+        raise ReleaseError(
+            "Nothing has been loaded, so there is nothing to release: run pollux load and pollux "
+            "build, or pollux up for sample data."
+        )
     reports, failures = release_domains(settings, domains, accept_shrinking=accept_shrinking)
     if as_json:
         output.print_json([asdict(report) for report in reports])
@@ -103,6 +109,13 @@ def status(as_json: JSON = False) -> None:
     if as_json:
         output.print_json(found.as_json())
         return
+    if not found.datasets and not found.releases:
+        output.result_console.print(
+            "Nothing has been loaded yet: pollux up makes sample data and serves it, pollux load "
+            "takes files of yours.",
+            soft_wrap=True,
+        )
+        return
     output.result_console.print("[bold]loaded[/]")
     output.print_rows(
         ["domain", "dataset", "rows", "rejected", "files", "sample", "loaded at"],
@@ -118,6 +131,8 @@ def status(as_json: JSON = False) -> None:
         [[b.domain, b.engine, b.status, b.started_at, b.is_up_to_date] for b in found.builds],
         "table",
     )
+    if not found.builds:
+        output.result_console.print("Nothing yet: pollux build builds, tests and releases it.")
     output.result_console.print("\n[bold]released[/]")
     output.print_rows(
         ["domain", "release", "served", "released at", "engine", "rows", "seconds"],

@@ -72,7 +72,7 @@ def query(
     kind: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
 ) -> None:
     """Asks the serving store, read-only; tables of current releases need no schema."""
-    with open_serving_store(Settings()).connect_reader() as connection:
+    with _reader(Settings()) as connection:
         domains = (
             "select string_agg(quote_ident(domain), ', ' order by domain) from release.current"
         )
@@ -89,6 +89,20 @@ def query(
             raise QueryError("That statement returns no rows: only a select is answered.")
         columns = [column.name for column in cursor.description]
         output.print_rows(columns, cursor.fetchall(), kind)
+
+
+def _reader(settings: Settings) -> psycopg.Connection:
+    """A reader's connection; raises `QueryError` where no release was ever made."""
+    if find_serving_store(settings).is_made():
+        store = open_serving_store(settings)
+        with store.connect() as connection:
+            found = connection.execute("select to_regclass('release.current')").fetchone()
+            if found is not None and found[0] is not None:
+                return store.connect_reader()
+    raise QueryError(
+        "Nothing has been released yet: pollux up makes sample data and releases it, pollux load "
+        "and pollux build do so with yours."
+    )
 
 
 def env() -> None:

@@ -133,6 +133,7 @@ class EmbeddedPostgres:
     def _make_home(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            self.home.chmod(0o700)
             self.socket_dir.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise EmbeddedPostgresError(
@@ -140,6 +141,8 @@ class EmbeddedPostgres:
             ) from error
         if os.geteuid() == 0:
             user = _root_system_user()
+            # Others may pass through, to what is theirs.
+            ROOT_HOME.chmod(0o711)
             for folder in (self.home, self.socket_dir):
                 os.chown(folder, user.pw_uid, user.pw_gid)
 
@@ -152,10 +155,14 @@ class EmbeddedPostgres:
                 f"{self.cluster} was made by PostgreSQL {found}; this Pollux runs {MAJOR_VERSION}. "
                 "Dump it with the older version, or use a new data folder."
             )
-        (self.cluster / SETTINGS_FILE).write_text(
+        configuration = self.cluster / SETTINGS_FILE
+        configuration.write_text(
             "".join(f"{name} = {value}\n" for name, value in _server_settings().items())
             + f"unix_socket_directories = '{self.socket_dir}'\n"
         )
+        if os.geteuid() == 0:
+            user = _root_system_user()
+            os.chown(configuration, user.pw_uid, user.pw_gid)
         self._run(
             "pg_ctl",
             ["start", "-w", "-t", str(START_SECONDS), "-D", str(self.cluster)]
@@ -255,6 +262,10 @@ def binaries_dir() -> Path:
             for shipped in (package / inside.parts[1], Path(f"{package}.libs")):
                 target = unfinished / shipped.relative_to(package.parent)
                 shutil.copytree(shipped, target, symlinks=True)
+            for path in (unfinished, *unfinished.rglob("*")):
+                if not path.is_symlink():
+                    # Programs and libraries, for every user, whatever the mask of this process.
+                    path.chmod(0o755)
             unfinished.rename(copied)
     return copied / inside
 

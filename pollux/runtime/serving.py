@@ -42,6 +42,10 @@ class ServingStore:
     reader_set_role: str | None
     embedded: EmbeddedPostgres | None
 
+    def is_made(self) -> bool:
+        """Whether there is a server to ask: an embedded one is made when it is first needed."""
+        return self.embedded is None or self.embedded.exists()
+
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
         """An owner's connection; raises `ServingStoreError` when there is none to be had."""
         return _connect(self.owner_url, autocommit=autocommit)

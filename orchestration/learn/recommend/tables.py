@@ -15,6 +15,7 @@ import duckdb
 from orchestration.learn.recommend.errors import BasketsError
 from orchestration.load.formats import check_text, is_parquet, unpacked
 from orchestration.scans import identifier, scan_csv, scan_parquet
+from pollux.runtime.duck import open_duckdb
 
 _DAY_SECONDS = 86_400
 
@@ -74,7 +75,7 @@ def open_table(path: Path) -> Iterator[Table]:
         BasketsError: when it cannot be read as what it is.
 
     """
-    with tempfile.TemporaryDirectory() as work, duckdb.connect() as engine:
+    with tempfile.TemporaryDirectory() as work, open_duckdb() as engine:
         try:
             plain = unpacked(path, Path(work), str(path))
             if is_parquet(plain):

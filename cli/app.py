@@ -1,0 +1,99 @@
+"""The `pollux` command: its sub-commands by name, and how errors end it.
+
+Belongs here: what every sub-command shares. Each lives in a module of its own, which is imported
+only when it runs, so that `pollux --help` is quick.
+"""
+
+import signal
+import sys
+from importlib.metadata import version as version_of
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from cli import output
+from cli.commands import backup, build, data, evaluate, events, learn, release, serve, store, up
+from cli.commands.dagster import dagster
+from cli.commands.demo_store import demo_store
+from cli.commands.doctor import doctor
+from cli.explain import check_limits, explain
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.libpq import drop_environment
+from pollux.runtime.privacy import close_folder
+from pollux.runtime.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(data.sample)
+app.command()(data.load)
+app.command()(build.build)
+app.command()(release.release)
+app.command()(release.rollback)
+app.command()(release.status)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(store.query)
+app.command()(store.env)
+app.add_typer(store.database, name="db")
+app.add_typer(learn.models, name="learn")
+app.add_typer(serve.services, name="serve")
+app.add_typer(events.events, name="events")
+app.command(name="demo-store")(demo_store)
+app.command()(dagster)
+app.add_typer(evaluate.evaluations, name="evaluate")
+app.command()(doctor)
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        output.result_console.print(f"pollux {version_of('pollux')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """From a retailer's raw data to tested, served answers about its customers."""
+    check_limits()
+    close_folder(Settings().data_dir)
+
+
+def run() -> int:
+    """Runs the command and tells its exit code; an error that a user can mend is one message."""
+    output.allow_any_terminal()
+    drop_environment()
+    # An end from outside is an end like any other: what was started is stopped.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    try:
+        app()
+    except PolluxError as error:
+        output.fail(str(error))
+        return error.exit_code
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = "POLLUX_" + "_".join(str(part) for part in problem["loc"]).upper()
+            output.fail(f"{variable}: {problem['msg']}")
+        return 2
+    except KeyboardInterrupt:
+        output.fail("Interrupted.")
+        return 130
+    except Exception as error:
+        # A full disk, a folder that cannot be written, a server that went away.
+        text = explain(error)
+        if text is None:
+            raise
+        output.fail(text)
+        return 3 if type(error).__module__.partition(".")[0] == "psycopg" else 1
+    return 0

@@ -1,0 +1,94 @@
+"""What an error of the machine or of the installation means, in one line.
+
+Belongs here: limits, folders that cannot be written, packages that are not installed. Does not
+belong here: errors of Pollux itself, which say what they mean (`PolluxError`).
+"""
+
+import errno
+import resource
+import traceback
+from pathlib import Path
+
+from pollux.runtime.errors import PolluxError
+
+# What the smallest command takes, its PostgreSQL included.
+ENOUGH_MEMORY_MIB = 1536
+ENOUGH_FILES = 256
+WANTED_FILES = 4096
+
+# Modules by the extra that brings them; some come with both.
+EXTRAS = {
+    "pipeline": "dagster dagster_dbt dagster_postgres dagster_webserver dbt jinja2 lightgbm "
+    "matplotlib numpy scipy sqlalchemy yaml",
+    "services": "amqtt asyncpg fastapi httpx lightgbm numpy orjson paho prometheus_client "
+    "starlette uvicorn uvloop",
+}
+NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+OUT_OF_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+
+
+class LimitError(PolluxError):
+    """The shell or the service manager allows less than Pollux needs."""
+
+
+def check_limits() -> None:
+    """Takes as many open files as are allowed; raises `LimitError` where a limit is too low."""
+    files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < WANTED_FILES:
+        is_endless = most_files == resource.RLIM_INFINITY
+        files = WANTED_FILES if is_endless else min(WANTED_FILES, most_files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most_files))
+    if files != resource.RLIM_INFINITY and files < ENOUGH_FILES:
+        raise LimitError(
+            f"Only {files} files may be open at once (ulimit -n); Pollux needs {ENOUGH_FILES}."
+        )
+    memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if memory != resource.RLIM_INFINITY and memory < ENOUGH_MEMORY_MIB * 2**20:
+        raise LimitError(
+            f"Only {memory // 2**20:,} MiB of memory may be used (ulimit -v); Pollux needs "
+            f"{ENOUGH_MEMORY_MIB:,} MiB at least."
+        )
+
+
+def explain(error: BaseException) -> str | None:
+    """The line for an error, None for one that is nobody's fault but the program's."""
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or any(said in text.lower() for said in OUT_OF_MEMORY):
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        limited = limit != resource.RLIM_INFINITY
+        why = f": {limit // 2**20:,} MiB are allowed (ulimit -v)" if limited else ""
+        return f"There is not enough memory{why}."
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error)
+    if isinstance(error, OSError):
+        return _system(error)
+    if type(error).__module__.partition(".")[0] in {"psycopg", "duckdb", "_duckdb"}:
+        return f"{type(error).__name__}: {text}"
+    return None
+
+
+def _system(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.errno == errno.EMFILE:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"{reason}: {files} may be open at once (ulimit -n)."
+    if error.filename is None:
+        return f"{type(error).__name__}: {reason}."
+    name = error.filename.decode() if isinstance(error.filename, bytes) else str(error.filename)
+    if error.errno in NOT_WRITABLE:
+        return f"{name} cannot be opened or written: {reason}. Is it yours, and not read-only?"
+    return f"{name}: {reason}."
+
+
+def _missing(error: ModuleNotFoundError) -> str | None:
+    module = (error.name or "").partition(".")[0]
+    extras = [extra for extra, modules in EXTRAS.items() if module in modules.split()]
+    if not extras:
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    is_services = any("services" in Path(frame.filename).parts for frame in frames)
+    extra = "services" if is_services and "services" in extras else extras[0]
+    return (
+        f"This command needs {module}, which is not installed: it comes with the extra {extra}, "
+        f"pip install 'pollux[{extra}]'."
+    )
