@@ -9,7 +9,7 @@ import pytest
 import typer.main
 import yaml
 
-from cli.main import app
+from cli.app import app
 from pollux.runtime.settings import Settings
 from services.events.settings import MqttSettings
 from tests.conftest import PROJECT_DIR

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.dead_letters import DeadLetterError, ask_for_replay, read_dead_letters
