@@ -1,6 +1,8 @@
 """Copies of the dbt project for tests that change it, and a dbt that runs in the test's process."""
 
+import re
 import shutil
+import textwrap
 from pathlib import Path
 
 from dbt.cli.main import dbtRunner, dbtRunnerResult
@@ -8,6 +10,8 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from tests.conftest import PROJECT_DIR
 
 PARTS = ("dbt_project.yml", "models", "macros", "seeds", "profiles", "tests/dbt")
+
+SHOWN_FILE = re.compile(r"^`([\w./]+)`:\n\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 
 
 def copy_project(to: Path) -> Path:
@@ -32,3 +36,34 @@ def run_dbt(project: Path, *arguments: str) -> dbtRunnerResult:
             "--quiet",
         ]
     )
+
+
+def copy_checkout(to: Path) -> Path:
+    """Copies all that an installation runs from, so that commands run from the copy."""
+    for package in ("cli", "orchestration", "pollux", "sample", "services"):
+        shutil.copytree(
+            PROJECT_DIR / package, to / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return copy_project(to)
+
+
+def files_of_page(page: Path) -> dict[str, str]:
+    """The files that a page shows: a path in backquotes with a colon, and an indented block."""
+    found = {}
+    for path, block in SHOWN_FILE.findall(page.read_text()):
+        # A command may follow in the same block.
+        text = textwrap.dedent(block.partition("\n\n    .venv/")[0])
+        found[path] = text.strip() + "\n"
+    return found
+
+
+def commands_of_page(page: Path) -> list[str]:
+    """The commands that a page shows, each on an indented line."""
+    return re.findall(r"^    ((?:\.venv/bin/|curl ).+)$", page.read_text(), re.MULTILINE)
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    """Writes files below a folder."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)

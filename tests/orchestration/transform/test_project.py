@@ -1,13 +1,22 @@
 """What an analytics engineer sees of a bare dbt when something of a mart, or a seed, is missing."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from orchestration.transform.marts import MartError, check_marts
-from tests.support.projects import copy_project, run_dbt
+from tests.conftest import PROJECT_DIR
+from tests.support.projects import (
+    commands_of_page,
+    copy_project,
+    files_of_page,
+    run_dbt,
+    write_files,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -107,3 +116,33 @@ def test_dataset_without_a_seed_says_what_to_write_and_an_empty_one_will_do(proj
     assert ran.success, ran.exception
     built = {result.node.name for result in ran.result.results}
     assert built >= {"raw_store__visits", "stg_store__visits"}
+
+
+def test_mart_of_the_page_builds_from_the_seeds(project: Path, tmp_path: Path) -> None:
+    page = PROJECT_DIR / "docs/marts.md"
+    files = files_of_page(page)
+    write_files(project, {path: files[path] for path in files if "promotion_buyers" in path})
+    (command,) = (line for line in commands_of_page(page) if "dbt build" in line)
+    ran = run_dbt(project, *command.replace("--profiles-dir profiles ", "").split()[1:])
+    assert ran.success, ran.exception
+    check_marts(json.loads((project / "target/manifest.json").read_bytes()), project)
+
+    with duckdb.connect(tmp_path / "dev.duckdb", read_only=True) as dev:
+        conversions = dev.execute(
+            "select email, promotion, total from dev_marts.conversions "
+            "where conversion_type = 'purchase'"
+        ).fetchall()
+        built = dev.execute("select * from dev_marts.promotion_buyers").fetchall()
+    bought = defaultdict(list)
+    for email, promotion, total in conversions:
+        bought[email].append((promotion, total))
+    assert len(bought) > 5
+    assert sorted(built) == sorted(
+        (
+            email,
+            len({promotion for promotion, _ in purchases}),
+            len(purchases),
+            sum(total for _, total in purchases if total is not None),
+        )
+        for email, purchases in bought.items()
+    )
