@@ -5,6 +5,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from tests.conftest import PROJECT_DIR
@@ -28,14 +29,18 @@ def copy_project(to: Path) -> Path:
 
 def run_dbt(project: Path, *arguments: str) -> dbtRunnerResult:
     """Runs a dbt command on a project; what it parsed is kept for the next command."""
-    return dbtRunner().invoke(
-        [
-            *arguments,
-            *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
-            *("--target-path", str(project / "target"), "--log-path", str(project / "logs")),
-            "--quiet",
-        ]
-    )
+    try:
+        return dbtRunner().invoke(
+            [
+                *arguments,
+                *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
+                *("--target-path", str(project / "target"), "--log-path", str(project / "logs")),
+                "--quiet",
+            ]
+        )
+    finally:
+        # dbt would keep the file open as long as the process lives.
+        DuckDBConnectionManager.close_all_connections()
 
 
 def copy_checkout(to: Path) -> Path:
