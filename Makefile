@@ -14,7 +14,7 @@ help:
 	@echo "make setup   only install, into .venv"
 	@echo "make lock    write requirements.lock anew from pyproject.toml (versions stay where they can)"
 	@echo "make check   formatting, lint, types (under a minute)"
-	@echo "make contracts  write what the services know of the marts' YAML"
+	@echo "make contracts  write what services and models know of each other: the marts' YAML, the rules in Python"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes real time: kills, soaks, a whole day of Dagster"
@@ -57,11 +57,13 @@ check-sql: setup
 check-dbt: setup
 	$(PARSE)
 	$(BIN)/python -m orchestration.transform.contracts --check $(CONTRACTS)
+	$(BIN)/python -m orchestration.transform.rule_cases --check macros/rule_cases.sql
 	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
 
 contracts: setup
 	$(PARSE)
 	$(BIN)/python -m orchestration.transform.contracts $(CONTRACTS)
+	$(BIN)/python -m orchestration.transform.rule_cases macros/rule_cases.sql
 
 unit: setup
 	$(PYTEST) -m "not integration and not endurance"

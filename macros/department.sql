@@ -1,7 +1,7 @@
 {# The department that a text means: Sport where it says Sports. #}
 {% macro department(expression) -%}
     case
-        when lower({{ expression }}) in ('sport', 'sports')
+        when {{ lower_ascii(expression) }} in ('sport', 'sports')
         then 'Sport'
         else {{ expression }}
     end

@@ -9,3 +9,15 @@
 {% macro default__text_order(text) -%} {{ text }} {%- endmacro %}
 
 {% macro postgres__text_order(text) -%} {{ text }} collate "C" {%- endmacro %}
+
+{# Text with A to Z in lower case; what else has a lower case differs between engines. #}
+{% macro lower_ascii(text) -%}
+    translate({{ text }}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+{%- endmacro %}
+
+{# A text as a literal of SQL; null where there is none. #}
+{% macro text_literal(text) -%}
+    {%- if text is none -%} cast(null as text)
+    {%- else -%} {%- set quoted = text | replace("'", "''") -%} '{{ quoted }}'
+    {%- endif -%}
+{%- endmacro %}

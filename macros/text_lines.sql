@@ -1,6 +1,12 @@
-{# Field n of a line whose fields are set apart by commas, trimmed; -1 is the last; null where blank. #}
+{# Field n of a line whose fields are set apart by commas, without blanks or tabs around it; -1 is the last; null where blank. #}
 {% macro line_field(line, n) -%}
-    nullif({{ trimmed("split_part(" ~ line ~ ", ',', " ~ n ~ ")") }}, '')
+    nullif(
+        trim(
+            both ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)
+            from split_part({{ line }}, ',', {{ n }})
+        ),
+        ''
+    )
 {%- endmacro %}
 
 {# The items of a list such as [6; 14;] as 6;14; null where there are none. #}
@@ -25,13 +31,35 @@
 
 {# An email as members are found by: A to Z in lower case, on every engine; null where it has no @. #}
 {% macro email_key(expression) -%}
+    case when strpos({{ expression }}, '@') > 0 then {{ lower_ascii(expression) }} end
+{%- endmacro %}
+
+{# The kind of a conversion by the word that files have for it; null for another. #}
+{% macro conversion_type(text) -%}
     case
-        when strpos({{ expression }}, '@') > 0
-        then
-            translate(
-                {{ expression }},
-                'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
-                'abcdefghijklmnopqrstuvwxyz'
-            )
+        {{ lower_ascii(text) }}
+        when 'clickconversion'
+        then 'click'
+        when 'basketconversion'
+        then 'basket'
+        when 'purchaseconversion'
+        then 'purchase'
     end
+{%- endmacro %}
+
+{# The total of a purchase in dollars; null where it cannot be read. #}
+{% macro conversion_total(text) -%}
+    cast(
+        case
+            when
+                {{ text }}
+                similar to '[0-9]{1,{{ var("money_digits") }}}([.][0-9]{1,2})?'
+            then {{ text }}
+        end as decimal(18, 2)
+    )
+{%- endmacro %}
+
+{# The gender in a line of the loyalty list: its last field, where there are more than three. #}
+{% macro gender_field(line) -%}
+    case when {{ count_parts(line, ",") }} > 3 then {{ line_field(line, -1) }} end
 {%- endmacro %}

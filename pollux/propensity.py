@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pollux.rules import department
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
 
@@ -104,8 +105,8 @@ def category_code(name: str, text: str | None, categories: Categories) -> float:
     """The number of a category; one that the model does not know has none, like a missing one."""
     if text is None:
         return np.nan
-    if name == "department" and text.lower() == "sports":
-        text = "Sport"
+    if name == "department":
+        text = department(text)
     known = categories[name]
     return float(known.index(text)) if text in known else np.nan
 

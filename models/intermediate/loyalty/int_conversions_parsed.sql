@@ -8,15 +8,7 @@ with
         select
             line,
             {{ line_field("line", 1) }} as promotion,
-            case
-                lower({{ line_field("line", 2) }})
-                when 'clickconversion'
-                then 'click'
-                when 'basketconversion'
-                then 'basket'
-                when 'purchaseconversion'
-                then 'purchase'
-            end as conversion_type,
+            {{ conversion_type(line_field("line", 2)) }} as conversion_type,
             {{ email_key(line_field("line", 3)) }} as email,
             {{ line_field("line", 4) }} as detail,
             {{ line_field("line", 5) }} as total_text
@@ -47,15 +39,10 @@ with
             channel,
             items,
             cast({{ count_parts("items", ";") }} as integer) as items_count,
-            cast(
-                case
-                    when
-                        conversion_type = 'purchase'
-                        and total_text
-                        similar to '[0-9]{1,{{ var("money_digits") }}}([.][0-9]{1,2})?'
-                    then total_text
-                end as decimal(18, 2)
-            ) as total
+            case
+                when conversion_type = 'purchase'
+                then {{ conversion_total("total_text") }}
+            end as total
         from told_apart
 
     )

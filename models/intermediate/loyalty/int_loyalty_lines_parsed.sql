@@ -10,10 +10,7 @@ with
             {{ email_key(line_field("line", 1)) }} as email,
             {{ line_field("line", 2) }} as fb_user,
             {{ line_field("line", 3) }} as insta_user,
-            case
-                when {{ count_parts("line", ",") }} > 3
-                then {{ line_field("line", -1) }}
-            end as gender
+            {{ gender_field("line") }} as gender
         from loyalty_lines
 
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, Field
 
+from pollux.rules import spelled_email
 from services.api.documents import (
     PageQuery,
     Text,
@@ -18,7 +19,7 @@ from services.api.documents import (
 )
 
 # As the data have it: case and blanks around do not matter.
-Email = Annotated[Text, AfterValidator(lambda email: email.strip().lower())]
+Email = Annotated[Text, AfterValidator(spelled_email)]
 EmailInPath = Annotated[
     Email, Path(description="Email; case does not matter.", examples=["anna@example.org"])
 ]

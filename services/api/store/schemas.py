@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pollux.rules import department
 from services.api.documents import (
     BIGINT_MAX,
     Amount,
@@ -38,11 +39,7 @@ StoreCustomerSort = Literal[
 ]  # fmt: skip
 
 
-def _as_the_data_spell_it(department: str) -> str:
-    return "Sport" if department.lower() == "sports" else department
-
-
-Department = Annotated[Text, AfterValidator(_as_the_data_spell_it)]
+Department = Annotated[Text, AfterValidator(department)]
 
 
 CouponInfo = document_of("store", "coupon_info")

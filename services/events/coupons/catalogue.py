@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pollux import rules
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.database.event_keys import content_key
@@ -21,8 +22,6 @@ DAYS_KEPT = 64
 KEPT_AT_LEAST = 64
 # A department's coupon has some 165 kB.
 DOCUMENT_BYTES_KEPT = 64 * 2**20
-# Sport is what the data say, Sports what some events do.
-ALSO_CALLED = {"sports": "sport"}
 
 DEPARTMENTS = """
 select department from {schema}.coupon_info
@@ -93,7 +92,7 @@ class Catalogue:
         self._document_bytes = 0
 
     async def departments(self) -> Mapping[str, str]:
-        """The departments as the data spell them, by their name in lower pending."""
+        """The departments as the data spell them, by their name in lower case."""
         if self._departments is None:
             rows = await self._database.fetch(DEPARTMENTS.format(schema=self.release.schema))
             self._departments = {str(name).lower(): str(name) for (name,) in rows}
@@ -101,8 +100,7 @@ class Catalogue:
 
     def spelled(self, department: str) -> str | None:
         """A department as the data spell it, None for one that is not known (or not read yet)."""
-        name = department.lower()
-        return (self._departments or {}).get(ALSO_CALLED.get(name, name))
+        return (self._departments or {}).get(rules.department(department).lower())
 
     async def customer(self, customer_id: int) -> dict[str, Any] | None:
         """The scorer's document of a customer, None for one that is not known."""

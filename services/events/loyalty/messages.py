@@ -1,37 +1,26 @@
 """Rows of the loyalty list and conversions as they arrive: JSON, or lines of text.
 
 Belongs here: what a row must have to count, the same as for files (`int_conversions_judged`,
-`int_loyalty_lines_judged`). Does not belong here: what follows from a row.
+`int_loyalty_lines_judged`). Does not belong here: what its texts mean (`pollux.rules`), and what
+follows from a row.
 
 A message holds one row or several; each that cannot be read is refused alone. A reason never
 holds what it speaks of.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from pollux import rules
 from services.events.payloads import UnreadableError, read_json
 
 MAX_BYTES = 2**20
 # All rows of a message are one transaction.
 MAX_ROWS = 2_000
-MAX_TEXT = 1_000
-BLANKS = " \t\n\r\v\f"
-TOTAL = re.compile(r"[0-9]{1,16}([.][0-9]{1,2})?", re.ASCII)
-KINDS = {
-    "clickconversion": "click",
-    "basketconversion": "basket",
-    "purchaseconversion": "purchase",
-    "click": "click",
-    "basket": "basket",
-    "purchase": "purchase",
-}
-# Only A to Z, as the models do it on every engine.
-LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+MAX_ITEMS = 1_000
 
 
 class Listed(NamedTuple):
@@ -108,7 +97,7 @@ def _documents(
     except UnicodeDecodeError:
         raise UnreadableError("neither JSON nor text in UTF-8") from None
     for line in text.replace("\r", "\n").split("\n"):
-        if line.strip(BLANKS):
+        if line.strip(rules.BLANKS):
             yield line.encode(), fields(line)
 
 
@@ -129,8 +118,7 @@ def _object(document: object) -> dict[str, Any]:
 def _listed_fields(line: str) -> dict[str, Any]:
     parts = line.split(",")
     named = dict(zip(("email", "fb_user", "insta_user"), parts, strict=False))
-    # Gender is the last field, whatever stands between.
-    return {**named, "gender": parts[-1] if len(parts) > len(named) else None}
+    return {**named, "gender": rules.gender_field(line)}
 
 
 def _conversion_fields(line: str) -> dict[str, Any]:
@@ -138,7 +126,7 @@ def _conversion_fields(line: str) -> dict[str, Any]:
     named: dict[str, Any] = dict(zip(("promotion", "type", "email"), parts, strict=False))
     detail = parts[3:4]
     named["where"] = named["items"] = detail[0] if detail else None
-    named["total"] = parts[4].strip(BLANKS) if len(parts) > 4 else None  # noqa: PLR2004
+    named["total"] = parts[4] if len(parts) > 4 else None  # noqa: PLR2004
     return named
 
 
@@ -155,7 +143,9 @@ def _conversion(document: dict[str, Any]) -> Conversion:
     promotion = _text(document, "promotion")
     if promotion is None:
         raise UnreadableError("missing promotion")
-    kind = KINDS.get((_text(document, "type") or "").lower())
+    word = _text(document, "type") or ""
+    # Files say clickConversion, events also click.
+    kind = rules.conversion_type(word) or rules.conversion_type(f"{word}conversion")
     if kind is None:
         raise UnreadableError("unknown conversion type")
     email = _email(document)
@@ -173,18 +163,20 @@ def _text(document: dict[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise UnreadableError(f"{name} is no text")
-    if len(value) > MAX_TEXT:
-        raise UnreadableError(f"{name} has more than {MAX_TEXT} characters")
     if "\0" in value:
         raise UnreadableError(f"{name} holds a NUL character")
-    return value.strip(BLANKS) or None
+    value = value.strip(rules.BLANKS)
+    longest = MAX_ITEMS if name == "items" else rules.LABEL_LENGTH
+    if len(value) > longest:
+        raise UnreadableError(f"{name} has more than {longest} characters")
+    return value or None
 
 
 def _email(document: dict[str, Any]) -> str:
-    email = _text(document, "email")
-    if email is None or "@" not in email:
+    email = rules.email_key(_text(document, "email") or "")
+    if email is None:
         raise UnreadableError("no email")
-    return email.translate(LOWER)
+    return email
 
 
 def _items(document: dict[str, Any]) -> str | None:
@@ -193,12 +185,12 @@ def _items(document: dict[str, Any]) -> str | None:
         if not all(isinstance(item, (int, str)) and not isinstance(item, bool) for item in value):
             raise UnreadableError("items are neither numbers nor texts")
         document = {"items": ";".join(str(item) for item in value)}
-    text = _text(document, "items") or ""
-    return text.translate(dict.fromkeys(map(ord, "[] "))).strip(";") or None
+    return rules.item_list(_text(document, "items") or "")
 
 
 def _total(value: object) -> Decimal:
     text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not TOTAL.fullmatch(text):
+    total = rules.conversion_total(text) if isinstance(text, str) else None
+    if total is None:
         raise UnreadableError("unreadable total")
-    return Decimal(text)
+    return total

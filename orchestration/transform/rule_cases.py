@@ -1,0 +1,56 @@
+"""Writes what the rules in Python answer into a macro, to which every build holds the models.
+
+    python -m orchestration.transform.rule_cases FILE [--check]
+
+Belongs here: the macro's text, and whether it is fresh. Does not belong here: rules and cases
+(`pollux.rules`), and the comparison (`tests/dbt`).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from pollux.rules import CASES, RULES
+
+MACRO = """\
+{{# Written by make contracts: texts, and what pollux/rules.py answers; none where nothing. #}}
+-- fmt: off
+{{% macro rule_cases(rule) -%}}
+    {{{{ return({{
+{rules}
+    }}[rule]) }}}}
+{{%- endmacro %}}
+"""
+
+
+def macro_text() -> str:
+    """The macro `rule_cases`: pairs of text and answer, by rule."""
+    rules = []
+    for name, rule in RULES.items():
+        lines = [f"            [{_text(given)}, {_text(rule(given))}]," for given in CASES[name]]
+        rules.append(f'        "{name}": [\n' + "\n".join(lines) + "\n        ],")
+    return MACRO.format(rules="\n".join(rules))
+
+
+def _text(value: object) -> str:
+    # Jinja reads a text of JSON as its own.
+    return "none" if value is None else json.dumps(str(value))
+
+
+def main() -> int:
+    """Writes the file; with --check only tells whether it is fresh."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    if not asked.check:
+        asked.file.write_text(macro_text())
+    elif not asked.file.exists() or asked.file.read_text() != macro_text():
+        print(f"{asked.file} is not what pollux/rules.py says: make contracts", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

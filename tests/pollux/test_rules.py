@@ -1,0 +1,81 @@
+"""What texts of the data mean in Python; that the models agree is a test of every build."""
+
+from decimal import Decimal
+
+import pytest
+
+from orchestration.transform.rule_cases import macro_text
+from pollux.domains import domain_named
+from pollux.propensity import category_code
+from pollux.rules import (
+    CASES,
+    RULES,
+    conversion_total,
+    conversion_type,
+    department,
+    email_key,
+    gender_field,
+    item_list,
+)
+from services.api.loyalty.schemas import ConversionsQuery
+from services.api.store.schemas import CouponsQuery
+from services.events.loyalty.messages import Refused, read_conversions, read_loyalty_rows
+from tests.conftest import PROJECT_DIR
+
+
+def test_rules_say_what_texts_mean() -> None:
+    assert email_key(" Anna@X.org\t") == "anna@x.org"
+    assert email_key("anna") is None
+    assert department("SPORTS") == department("sport") == "Sport"
+    assert department("Sportswear") == "Sportswear"
+    assert conversion_type("CLICKConversion ") == "click"
+    assert conversion_type("click") is None
+    assert item_list("[6; 14;]") == "6;14"
+    assert conversion_total("12.5") == Decimal("12.50")
+    assert conversion_total("12.345") is None
+    assert gender_field("a@b,fb,insta,x, F") == "F"
+    assert gender_field("a@b,fb,insta") is None
+
+
+def test_the_models_are_held_to_all_rules() -> None:
+    assert CASES.keys() == RULES.keys()
+    assert (PROJECT_DIR / "macros" / "rule_cases.sql").read_text() == macro_text()
+    tests = (PROJECT_DIR / "tests" / "dbt").glob("assert_*_mean_what_they_do_in_python.sql")
+    compared = "".join(path.read_text() for path in tests)
+    assert [rule for rule in RULES if f'"{rule}": ' not in compared] == []
+
+
+@pytest.mark.parametrize("spelling", ["Sports", "SPORTS", "sport"])
+def test_a_department_is_found_by_any_spelling_of_sports(spelling: str) -> None:
+    assert CouponsQuery(department=spelling).department == "Sport"
+    known = {"department": ["Boys", "Sport"]}
+    assert category_code("department", spelling, known) == 1.0
+
+
+def test_an_email_is_spelled_alike_wherever_it_is_asked_for() -> None:
+    """No engine's lower case of other letters: Ä stays what it is, in marts and questions."""
+    spelled = "Änne@example.org"
+    asked = " ÄNNE@Example.ORG "
+    assert ConversionsQuery(email=asked).email == spelled
+    assert domain_named("loyalty").key(asked) == spelled
+    (row,) = read_loyalty_rows(f'{{"email": "{asked}"}}'.encode())
+    assert row == (spelled, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "is_read"),
+    [
+        ("where", "c" * 255, True),
+        ("where", "c" * 256, False),
+        ("promotion", "p" * 256, False),
+        ("email", "@" + "e" * 255, False),
+    ],
+)
+def test_an_event_is_refused_for_a_name_that_a_file_is(
+    field: str, value: str, is_read: bool
+) -> None:
+    row = {"promotion": "P", "type": "click", "email": "a@b", "where": "Web"} | {field: value}
+    (found,) = read_conversions(",".join(row.values()).encode())
+    assert isinstance(found, Refused) != is_read
+    if isinstance(found, Refused):
+        assert found.reason == f"{field} has more than 255 characters"
