@@ -513,7 +513,7 @@ async def echo(port: int) -> None:
         moment = message.payload.partition(b'"ts":')[2][:10]
         properties = {"answer-id": "00000000-0000-0000-0000-000000000000"}
         connection.publish(ECHOED, body + b',"ts":' + moment + b"}", properties)
-        message.receipt.done()
+        message.receipt.acknowledge()
 
     connection = BrokerConnection(
         Login(client_id="bench-echo", username=None, password=None, certificates=None),
