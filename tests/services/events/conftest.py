@@ -57,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        if here in item.path.parents and names & {"store", "new_shop", "shop_settings", "short_tmp"}:
+        # Where databases and brokers have their files.
+        if here in item.path.parents and "short_tmp" in names:
             item.add_marker(pytest.mark.integration)
 
 
