@@ -46,7 +46,7 @@ _INSTANT = (
     "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?)?"
 )
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons"}
-_MIDNIGHT = "('', ' 00:00:00', 'T00:00:00')"
+_MIDNIGHT = "(' 00:00:00', 'T00:00:00')"
 
 
 @dataclass(frozen=True)
@@ -272,11 +272,10 @@ def _raise_if_disk(error: duckdb.Error) -> None:
 def _check(field: str, type_: str) -> str:
     """A condition that is false where `_value` would not keep what the text says."""
     whole = f"trunc({field}) = {field}"
-    day = f"left({field}, 10)"
     same = {
         # Bytes are known without a look, and there are never fewer than characters.
-        "text": f"strlen({field}) <= {TEXT_LENGTH} OR length({field}) <= {TEXT_LENGTH}",
-        "label": f"strlen({field}) <= {LABEL_LENGTH} OR length({field}) <= {LABEL_LENGTH}",
+        "text": f"strlen({field}) <= {TEXT_LENGTH}",
+        "label": f"strlen({field}) <= {LABEL_LENGTH}",
         "id": f"{whole} AND abs({field}) < {EXACT_DOUBLE}",
         "integer": f"{whole} AND abs({field}) < 1e{INTEGER_DIGITS}",
         # Doubles of this size tell amounts of two decimals from all others.
@@ -284,9 +283,10 @@ def _check(field: str, type_: str) -> str:
         "number": f"abs({field}) < 1e{NUMBER_DIGITS}",
         "boolean": f"lower({field}) IN {TRUE} OR lower({field}) IN {FALSE}",
         # The length keeps out 'infinity', which is a date to DuckDB.
-        "date": f"{field} IS NULL OR (length({field}) IN (10, 19) AND {field} >= '{FIRST_YEAR}' "
-        f"AND substr({field}, 11) IN {_MIDNIGHT} "
-        f"AND coalesce(TRY_CAST({day} AS DATE)::VARCHAR = {day}, false))",
+        "date": f"{field} IS NULL OR ({field} >= '{FIRST_YEAR}' AND CASE strlen({field}) "
+        f"WHEN 10 THEN {_is_day(field)} "
+        f"WHEN 19 THEN substr({field}, 11) IN {_MIDNIGHT} AND {_is_day(f'left({field}, 10)')} "
+        f"ELSE false END)",
         "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
         f"{field} >= '{FIRST_YEAR}' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
     }[type_]
@@ -294,9 +294,11 @@ def _check(field: str, type_: str) -> str:
     return f"({same}) IS NOT FALSE"
 
 
+def _is_day(field: str) -> str:
+    return f"coalesce(TRY_CAST({field} AS DATE)::VARCHAR = {field}, false)"
+
+
 def _value(field: str, type_: str) -> str:
     if type_ == "boolean":
         return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {TRUE} END"
-    if type_ == "date":
-        field = f"left({field}, 10)"
     return f"CAST({field} AS {TYPES[type_].duckdb})"

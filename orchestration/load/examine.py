@@ -23,10 +23,11 @@ Watch = Callable[[int], None]
 
 _DOT = ord(".")
 _NINE = ord("9")
+_PLUS = ord("+")
+_E = ord("e")
 _DIGITS_AND_DOT = bytes(48 if chr(i) in "0123456789." else i for i in range(256))
 _TOO_LONG = b"0" * 17
 _UNDERSCORE = re.compile(rb"\d_\d")
-_EXPONENT = re.compile(rb"[0-9.][eE][+-]?[0-9]")
 _TINY = re.compile(rb"[eE]-\d{3}")
 _BLANK_BY_QUOTE = re.compile(rb'(?:[,\n]|^)[ ]+"|"[ ]+(?:[,\r\n]|$)')
 
@@ -184,17 +185,27 @@ def _doubt(block: bytes, has_ids: bool) -> str | None:
     view = np.frombuffer(block, np.uint8)
     if _has_long_word(view) and _TOO_LONG in block.translate(_DIGITS_AND_DOT):
         return "more than 15 digits"
-    return _doubt_in_words(block, has_ids) if view.max() > _NINE else None
+    if view.max() <= _NINE:
+        return None
+    if has_ids and _has_exponent(view):
+        return "an exponent"
+    return _doubt_in_words(block)
 
 
-def _doubt_in_words(block: bytes, has_ids: bool) -> str | None:
+def _doubt_in_words(block: bytes) -> str | None:
     if (b"e-" in block or b"E-" in block) and _TINY.search(block):
         return "a very small number"
     if b"_" in block and _UNDERSCORE.search(block):
         return "an underscore between digits"
-    if has_ids and (b"e" in block or b"E" in block) and _EXPONENT.search(block):
-        return "an exponent"
     return None if block.isascii() or _is_utf8(block) else "a byte that is not UTF-8"
+
+
+def _has_exponent(view: npt.NDArray[np.uint8]) -> bool:
+    """Whether an e stands between a digit, or a dot, and a digit, or a sign."""
+    found = np.flatnonzero((view[1:-1] | 32) == _E) + 1
+    before, after = view[found - 1], view[found + 1]
+    ends = (before >= _DOT) & (before <= _NINE)
+    return bool((ends & (after >= _PLUS) & (after <= _NINE)).any())
 
 
 def _has_long_word(view: npt.NDArray[np.uint8]) -> bool:
