@@ -4,6 +4,8 @@ UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 PARSE := $(BIN)/dbt --quiet parse --profiles-dir profiles --target-path target/check --no-partial-parse
 CONTRACTS := target/check/manifest.json services/common/contracts.json
 export DO_NOT_TRACK := 1
+# uv compiles no bytecode: if none is ever written, every start compiles dbt and Dagster anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
