@@ -20,7 +20,7 @@ from services.common.problems import invalid_input
 from services.common.releases import NothingReleasedError
 
 EXAMPLE = "store"
-NO_PARAMETERS = "This list is always whole: it takes no parameters"
+NO_PARAMETERS = "This answer takes no parameters"
 UNKNOWN_DOMAIN = unknown_domain("shop", ["customer", "household", "loyalty", "store"])
 UNKNOWN_MART = unknown_mart(EXAMPLE, "coupons", ["coupon_info", "product_info"])
 NO_FILTER = invalid_input(
@@ -116,11 +116,12 @@ async def read_mart(request: Request, domain: Domain, mart: MartName) -> Respons
 @router.get(
     "/{domain}/{mart}/schema",
     response_model=MartSchema,
-    responses=release_responses(EXAMPLE, UNKNOWN_DOMAIN, UNKNOWN_MART),
+    responses=release_responses(EXAMPLE, UNKNOWN_DOMAIN, UNKNOWN_MART, NO_PARAMETER),
     summary="Columns of a mart",
 )
 async def read_mart_schema(request: Request, domain: Domain, mart: MartName) -> Response:
     """What its rows hold, what no two rows share, and what it can be asked by."""
+    _refuse_parameters(request)
     answers = await _answers(request, domain)
     marts: Marts = request.app.state.marts
     return await answers.make(request, domain, marts.read_schema, mart)

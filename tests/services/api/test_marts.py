@@ -272,8 +272,10 @@ def test_what_cannot_be_asked_is_refused(
     assert error["detail"].startswith(words)
 
 
-@pytest.mark.parametrize("path", ["/v1/marts", "/v1/marts/store"])
-def test_lists_of_marts_take_no_parameters(client: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/v1/marts", "/v1/marts/store", "/v1/marts/store/coupon_info/schema"]
+)
+def test_what_is_said_of_marts_takes_no_parameters(client: httpx.Client, path: str) -> None:
     document = problem(client.get(f"{path}?domain=store"), 422, "invalid-input")
     assert document["errors"][0]["name"] == "domain"
 
