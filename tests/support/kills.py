@@ -8,7 +8,13 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import psutil
 
 from pollux.runtime import steps
 from tests.conftest import PROJECT_DIR
@@ -24,21 +30,62 @@ def steps_of(prefix: str) -> list[str]:
     return sorted({name for content in text for name in named.findall(content)})
 
 
+def start(
+    step: str, function: Callable[..., object], *arguments: object, **named: object
+) -> BaseProcess:
+    """The process that runs the function, as `POLLUX_STOP_AT=<step>` says ("" for to its end)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["__main__", "orchestration.build", "orchestration.release.publish", "tests.support.kills"]
+    )
+    # A daemon ends with the test, whatever becomes of that.
+    process = context.Process(target=_run, args=(step, function, arguments, named), daemon=True)
+    process.start()
+    return process
+
+
+def is_killed_at(
+    step: str, function: Callable[..., object], *arguments: object, **named: object
+) -> bool:
+    """Runs the function; whether it was killed at `step`, rather than came to its end."""
+    process = start(step, function, *arguments, **named)
+    process.join(SECONDS)
+    code = process.exitcode
+    process.kill()
+    assert code in {0, -signal.SIGKILL}, f"{function.__name__} ended with exit code {code}"
+    return code != 0
+
+
 def kill_at(step: str, function: Callable[..., object], *arguments: object) -> None:
     """Runs `function(*arguments)` until it reaches `step`, and kills it there.
 
     Raises `AssertionError` where it ends without reaching it.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["orchestration.build", "orchestration.release.publish"])
-    process = context.Process(target=_run, args=(step, function, arguments))
-    process.start()
-    process.join(SECONDS)
-    code = process.exitcode
-    process.kill()
-    assert code == -signal.SIGKILL, f"{function.__name__} did not reach {step}: exit code {code}"
+    assert is_killed_at(step, function, *arguments), f"{function.__name__} did not reach {step}"
 
 
-def _run(step: str, function: Callable[..., object], arguments: Sequence[object]) -> None:
+def each_time(step: str, is_killed: Callable[[str], bool]) -> Iterator[str]:
+    """Yields `<step>:1`, `<step>:2` …, as long as the kill there comes about."""
+    for number in count(1):
+        at = f"{step}:{number}"
+        if not is_killed(at):
+            return
+        yield at
+
+
+def wait_until_paused(process: BaseProcess) -> None:
+    """Returns when a process has stopped at `pause:<step>`."""
+    deadline = time.monotonic() + SECONDS
+    while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "it did not stop"
+        time.sleep(0.01)
+
+
+def _run(
+    step: str,
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
+    named: dict[str, Any],
+) -> None:
     os.environ[steps.VARIABLE] = step
-    function(*arguments)
+    function(*arguments, **named)

@@ -16,7 +16,7 @@ from orchestration.load.errors import LandingError
 from orchestration.load.load_log import read_load_log
 from orchestration.load.run import load
 from tests.orchestration.load.test_files import HEADER, Shop
-from tests.support.killing import is_killed, load_steps, started, times_killed, wait_until_paused
+from tests.support.kills import each_time, is_killed_at, start, steps_of, wait_until_paused
 
 # Of those that only a delivery that is finished later goes through.
 FINISHING = ("load.removed", "load.moved", "load.placed", "load.logged", "load.finished")
@@ -67,7 +67,7 @@ class Deliveries:
         load(self.settings, **self.arguments())
 
     def is_killed(self, at: str) -> bool:
-        return is_killed(at, load, self.settings, **self.arguments())
+        return is_killed_at(at, load, self.settings, **self.arguments())
 
     def back(self) -> None:
         """Puts the old delivery back, as if the new one had never been."""
@@ -117,13 +117,13 @@ def deliveries(tmp_path):
 
 
 def test_every_step_of_the_code_is_one_of_the_list():
-    assert [name for name in load_steps() if name.startswith("load.")] == sorted(journal.STEPS)
+    assert steps_of("load") == sorted(journal.STEPS)
 
 
 @pytest.mark.parametrize("step", journal.STEPS)
 def test_killed_at_a_step_a_delivery_is_whole(deliveries, step):
     found = []
-    for at in times_killed(step, deliveries.is_killed):
+    for at in each_time(step, deliveries.is_killed):
         found.append(deliveries.check_whole(at))
         deliveries.check_lands_again(at)
         deliveries.back()
@@ -138,18 +138,18 @@ def test_killed_while_it_is_finished_a_delivery_is_whole(deliveries, step):
     def attempt(at: str) -> bool:
         deliveries.back()
         assert deliveries.is_killed("load.journaled")
-        return is_killed(at, landing.domain_parts, deliveries.settings, "shop")
+        return is_killed_at(at, landing.domain_parts, deliveries.settings, "shop")
 
-    for at in times_killed(step, attempt):
+    for at in each_time(step, attempt):
         # And once more, at the same place.
-        is_killed(at, landing.domain_parts, deliveries.settings, "shop")
+        is_killed_at(at, landing.domain_parts, deliveries.settings, "shop")
         found.append(deliveries.check_whole(at))
         deliveries.check_lands_again(at)
     assert set(found) == {"new"}
 
 
 def test_nobody_reads_half_of_a_delivery_that_is_under_way(deliveries):
-    loading = started("pause:load.moved:2", load, deliveries.settings, **deliveries.arguments())
+    loading = start("pause:load.moved:2", load, deliveries.settings, **deliveries.arguments())
     try:
         wait_until_paused(loading)
         hasty = deliveries.settings.model_copy(update={"lock_timeout_seconds": 0.1})

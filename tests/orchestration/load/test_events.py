@@ -29,7 +29,7 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from sample.generate import generate
 from tests.orchestration.defs.test_runs import failures, materialized
-from tests.support.killing import is_killed
+from tests.support.kills import is_killed_at
 from tests.support.live_events import make_events_schema, take_in
 
 pytestmark = pytest.mark.integration
@@ -325,7 +325,7 @@ def test_killed_while_rows_land_again_none_is_missed(settings, connection, step)
         take_in(connection, "conversions", [{}] * count)
         land_events(settings, [narrow])
     take_in(connection, "conversions", [{}])
-    assert is_killed(step, land_in_parts, settings)
+    assert is_killed_at(step, land_in_parts, settings)
     found = [part.declaration for part in landing.parts(settings, dataset("conversions"))]
     assert len(set(found)) == 1
     numbers = [number for (number,) in landed(settings, "conversions")]

@@ -16,7 +16,7 @@ from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.take import take_inbox
 from tests.orchestration.load.test_choose import ODD_NAMES
 from tests.orchestration.load.test_files import BEFORE, HEADER, Shop, numbered
-from tests.support.killing import is_killed, load_steps, started, wait_until_paused
+from tests.support.kills import is_killed_at, start, steps_of, wait_until_paused
 
 
 class Inbox(Shop):
@@ -211,7 +211,7 @@ def test_files_of_datasets_not_wanted_stay(shop):
 
 def test_a_version_that_comes_while_the_old_one_loads_waits_for_its_turn(shop, last):
     shop.put("sales.csv", HEADER + numbered(3))
-    taking = started(
+    taking = start(
         "pause:load.staged:2", take_inbox, shop.settings, "shop", project_dir=shop.folder
     )
     wait_until_paused(taking)
@@ -373,7 +373,7 @@ def test_an_inbox_that_is_no_folder_is_named(shop):
 
 
 def test_every_step_of_the_code_is_one_of_the_list():
-    assert [name for name in load_steps() if name.startswith("inbox.")] == sorted(inbox.STEPS)
+    assert steps_of("inbox") == sorted(inbox.STEPS)
 
 
 @pytest.mark.parametrize("step", inbox.STEPS)
@@ -381,7 +381,7 @@ def test_killed_at_a_step_no_file_is_lost_or_counted_twice(shop, last, step):
     shop.put("sales-bad.csv", b"")
     shop.put("sales-m.csv", HEADER + numbered(3))
     taking = (take_inbox, shop.settings, "shop")
-    assert is_killed(step, *taking, project_dir=shop.folder)
+    assert is_killed_at(step, *taking, project_dir=shop.folder)
     # A newer version came while nobody worked.
     shop.put("sales-m.csv", HEADER + numbered(4))
     for _ in range(2):
@@ -396,9 +396,7 @@ def test_killed_at_a_step_no_file_is_lost_or_counted_twice(shop, last, step):
 
 
 def test_two_that_take_one_inbox(shop, last):
-    taking = started(
-        "pause:inbox.taken", take_inbox, shop.settings, "shop", project_dir=shop.folder
-    )
+    taking = start("pause:inbox.taken", take_inbox, shop.settings, "shop", project_dir=shop.folder)
     wait_until_paused(taking)
     hasty = shop.settings.model_copy(update={"lock_timeout_seconds": 0.1})
     with pytest.raises(LandingError, match="another process takes what waits in"):
