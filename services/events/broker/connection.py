@@ -192,6 +192,12 @@ class BrokerConnection:
                     f"The broker refuses to let {self._client_id} subscribe to {topic} ({code}): "
                     "its access control must allow it."
                 )
+            if code.value == 0:
+                log.warning(
+                    "The broker grants no more than QoS 0 on %s: what comes while the service is "
+                    "away is lost",
+                    topic,
+                )
 
     async def can_subscribe(self, topic: str) -> bool:
         """Subscribes with QoS 0; whether the broker allows it. Raises `BrokerUnreachableError`."""

@@ -18,6 +18,7 @@ class FakeBroker:
         self.closes_on_publish = False
         # Topic filters, or beginnings of them, that nobody may subscribe to.
         self.refused: tuple[str, ...] = ()
+        self.granted = 1
         self.subscribed: list[str] = []
         self.unsubscribed: list[str] = []
         self.published: list[str] = []
@@ -34,9 +35,11 @@ class FakeBroker:
             server.close()
             self.drop()
 
-    def drop(self) -> None:
-        """Closes every connection, as a broker that is restarted."""
+    def drop(self, reason: int | None = None) -> None:
+        """Closes every connection, as a broker that is restarted, or with a reason."""
         for writer in self._writers:
+            if reason is not None:
+                writer.write(_packet(0xE0, bytes([reason, 0])))
             writer.close()
 
     def send(self, topic: str, payload: bytes) -> None:
@@ -77,7 +80,7 @@ class FakeBroker:
             return _packet(0xB0, body[:2] + b"\x00" + bytes(len(topics)))
         self.subscribed += topics
         refused = self.refused or ("\0",)
-        codes = [NOT_AUTHORIZED if topic.startswith(refused) else 1 for topic in topics]
+        codes = [NOT_AUTHORIZED if topic.startswith(refused) else self.granted for topic in topics]
         return _packet(0x90, body[:2] + b"\x00" + bytes(codes))
 
     def _echo(self, body: bytes) -> bytes | None:

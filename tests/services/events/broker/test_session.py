@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from services.events.broker import session as module
-from services.events.broker.connection import BrokerRefusesError, Login, Message
+from services.events.broker.connection import (
+    SESSION_TAKEN_OVER,
+    BrokerRefusesError,
+    Login,
+    Message,
+)
 from services.events.broker.session import BrokerSession, Topics
 from tests.services.events.broker.fake_broker import FakeBroker
 from tests.services.events.doubles import run, until
@@ -174,6 +179,18 @@ def test_a_topic_that_is_refused_ends_it_with_a_reason() -> None:
     run(work)
 
 
+def test_a_lower_quality_of_service_is_told(caplog) -> None:
+    async def work(_broker: FakeBroker, desk: Desk) -> None:
+        await until(lambda: desk.session.is_up)
+        text = "The broker grants no more than QoS 0 on events: what comes while the service is "
+        assert f"{text}away is lost" in caplog.messages
+
+    def prepare(broker: FakeBroker) -> None:
+        broker.granted = 0
+
+    at_broker(work, prepare=prepare)
+
+
 def test_a_topic_that_is_refused_later_ends_it_too() -> None:
     async def work() -> None:
         async with FakeBroker().running() as broker:
@@ -197,6 +214,18 @@ def test_a_broker_that_is_restarted_is_subscribed_to_again() -> None:
         await until(lambda: desk.session.is_up)
         assert "events" in broker.subscribed
         assert broker.connections == 2
+
+    at_broker(work)
+
+
+def test_another_client_with_its_id_is_named(caplog) -> None:
+    async def work(broker: FakeBroker, desk: Desk) -> None:
+        await until(lambda: desk.session.is_up)
+        broker.drop(SESSION_TAKEN_OVER)
+        await until(lambda: not desk.session.is_up)
+        await until(lambda: desk.session.is_up)
+        text = "the connection was lost: another client connected under the id me"
+        assert f"me lost its broker: {text}" in caplog.messages
 
     at_broker(work)
 
