@@ -86,6 +86,10 @@ LISTS = [
         ],
     ),
     List(
+        "/v1/vouchers/segments", "customer", "voucher_segments", ["segment_name", "position"], [],
+        [({}, everything)],
+    ),
+    List(
         "/v1/vouchers/cleaning-report", "customer", "voucher_cleaning_report", ["outcome"], [],
         [({}, everything)],
     ),
