@@ -121,4 +121,4 @@ def _set_aside(
     except OSError as error:
         why = error.strerror or error
         return f"{reason}\nIt cannot be moved aside ({why}) and stays at {shown(path)}."
-    return f"{reason}\nIt was moved to {aside}."
+    return f"{reason}\nIt was moved to {shown(aside)}."
