@@ -47,14 +47,16 @@ def write_csv(
             binding = bind(name, names, dataset)
             given = [names[position] for position in binding.positions]
             cut = _cut_by_duckdb(file, given)
+        source = scan_parquet([path])
+        positions = binding.positions
         if cut:
-            connection.register("given", _through_arrow(path, given, cut))
-            source = "given"
-            described = [row[:2] for row in connection.execute("DESCRIBE given").fetchall()]
-        else:
-            source = scan_parquet([path])
-            every = connection.execute(f"DESCRIBE FROM {source}").fetchall()
-            described = [every[position][:2] for position in binding.positions]
+            # Not handed over in memory: that makes DuckDB import pandas.
+            exact = out.with_name("exact")
+            _write_exact(path, given, cut, exact)
+            source = scan_parquet([exact])
+            positions = tuple(range(len(given)))
+        every = connection.execute(f"DESCRIBE FROM {source}").fetchall()
+        described = [every[position][:2] for position in positions]
         fields = [
             f"coalesce({_text(name, column, *field)}, '') AS {identifier(column.name)}"
             for column, field in zip(dataset.columns, described, strict=True)
@@ -67,8 +69,8 @@ def write_csv(
         raise LoadError(f"{name} cannot be read: {error}") from error
     except (duckdb.Error, pa.ArrowException, ValueError) as error:
         raise LoadError(f"{name} is Parquet that cannot be read: {error}") from error
-    positions = tuple(range(len(dataset.columns)))
-    return rows, Binding(dataset.columns, positions, binding.extra, binding.nulls)
+    declared = tuple(range(len(dataset.columns)))
+    return rows, Binding(dataset.columns, declared, binding.extra, binding.nulls)
 
 
 def _text(name: str, column: Column, given: str, type_: str) -> str:
@@ -97,8 +99,8 @@ def _cut_by_duckdb(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
     return found.intersection(names)
 
 
-def _through_arrow(path: Path, names: Sequence[str], cut: set[str]) -> pa.RecordBatchReader:
-    """The columns, those in `cut` as exact text."""
+def _write_exact(path: Path, names: Sequence[str], cut: set[str], out: Path) -> None:
+    """Write the columns as Parquet, those in `cut` as exact text."""
     with pq.ParquetFile(path) as file:
         fields = [file.schema_arrow.field(name) for name in names]
     schema = pa.schema([pa.field(f.name, pa.string() if f.name in cut else f.type) for f in fields])
@@ -120,7 +122,9 @@ def _through_arrow(path: Path, names: Sequence[str], cut: set[str]) -> pa.Record
                 schema=schema,
             )
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    with pq.ParquetWriter(out, schema) as writer:
+        for batch in batches():
+            writer.write_batch(batch)
 
 
 def _exact_text(exact: pa.Array, rounded: pa.Array) -> pa.Array:
