@@ -5,7 +5,7 @@ checks, on text, serves both formats.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -50,16 +50,22 @@ def write_csv(
         source = scan_parquet([path])
         positions = binding.positions
         if cut:
-            # Not handed over in memory: that makes DuckDB import pandas.
+            # Not handed over in memory: for that DuckDB imports pandas.
             exact = out.with_name("exact")
             _write_exact(path, given, cut, exact)
             source = scan_parquet([exact])
             positions = tuple(range(len(given)))
         every = connection.execute(f"DESCRIBE FROM {source}").fetchall()
         described = [every[position][:2] for position in positions]
+        texts = [
+            f"{identifier(field)} || coalesce({identifier(_rest(field))}, '')"
+            if field in cut
+            else _text(name, column, field, type_)
+            for column, (field, type_) in zip(dataset.columns, described, strict=True)
+        ]
         fields = [
-            f"coalesce({_text(name, column, *field)}, '') AS {identifier(column.name)}"
-            for column, field in zip(dataset.columns, described, strict=True)
+            f"coalesce({text}, '') AS {identifier(column.name)}"
+            for text, column in zip(texts, dataset.columns, strict=True)
         ]
         connection.execute(
             f"COPY (SELECT {', '.join(fields)} FROM {source}) TO {literal(str(out))} "
@@ -100,43 +106,40 @@ def _cut_by_duckdb(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
 
 
 def _write_exact(path: Path, names: Sequence[str], cut: set[str], out: Path) -> None:
-    """Write the columns as Parquet, those in `cut` as exact text."""
-    with pq.ParquetFile(path) as file:
-        fields = [file.schema_arrow.field(name) for name in names]
-    schema = pa.schema([pa.field(f.name, pa.string() if f.name in cut else f.type) for f in fields])
+    """Write the columns as Parquet, those in `cut` as text, and after all of them what it lacks.
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        fine = pq.ParquetFile(path)
-        coarse = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
-        columns = list(names)
+    No scalars: the first that pyarrow makes imports pandas.
+    """
+    text = pa.string()
+    with pq.ParquetFile(path) as file:
+        kinds = [text if n in cut else file.schema_arrow.field(n).type for n in names]
+    rests = [pa.field(_rest(name), text) for name in names]
+    schema = pa.schema([*map(pa.field, names, kinds), *rests])
+    fine = pq.ParquetFile(path)
+    coarse = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+    columns = list(names)
+    with fine, coarse, pq.ParquetWriter(out, schema) as writer:
         for exact, rounded in zip(
             fine.iter_batches(_ROWS, columns=columns),
             coarse.iter_batches(_ROWS, columns=columns),
             strict=True,
         ):
-            yield pa.RecordBatch.from_arrays(
-                [
-                    _exact_text(exact[name], rounded[name]) if name in cut else exact[name]
-                    for name in names
-                ],
-                schema=schema,
-            )
-
-    with pq.ParquetWriter(out, schema) as writer:
-        for batch in batches():
-            writer.write_batch(batch)
+            values = [rounded[n].cast(text) if n in cut else exact[n] for n in names]
+            lacking = [_nanoseconds(exact[n], rounded[n]) for n in names]
+            writer.write_batch(pa.RecordBatch.from_arrays([*values, *lacking], schema=schema))
 
 
-def _exact_text(exact: pa.Array, rounded: pa.Array) -> pa.Array:
-    """Decimals, or times to the nanosecond, as text.
+def _rest(name: str) -> str:
+    return f"{name} (the rest)"
+
+
+def _nanoseconds(exact: pa.Array, rounded: pa.Array) -> pa.Array:
+    """Three digits of nanoseconds beyond the microsecond; nulls for what was not rounded.
 
     Nanoseconds since 1970 fit 64 bits from 1677 to 2262 only; beyond, their last digits are still
     right modulo 2 ** 64, as is the difference to the microseconds.
     """
-    if not pa.types.is_timestamp(exact.type):
-        return exact.cast(pa.string())
-    micros = rounded.cast(pa.int64())
-    rest = pc.subtract(exact.cast(pa.int64()), pc.multiply(micros, 1000))
-    digits = pc.utf8_lpad(rest.cast(pa.string()), width=3, padding="0")
-    text = rounded.cast(pa.string())
-    return pc.if_else(pc.equal(rest, 0), text, pc.binary_join_element_wise(text, digits, ""))
+    if exact.type == rounded.type:
+        return pa.nulls(len(exact), pa.string())
+    rest = pc.subtract(exact, rounded.cast(exact.type, safe=False))
+    return pc.utf8_lpad(rest.cast(pa.int64()).cast(pa.string()), width=3, padding="0")

@@ -17,6 +17,7 @@ from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
 from orchestration.load.load_log import read_load_log
 from orchestration.load.run import load
+from orchestration.scans import scan_parquet
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 YAML = """
@@ -484,3 +485,18 @@ def test_every_dataset_of_files_is_known_as_parquet_too():
     for dataset in read_datasets(PROJECT_DIR).values():
         if dataset.format in ("csv", "parquet"):
             assert dataset.matches(f"{dataset.name}.parquet"), dataset.name
+
+
+@pytest.mark.parametrize("folder", ["name=Chile", "id=7", "amount=1.5", "name=Chile/id=7"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folder_above_a_file_is_no_column_of_it(tmp_path, folder, kind):
+    shop = Shop(tmp_path / folder)
+    path = shop.folder / f"sales.{kind}"
+    duckdb.sql(
+        f"COPY (SELECT 1 AS id, 'Peru' AS name, 2.5 AS amount) TO '{tmp_path / 'x'}' (FORMAT {kind})"
+    )
+    (tmp_path / "x").rename(path)
+    shop.load(from_=path)
+    (part,) = landing.domain_parts(shop.settings, "shop")
+    found = duckdb.sql(f"FROM {scan_parquet([part.path])}").fetchall()
+    assert found == [(1, "Peru", Decimal("2.50"))]
