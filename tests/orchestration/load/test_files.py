@@ -492,9 +492,8 @@ def test_every_dataset_of_files_is_known_as_parquet_too():
 def test_a_folder_above_a_file_is_no_column_of_it(tmp_path, folder, kind):
     shop = Shop(tmp_path / folder)
     path = shop.folder / f"sales.{kind}"
-    duckdb.sql(
-        f"COPY (SELECT 1 AS id, 'Peru' AS name, 2.5 AS amount) TO '{tmp_path / 'x'}' (FORMAT {kind})"
-    )
+    row = "SELECT 1 AS id, 'Peru' AS name, 2.5 AS amount"
+    duckdb.sql(f"COPY ({row}) TO '{tmp_path / 'x'}' (FORMAT {kind})")
     (tmp_path / "x").rename(path)
     shop.load(from_=path)
     (part,) = landing.domain_parts(shop.settings, "shop")
