@@ -1,9 +1,11 @@
 """A PostgreSQL server as users have one: not the embedded one, and as old as Pollux takes."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ VARIABLE = "POLLUX_TEST_DATABASE_URL"
 # Where Debian and the packages of postgresql.org put version 15.
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"
+START_SECONDS = 60
 
 
 @contextmanager
@@ -56,10 +59,26 @@ def _started() -> Iterator[str]:
         subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
 
     run("initdb", "--auth=trust", f"--username={OWNER}", "--encoding=UTF8", "--no-sync")
-    log = f"--log={folder / 'log'}"
-    run("pg_ctl", "start", log, "-o", f"-k {folder} -c listen_addresses= -c fsync=off")
+    # The shell ends the server when its input does: with this process, however that ends.
+    server = shlex.join([str(PROGRAMS / "postgres"), "-D", str(folder / "cluster")])
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    script = f"{server} {options} >{folder}/log 2>&1 </dev/null & cat; kill -QUIT $!; wait"
+    shell = subprocess.Popen(["sh", "-c", script], user=user, cwd="/", stdin=subprocess.PIPE)
     try:
-        yield f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}"
+        url = f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}"
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(url):
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield url
     finally:
-        run("pg_ctl", "stop", "--mode=immediate")
+        shell.communicate()
         shutil.rmtree(folder)
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
