@@ -177,13 +177,13 @@ def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstan
     os.environ[STORAGE_VARIABLE] = storage_url(store)
     try:
         with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-            _end_dead_runs(instance)
+            end_dead_runs(instance)
             yield instance
     finally:
         del os.environ[STORAGE_VARIABLE]
 
 
-def _end_dead_runs(instance: dg.DagsterInstance) -> None:
+def end_dead_runs(instance: dg.DagsterInstance) -> None:
     """Ends what a killed process left as under way: it would keep its place in the pool."""
     dead = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
     for run in dead:

@@ -52,6 +52,7 @@ class Installation:
             ports = {name: probe.getsockname()[1] for name, probe in probes.items()}
         self.port = ports["API"]
         self.events_port = ports["EVENTS"]
+        self.dagster_port = ports["DAGSTER"]
         self.broker_port = ports["BROKER"]
         self.environment = os.environ | {
             "POLLUX_DATA_DIR": str(data_dir),
@@ -130,9 +131,9 @@ class Installation:
         return found
 
 
-def wait_for(read: Callable[[], T]) -> T:
+def wait_for(read: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
     """What `read` returns once it returns something."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := read()):
         assert time.monotonic() < deadline, "nothing came"
         time.sleep(0.1)
@@ -184,6 +185,29 @@ def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installa
     model = installation.data_dir / "models" / "propensity" / "current"
     assert ready["model"] == model.readlink().name
     assert answers(HOST, installation.broker_port)
+
+
+def test_its_build_is_a_run_that_the_page_shows(installation: Installation) -> None:
+    wait_for(lambda: installation.answers("/server_info", installation.dagster_port), 120)
+    query = (
+        "{ runsOrError { ... on Runs { results { jobName status } } } "
+        "assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } }"
+        " }"
+    )
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{installation.dagster_port}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = json.load(answer)["data"]
+    assert {"jobName": "build", "status": "SUCCESS"} in found["runsOrError"]["results"]
+    made = {
+        "/".join(node["assetKey"]["path"])
+        for node in found["assetNodes"]
+        if node["assetMaterializations"]
+    }
+    assert {"household/marts/hh_summary", "store/marts/customer_info"} <= made
 
 
 def test_customers_walk_through_the_shop(installation: Installation) -> None:

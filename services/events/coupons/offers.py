@@ -12,6 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple, TypeVar
 
@@ -63,6 +64,14 @@ class Choice(NamedTuple):
     reason: str | None = None
 
 
+@dataclass
+class _Kept:
+    """A customer's choices of one day, by department; complete where every department is there."""
+
+    choices: dict[str, Choice] = field(default_factory=dict)
+    is_complete: bool = False
+
+
 class Basis(NamedTuple):
     """What choices rest on: the number of the store's release, and the model."""
 
@@ -94,7 +103,7 @@ class Offers:
         # Until then no event is decided: it would look as if nothing were released.
         self._is_release_known = asyncio.Event()
         self._model: str | None = None
-        self._kept: OrderedDict[tuple[int, date], dict[str, Choice]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, date], _Kept] = OrderedDict()
         # Set whenever all choices were dropped from memory.
         self.are_dropped = asyncio.Event()
         self._preparing: dict[tuple[int, date], asyncio.Task[PreparedOffers | Choice]] = {}
@@ -129,7 +138,7 @@ class Offers:
     def is_prepared(self, event: StoreEvent) -> bool:
         """Whether the customer's choices of the event's day are in memory, all of them."""
         kept = self._kept.get((event.customer_id, event.event_date))
-        return kept is not None and "" in kept
+        return kept is not None and kept.is_complete
 
     def spelled(self, department: str) -> str | None:
         """A department as the data spell it, None where it is not known."""
@@ -154,7 +163,7 @@ class Offers:
         department = self.spelled(event.department)
         if department is None:
             return None
-        choice = kept.get(department)
+        choice = kept.choices.get(department)
         if choice is not None and choice.coupon_id is not None:
             return choice if self.document(choice.coupon_id) is not None else None
         return choice
@@ -192,7 +201,7 @@ class Offers:
         if isinstance(found, Choice):
             return found
         model, choices = found
-        self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
+        self._keep(catalogue, model, (customer_id, day), choices, is_complete=True)
         text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
         basis = Basis(catalogue.release.number, model)
         return PreparedOffers(customer_id, day, basis, self._threshold, text)
@@ -202,7 +211,8 @@ class Offers:
         department = catalogue.spelled(name)
         if department is None:
             return Choice(reason=UNKNOWN_DEPARTMENT)
-        kept = self._kept.get((customer_id, day)) or await self._read(catalogue, customer_id, day)
+        held = self._kept.get((customer_id, day))
+        kept = held.choices if held else await self._read(catalogue, customer_id, day)
         if kept is None or department not in kept:
             found = await self._score(catalogue, customer_id, day, [department])
             if isinstance(found, Choice):
@@ -230,7 +240,7 @@ class Offers:
             return None
         choices = {name: Choice(*values) for name, values in orjson.loads(text).items()}
         await catalogue.read_documents(_coupons(choices))
-        self._keep(catalogue, model, (customer_id, day), {**choices, "": Choice()})
+        self._keep(catalogue, model, (customer_id, day), choices, is_complete=True)
         return choices
 
     async def _score(
@@ -270,12 +280,16 @@ class Offers:
         model: str,
         place: tuple[int, date],
         choices: Mapping[str, Choice],
+        *,
+        is_complete: bool = False,
     ) -> None:
         if model and model != self._model:
             self.use_model(model)
         if catalogue is not self._catalogue or not model:
             return
-        self._kept.setdefault(place, {}).update(choices)
+        kept = self._kept.setdefault(place, _Kept())
+        kept.choices.update(choices)
+        kept.is_complete = kept.is_complete or is_complete
         self._kept.move_to_end(place)
         while len(self._kept) > KEPT_CUSTOMERS:
             self._kept.popitem(last=False)
