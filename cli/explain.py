@@ -62,8 +62,8 @@ def explain(error: BaseException) -> str | None:
         return _missing(error)
     if isinstance(error, OSError):
         return _system(error)
-    if type(error).__module__.partition(".")[0] in {"psycopg", "duckdb", "_duckdb"}:
-        return f"{type(error).__name__}: {text}"
+    if type(error).__module__.partition(".")[0] in {"psycopg", "sqlalchemy", "duckdb", "_duckdb"}:
+        return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
     return None
 
 

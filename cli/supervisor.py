@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 
 import psutil
 import psycopg
@@ -73,8 +74,7 @@ class Supervisor:
         self._running = running
         self._command = command
         self._entries: dict[str, _Entry] = {}
-        self._healed = self._rotated = time.monotonic()
-        self._said: set[str] = set()
+        self._rotated = time.monotonic()
 
     @property
     def given_up(self) -> list[str]:
@@ -122,9 +122,6 @@ class Supervisor:
     def look(self) -> None:
         """Looks once at every service, and does what is due."""
         now = time.monotonic()
-        if now > self._healed + HEAL_SECONDS:
-            self._healed = now
-            self._heal_database()
         if now > self._rotated + ROTATE_SECONDS:
             self._rotated = now
             rotate_logs(self._settings.logs_dir)
@@ -200,24 +197,42 @@ class Supervisor:
         }
         self._running.note(self._command, {**runs, **(more or {})})
 
-    def _heal_database(self) -> None:
-        """Starts the embedded PostgreSQL again where it was killed."""
-        embedded = find_serving_store(self._settings).embedded
-        if embedded is None or embedded.is_running():
-            return
-        self._say("PostgreSQL is gone; it is started again.")
-        try:
-            embedded.use()
-        except (PolluxError, OSError) as error:
-            self._say(f"{first_line(error)}; it is tried again.")
-        else:
-            self._said.clear()
 
-    def _say(self, text: str) -> None:
-        # Once, however often it is tried.
-        if text not in self._said:
-            self._said.add(text)
-            output.note(text)
+@contextmanager
+def database_kept_running(settings: Settings) -> Iterator[None]:
+    """Starts the embedded PostgreSQL again where it is killed, as long as the block runs.
+
+    In a thread, since it may be needed at any moment: in a build, at the start of a service.
+    """
+    embedded = find_serving_store(settings).embedded
+    is_over = Event()
+
+    def watch() -> None:
+        said: set[str] = set()
+
+        def say(text: str) -> None:
+            # Once, however often it is tried.
+            if text not in said:
+                output.note(text)
+            said.add(text)
+
+        while embedded is not None and not is_over.wait(HEAL_SECONDS):
+            if embedded.is_running():
+                said.clear()
+                continue
+            say("PostgreSQL is gone; it is started again.")
+            try:
+                embedded.use()
+            except (PolluxError, OSError) as error:
+                say(f"{first_line(error)}; it is tried again.")
+
+    keeper = Thread(target=watch, daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
 
 
 def first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from cli.dagster import (
     url_of_dagster,
 )
 from cli.processes import DAGSTER, Running
-from cli.supervisor import Supervisor
+from cli.supervisor import Supervisor, database_kept_running
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -35,7 +35,7 @@ def dagster() -> None:
         check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
         open_serving_store(settings)
         supervisor = Supervisor(settings, running, DAGSTER)
-        with supervisor.stopped_at_the_end():
+        with database_kept_running(settings), supervisor.stopped_at_the_end():
             try:
                 supervisor.add(*dagster_services(settings, socket))
                 if problem := supervisor.wait(WEB_PAGE, seconds=READY_SECONDS):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from cli import output
 from cli.dagster import DAGSTER_HOST, dagster_services, socket_of_code
 from cli.processes import UP, Running
 from cli.serving import check_ports, describe_broker, services, show_services, url_of
-from cli.supervisor import Supervisor
+from cli.supervisor import Supervisor, database_kept_running
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -37,12 +38,13 @@ def up(
     # A shell that started this in the background may have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     running = Running(settings)
-    with running.only_one(UP), socket_of_code() as socket:
+    with running.only_one(UP), socket_of_code() as socket, ExitStack() as stack:
         if not once:
             check_ports(settings)
         with output.step("database") as step:
             store = open_serving_store(settings)
             step.result = "embedded PostgreSQL" if store.embedded else "your PostgreSQL"
+        stack.enter_context(database_kept_running(settings))
         _load_sample(settings)
         _build_and_release(settings, is_failure_fatal=once)
         if once:

@@ -5,6 +5,7 @@ is `cli`.
 """
 
 import itertools
+import logging
 import os
 import signal
 import warnings
@@ -28,6 +29,8 @@ from dagster import JobDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import OperationalError
 
 from orchestration.defs.definitions import build_definitions
 from orchestration.defs.release import accepting, release_key
@@ -152,6 +155,13 @@ def run_graph(
             )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+    except (DagsterPostgresException, OperationalError):
+        if not is_kept:
+            raise
+        console.note("Dagster's database went away; the build starts again without it.")
+        return run_graph(
+            settings, domains, console, release=release, accept_shrinking=accept_shrinking
+        )
     if any(
         event.is_step_failure and event.step_failure_data.error_source == ErrorSource.INTERRUPT
         for event in result.all_events
@@ -176,6 +186,8 @@ def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstan
     prepare_home(settings, store)
     os.environ[STORAGE_VARIABLE] = storage_url(store)
     try:
+        # What it tries again is no news; what fails for good is raised.
+        logging.getLogger().addHandler(logging.NullHandler())
         with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
             end_dead_runs(instance)
             yield instance
