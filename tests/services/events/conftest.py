@@ -153,7 +153,7 @@ def start_broker(short_tmp: Path) -> Iterator[Callable[[str], int]]:
 
         def start(program: str) -> int:
             if program == MOSQUITTO and find_mosquitto() is None:
-                pytest.skip("Mosquitto is not installed (Debian: apt-get install mosquitto)")
+                pytest.skip(shops.MOSQUITTO_IS_MISSING)
             if program not in ports:
                 settings = Settings(
                     data_dir=short_tmp / f"broker-{program}", broker_port=shops.free_port()
@@ -209,19 +209,8 @@ def shop_v5(new_shop: Shop, start_broker: Callable[[str], int]) -> Shop:
     return new_shop
 
 
-@pytest.fixture
-def own_shop(new_shop: Shop) -> Iterator[Shop]:
-    """A shop with a Mosquitto of its own, for a test to stop."""
-    if find_mosquitto() is None:
-        pytest.skip("Mosquitto is not installed (Debian: apt-get install mosquitto)")
-    with shops.broker(new_shop.folder / "broker", new_shop.port):
-        yield new_shop
-
-
 def _one_shop(request: pytest.FixtureRequest) -> Shop:
-    names = [
-        name for name in ("shop", "any_shop", "shop_v5", "own_shop") if name in request.fixturenames
-    ]
+    names = [name for name in ("shop", "any_shop", "shop_v5") if name in request.fixturenames]
     found: Shop = request.getfixturevalue(names[0])
     return found
 
