@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ LEARNED = "learned"
 # A table of that name which a service fills: it lands with a build, not from files.
 TABLE = "table"
 FORMATS = ("csv", "parquet", "lines", TABLE)
+
+# libyaml's, where PyYAML was built with it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def read_datasets(project_dir: Path) -> dict[tuple[str, str], Dataset]:
 
 def _read_file(path: Path) -> Iterator[Dataset]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = _parse(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise LoadError(f"{path} is not YAML: {error}") from error
     for source in document.get("sources") or []:
@@ -99,6 +103,13 @@ def _read_file(path: Path) -> Iterator[Dataset]:
             if "load" in meta:
                 where = f"{path}: {source.get('name')}.{table.get('name')}"
                 yield _read_table(where, source, table, meta["load"] or {})
+
+
+# Every step of a build asks for the declarations.
+@lru_cache
+def _parse(content: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load(content, Loader=_LOADER) or {}  # noqa: S506
+    return document
 
 
 def _read_table(
