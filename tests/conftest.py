@@ -5,32 +5,84 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestration.build import build
-from orchestration.learn.propensity.card import Card
-from orchestration.learn.propensity.pairs import read_pairs
-from orchestration.learn.propensity.training import train_on
-from orchestration.load.run import load
-from orchestration.release.publish import release
-from orchestration.transform.manifest import prepare_manifest
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
-from sample.household import generate_household
-from sample.store import generate_store
-from tests.support.histories import open_sample
+
+# What only some tests need is imported by the fixture that makes it.
+if TYPE_CHECKING:
+    from orchestration.learn.propensity.card import Card
+    from tests.support.installations import Prepared
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 # The real files cannot be given on: who has them says where.
 REALDATA_DIR = Path(
     os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
 )
-SAMPLE_SCALE = 0.02
+# The longest files, so that a worker does not begin one when the other is done.
+LONGEST = (
+    "cli/test_up.py",
+    "models/test_marts_agree.py",
+    "orchestration/transform/test_dbt.py",
+    "cli/",
+    "orchestration/",
+    "services/events/",
+    "pollux/",
+    "services/api/",
+)
+# Where the workers of a run find what they share.
+SHARED_FOLDER = "POLLUX_TEST_SHARED_FOLDER"
 
 Pollux = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the folder that the workers of this run share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes what the workers shared; the last line says what was left out."""
+    if not hasattr(config, "workerinput"):
+        remove_installations(Path(os.environ.pop(SHARED_FOLDER)))
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reasons = Counter(report.longrepr[2] for report in reporter.stats.get("skipped", ()))
+        if reasons:
+            said = "; ".join(
+                f"{count} ({reason.removeprefix('Skipped: ')})"
+                for reason, count in reasons.most_common()
+            )
+            reporter.write_line(
+                f"Left out: {said}. On Debian, .ci/run installs what is missing and runs them."
+            )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first: whole files go to the workers in this order."""
+
+    def rank(item: pytest.Item) -> tuple[bool, int]:
+        place = item.path.relative_to(PROJECT_DIR / "tests").as_posix()
+        found = [number for number, start in enumerate(LONGEST) if place.startswith(start)]
+        is_unit = not any(item.get_closest_marker(mark) for mark in ("integration", "endurance"))
+        return is_unit, min(found, default=len(LONGEST))
+
+    items.sort(key=rank)
+
+
+def remove_installations(folder: Path) -> None:
+    """Removes a folder of data folders and the servers that belong to them."""
+    for installation in folder.iterdir():
+        postgres = EmbeddedPostgres(installation)
+        postgres.stop()
+        shutil.rmtree(postgres.home, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -46,42 +98,51 @@ def short_tmp() -> Iterator[Path]:
     """A folder with a short path, as a unix socket needs; its servers end with it."""
     folder = Path(tempfile.mkdtemp(prefix="px"))
     yield folder
-    for installation in folder.iterdir():
-        postgres = EmbeddedPostgres(installation)
-        postgres.stop()
-        shutil.rmtree(postgres.home, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_installations(folder)
 
 
 @pytest.fixture(scope="session")
-def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared() -> "Prepared":
+    """Installations that are made once for the run."""
+    from tests.support.installations import Prepared  # noqa: PLC0415
+
+    return Prepared(Path(os.environ[SHARED_FOLDER]))
+
+
+@pytest.fixture(scope="session")
+def sample_files(prepared: "Prepared") -> Path:
     """The raw files of a small made-up retailer."""
-    folder = tmp_path_factory.mktemp("sample")
-    generate_household(folder, scale=SAMPLE_SCALE, seed=1)
-    return folder
+    return prepared.samples()["household"]
 
 
 @pytest.fixture(scope="session")
-def built(short_tmp: Path, sample_files: Path) -> Settings:
-    """An installation, built by DuckDB and released once; tests must not change it."""
-    settings = Settings(data_dir=short_tmp / "built")
-    load(settings, domain="household", from_=sample_files, sample=True)
-    report = build(settings, ["household"])
-    report.raise_if_failed()
-    release(settings, "household")
-    prepare_manifest(settings)
-    return settings
+def built(prepared: "Prepared") -> Settings:
+    """The household domain, built by DuckDB and released; tests must not change it."""
+    return prepared.household()
 
 
 @pytest.fixture
-def installation(built: Settings, short_tmp: Path, request: pytest.FixtureRequest) -> Settings:
+def installation(
+    prepared: "Prepared", short_tmp: Path, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
     """A copy of the built installation, not yet released, for a test to change."""
-    data_dir = short_tmp / f"i{abs(hash(request.node.nodeid)) % 10**8}"
-    data_dir.mkdir()
-    for name in ("landing", "builds", "dbt", "dagster"):
-        shutil.copytree(built.data_dir / name, data_dir / name)
-    shutil.copy(built.warehouse_path, data_dir)
-    return Settings(data_dir=data_dir)
+    yield from _copied(prepared, short_tmp, request, released=False)
+
+
+@pytest.fixture
+def released(
+    prepared: "Prepared", short_tmp: Path, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
+    """A copy of the built installation that serves its first release, for a test to change."""
+    yield from _copied(prepared, short_tmp, request, released=True)
+
+
+def _copied(
+    prepared: "Prepared", folder: Path, request: pytest.FixtureRequest, *, released: bool
+) -> Iterator[Settings]:
+    data_dir = folder / f"i{abs(hash(request.node.nodeid)) % 10**8}"
+    yield prepared.copy(prepared.household(), data_dir, released=released)
+    EmbeddedPostgres(data_dir).stop()
 
 
 @pytest.fixture
@@ -89,7 +150,7 @@ def pollux() -> Pollux:
     """Runs the command on an installation, as a user would."""
 
     def run(
-        settings: Settings, *arguments: str, timeout: float = 300, **environment: str
+        settings: Settings, *arguments: str, timeout: float = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
@@ -107,6 +168,8 @@ def pollux() -> Pollux:
 @pytest.fixture(scope="session")
 def store_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw files of a store of 20 customers."""
+    from sample.store import generate_store  # noqa: PLC0415
+
     folder = tmp_path_factory.mktemp("store")
     generate_store(folder, scale=0.02, seed=1)
     return folder
@@ -115,17 +178,13 @@ def store_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_store(
     store_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Settings, Card]:
+) -> "tuple[Settings, Card]":
     """An installation with a promoted model; tests must not change it."""
+    from orchestration.learn.propensity.pairs import read_pairs  # noqa: PLC0415
+    from orchestration.learn.propensity.training import train_on  # noqa: PLC0415
+    from tests.support.histories import open_sample  # noqa: PLC0415
+
     settings = Settings(data_dir=tmp_path_factory.mktemp("trained"))
     with open_sample(store_files) as history:
         pairs = read_pairs(history)
     return settings, train_on(settings, pairs, data="sample", seed=1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of these folders need a broker and a database."""
-    folders = [PROJECT_DIR / "tests" / name for name in ("events", "e2e", "integration")]
-    for item in items:
-        if any(folder in item.path.parents for folder in folders):
-            item.add_marker(pytest.mark.integration)

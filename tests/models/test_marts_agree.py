@@ -1,12 +1,9 @@
 """The marts, row by row: one engine against the other, and both against a plain pandas port."""
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
@@ -21,7 +18,6 @@ from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from sample.generate import generate
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
 from tests.oracles.customer import customer_marts
@@ -29,13 +25,13 @@ from tests.oracles.household import household_marts
 from tests.oracles.loyalty import loyalty_marts
 from tests.oracles.store import store_marts
 from tests.services.api.support import client_of
-from tests.support.live_events import make_events_schema, take_in
+from tests.support.installations import Prepared
+from tests.support.live_events import live_events, make_events_schema, take_in
 from tests.support.own_postgres import new_database, own_server
 
 pytestmark = pytest.mark.integration
 
 RATIO_TOLERANCE = 1e-9
-SAMPLE_SCALE = 0.01
 
 Raw = Mapping[str, Any]
 Marts = dict[str, pd.DataFrame]
@@ -76,71 +72,6 @@ class Source:
     installation: Callable[[str], Settings]
 
 
-def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
-    """What an event service took in of the sample's customers and members, by table.
-
-    Offers around the orders in which their coupons were used, members of the file and new ones, and
-    of each kind some that have to be left out.
-    """
-    chance = random.Random(7)
-    zone = ZoneInfo("Europe/Berlin")
-    orders = pd.read_csv(folders["store"] / "orders.csv")
-    lines = pd.read_csv(folders["store"] / "order_lines.csv")
-    departments = pd.read_csv(folders["store"] / "coupons.csv", index_col="coupon_id")["department"]
-    used = lines.dropna(subset="coupon_id").merge(orders, on="order_id")
-    decisions: list[dict[str, Any]] = []
-
-    def decide(at: datetime, **more: Any) -> None:
-        day = at.astimezone(zone).date()
-        plain = {"department": None, "coupon_id": None, "reason": None, "event_date": day}
-        decisions.append({"event_at": at} | plain | more)
-
-    for one in used.sample(200, random_state=7).itertuples():
-        ordered = datetime.fromisoformat(one.ordered_at).replace(tzinfo=zone)
-        at = ordered - timedelta(seconds=chance.choice([-90000, -1, 0, 0.5, 60, 7000, 2e6]))
-        department = departments[one.coupon_id].replace("Sports", "Sport")
-        who = {"customer_id": int(one.customer_id)}
-        decide(at, kind="entry", outcome="prepared", **who)
-        focus = who | {"kind": "focus", "department": department}
-        coupon = int(chance.choice([one.coupon_id, one.coupon_id, 1]))
-        decide(at, outcome="offer", coupon_id=coupon, prediction=0.5, **focus)
-        decide(at, outcome="no offer", reason="below the threshold", **focus)
-        decide(at, outcome="no offer", reason="unknown", **(focus | {"department": None}))
-
-    listed = (folders["loyalty"] / "LoyaltyList.txt").read_text().splitlines()
-    emails = [line.partition(",")[0] for line in listed if "@" in line]
-    emails = [*chance.sample(emails, 15), *(f"Live.{n}@Example.org" for n in range(15)), "none"]
-    clicked = (folders["loyalty"] / "ClickConversion.txt").read_text().splitlines()
-    promotions = sorted({line.partition(",")[0] for line in clicked if "," in line})[:3]
-    began = datetime.fromisoformat("2026-11-20T08:00:00.25Z")
-    members = [
-        {
-            "email": chance.choice(emails),
-            "fb_user": chance.choice([None, "", "fb", " fb, with comma "]),
-            "insta_user": chance.choice([None, "insta"]),
-            "gender": chance.choice([None, "F", "M"]),
-            # Some come at one moment.
-            "received_at": began + timedelta(minutes=place // 2),
-        }
-        for place in range(40)
-    ]
-    conversions = [
-        {
-            "promotion": chance.choice(promotions),
-            "conversion_type": kind,
-            "email": chance.choice(emails),
-            "channel": chance.choice([None, "Facebook", "Instagram"]),
-            "items": chance.choice([None, "[]", "[6; 14;]", "6"]),
-            "total": chance.choice([None, "-0.01", "9.45", "0.00"]),
-            "is_code_sent": kind == "click" and chance.random() < 0.3,
-            "is_new_member": kind == "purchase" and chance.random() < 0.5,
-            "received_at": began + timedelta(minutes=place),
-        }
-        for place, kind in enumerate(chance.choices(["click", "basket", "purchase"], k=150))
-    ]
-    return {"decisions": decisions, "loyalty_list": members, "conversions": conversions}
-
-
 @pytest.fixture(scope="module")
 def own_database() -> Iterator[str | None]:
     """A database on the oldest server that Pollux takes, where there is one."""
@@ -152,71 +83,47 @@ def own_database() -> Iterator[str | None]:
                 yield url
 
 
-def soil(folders: Mapping[str, Path]) -> None:
-    """Makes lines that models have to drop for a reason, and baskets without their time."""
-    chance = random.Random(8)
-    path = folders["household"] / "transaction_data.csv"
-    header, *lines = path.read_text().splitlines()
-    names = header.upper().split(",")
-    needed = ["HOUSEHOLD_KEY", "BASKET_ID", "PRODUCT_ID", "QUANTITY", "SALES_VALUE", "DAY"]
-    for place in range(0, len(lines), 3):
-        fields = lines[place].split(",")
-        fields[names.index("TRANS_TIME")] = ""
-        if place % 27 == 0:
-            name = chance.choice([*needed, "WEEK_NO"])
-            fields[names.index(name)] = chance.choice(["", "126"]) if name == "WEEK_NO" else ""
-        lines[place] = ",".join(fields)
-    path.write_text("\n".join([header, *lines]) + "\n")
-
-    long = "".join(chance.choices("abcdefghij", k=6_000))
-    with (folders["loyalty"] / "LoyaltyList.txt").open("a") as file:
-        file.write(f"\n{long}@example.org, , , F\nfull@example.org, fb, in, {long}")
-        file.write(f"\nfull@example.org, fb, , F\n{long[:243]}@example.org, , , F")
-    with (folders["loyalty"] / "ClickConversion.txt").open("a") as file:
-        file.write(f"\n{long}, ClickConversion, a@example.org, Facebook")
-        file.write(f"\nP, ClickConversion, {long}@example.org, Facebook")
-        file.write(f"\nP, ClickConversion, a@example.org, {long}")
-    with (folders["loyalty"] / "PurchaseConversion.txt").open("a") as file:
-        file.write("\nP, PurchaseConversion, a@example.org, [6], 9999999999.99")
-        file.write("\nP, PurchaseConversion, a@example.org, [6], 10000000000")
-
-
 @pytest.fixture(scope="module", params=["sample", "real"])
 def source(
     request: pytest.FixtureRequest,
+    prepared: Prepared,
     short_tmp: Path,
-    tmp_path_factory: pytest.TempPathFactory,
     own_database: str | None,
 ) -> Source:
-    is_real = request.param == "real"
-    if is_real:
-        realdata = request.getfixturevalue("realdata")
-        folders = {domain: realdata / name for domain, name in REAL.items()}
+    if request.param == "sample":
+        folders = prepared.samples()
+        # Real files are held to their own figures, below.
+        live = live_events(folders)
     else:
-        folders = {domain: tmp_path_factory.mktemp(domain) for domain in PORTS}
-        for domain, folder in folders.items():
-            generate(domain, folder, scale=SAMPLE_SCALE, seed=1)
-        soil(folders)
-    # Real files are held to their own figures, below.
-    live = {} if is_real else live_events(folders)
+        realdata = request.getfixturevalue("realdata")
+        folders, live = {domain: realdata / name for domain, name in REAL.items()}, {}
     done: dict[str, Settings] = {}
+
+    def make(engine: str) -> Settings:
+        data_dir = short_tmp / f"{request.param}_{engine}"
+        if request.param == "real":
+            settings = Settings(data_dir=data_dir, engine=engine)
+            for domain, folder in folders.items():
+                report = load(settings, domain=domain, from_=folder)
+                assert all(file.rows_rejected == 0 for file in report.files)
+        elif engine == "duckdb":
+            return prepared.everything()
+        else:
+            settings = prepared.land(data_dir, engine=engine)
+            if own_database:
+                settings = settings.model_copy(update={"database_url": SecretStr(own_database)})
+        with open_serving_store(settings).connect() as connection:
+            make_events_schema(connection)
+            for table, rows in live.items():
+                take_in(connection, table, rows)
+        build(settings, sorted(folders)).raise_if_failed()
+        for domain in folders:
+            release(settings, domain)
+        return settings
 
     def installation(engine: str) -> Settings:
         if engine not in done:
-            settings = Settings(data_dir=short_tmp / f"{request.param}_{engine}", engine=engine)
-            if engine == "postgres" and not is_real and own_database:
-                settings = settings.model_copy(update={"database_url": SecretStr(own_database)})
-            for domain, folder in folders.items():
-                report = load(settings, domain=domain, from_=folder, sample=not is_real)
-                assert all(file.rows_rejected == 0 for file in report.files)
-            with open_serving_store(settings).connect() as connection:
-                make_events_schema(connection)
-                for table, rows in live.items():
-                    take_in(connection, table, rows)
-            build(settings, sorted(folders)).raise_if_failed()
-            for domain in folders:
-                release(settings, domain)
-            done[engine] = settings
+            done[engine] = make(engine)
         return done[engine]
 
     return Source(request.param, folders, live, installation)

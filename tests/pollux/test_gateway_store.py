@@ -11,8 +11,6 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from orchestration.build import build
-from orchestration.load.run import load
 from orchestration.release.publish import release, rollback
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.graph import served_tables
@@ -32,18 +30,11 @@ from pollux.enrichment import TableEnrichment
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.sources import open_source
-from sample.customer.generate import generate_customer
-from sample.loyalty.generate import generate_loyalty
-from sample.store.generate import generate_store
 from tests.support.builds import build_again
+from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.integration
 
-GENERATORS = {
-    "customer": (generate_customer, 0.0005),
-    "store": (generate_store, 0.01),
-    "loyalty": (generate_loyalty, 1),
-}
 PYTHON_TYPES = {
     "bigint": int,
     "integer": int,
@@ -57,18 +48,8 @@ PYTHON_TYPES = {
 
 
 @pytest.fixture(scope="module")
-def released(
-    short_tmp: Path, sample_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    settings = Settings(data_dir=short_tmp / "gateway", database_url=None)
-    load(settings, domain="household", from_=sample_files, sample=True)
-    for domain, (generate, scale) in GENERATORS.items():
-        folder = tmp_path_factory.mktemp(domain)
-        generate(folder, scale=scale, seed=1)
-        load(settings, domain=domain, from_=folder, sample=True)
-    build(settings, list(DOMAINS)).raise_if_failed()
-    for domain in DOMAINS:
-        release(settings, domain)
+def released(prepared: Prepared, short_tmp: Path) -> Iterator[Settings]:
+    settings = prepared.copy(prepared.everything(), short_tmp / "gateway")
     store = open_serving_store(settings)
     yield settings
     assert store.embedded is not None

@@ -30,23 +30,22 @@ EVENT = "insert into events.loyalty_list (event_key, line, email) values (%s, 1,
 
 
 @pytest.fixture
-def serving(installation: Settings) -> Settings:
+def serving(released: Settings) -> Settings:
     """An installation with two releases, the first one served, and events, some landed."""
-    release(installation, "household")
-    build_again(installation)
-    release(installation, "household")
-    rollback(installation, "household")
-    with open_serving_store(installation).connect() as connection:
+    build_again(released)
+    release(released, "household")
+    rollback(released, "household")
+    with open_serving_store(released).connect() as connection:
         migrate(connection)
         add_events(connection, 3)
-    assert sum(land_events(installation).values()) == 3
-    with open_serving_store(installation).connect() as connection:
+    assert sum(land_events(released).values()) == 3
+    with open_serving_store(released).connect() as connection:
         add_events(connection, 2)
-    model = installation.data_dir / "models" / "propensity" / "m1"
+    model = released.data_dir / "models" / "propensity" / "m1"
     model.mkdir(parents=True)
     (model / "model.txt").write_text("a model")
     (model.parent / "current").symlink_to("m1")
-    return installation
+    return released
 
 
 @pytest.fixture
@@ -154,6 +153,7 @@ def landed_numbers(settings: Settings) -> list[int]:
     return [number for (number,) in rows.fetchall()]
 
 
+@pytest.mark.endurance
 def test_backup_killed_at_every_step_leaves_no_backup(serving: Settings, tmp_path: Path) -> None:
     steps = steps_of("backup")
     assert len(steps) == 4

@@ -11,13 +11,12 @@ from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.history import TABLES, open_history
 from orchestration.learn.propensity.pairs import read_pairs
 from orchestration.learn.propensity.training import train
-from orchestration.load.run import load
 from orchestration.transform.record import read_record, write_record
 from pollux import propensity
 from pollux.runtime.settings import Settings
-from sample.store import generate_store
 from services.scoring.schemas import Customer
 from tests.conftest import Pollux
+from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.integration
 
@@ -25,13 +24,11 @@ LATER = "timestamp '2100-01-01 12:00:00'"
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def store(
-    request: pytest.FixtureRequest, short_tmp: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Settings:
-    folder = tmp_path_factory.mktemp("files")
-    generate_store(folder, scale=0.02, seed=1)
-    settings = Settings(data_dir=short_tmp / f"store_{request.param}", engine=request.param)
-    load(settings, domain="store", from_=folder, sample=True)
+def store(request: pytest.FixtureRequest, prepared: Prepared, short_tmp: Path) -> Settings:
+    data_dir = short_tmp / f"store_{request.param}"
+    if request.param == "duckdb":
+        return prepared.copy(prepared.everything(), data_dir)
+    settings = prepared.land(data_dir, "store", engine=request.param)
     build(settings, ["store"]).raise_if_failed()
     return settings
 

@@ -97,38 +97,35 @@ def test_last_three_releases_stay_and_rollback_goes_between_them(installation: S
         rollback(installation, "household", to=1)
 
 
-def test_views_for_people_follow_the_switch(installation: Settings) -> None:
-    release(installation, "household")
-    with open_serving_store(installation).connect() as connection:
+def test_views_for_people_follow_the_switch(released: Settings) -> None:
+    with open_serving_store(released).connect() as connection:
         connection.execute("delete from household__r1.hh_summary")
-    with open_serving_store(installation).connect_reader() as reader:
+    with open_serving_store(released).connect_reader() as reader:
         assert reader.execute("select count(*) from household.hh_summary").fetchone() == (0,)
-    build_again(installation)
-    release(installation, "household")
-    with open_serving_store(installation).connect_reader() as reader:
+    build_again(released)
+    release(released, "household")
+    with open_serving_store(released).connect_reader() as reader:
         row = reader.execute("select count(*) from household.hh_summary").fetchone()
         assert row is not None
         assert row[0] > 0
 
 
 def test_views_in_use_do_not_hold_up_a_release(
-    installation: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestration.release.views.LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr("orchestration.release.views.TRIES", 1)
-    release(installation, "household")
-    build_again(installation)
-    with open_serving_store(installation).connect_reader() as reader, reader.transaction():
+    build_again(released)
+    with open_serving_store(released).connect_reader() as reader, reader.transaction():
         reader.execute("select * from household.hh_summary limit 1")
-        report = release(installation, "household")
+        report = release(released, "household")
     assert report.number == 2
-    assert current(installation) == 2
+    assert current(released) == 2
     assert any("views" in note for note in report.notes)
 
 
-def test_reader_can_read_releases_and_nothing_else(installation: Settings) -> None:
-    release(installation, "household")
-    store = open_serving_store(installation)
+def test_reader_can_read_releases_and_nothing_else(released: Settings) -> None:
+    store = open_serving_store(released)
     with store.connect() as connection:
         connection.execute("create schema private; create table private.secret (x integer)")
     with store.connect_reader() as reader:
@@ -157,13 +154,12 @@ def test_reader_can_read_releases_and_nothing_else(installation: Settings) -> No
     ],
 )
 def test_only_a_build_that_passed_is_released(
-    installation: Settings, change: dict[str, object], message: str
+    released: Settings, change: dict[str, object], message: str
 ) -> None:
-    release(installation, "household")
-    build_again(installation, **change)
+    build_again(released, **change)
     with pytest.raises(ReleaseError, match=message):
-        release(installation, "household")
-    assert current(installation) == 1
+        release(released, "household")
+    assert current(released) == 1
 
 
 def test_nothing_built_is_nothing_released(built: Settings) -> None:
@@ -172,20 +168,18 @@ def test_nothing_built_is_nothing_released(built: Settings) -> None:
 
 
 def test_missing_rows_are_found_before_the_switch(
-    installation: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release(installation, "household")
-    build_again(installation)
+    build_again(released)
     monkeypatch.setattr(DuckDBMarts, "count", lambda _self, _table: 1_000_000)
     with pytest.raises(ReleaseError, match="nothing was switched"):
-        release(installation, "household")
-    assert current(installation) == 1
-    assert schemas(installation) == {"household__r1"}
+        release(released, "household")
+    assert current(released) == 1
+    assert schemas(released) == {"household__r1"}
 
 
-def test_two_keys_alike_are_found_before_the_switch(installation: Settings) -> None:
-    release(installation, "household")
-    with duckdb.connect(installation.warehouse_path) as warehouse:
+def test_two_keys_alike_are_found_before_the_switch(released: Settings) -> None:
+    with duckdb.connect(released.warehouse_path) as warehouse:
         for statement in (
             "create table copied as from warehouse_marts.products",
             "drop table warehouse_marts.products",
@@ -193,10 +187,10 @@ def test_two_keys_alike_are_found_before_the_switch(installation: Settings) -> N
             "insert into warehouse_marts.products from copied limit 1",
         ):
             warehouse.execute(statement).fetchall()
-    build_again(installation)
+    build_again(released)
     with pytest.raises(ReleaseError, match=r"key of products \(product_id\) is not one"):
-        release(installation, "household")
-    assert current(installation) == 1
+        release(released, "household")
+    assert current(released) == 1
 
 
 def test_marts_that_another_dbt_run_made_are_not_released(installation: Settings) -> None:
@@ -206,31 +200,29 @@ def test_marts_that_another_dbt_run_made_are_not_released(installation: Settings
         release(installation, "household")
 
 
-def test_rollback_is_not_undone_by_the_next_release(installation: Settings) -> None:
-    release(installation, "household")
-    build_again(installation)
-    release(installation, "household")
-    rollback(installation, "household")
-    report = release(installation, "household")
+def test_rollback_is_not_undone_by_the_next_release(released: Settings) -> None:
+    build_again(released)
+    release(released, "household")
+    rollback(released, "household")
+    report = release(released, "household")
     assert not report.is_new
     assert "pollux rollback household --to 2" in report.notes[0]
-    assert current(installation) == 1
+    assert current(released) == 1
 
 
 def test_what_follows_the_switch_is_made_up_for(
-    installation: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a kill between the switch and what follows it."""
-    release(installation, "household")
-    build_again(installation)
+    build_again(released)
     with monkeypatch.context() as patch:
         patch.setattr(publish, "follow_switch", lambda *_: ())
-        release(installation, "household")
-    link = installation.releases_dir / "household" / "current"
-    assert (current(installation), link.readlink().name) == (2, "r1")
-    release(installation, "household")
+        release(released, "household")
+    link = released.releases_dir / "household" / "current"
+    assert (current(released), link.readlink().name) == (2, "r1")
+    release(released, "household")
     assert link.readlink().name == "r2"
-    with open_serving_store(installation).connect() as connection:
+    with open_serving_store(released).connect() as connection:
         definition = connection.execute(
             "select pg_get_viewdef('household.hh_summary'::regclass)"
         ).fetchone()
@@ -238,54 +230,51 @@ def test_what_follows_the_switch_is_made_up_for(
 
 
 def test_release_killed_just_before_the_switch_is_made_again(
-    installation: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tables are there for good, and in no book."""
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    release(installation, "household")
-    build_again(installation)
+    build_again(released)
     with monkeypatch.context() as patch:
         patch.setattr(publish.registry, "enter", killed)
         with pytest.raises(KeyboardInterrupt):
-            release(installation, "household")
-    assert current(installation) == 1
-    assert schemas(installation) == {"household__r1", "household__r2"}
-    assert release(installation, "household").number == 2
-    assert current(installation) == 2
+            release(released, "household")
+    assert current(released) == 1
+    assert schemas(released) == {"household__r1", "household__r2"}
+    assert release(released, "household").number == 2
+    assert current(released) == 2
 
 
-def test_views_of_others_are_left_alone_and_hold_up_nothing(installation: Settings) -> None:
-    release(installation, "household")
-    with open_serving_store(installation).connect() as connection:
+def test_views_of_others_are_left_alone_and_hold_up_nothing(released: Settings) -> None:
+    with open_serving_store(released).connect() as connection:
         connection.execute(
             "create view household.mine as select count(*) as n from household.hh_summary"
         )
         before = connection.execute("select n from household.mine").fetchone()
     for _ in range(4):
-        build_again(installation)
-        report = release(installation, "household")
+        build_again(released)
+        report = release(released, "household")
         assert "views" in report.notes[0]
-    assert current(installation) == 5
-    assert schemas(installation) == {f"household__r{n}" for n in (1, 3, 4, 5)}
-    link = installation.releases_dir / "household" / "current"
+    assert current(released) == 5
+    assert schemas(released) == {f"household__r{n}" for n in (1, 3, 4, 5)}
+    link = released.releases_dir / "household" / "current"
     assert link.readlink().name == "r5"
-    with open_serving_store(installation).connect() as connection:
+    with open_serving_store(released).connect() as connection:
         assert connection.execute("select n from household.mine").fetchone() == before
         connection.execute("drop view household.mine")
-    release(installation, "household")
-    assert schemas(installation) == {f"household__r{n}" for n in (3, 4, 5)}
+    release(released, "household")
+    assert schemas(released) == {f"household__r{n}" for n in (3, 4, 5)}
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_server_that_goes_during_a_release(
-    installation: Settings, how: str, monkeypatch: pytest.MonkeyPatch
+    released: Settings, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release(installation, "household")
-    build_again(installation)
-    embedded = open_serving_store(installation).embedded
+    build_again(released)
+    embedded = open_serving_store(released).embedded
     assert embedded is not None
 
     def go(table: str) -> None:
@@ -293,17 +282,16 @@ def test_server_that_goes_during_a_release(
             embedded.stop() if how == "stopped" else embedded.kill()
 
     with pytest.raises(ReleaseError, match="see pollux status, and run pollux release again"):
-        release(installation, "household", progress=go)
+        release(released, "household", progress=go)
 
-    assert current(installation) == 1
-    assert release(installation, "household").number == 2
-    assert current(installation) == 2
+    assert current(released) == 1
+    assert release(released, "household").number == 2
+    assert current(released) == 2
 
 
-def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Settings) -> None:
+def test_no_reader_sees_an_error_or_a_mixture_during_switches(released: Settings) -> None:
     """Every table of release n is marked n; a reader joins two of them all the while."""
-    release(installation, "household")
-    store = open_serving_store(installation)
+    store = open_serving_store(released)
     stop = threading.Event()
     seen: list[tuple[int, int, int]] = []
     errors: list[BaseException] = []
@@ -349,10 +337,10 @@ def test_no_reader_sees_an_error_or_a_mixture_during_switches(installation: Sett
         for reader in readers:
             reader.start()
         for _ in range(4):
-            build_again(installation)
-            release(installation, "household")
+            build_again(released)
+            release(released, "household")
             wait_for(20)
-        rollback(installation, "household")
+        rollback(released, "household")
         wait_for(20)
     stop.set()
     for reader in readers:

@@ -44,51 +44,51 @@ def assert_is_whole(settings: Settings, number: int | None) -> None:
     assert files == {name for (name,) in tables}
 
 
-def test_release_killed_at_every_step(installation: Settings) -> None:
+@pytest.mark.endurance
+def test_release_killed_at_every_step(released: Settings) -> None:
     steps = steps_of("release")
     assert len(steps) >= 9
-    release(installation, "household")
     number = 1
     for step in steps:
-        build_again(installation)
-        kill_at(step, release, installation, "household")
-        assert served(installation) in (number, number + 1), step
-        assert_is_whole(installation, served(installation))
-        release(installation, "household")
+        build_again(released)
+        kill_at(step, release, released, "household")
+        assert served(released) in (number, number + 1), step
+        assert_is_whole(released, served(released))
+        release(released, "household")
         number += 1
-        assert served(installation) == number, step
-        assert differences(installation) == (), step
-        assert_is_whole(installation, number)
-    folder = installation.releases_dir / "household"
+        assert served(released) == number, step
+        assert differences(released) == (), step
+        assert_is_whole(released, number)
+    folder = released.releases_dir / "household"
     assert linked_release(folder) == f"r{number}"
     kept = {f"r{n}" for n in range(number - 2, number + 1)}
     assert {path.name for path in folder.iterdir()} == kept | {"current"}
 
 
-def test_rollback_killed_at_every_step(installation: Settings) -> None:
+@pytest.mark.endurance
+def test_rollback_killed_at_every_step(released: Settings) -> None:
     """Steps after the switch are shared with a release; whichever command comes next mends."""
     shared = ["release.views_made", "release.linked", "release.old_tables_dropped"]
     cases = [(step, "release") for step in [*steps_of("rollback"), *shared]]
     cases += [("rollback.switched", "rollback"), ("rollback.switched", "doctor")]
-    release(installation, "household")
-    build_again(installation)
-    release(installation, "household")
+    build_again(released)
+    release(released, "household")
     for step, mended_by in cases:
-        build_again(installation)
-        newest = release(installation, "household").number
-        kill_at(step, rollback, installation, "household")
+        build_again(released)
+        newest = release(released, "household").number
+        kill_at(step, rollback, released, "household")
         expected = newest if step == "rollback.registered" else newest - 1
-        assert served(installation) == expected, step
-        assert_served_is_found(installation, step, expected)
+        assert served(released) == expected, step
+        assert_served_is_found(released, step, expected)
         if mended_by == "release":
-            release(installation, "household")
+            release(released, "household")
         elif mended_by == "rollback":
             expected -= 1
-            rollback(installation, "household")
+            rollback(released, "household")
         else:
-            mend_differences(installation, open_serving_store(installation))
-        assert served(installation) == expected, step
-        assert differences(installation) == (), step
+            mend_differences(released, open_serving_store(released))
+        assert served(released) == expected, step
+        assert differences(released) == (), step
 
 
 def assert_served_is_found(settings: Settings, step: str, expected: int) -> None:
@@ -102,21 +102,20 @@ def assert_served_is_found(settings: Settings, step: str, expected: int) -> None
 
 
 def test_views_left_behind_by_an_idle_reader_are_named_and_mended(
-    installation: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestration.release.views.LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr("orchestration.release.views.TRIES", 1)
-    release(installation, "household")
-    build_again(installation)
-    release(installation, "household")
-    database = open_serving_store(installation)
+    build_again(released)
+    release(released, "household")
+    database = open_serving_store(released)
     with database.connect_reader() as reader, reader.transaction():
         reader.execute("select * from household.hh_summary limit 1")
-        report = rollback(installation, "household")
+        report = rollback(released, "household")
         assert any("the views for people of household are as before" in n for n in report.notes)
-        found = mend_differences(installation, database)
+        found = mend_differences(released, database)
         assert found["left"] == ("the views of household show release 2, 1 is served",)
-    found = mend_differences(installation, database)
+    found = mend_differences(released, database)
     assert found == {"mended": ("the views of household show release 2, 1 is served",), "left": ()}
     with database.connect_reader() as reader:
         assert_views_show(reader, 1)

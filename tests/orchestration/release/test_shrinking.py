@@ -30,35 +30,33 @@ def served(settings: Settings) -> int | None:
         return current_number(connection, "household")
 
 
-def test_release_that_would_take_most_rows_is_held_back(installation: Settings, pollux) -> None:
-    release(installation, "household")
-    empty = keep(installation, "hh_summary", "false")
-    most = keep(installation, "daily_hh_spend", "household_key % 4 = 0")
+def test_release_that_would_take_most_rows_is_held_back(released: Settings, pollux) -> None:
+    empty = keep(released, "hh_summary", "false")
+    most = keep(released, "daily_hh_spend", "household_key % 4 = 0")
     assert 0 < most[1] * 2 < most[0]
     with pytest.raises(ShrinkingError) as held:
-        release(installation, "household")
+        release(released, "household")
     message = str(held.value)
     assert message.startswith("The release of household is held back, 1 stays served")
     assert f"\n  hh_summary: {empty[0]:,} → 0 rows\n" in message
     assert f"\n  daily_hh_spend: {most[0]:,} → {most[1]:,} rows\n" in message
     assert "household_rfm" not in message
     assert "Look at what was loaded last" in message
-    assert served(installation) == 1
+    assert served(released) == 1
 
-    done = pollux(installation, "release")
+    done = pollux(released, "release")
     assert done.returncode == ShrinkingError.exit_code
     assert "--accept-shrinking releases it" in " ".join(done.stderr.split())
-    done = pollux(installation, "release", "--accept-shrinking")
+    done = pollux(released, "release", "--accept-shrinking")
     assert done.returncode == 0, done.stderr
-    assert served(installation) == 2
+    assert served(released) == 2
 
 
-def test_a_mart_that_was_empty_may_stay_empty(installation: Settings) -> None:
-    release(installation, "household")
-    keep(installation, "household_rfm", "false")
-    release(installation, "household", accept_shrinking=True)
-    build_again(installation)
-    assert release(installation, "household").number == 3
+def test_a_mart_that_was_empty_may_stay_empty(released: Settings) -> None:
+    keep(released, "household_rfm", "false")
+    release(released, "household", accept_shrinking=True)
+    build_again(released)
+    assert release(released, "household").number == 3
 
 
 @pytest.mark.parametrize(
@@ -69,11 +67,10 @@ def test_more_than_half_is_too_much(before: int, after: int, is_held: bool) -> N
     assert is_shrinking(before, after) is is_held
 
 
-def test_datasets_without_data_are_named_as_the_likely_cause(installation: Settings) -> None:
-    release(installation, "household")
-    keep(installation, "products", "false")
-    for part in (installation.landing_dir / "household" / "product").glob("*.parquet"):
+def test_datasets_without_data_are_named_as_the_likely_cause(released: Settings) -> None:
+    keep(released, "products", "false")
+    for part in (released.landing_dir / "household" / "product").glob("*.parquet"):
         if not part.name.startswith("_empty"):
             part.unlink()
     with pytest.raises(ShrinkingError, match="Nothing is loaded for product: load what is missing"):
-        release(installation, "household")
+        release(released, "household")

@@ -1,0 +1,197 @@
+"""Installations of the sample, each made once per run, whichever worker asks first, and copied.
+
+`landed` holds the files of every domain, `everything` is built from it by DuckDB and released,
+`household` is that domain alone, for tests that change or release it.
+"""
+
+import hashlib
+import itertools
+import pprint
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import msgpack
+from filelock import FileLock
+
+from orchestration.build import build
+from orchestration.learn.recommend.land import learn_if_due
+from orchestration.load.declarations import LEARNED
+from orchestration.load.run import load
+from orchestration.release.publish import release
+from orchestration.transform.dbt import target_dir
+from orchestration.transform.manifest import prepare_manifest
+from orchestration.transform.record import read_record
+from pollux.runtime.postgres import EmbeddedPostgres
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from sample.generate import generate
+from tests.support.dirt import soil
+from tests.support.live_events import live_events, make_events_schema, take_in
+
+# 20,000 accounts, 50 households, 500 members, 20 customers of the shop.
+SCALES = {"customer": 0.01, "household": 0.02, "loyalty": 0.1, "store": 0.02}
+# One row of the promotions in so many.
+CAUSAL_KEPT = 10
+PARSED = "partial_parse.msgpack"
+
+
+class Prepared:
+    """What a run has prepared, in a folder that its workers share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def samples(self) -> dict[str, Path]:
+        """The raw files by domain."""
+        return {domain: self._once("samples", _make_samples) / domain for domain in SCALES}
+
+    def land(self, data_dir: Path, *domains: str, engine: str = "duckdb") -> Settings:
+        """A new installation that some domains, or all of them, have landed in."""
+        source = Settings(data_dir=self._landed())
+        for domain in [*(domains or SCALES), LEARNED]:
+            shutil.copytree(source.landing_dir / domain, data_dir / "landing" / domain)
+        settings = Settings(data_dir=data_dir, engine=engine, database_url=None)
+        if engine == "duckdb":
+            target_dir(settings).mkdir()
+            parsed = self.everything()
+            shutil.copy(target_dir(parsed) / PARSED, target_dir(settings))
+            _move_parsed(parsed, settings)
+        return settings
+
+    def everything(self) -> Settings:
+        """Every domain, built on DuckDB and released; tests must not change it."""
+        return Settings(data_dir=self._once("everything", self._make_everything), database_url=None)
+
+    def household(self) -> Settings:
+        """The household domain, built on DuckDB and released; tests must not change it."""
+        return Settings(data_dir=self._once("household", self._make_household), database_url=None)
+
+    def copy(self, source: Settings, data_dir: Path, *, released: bool = True) -> Settings:
+        """A copy of one of these to change, with its releases or without."""
+        settings = _copy_built(source, data_dir)
+        if released:
+            shutil.copytree(source.releases_dir, settings.releases_dir, symlinks=True)
+            server = EmbeddedPostgres(data_dir)
+            server._make_home()
+            _copy_as_is(source.data_dir.with_suffix(".cluster"), server.cluster)
+        return settings
+
+    def _landed(self) -> Path:
+        return self._once("landed", self._make_landed)
+
+    def _once(self, name: str, make: Callable[[Path], None]) -> Path:
+        """A folder that the first who asks makes, and all others wait for."""
+        folder, done = self.folder / name, self.folder / f"{name}.done"
+        if not done.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / f"{name}.lock"):
+                if not done.exists():
+                    # Left by a worker that failed at it.
+                    shutil.rmtree(folder, ignore_errors=True)
+                    make(folder)
+                    done.touch()
+        return folder
+
+    def _make_landed(self, folder: Path) -> None:
+        settings = Settings(data_dir=folder, database_url=None)
+        for domain, files in self.samples().items():
+            report = load(settings, domain=domain, from_=files, sample=True)
+            assert all(file.rows_rejected == 0 for file in report.files)
+        assert learn_if_due(settings)
+
+    def _make_everything(self, folder: Path) -> None:
+        shutil.copytree(self._landed(), folder)
+        settings = Settings(data_dir=folder, database_url=None)
+        with open_serving_store(settings).connect() as connection:
+            make_events_schema(connection)
+            for table, rows in live_events(self.samples()).items():
+                take_in(connection, table, rows)
+        build(settings, list(SCALES)).raise_if_failed()
+        for domain in SCALES:
+            release(settings, domain)
+        prepare_manifest(settings)
+        _keep_cluster(folder)
+
+    def _make_household(self, folder: Path) -> None:
+        settings = _copy_built(self.everything(), folder)
+        for domain in SCALES.keys() - {"household"}:
+            record = read_record(settings, domain)
+            assert record is not None
+            with duckdb.connect(settings.warehouse_path) as warehouse:
+                for table in record.tables:
+                    warehouse.execute(f"drop table {table.schema}.{table.name}")
+            (settings.data_dir / "builds" / f"{domain}.json").unlink()
+            shutil.rmtree(settings.landing_dir / domain)
+        shutil.rmtree(settings.landing_dir / "events")
+        release(settings, "household")
+        _keep_cluster(folder)
+
+
+def _keep_cluster(folder: Path) -> None:
+    """Keeps the database as it is now; its server may then run for those who read."""
+    server = EmbeddedPostgres(folder)
+    server.stop()
+    _copy_as_is(server.cluster, folder.with_suffix(".cluster"))
+
+
+def _make_samples(folder: Path) -> None:
+    for domain, scale in SCALES.items():
+        generate(domain, folder / domain, scale=scale, seed=1)
+    # Promotions are as many at any scale.
+    causal = folder / "household" / "causal_data.csv"
+    with causal.open() as lines:
+        header, *rows = itertools.islice(lines, 0, None, CAUSAL_KEPT)
+    causal.write_text("".join([header, *rows]))
+    soil({domain: folder / domain for domain in SCALES})
+
+
+def _copy_built(source: Settings, data_dir: Path) -> Settings:
+    """What was landed and built in files, without what was released."""
+    data_dir.mkdir(parents=True)
+    for name in ("landing", "builds", "dbt", "dagster"):
+        shutil.copytree(source.data_dir / name, data_dir / name)
+    shutil.copy(source.warehouse_path, data_dir)
+    settings = Settings(data_dir=data_dir, database_url=None)
+    _move_parsed(source, settings)
+    return settings
+
+
+def _copy_as_is(source: Path, target: Path) -> None:
+    # Root's server has a system user, to whom its files belong.
+    subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
+
+
+def _move_parsed(source: Settings, settings: Settings) -> None:
+    """Makes what dbt parsed for `source` good for `settings`.
+
+    dbt parses the whole project again where the profile is another, as the path of the warehouse
+    makes it. It also does where its hash is made differently one day: then it is only slower.
+    """
+    path = target_dir(settings) / PARSED
+    parsed = msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+    profile = parsed["state_check"]["profile_hash"]
+    if profile["checksum"] == _hash_of_profile(source):
+        profile["checksum"] = _hash_of_profile(settings)
+        path.write_bytes(msgpack.packb(parsed))
+
+
+def _hash_of_profile(settings: Settings) -> str:
+    profile = {
+        "attach": None,
+        "config_options": None,
+        "database": "warehouse",
+        "disable_transactions": False,
+        "extensions": None,
+        "external_root": ".",
+        "filesystems": None,
+        "path": str(settings.warehouse_path),
+        "plugins": None,
+        "remote": None,
+        "schema": "warehouse",
+        "settings": {"memory_limit": "3GB", "preserve_insertion_order": False},
+        "use_credential_provider": None,
+    }
+    return hashlib.sha256(pprint.pformat(list(profile.items())).encode()).hexdigest()
