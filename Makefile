@@ -70,7 +70,8 @@ contracts: setup
 unit: setup
 	$(PYTEST) -m "not integration and not endurance"
 
-test: check
+test: setup
+	@$(MAKE) --no-print-directory --jobs=2 check
 	$(PYTEST) -m "not endurance"
 
 endurance: setup

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.integration
 
 T = TypeVar("T")
 
-READY_SECONDS = 300
-WAIT_SECONDS = 20
+READY_SECONDS = 900
+WAIT_SECONDS = 60
 PORTS = ("API", "SCORING", "EVENTS", "BROKER", "DAGSTER")
 
 SUMMARY_KEYS = ["index", "household_key", "age_45_plus", "income_50K_plus", "single_couple_family"]
@@ -103,7 +103,7 @@ class Installation:
         """Presses Ctrl-C; returns all that was printed."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=120)
         return self.output.read_text()
 
     def started(self) -> dict[str, psutil.Process]:
@@ -174,7 +174,7 @@ def test_first_start_answers_with_the_published_document(installation: Installat
 
 def test_second_start_finds_its_data(installation: Installation) -> None:
     seconds = installation.up()
-    assert seconds < 15
+    assert seconds < 60
     assert installation.get("/v1/households/1/summary")["household_key"] == 1
 
 
@@ -251,7 +251,7 @@ def test_down_stops_what_up_started(installation: Installation) -> None:
     done = installation.run("down")
     assert done.returncode == 0
     assert "pollux up, broker, scorer, events, API" in done.stdout
-    assert installation.process.wait(timeout=30) is not None
+    assert installation.process.wait(timeout=120) is not None
     assert installation.processes() == []
     assert "nothing was running" in installation.run("down").stdout
 

@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitto
 from pollux.runtime.settings import Settings
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 MOSQUITTO_IS_MISSING = "Mosquitto is not installed"
 
 

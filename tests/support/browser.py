@@ -55,7 +55,7 @@ class Page:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=30))
+            message = json.loads(self._socket.recv(timeout=120))
             if message.get("id") == number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
@@ -87,10 +87,10 @@ def browse(program: str, profile: Path) -> Iterator[Page]:
             time.sleep(0.1)
         port = port_file.read_text().split()[0]
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
+        with opener.open(f"http://127.0.0.1:{port}/json", timeout=120) as answer:
             tab = next(t for t in json.load(answer) if t["type"] == "page")
         with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)

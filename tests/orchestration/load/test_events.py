@@ -184,7 +184,7 @@ def test_a_row_that_is_not_yet_committed_is_waited_for(settings, connection) -> 
         # Events go on meanwhile, and are not waited for.
         take_in(connection, "decisions", [{}])
         slow.commit()
-    lander.join(timeout=30)
+    lander.join(timeout=120)
     assert done[0]["decisions"] == 2
     assert landed(settings, "decisions") == [(1,), (2,)]
     assert land_events(settings)["decisions"] == 1

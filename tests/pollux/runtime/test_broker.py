@@ -59,7 +59,7 @@ def test_mosquitto_keeps_messages_over_its_own_end(tmp_path: Path, number: int) 
             assert time.time() < deadline, "nothing was written"
             time.sleep(0.05)
         os.kill(process.pid, number)
-        process.wait(timeout=10)
+        process.wait(timeout=120)
     with broker.running():
         with connected(broker.port, "worker") as (_, inbox):
             assert sorted(inbox.wait(2)) == [b"kept", b"retained"]

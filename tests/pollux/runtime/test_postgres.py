@@ -45,7 +45,7 @@ def user_process(data_dir: Path) -> subprocess.Popen[str]:
 
 
 def wait_until(condition) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -32,14 +32,14 @@ def start(asked: str | None) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("asked", [None, "", "three.done", "one.done:4"])
 def test_a_step_that_nobody_asked_for_does_nothing(asked):
     process = start(asked)
-    assert process.communicate(timeout=30)[0].count("after") == 6
+    assert process.communicate(timeout=120)[0].count("after") == 6
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("asked", "lines"), [("one.done", 0), ("two.done", 1), ("one.done:3", 4)])
 def test_a_process_is_killed_at_its_step(asked, lines):
     process = start(asked)
-    assert process.communicate(timeout=30)[0].count("after") == lines
+    assert process.communicate(timeout=120)[0].count("after") == lines
     assert process.returncode == -signal.SIGKILL
 
 
@@ -48,5 +48,5 @@ def test_a_paused_process_goes_on_when_told_to():
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
     assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     process.send_signal(signal.SIGCONT)
-    assert process.communicate(timeout=30)[0].count("after") == 6
+    assert process.communicate(timeout=120)[0].count("after") == 6
     assert process.returncode == 0

@@ -522,13 +522,13 @@ def client_of(app: FastAPI) -> Iterator[httpx.Client]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            wait_until(lambda: server.started or not thread.is_alive(), seconds=20)
+            wait_until(lambda: server.started or not thread.is_alive(), seconds=120)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            with httpx.Client(base_url=url, timeout=15) as client:
+            with httpx.Client(base_url=url, timeout=120) as client:
                 yield client
         finally:
             server.should_exit = True
-            thread.join(timeout=20)
+            thread.join(timeout=120)
 
 
 SERVE = """
@@ -549,14 +549,14 @@ def running_server(settings: Settings) -> Iterator[httpx.Client]:
     )
     url = f"http://127.0.0.1:{settings.api_port}"
     try:
-        with httpx.Client(base_url=url, timeout=15) as client:
-            wait_until(lambda: process.poll() is not None or _is_up(client), seconds=30)
+        with httpx.Client(base_url=url, timeout=120) as client:
+            wait_until(lambda: process.poll() is not None or _is_up(client), seconds=120)
             assert process.poll() is None
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

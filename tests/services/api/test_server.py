@@ -92,7 +92,7 @@ class Reader(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        with httpx.Client(base_url=self.base_url, timeout=15) as client:
+        with httpx.Client(base_url=self.base_url, timeout=120) as client:
             while not self.stopped.is_set():
                 started = time.monotonic()
                 try:
@@ -307,5 +307,5 @@ def test_a_served_process_ends_when_told(owner: psycopg.Connection) -> None:
 
         wait_until(is_up, seconds=30)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert "Traceback" not in errors
