@@ -119,17 +119,17 @@ def run() -> Figures:
     """Measures everything; takes about two minutes."""
     with tempfile.TemporaryDirectory(prefix="pollux-bench-", dir="/tmp") as folder:
         settings = Settings(data_dir=Path(folder), database_url=None)
-        store = open_serving_store(settings)
+        database = open_serving_store(settings)
         try:
-            _fill(store)
+            _fill(database)
             with _server(settings, 0) as fresh, _server(settings, MEMORY_MB) as remembering:
                 return _measure_all(fresh, remembering)
         finally:
-            if store.embedded is not None:
-                store.embedded.stop()
-                store.embedded.leave()
+            if database.embedded is not None:
+                database.embedded.stop()
+                database.embedded.leave()
                 # Not under the data folder for root and for long paths.
-                shutil.rmtree(store.embedded.home, ignore_errors=True)
+                shutil.rmtree(database.embedded.home, ignore_errors=True)
 
 
 def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
@@ -267,8 +267,8 @@ def _demand_ok(name: str, measured: Measured) -> None:
         raise RuntimeError(f"{name}: answers other than 200: {measured.statuses}")
 
 
-def _fill(store: ServingStore) -> None:
-    with store.connect(autocommit=True) as connection:
+def _fill(database: ServingStore) -> None:
+    with database.connect(autocommit=True) as connection:
         connection.execute(f"create role {READER_ROLE} login")
         connection.execute(DATA)
 

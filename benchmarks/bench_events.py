@@ -162,7 +162,7 @@ class Site(NamedTuple):
     port: int
     topic: str
     answers: str
-    store: ServingStore | None = None
+    serving_store: ServingStore | None = None
 
 
 class Held(NamedTuple):
@@ -188,14 +188,14 @@ def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="px", dir="/tmp")))
         settings = Settings(data_dir=folder, database_url=None)
-        store = stack.enter_context(_store(settings))
+        serving_store = stack.enter_context(_store(settings))
         broker_port, broker = stack.enter_context(_mosquitto(folder))
         scorer_port = stack.enter_context(_process(["scorer"]))
         worker = stack.enter_context(_worker(folder, broker_port, scorer_port))
-        assert store.embedded is not None
-        postmaster = (store.embedded.cluster / "postmaster.pid").read_text().split()[0]
+        assert serving_store.embedded is not None
+        postmaster = (serving_store.embedded.cluster / "postmaster.pid").read_text().split()[0]
         parts = Parts(worker, psutil.Process(broker), psutil.Process(int(postmaster)))
-        site = Site(broker_port, FOCUS, ANSWERS, store)
+        site = Site(broker_port, FOCUS, ANSWERS, serving_store)
         _prepare(site)
         _load(site, 100, 3, "warm")
         rows = _latencies(site, lengths)
@@ -246,11 +246,11 @@ def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
 
 def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
     """The highest rate without a growing backlog, and what an event costs at it."""
-    assert site.store is not None
+    assert site.serving_store is not None
     most = _probe(site, lengths)
     rates = [step for step in reversed(STEPS) if step <= most]
     for rate in (rate for rate in rates for _ in range(TRIES)):
-        with site.store.connect() as connection:
+        with site.serving_store.connect() as connection:
             (before,) = connection.execute(LAST).fetchone() or (0,)
         memory, cpu = _rss(parts.worker), parts.cpu_seconds()
         held = _load(site, rate, lengths.held, f"held{rate}")
@@ -258,7 +258,7 @@ def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
         memory_after = _rss(parts.worker)
         if held.is_held:
             break
-    with site.store.connect() as connection:
+    with site.serving_store.connect() as connection:
         events, groups = connection.execute(GROUPS, [before]).fetchone() or (0, 1)
     spent["generator"] = held.measured.cpu_seconds
     name = f"at {rate}/s for {lengths.held:.0f} s"
@@ -338,33 +338,33 @@ def _load(
         marks=[seconds / 3],
     )
     time.sleep(seconds / 3)
-    first = _depth(site.store)
+    first = _depth(site.serving_store)
     time.sleep(2 * seconds / 3)
-    last = _depth(site.store)
+    last = _depth(site.serving_store)
     measured = generator.measured()
     early, late = (sent - answered for sent, answered in measured.marks)
-    _settle(site.store)
+    _settle(site.serving_store)
     return Held(measured, rate, (early, late), (first, last))
 
 
-def _depth(store: ServingStore | None) -> int:
-    if store is None:
+def _depth(serving_store: ServingStore | None) -> int:
+    if serving_store is None:
         return 0
-    with store.connect(autocommit=True) as connection:
+    with serving_store.connect(autocommit=True) as connection:
         (depth,) = connection.execute(DEPTH).fetchone() or (0,)
         return int(depth)
 
 
-def _settle(store: ServingStore | None) -> None:
+def _settle(serving_store: ServingStore | None) -> None:
     """Waits until nothing of a run is left for the next."""
     deadline = time.monotonic() + 60
-    while _depth(store) and time.monotonic() < deadline:
+    while _depth(serving_store) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def _prepare(site: Site) -> None:
     """Everybody enters, and is prepared for."""
-    assert site.store is not None
+    assert site.serving_store is not None
     client = Client(site.port, V311)
     for customer in range(1, CUSTOMERS + 1):
         number = customer.to_bytes(2, "big")
@@ -372,7 +372,7 @@ def _prepare(site: Site) -> None:
         client.write(packet(PUBLISH, text_field(ENTRY) + number + payload))
     prepared = "select count(*) from events.decisions where outcome = 'prepared'"
     deadline = time.monotonic() + 120
-    with site.store.connect(autocommit=True) as connection:
+    with site.serving_store.connect(autocommit=True) as connection:
         while connection.execute(prepared).fetchone() != (CUSTOMERS,):
             if time.monotonic() > deadline:
                 raise RuntimeError("not every customer was prepared for")
@@ -381,17 +381,17 @@ def _prepare(site: Site) -> None:
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[ServingStore]:
-    store = open_serving_store(settings)
-    assert store.embedded is not None
+    serving_store = open_serving_store(settings)
+    assert serving_store.embedded is not None
     try:
-        with store.connect(autocommit=True) as connection:
+        with serving_store.connect(autocommit=True) as connection:
             connection.execute(DATA)
-        yield store
+        yield serving_store
     finally:
-        store.embedded.stop()
-        store.embedded.leave()
+        serving_store.embedded.stop()
+        serving_store.embedded.leave()
         # Not under the data folder for root and for long paths.
-        shutil.rmtree(store.embedded.home, ignore_errors=True)
+        shutil.rmtree(serving_store.embedded.home, ignore_errors=True)
 
 
 @contextmanager

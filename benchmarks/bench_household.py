@@ -107,18 +107,18 @@ def _by_pandas(landing: Path) -> float:
 def _release(root: Path) -> Figures:
     settings = Settings(data_dir=root / "duckdb")
     run_pollux(settings.data_dir, "build", "--no-release")
-    store = open_serving_store(settings)
+    database = open_serving_store(settings)
     first = release(settings, "household")
     run_pollux(settings.data_dir, "build", "--no-release")
-    reading = _Reading(store.reader_url)
+    reading = _Reading(database.reader_url)
     second = release(settings, "household")
     switches = [second.switch_seconds]
     switches += [
         rollback(settings, "household", to=1 + number % 2).switch_seconds for number in range(20)
     ]
     answers, wrong = reading.stop()
-    if store.embedded is not None:
-        store.embedded.leave()
+    if database.embedded is not None:
+        database.embedded.leave()
     return [
         figure("release of all household marts", first.seconds, "s", at_most=5),
         figure(f"release while {READERS} readers read", second.seconds, "s"),
@@ -170,13 +170,13 @@ def _postgres(root: Path) -> Figures:
     settings = Settings(data_dir=root / "postgres", engine="postgres")
     load = ["load", "--domain", "household", "--from", str(root / "lean")]
     run_pollux(settings.data_dir, *load)
-    store = open_serving_store(settings)
+    database = open_serving_store(settings)
     # The raw tables are copied by the first build; what is measured is dbt, start to end.
     run_pollux(settings.data_dir, "build", "--no-release", POLLUX_ENGINE="postgres")
     command = dbt_command("build", "--exclude-resource-type", "unit_test", target=settings.engine)
-    build = run_measured(command, dbt_environment(settings, store))
-    if store.embedded is not None:
-        store.embedded.leave()
+    build = run_measured(command, dbt_environment(settings, database))
+    if database.embedded is not None:
+        database.embedded.leave()
     return [
         figure("whole dbt build with tests, engine postgres", build.seconds, "s", at_most=90),
     ]

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import backup, build, data, evaluate, events, learn, release, serve, store, up
+from cli.commands import backup, build, data, database, evaluate, events, learn, release, serve, up
 from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
@@ -39,9 +39,9 @@ app.command()(release.rollback)
 app.command()(release.status)
 app.command()(backup.backup)
 app.command()(backup.restore)
-app.command()(store.query)
-app.command()(store.env)
-app.add_typer(store.database, name="db")
+app.command()(database.query)
+app.command()(database.env)
+app.add_typer(database.database, name="db")
 app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
 app.add_typer(events.events, name="events")

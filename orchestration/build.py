@@ -104,16 +104,16 @@ def stream_build(
     land_events(settings, feeding(domains))
     datasets = list(read_datasets(PROJECT_DIR).values())
     landing.ensure_empty_parts(settings, datasets)
-    store = open_serving_store(settings) if settings.engine == "postgres" else None
+    database = open_serving_store(settings) if settings.engine == "postgres" else None
     with lock_warehouse(settings, "a build") as lock:
         records = [_start_record(settings, domain) for domain in domains]
-        if store is not None:
-            with store.connect() as connection:
+        if database is not None:
+            with database.connect() as connection:
                 sync_raw(connection, settings, datasets)
         # A load in the middle would give some marts the old files and others the new.
         with landing.locked(settings):
             _check_landing(settings, records)
-            run = yield from _run(settings, domains, store, lock)
+            run = yield from _run(settings, domains, database, lock)
         check_marts(run.manifest, PROJECT_DIR)
         seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}
@@ -134,7 +134,7 @@ def stream_build(
                 ),
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
-        message = describe_failures(settings, store, distinct)
+        message = describe_failures(settings, database, distinct)
     return BuildReport(
         models=_count(run, "model"),
         tests=_count(run, "test"),
@@ -159,7 +159,7 @@ def _check_landing(settings: Settings, records: Sequence[BuildRecord]) -> None:
 def _run(
     settings: Settings,
     domains: Sequence[str],
-    store: ServingStore | None,
+    database: ServingStore | None,
     lock: int,
 ) -> Generator[NodeEnded, None, DbtRun]:
     # Unit tests judge the rules, not the data: the tests of the project run them.
@@ -174,7 +174,7 @@ def _run(
     return stream_dbt(
         command,
         settings=settings,
-        environment=dbt_environment(settings, store),
+        environment=dbt_environment(settings, database),
         lock=lock,
     )
 

@@ -104,13 +104,13 @@ def open_source(
             )
         return linked
     try:
-        store = _running_store(settings)
-        number = _current_number(store, domain)
+        database = _running_store(settings)
+        number = _current_number(database, domain)
     except NoDatabaseError:
         if name == "auto" and linked is not None and settings.database_url is None:
             return linked
         raise
-    served = StoreSource(store, domain.name, number)
+    served = StoreSource(database, domain.name, number)
     files = ReleaseFiles(settings.releases_dir, domain.name, served.number)
     if name == "auto" and not prefer_store and files.folder.is_dir():
         return files
@@ -184,7 +184,7 @@ def _read_parquet(
 class StoreSource:
     """A release in the serving store."""
 
-    store: ServingStore
+    database: ServingStore
     domain: str
     number: int
 
@@ -232,7 +232,7 @@ class StoreSource:
                     return _read_csv(stream, types)
 
         try:
-            return one_chunk(with_connection(self.store, fetch if is_few else copy))
+            return one_chunk(with_connection(self.database, fetch if is_few else copy))
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise _gone(self.domain, self.number) from None
 
@@ -247,7 +247,7 @@ class _Shape:
 def _shape(source: StoreSource, table: str) -> _Shape:
     """Columns and key of a table; those of a release never change."""
     rows = with_connection(
-        source.store,
+        source.database,
         lambda connection: connection.execute(
             """
             select columns.attname, format_type(columns.atttypid, columns.atttypmod),
@@ -368,30 +368,30 @@ def _store_of(settings: Settings) -> ServingStore:
 
 def _running_store(settings: Settings) -> ServingStore:
     """The serving store; raises `NoDatabaseError` that says what to start."""
-    store = _store_of(settings)
-    if store.embedded is not None and not _is_connected(store):
-        if not store.embedded.is_running():
+    database = _store_of(settings)
+    if database.embedded is not None and not _is_connected(database):
+        if not database.embedded.is_running():
             raise NoDatabaseError(
                 f"The serving store of {settings.data_dir} does not run: start it with pollux db "
                 "start (or everything, with pollux up), or set POLLUX_DATABASE_URL to your "
                 "PostgreSQL."
             )
         # Counted among its users, so that it is not stopped under us.
-        store.embedded.use()
-    return store
+        database.embedded.use()
+    return database
 
 
-def _is_connected(store: ServingStore) -> bool:
-    connection = _connections.get((os.getpid(), store.reader_url))
+def _is_connected(database: ServingStore) -> bool:
+    connection = _connections.get((os.getpid(), database.reader_url))
     return connection is not None and not connection.closed
 
 
-def with_connection(store: ServingStore, work: Callable[[psycopg.Connection], T]) -> T:
+def with_connection(database: ServingStore, work: Callable[[psycopg.Connection], T]) -> T:
     """Does reading work on a connection that is kept; once more where the server had gone.
 
     Raises `NoDatabaseError` where it cannot be reached.
     """
-    key = (os.getpid(), store.reader_url)
+    key = (os.getpid(), database.reader_url)
     with _working:
         connection = _connections.get(key)
         if connection is not None and not connection.closed:
@@ -401,16 +401,16 @@ def with_connection(store: ServingStore, work: Callable[[psycopg.Connection], T]
                 if not connection.closed:
                     raise
         try:
-            connection = _connections[key] = store.connect_reader()
+            connection = _connections[key] = database.connect_reader()
         except ServingStoreError as error:
             raise NoDatabaseError(str(error)) from error
         return work(connection)
 
 
-def _current_number(store: ServingStore, domain: Domain) -> int:
+def _current_number(database: ServingStore, domain: Domain) -> int:
     try:
         row = with_connection(
-            store,
+            database,
             lambda connection: connection.execute(
                 "select number from release.current where domain = %s", [domain.name]
             ).fetchone(),
@@ -427,7 +427,7 @@ def _current_number(store: ServingStore, domain: Domain) -> int:
 
 def _absent(source: StoreSource, table: str) -> GatewayError:
     rows = with_connection(
-        source.store,
+        source.database,
         lambda connection: connection.execute(
             "select tablename from pg_tables where schemaname = %s order by 1", [source.schema]
         ).fetchall(),

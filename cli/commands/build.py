@@ -18,7 +18,7 @@ from pollux.runtime.warehouse import lock_warehouse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.instance.in_process import Outcome
+    from orchestration.instance.in_process import GraphOutcome
 
 
 def build(
@@ -68,7 +68,7 @@ def run(
     release: bool = True,
     accept_shrinking: bool = False,
     is_kept: bool = False,
-) -> "Outcome":
+) -> "GraphOutcome":
     """Runs the graph for domains, shown at the console; `is_kept` shows it in Dagster, too."""
     # Whoever has the warehouse is named before anything takes seconds.
     with lock_warehouse(settings, "a build"):

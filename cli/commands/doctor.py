@@ -154,10 +154,10 @@ def _describe_port(host: str, port: int) -> str:
 
 
 def _database(settings: Settings) -> tuple[bool, str]:
-    store = open_serving_store(settings)
-    with store.connect() as connection:
+    database = open_serving_store(settings)
+    with database.connect() as connection:
         row = connection.execute("show server_version").fetchone()
-    kind = "your server" if store.embedded is None else "embedded"
+    kind = "your server" if database.embedded is None else "embedded"
     return True, f"PostgreSQL {row[0] if row else '?'}, {kind}"
 
 

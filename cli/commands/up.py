@@ -42,8 +42,8 @@ def up(
         if not once:
             check_ports(settings)
         with output.step("database") as step:
-            store = open_serving_store(settings)
-            step.result = "embedded PostgreSQL" if store.embedded else "your PostgreSQL"
+            database = open_serving_store(settings)
+            step.result = "embedded PostgreSQL" if database.embedded else "your PostgreSQL"
         stack.enter_context(database_kept_running(settings))
         _load_sample(settings)
         _build_and_release(settings, is_failure_fatal=once)

@@ -99,7 +99,7 @@ class StorageError(PolluxError):
     exit_code = 3
 
 
-def prepare_home(settings: Settings, store: ServingStore) -> None:
+def prepare_home(settings: Settings, database: ServingStore) -> None:
     """Writes what Dagster reads, configuration and manifest, and makes its database.
 
     Raises `StorageError` or `ManifestError`.
@@ -107,7 +107,7 @@ def prepare_home(settings: Settings, store: ServingStore) -> None:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(yaml.safe_dump(configuration(settings)))
-    make_database(store)
+    make_database(database)
     prepare_manifest(settings)
 
 
@@ -122,12 +122,12 @@ def workspace_file(settings: Settings) -> Path:
     return settings.dagster_home / "workspace.yaml"
 
 
-def dagster_environment(settings: Settings, store: ServingStore) -> dict[str, str]:
+def dagster_environment(settings: Settings, database: ServingStore) -> dict[str, str]:
     """The variables of a Dagster process, those of this one included."""
     return os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
         "DAGSTER_HOME": str(settings.dagster_home),
-        STORAGE_VARIABLE: storage_url(store),
+        STORAGE_VARIABLE: storage_url(database),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
@@ -138,34 +138,34 @@ def dagster_environment(settings: Settings, store: ServingStore) -> dict[str, st
     }
 
 
-def storage_database(store: ServingStore) -> str:
+def storage_database(database: ServingStore) -> str:
     """The name of Dagster's database on the serving store's server."""
-    serving = str(conninfo_to_dict(store.owner_url).get("dbname") or DATABASE)
+    serving = str(conninfo_to_dict(database.owner_url).get("dbname") or DATABASE)
     return f"{serving}_dagster"
 
 
-def storage_url(store: ServingStore) -> str:
+def storage_url(database: ServingStore) -> str:
     """The URL of Dagster's database; SQLAlchemy 2 takes another driver where none is named."""
-    given = {k: str(v) for k, v in conninfo_to_dict(store.owner_url).items() if v is not None}
+    given = {k: str(v) for k, v in conninfo_to_dict(database.owner_url).items() if v is not None}
     user = quote(given.pop("user", OWNER), safe="")
     password = given.pop("password", None)
     login = user if password is None else f"{user}:{quote(password, safe='')}"
     given.pop("dbname", None)
     # Host and port as parameters: a socket's folder is no host name.
     query = urlencode(given, quote_via=quote, safe="/")
-    return f"postgresql+psycopg2://{login}@/{quote(storage_database(store), safe='')}?{query}"
+    return f"postgresql+psycopg2://{login}@/{quote(storage_database(database), safe='')}?{query}"
 
 
-def make_database(store: ServingStore) -> None:
+def make_database(database: ServingStore) -> None:
     """Makes Dagster's database where it is missing; raises `StorageError` where it may not."""
-    name = storage_database(store)
+    name = storage_database(database)
     try:
-        psycopg.connect(make_conninfo(store.owner_url, dbname=name), connect_timeout=10).close()
+        psycopg.connect(make_conninfo(database.owner_url, dbname=name), connect_timeout=10).close()
     except psycopg.OperationalError:
         pass
     else:
         return
-    with store.connect(autocommit=True) as connection:
+    with database.connect(autocommit=True) as connection:
         try:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
             # A run writes a thousand events; the last of them may go with a crash of the server,

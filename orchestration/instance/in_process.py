@@ -52,7 +52,7 @@ class Console(Protocol):
 
 
 @dataclass
-class Outcome:
+class GraphOutcome:
     """What a run left behind, and the reporter that it was told to."""
 
     console: Console
@@ -134,7 +134,7 @@ def run_graph(
     release: bool,
     accept_shrinking: bool = False,
     is_kept: bool = False,
-) -> Outcome:
+) -> GraphOutcome:
     """Builds, tests and releases domains from what was loaded; the inbox stays as it is.
 
     A domain whose tests fail is not released, whatever the others do: the outcome says so.
@@ -142,7 +142,7 @@ def run_graph(
     data folder. Raises what ended the build before its end.
     """
     prepare_manifest(settings)
-    outcome = Outcome(console)
+    outcome = GraphOutcome(console)
     definitions = build_definitions(
         read_manifest(settings), retries=None, settings=settings, reporter=outcome
     )
@@ -182,9 +182,9 @@ def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstan
         with dg.DagsterInstance.ephemeral() as instance:
             yield instance
         return
-    store = open_serving_store(settings)
-    prepare_home(settings, store)
-    os.environ[STORAGE_VARIABLE] = storage_url(store)
+    database = open_serving_store(settings)
+    prepare_home(settings, database)
+    os.environ[STORAGE_VARIABLE] = storage_url(database)
     try:
         # What it tries again is no news; what fails for good is raised.
         logging.getLogger().addHandler(logging.NullHandler())

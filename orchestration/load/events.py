@@ -84,21 +84,21 @@ def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -
 
     """
     chosen = event_datasets() if datasets is None else datasets
-    store = find_serving_store(settings)
-    if not chosen or (store.embedded is not None and not store.embedded.exists()):
+    database = find_serving_store(settings)
+    if not chosen or (database.embedded is not None and not database.embedded.exists()):
         return {}
-    store = open_serving_store(settings)
+    database = open_serving_store(settings)
     try:
-        return _land_from(store, settings, chosen)
+        return _land_from(database, settings, chosen)
     except psycopg.Error as error:
         raise LandingError(f"Events cannot be read from the serving store: {error}") from error
 
 
 def _land_from(
-    store: ServingStore, settings: Settings, datasets: Sequence[Dataset]
+    database: ServingStore, settings: Settings, datasets: Sequence[Dataset]
 ) -> dict[str, int]:
     landed: dict[str, int] = {}
-    with store.connect(autocommit=True) as connection:
+    with database.connect(autocommit=True) as connection:
         connection.execute("set datestyle = 'ISO'")
         connection.execute("set client_encoding = 'UTF8'")
         connection.execute("set synchronous_commit = 'on'")

@@ -2,7 +2,7 @@
 
 Belongs here: the layout `<domain>/<dataset>/<part>.parquet` and everything that reads or keeps it.
 Does not belong here: reading source files. A part's Parquet metadata is its record, so content
-and record change in one rename; there is no second store that could disagree.
+and record change in one rename; there is no second record that could disagree.
 """
 
 import contextlib

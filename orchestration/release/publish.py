@@ -60,18 +60,18 @@ def release(
     would go and `accept_shrinking` does not allow it; the old release is then still served.
     """
     record = _passed_build(settings, domain)
-    store = open_serving_store(settings)
+    database = open_serving_store(settings)
     try:
-        with store.connect() as connection:
-            registry.prepare_store(connection, store)
+        with database.connect() as connection:
+            registry.prepare_store(connection, database)
             with registry.lock_releases(connection, domain):
                 rows = registry.read_releases(connection, domain)
                 for row in rows:
                     if row.dbt_invocation == record.invocation_id:
-                        return _released_already(settings, store, connection, row)
+                        return _released_already(settings, database, connection, row)
                 return _release(
                     settings,
-                    store,
+                    database,
                     connection,
                     record,
                     progress,
@@ -90,10 +90,10 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
 
     Raises `ReleaseError` where there is none, or its tables are no longer kept.
     """
-    store = open_serving_store(settings)
+    database = open_serving_store(settings)
     started = time.monotonic()
-    with store.connect() as connection:
-        registry.prepare_store(connection, store)
+    with database.connect() as connection:
+        registry.prepare_store(connection, database)
         with registry.lock_releases(connection, domain):
             target = _rollback_target(registry.read_releases(connection, domain), domain, to)
             switching = time.monotonic()
@@ -103,7 +103,7 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
                 connection.commit()
             step("rollback.switched")
             switch_seconds = time.monotonic() - switching
-            notes = follow_switch(settings, connection, store, domain, target.number)
+            notes = follow_switch(settings, connection, database, domain, target.number)
     seconds = time.monotonic() - started
     return ReleaseReport(
         domain, target.number, 0, target.rows, seconds, switch_seconds, is_new=False, notes=notes
@@ -112,7 +112,7 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
 
 def _released_already(
     settings: Settings,
-    store: ServingStore,
+    database: ServingStore,
     connection: psycopg.Connection,
     row: registry.ReleaseRow,
 ) -> ReleaseReport:
@@ -120,7 +120,7 @@ def _released_already(
     served = registry.current_number(connection, row.domain)
     notes: tuple[str, ...] = ()
     if served is not None:
-        notes = follow_switch(settings, connection, store, row.domain, served)
+        notes = follow_switch(settings, connection, database, row.domain, served)
     if not row.is_current:
         taken_back = (
             f"The last build of {row.domain} is release {row.number}, which was taken back: "
@@ -132,7 +132,7 @@ def _released_already(
 
 def _release(
     settings: Settings,
-    store: ServingStore,
+    database: ServingStore,
     connection: psycopg.Connection,
     record: BuildRecord,
     progress: Callable[[str], None],
@@ -165,7 +165,7 @@ def _release(
                 registry.schema_of(domain, number),
                 tables,
                 marts,
-                store.reader_role,
+                database.reader_role,
                 progress,
             )
             step("release.tables_written")
@@ -197,7 +197,7 @@ def _release(
         connection.commit()
     step("release.switched")
     switch_seconds = time.monotonic() - switching
-    notes = follow_switch(settings, connection, store, domain, number)
+    notes = follow_switch(settings, connection, database, domain, number)
     return ReleaseReport(
         domain=domain,
         number=number,

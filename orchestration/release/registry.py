@@ -73,20 +73,20 @@ def schema_of(domain: str, number: int) -> str:
     return f"{domain}__r{number}"
 
 
-def prepare_store(connection: psycopg.Connection, store: ServingStore) -> None:
+def prepare_store(connection: psycopg.Connection, database: ServingStore) -> None:
     """Makes the registry and the reader where they are missing; commits.
 
     Raises `ReleaseError` where the role may not be made, and says what to set instead.
     """
     try:
-        make_reader(connection, store)
+        make_reader(connection, database)
         connection.execute(TABLES)
-        _grant(connection, sql.Identifier(store.reader_role))
+        _grant(connection, sql.Identifier(database.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(
             f"POLLUX_DATABASE_URL may not do what a release needs: {error}. It must be able to "
-            f"create schemas, and to create or use the role {store.reader_role}; POLLUX_READER_URL "
-            "names another role to read with."
+            f"create schemas, and to create or use the role {database.reader_role}; "
+            "POLLUX_READER_URL names another role to read with."
         ) from error
     connection.commit()
 

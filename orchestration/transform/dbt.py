@@ -74,7 +74,7 @@ def target_dir(settings: Settings) -> Path:
     return settings.data_dir / "dbt"
 
 
-def dbt_environment(settings: Settings, store: ServingStore | None) -> dict[str, str]:
+def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[str, str]:
     """The variables that a dbt process of this installation needs."""
     environment = os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
@@ -82,8 +82,8 @@ def dbt_environment(settings: Settings, store: ServingStore | None) -> dict[str,
         "DBT_TARGET_PATH": str(target_dir(settings)),
         "DBT_LOG_PATH": str(settings.logs_dir),
     }
-    if store is not None:
-        environment |= store.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
+    if database is not None:
+        environment |= database.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
     return environment
 
 

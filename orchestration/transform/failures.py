@@ -19,22 +19,22 @@ SHOWN_ROWS = 5
 
 
 def describe_failures(
-    settings: Settings, store: ServingStore | None, failures: Sequence[NodeResult]
+    settings: Settings, database: ServingStore | None, failures: Sequence[NodeResult]
 ) -> str:
     """One paragraph per failure: its name, its message, and the first of its rows.
 
     Needs the warehouse lock where the engine is DuckDB.
     """
-    return "\n".join(_describe(settings, store, failure) for failure in failures)
+    return "\n".join(_describe(settings, database, failure) for failure in failures)
 
 
-def _describe(settings: Settings, store: ServingStore | None, failure: NodeResult) -> str:
+def _describe(settings: Settings, database: ServingStore | None, failure: NodeResult) -> str:
     kind, _, name = failure.unique_id.split(".")[:3]
     if failure.status != "fail":
         return f"{kind} {name} could not run: {failure.message.strip()}"
     text = f"{kind} {name} failed on {failure.failures} rows"
     try:
-        columns, rows = _first_rows(settings, store, failure.compiled_code)
+        columns, rows = _first_rows(settings, database, failure.compiled_code)
     except (duckdb.Error, psycopg.Error):
         return f"{text}."
     shown = [", ".join(f"{c}={v}" for c, v in zip(columns, row, strict=True)) for row in rows]
@@ -42,10 +42,10 @@ def _describe(settings: Settings, store: ServingStore | None, failure: NodeResul
 
 
 def _first_rows(
-    settings: Settings, store: ServingStore | None, query: str
+    settings: Settings, database: ServingStore | None, query: str
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    if store is not None:
-        with store.connect() as connection:
+    if database is not None:
+        with database.connect() as connection:
             cursor = connection.execute(query.encode())
             return [c.name for c in cursor.description or []], cursor.fetchmany(SHOWN_ROWS)
     with open_duckdb(settings.warehouse_path, read_only=True) as warehouse:

@@ -109,34 +109,38 @@ def open_serving_store(settings: Settings) -> ServingStore:
     Starts the embedded server where there is no `POLLUX_DATABASE_URL`; this process then counts
     among its users.
     """
-    store = find_serving_store(settings)
-    if store.embedded is not None:
-        store.embedded.use()
-        _make_database(store.embedded)
-    with store.connect() as connection:
+    serving_store = find_serving_store(settings)
+    if serving_store.embedded is not None:
+        serving_store.embedded.use()
+        _make_database(serving_store.embedded)
+    with serving_store.connect() as connection:
         if connection.info.server_version < MINIMUM_VERSION:
             raise ServingStoreError(
                 f"The serving store runs PostgreSQL {connection.info.server_version // 10000}; "
                 f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
             )
-    return store
+    return serving_store
 
 
-def make_reader(connection: psycopg.Connection, store: ServingStore) -> None:
+def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> None:
     """Makes the role that services read with where it is missing, within a transaction.
 
     Holds a lock until the transaction ends, so that two do not make it at once. Raises psycopg's
     `InsufficientPrivilege` where the owner may not.
     """
     connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
-    reader = sql.Identifier(store.reader_role)
-    known = connection.execute("select 1 from pg_roles where rolname = %s", [store.reader_role])
+    reader = sql.Identifier(serving_store.reader_role)
+    known = connection.execute(
+        "select 1 from pg_roles where rolname = %s", [serving_store.reader_role]
+    )
     if known.fetchone() is None:
         # A role that is only taken on needs no login of its own.
-        login = "nologin" if store.reader_set_role else "login"
+        login = "nologin" if serving_store.reader_set_role else "login"
         connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
-    if store.reader_set_role is not None:
-        may = connection.execute("select pg_has_role(%s, 'member')", [store.reader_role]).fetchone()
+    if serving_store.reader_set_role is not None:
+        may = connection.execute(
+            "select pg_has_role(%s, 'member')", [serving_store.reader_role]
+        ).fetchone()
         if may != (True,):
             connection.execute(sql.SQL("grant {} to current_user").format(reader))
 

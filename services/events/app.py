@@ -30,7 +30,7 @@ TAGS = [
 ]
 
 
-def create_app(settings: Settings, mqtt: MqttSettings, store: ServingStore) -> FastAPI:
+def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -> FastAPI:
     """The event service of an installation whose schema `events` is up to date.
 
     Raises `ApiKeysError` where the settings would leave it open to other machines. What ends the
@@ -38,7 +38,7 @@ def create_app(settings: Settings, mqtt: MqttSettings, store: ServingStore) -> F
     """
     hashes = read_key_hashes(settings)
     metrics = Metrics()
-    worker = Worker(settings, mqtt, store, metrics)
+    worker = Worker(settings, mqtt, database, metrics)
     failures: list[BaseException] = []
 
     @asynccontextmanager

@@ -45,8 +45,8 @@ class WorkerNumberError(PolluxError):
 class Leadership:
     """The worker's number, the smallest that is free, and whether it is the leader."""
 
-    def __init__(self, store: ServingStore) -> None:
-        self._dsn, self._settings = arguments(store.owner_url, SESSION)
+    def __init__(self, serving_store: ServingStore) -> None:
+        self._dsn, self._settings = arguments(serving_store.owner_url, SESSION)
         self._connection: asyncpg.Connection | None = None
         self._one_at_a_time = asyncio.Lock()
         self.number = 0

@@ -26,10 +26,10 @@ def run(settings: Settings) -> None:
     # It would log every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     mqtt = read_mqtt_settings()
-    store = open_serving_store(settings)
-    with store.connect() as connection:
-        prepare_database(connection, store)
-    app = create_app(settings, mqtt, store)
+    serving_store = open_serving_store(settings)
+    with serving_store.connect() as connection:
+        prepare_database(connection, serving_store)
+    app = create_app(settings, mqtt, serving_store)
     with bind(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT") as listening:
         serve(app, listening)
     for failure in _leaves(app.state.failures):

@@ -49,21 +49,21 @@ class Worker:
     """Takes events from the broker, decides them, sends answers; `run` is its life."""
 
     def __init__(
-        self, settings: Settings, mqtt: MqttSettings, store: ServingStore, metrics: Metrics
+        self, settings: Settings, mqtt: MqttSettings, serving_store: ServingStore, metrics: Metrics
     ) -> None:
         self._settings = settings
         self._mqtt = mqtt
         self._metrics = metrics
         self._event_metrics = EventMetrics(metrics.registry)
-        self._leadership = Leadership(store)
+        self._leadership = Leadership(serving_store)
         self._scorer = ScorerClient(settings)
-        self._database = Database(store)
+        self._database = Database(serving_store)
         # Commits have a connection of their own: nothing else may hold them up.
-        self._commits = DatabaseWriter(store, durable=False)
-        self._flushes = DatabaseWriter(store, durable=True)
-        self._loyalty_commits = DatabaseWriter(store, durable=True)
-        self.writer = DatabaseWriter(store, durable=False)
-        self._retention = Retention(store, timedelta(days=settings.events_retention_days))
+        self._commits = DatabaseWriter(serving_store, durable=False)
+        self._flushes = DatabaseWriter(serving_store, durable=True)
+        self._loyalty_commits = DatabaseWriter(serving_store, durable=True)
+        self.writer = DatabaseWriter(serving_store, durable=False)
+        self._retention = Retention(serving_store, timedelta(days=settings.events_retention_days))
         self.offers = Offers(
             self._database, self.writer, self._scorer, threshold=settings.coupon_threshold
         )

@@ -176,7 +176,7 @@ def test_text_that_looks_like_something_else_arrives_as_it_is(released: Settings
         connection.execute("grant usage on schema customer__r99 to pollux_reader")
         connection.execute("grant select on all tables in schema customer__r99 to pollux_reader")
     store = open_source(released, DOMAINS["customer"], "store")
-    odd = type(store)(store.store, "customer", 99)  # type: ignore[call-arg, attr-defined]
+    odd = type(store)(store.database, "customer", 99)  # type: ignore[call-arg, attr-defined]
     table = odd.read("odd")
     assert table["value"].to_pylist() == values
     assert table["flag"].to_pylist() == [number % 2 == 0 for number in range(len(values))]
@@ -274,6 +274,6 @@ def test_an_empty_store_says_that_nothing_is_released(short_tmp: Path) -> None:
 
 def test_reading_takes_no_more_than_the_readers_rights(released: Settings) -> None:
     source = open_source(released, DOMAINS["customer"], "store")
-    connection = source.store.connect_reader()  # type: ignore[attr-defined]
+    connection = source.database.connect_reader()  # type: ignore[attr-defined]
     with connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("create table mine (x integer)")

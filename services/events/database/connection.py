@@ -43,9 +43,9 @@ class DatabaseWriter:
     restart.
     """
 
-    def __init__(self, store: ServingStore, *, durable: bool) -> None:
+    def __init__(self, serving_store: ServingStore, *, durable: bool) -> None:
         session = SESSION | {"synchronous_commit": "on" if durable else "off"}
-        self._dsn, self._settings = arguments(store.owner_url, session)
+        self._dsn, self._settings = arguments(serving_store.owner_url, session)
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
         self.interruptions = 0

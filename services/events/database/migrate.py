@@ -37,17 +37,17 @@ class MigrationError(PolluxError):
     exit_code = 3
 
 
-def prepare_database(connection: psycopg.Connection, store: ServingStore) -> None:
+def prepare_database(connection: psycopg.Connection, database: ServingStore) -> None:
     """Makes what the service needs before anything is released: the reader, and schema `events`.
 
     Raises `MigrationError`.
     """
     try:
         with connection.transaction():
-            make_reader(connection, store)
+            make_reader(connection, database)
     except psycopg.errors.InsufficientPrivilege as error:
         raise MigrationError(
-            f"POLLUX_DATABASE_URL may not create or use the role {store.reader_role} ({error}): "
+            f"POLLUX_DATABASE_URL may not create or use the role {database.reader_role} ({error}): "
             "let it, or name a role to read with in POLLUX_READER_URL."
         ) from error
     migrate(connection)

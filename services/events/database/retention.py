@@ -28,8 +28,8 @@ DELETED = (
 class Retention:
     """Deletes what is older than `age`, on a connection of its own."""
 
-    def __init__(self, store: ServingStore, age: timedelta) -> None:
-        self._writer = DatabaseWriter(store, durable=False)
+    def __init__(self, serving_store: ServingStore, age: timedelta) -> None:
+        self._writer = DatabaseWriter(serving_store, durable=False)
         self._age = age
 
     async def run(self) -> None:

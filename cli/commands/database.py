@@ -41,29 +41,29 @@ class QueryError(PolluxError):
 @database.command()
 def start() -> None:
     """Starts the embedded PostgreSQL and leaves it running until `pollux db stop`."""
-    store = open_serving_store(Settings())
-    if store.embedded is None:
+    serving_store = open_serving_store(Settings())
+    if serving_store.embedded is None:
         raise PolluxError("POLLUX_DATABASE_URL is set: Pollux does not start that server.")
-    store.embedded.keep()
-    output.result_console.print(store.owner_url, markup=False, soft_wrap=True)
+    serving_store.embedded.keep()
+    output.result_console.print(serving_store.owner_url, markup=False, soft_wrap=True)
 
 
 @database.command()
 def stop() -> None:
     """Stops the embedded PostgreSQL, whoever uses it."""
-    store = find_serving_store(Settings())
-    if store.embedded is None:
+    serving_store = find_serving_store(Settings())
+    if serving_store.embedded is None:
         raise PolluxError("POLLUX_DATABASE_URL is set: Pollux does not stop that server.")
-    was_running = store.embedded.stop()
+    was_running = serving_store.embedded.stop()
     output.result_console.print("stopped" if was_running else "it was not running")
 
 
 @database.command()
 def psql() -> None:
     """Opens psql on the serving store, as its owner."""
-    store = open_serving_store(Settings())
+    serving_store = open_serving_store(Settings())
     program = shutil.which("psql") or str(binaries_dir() / "psql")
-    environment = os.environ | store.libpq_environment()
+    environment = os.environ | serving_store.libpq_environment()
     raise typer.Exit(subprocess.run([program], env=environment, check=False).returncode)
 
 
@@ -94,11 +94,11 @@ def query(
 def _reader(settings: Settings) -> psycopg.Connection:
     """A reader's connection; raises `QueryError` where no release was ever made."""
     if find_serving_store(settings).is_made():
-        store = open_serving_store(settings)
-        with store.connect() as connection:
+        serving_store = open_serving_store(settings)
+        with serving_store.connect() as connection:
             found = connection.execute("select to_regclass('release.current')").fetchone()
             if found is not None and found[0] is not None:
-                return store.connect_reader()
+                return serving_store.connect_reader()
     raise QueryError(
         "Nothing has been released yet: pollux up makes sample data and releases it, pollux load "
         "and pollux build do so with yours."
@@ -108,14 +108,14 @@ def _reader(settings: Settings) -> psycopg.Connection:
 def env() -> None:
     """Prints what a shell needs for a bare dbt on any target: eval "$(pollux env)"."""
     settings = Settings()
-    store = find_serving_store(settings)
+    serving_store = find_serving_store(settings)
     variables = {
         "POLLUX_DATA_DIR": str(settings.data_dir),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    } | store.libpq_environment()
+    } | serving_store.libpq_environment()
     for name, value in variables.items():
         output.result_console.print(
             f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True
         )
-    if store.embedded is not None and not store.embedded.is_running():
+    if serving_store.embedded is not None and not serving_store.embedded.is_running():
         output.note("The embedded PostgreSQL is not running; pollux db start starts it.")
