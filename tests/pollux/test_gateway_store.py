@@ -127,7 +127,7 @@ def test_both_sources_give_the_same(released: Settings, domain: typing.Any) -> N
     assert files.to_arrow().equals(store.to_arrow())
     assert files.to_arrow().schema == store.to_arrow().schema
     assert by_source["auto"] == files
-    assert [type(c._snapshot().source).__name__ for c in (files[0], store[0])] == [
+    assert [type(c._place[0].snapshot.source).__name__ for c in (files[0], store[0])] == [
         "ReleaseFiles",
         "StoreSource",
     ]
@@ -197,7 +197,7 @@ def test_single_customers_come_from_the_store(released: Settings) -> None:
         released, "select * from warehouse_marts.customers where account_number = 9693465"
     )
     assert tuple(customer.to_dict().values()) == row
-    assert type(customer._snapshot().source).__name__ == "StoreSource"
+    assert type(customer._place[0].snapshot.source).__name__ == "StoreSource"
     assert customer == Customer.from_id(9693465, source="release", settings=released)
     household = Household.from_id("1", settings=released)
     assert household.rfm_score == household.r_score + household.f_score + household.m_score
