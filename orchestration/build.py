@@ -25,6 +25,7 @@ from orchestration.transform.failures import describe_failures
 from orchestration.transform.graph import failures_of, has_all_marts, served_tables
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, code_fingerprint, write_record
+from orchestration.transform.warehouse import check_is_free
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -106,6 +107,8 @@ def stream_build(
     landing.ensure_empty_parts(settings, datasets)
     database = open_serving_store(settings) if settings.engine == "postgres" else None
     with lock_warehouse(settings, "a build") as lock:
+        if settings.engine == "duckdb":
+            check_is_free(settings)
         records = [_start_record(settings, domain) for domain in domains]
         if database is not None:
             with database.connect() as connection:

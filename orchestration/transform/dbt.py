@@ -4,6 +4,7 @@ Belongs here: command line, environment and artifacts of dbt. Does not belong he
 failure means for a domain, which is `build`.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -90,7 +91,7 @@ def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[s
 def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
     """A dbt command line for this project, which runs from any folder."""
     return [
-        *(sys.executable, "-m", "dbt.cli.main", "--log-format", "json", verb),
+        *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-format", "json", verb),
         *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")),
         *("--target", target, *arguments),
     ]
@@ -134,9 +135,16 @@ def stream_dbt(
     results_file = artifacts / "run_results.json"
     # An interrupted dbt writes results as well, of what it had done.
     if process.returncode not in ENDED or not results_file.exists():
-        tail = "\n".join(problems[-15:]) or "it said nothing"
+        tail = "\n".join(_told(problems)[-15:]) or "it said nothing"
         raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
     return read_run(artifacts)
+
+
+def _told(problems: Sequence[str]) -> list[str]:
+    """What dbt says for people: its own traceback, and Python's warnings, are not."""
+    lines = [line for problem in problems for line in problem.splitlines()]
+    plain = itertools.takewhile(lambda line: not line.startswith("Traceback"), lines)
+    return [line for line in plain if "Warning: " not in line]
 
 
 def read_run(artifacts: Path) -> DbtRun:

@@ -31,6 +31,7 @@ from orchestration.load.declarations import Dataset, read_datasets
 from orchestration.scans import literal, scan_parts
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.steps import step
 
 NAME = "product_recommendations"
 PART = f"{NAME}.parquet"
@@ -82,6 +83,7 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
             "choose_seconds": round(chosen_at - started, 2),
             "fit_and_score_seconds": round(time.monotonic() - chosen_at, 2),
         }
+        step("learn.computed")
         _land(settings, out, table, note)
     return True
 
@@ -145,6 +147,7 @@ def _land(settings: Settings, dataset: Dataset, table: pa.Table, note: dict[str,
         (work / "note").write_text(json.dumps(note, indent=2), encoding="utf-8")
         # The note last: without it, learning is due again.
         landing.publish(work / "part", landing.part_path(settings, dataset, PART))
+        step("learn.landed")
         landing.publish(work / "note", _note_path(settings))
 
 

@@ -1,0 +1,32 @@
+"""Whether dbt can open the warehouse: DuckDB lets one program at a time near its file.
+
+Our own take turns by a lock (`pollux.runtime.warehouse`); a notebook or a shell of somebody's knows
+nothing of it.
+"""
+
+import re
+
+import duckdb
+
+from orchestration.transform.errors import BuildError
+from pollux.runtime.duck import open_duckdb
+from pollux.runtime.settings import Settings
+
+HOLDER = re.compile(r"held in (?P<program>\S+) \(PID (?P<pid>\d+)\)")
+
+
+def check_is_free(settings: Settings) -> None:
+    """Raises `BuildError` naming the process that has the warehouse open; the lock is held."""
+    if not settings.warehouse_path.exists():
+        return
+    try:
+        open_duckdb(settings.warehouse_path).close()
+    except duckdb.Error as error:
+        holder = HOLDER.search(str(error))
+        if holder is None:
+            raise BuildError(f"{settings.warehouse_path} cannot be opened: {error}") from error
+        raise BuildError(
+            f"{settings.warehouse_path} is open in process {holder['pid']} ({holder['program']}), "
+            "which keeps a build out: close it there. Files to read at any time are in "
+            f"{settings.releases_dir}/<domain>/current."
+        ) from error
