@@ -1,8 +1,8 @@
 {# The department that a text means: Sport where it says Sports. #}
 {% macro department(expression) -%}
     case
-        when {{ lower_ascii(expression) }} in ('sport', 'sports')
+        when {{ text_key(expression) }} in ('sport', 'sports')
         then 'Sport'
-        else {{ expression }}
+        else {{ spelled(expression) }}
     end
 {%- endmacro %}

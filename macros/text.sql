@@ -21,3 +21,42 @@
     {%- else -%} {%- set quoted = text | replace("'", "''") -%} '{{ quoted }}'
     {%- endif -%}
 {%- endmacro %}
+
+{# Text with accents composed (NFC). #}
+{% macro composed(text) -%} {{ return(adapter.dispatch("composed")(text)) }} {%- endmacro %}
+
+{% macro default__composed(text) -%} normalize({{ text }}, nfc) {%- endmacro %}
+
+{% macro duckdb__composed(text) -%} nfc_normalize({{ text }}) {%- endmacro %}
+
+{# How many bytes a text takes in UTF-8. #}
+{% macro bytes_of(text) -%} {{ return(adapter.dispatch("bytes_of")(text)) }} {%- endmacro %}
+
+{% macro default__bytes_of(text) -%} octet_length({{ text }}) {%- endmacro %}
+
+{% macro duckdb__bytes_of(text) -%} strlen({{ text }}) {%- endmacro %}
+
+{# A name as the data keep it: accents composed, without blanks around it. #}
+{% macro spelled(text) -%}
+    trim(both {{ text_literal(blanks()) }} from {{ composed(text) }})
+{%- endmacro %}
+
+{# What all spellings of a name have in common: as spelled, in lower case. #}
+{% macro text_key(text) -%}
+    case
+        when {{ bytes_of(text) }} = length({{ text }})
+        then {{ lower_ascii("trim(both " ~ text_literal(blanks()) ~ " from " ~ text ~ ")") }}
+        else
+            {{
+                composed(
+                    "translate("
+                    ~ spelled(text)
+                    ~ ", "
+                    ~ text_literal(letters("upper"))
+                    ~ ", "
+                    ~ text_literal(letters("lower"))
+                    ~ ")"
+                )
+            }}
+    end
+{%- endmacro %}

@@ -1,9 +1,8 @@
-{# Field n of a line whose fields are set apart by commas, without blanks or tabs around it; -1 is the last; null where blank. #}
+{# Field n of a line whose fields are set apart by commas, without blanks around it; -1 is the last; null where blank. #}
 {% macro line_field(line, n) -%}
     nullif(
         trim(
-            both ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)
-            from split_part({{ line }}, ',', {{ n }})
+            both {{ text_literal(blanks()) }} from split_part({{ line }}, ',', {{ n }})
         ),
         ''
     )
@@ -29,9 +28,9 @@
     > {{ var("label_length") }}
 {%- endmacro %}
 
-{# An email as members are found by: A to Z in lower case, on every engine; null where it has no @. #}
+{# An email as members are found by; null where it has no @. #}
 {% macro email_key(expression) -%}
-    case when strpos({{ expression }}, '@') > 0 then {{ lower_ascii(expression) }} end
+    case when strpos({{ expression }}, '@') > 0 then {{ text_key(expression) }} end
 {%- endmacro %}
 
 {# The kind of a conversion by the word that files have for it; null for another. #}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import index
 
 from pollux.errors import GatewayError, UnknownCustomer
-from pollux.rules import spelled_email
+from pollux.rules import text_key
 
 BIGINT = 2**63
 
@@ -26,7 +26,7 @@ class Domain:
         """An id as the mart holds it; raises `UnknownCustomer` for what cannot be one."""
         if not self.has_numbers:
             if isinstance(customer_id, str):
-                return spelled_email(customer_id)
+                return text_key(customer_id)
         elif not isinstance(customer_id, bool):
             try:
                 number = int(customer_id) if isinstance(customer_id, str) else index(customer_id)  # type: ignore[arg-type]

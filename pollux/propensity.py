@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pollux.rules import department
+from pollux.rules import department, text_key
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
 
@@ -108,7 +108,11 @@ def category_code(name: str, text: str | None, categories: Categories) -> float:
     if name == "department":
         text = department(text)
     known = categories[name]
-    return float(known.index(text)) if text in known else np.nan
+    if text in known:
+        return float(known.index(text))
+    keys = [text_key(one) for one in known]
+    key = text_key(text)
+    return float(keys.index(key)) if key in keys else np.nan
 
 
 def encode(inputs: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.float32]:

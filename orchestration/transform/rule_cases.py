@@ -1,4 +1,4 @@
-"""Writes what the rules in Python answer into a macro, to which every build holds the models.
+"""Writes what the rules in Python know and answer into macros, to which builds hold the models.
 
     python -m orchestration.transform.rule_cases FILE [--check]
 
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from pollux.rules import CASES, RULES
+from pollux.rules import BLANKS, CASES, CASES_OF_LETTERS, RULES
 
 MACRO = """\
 {{# Written by make contracts: texts, and what pollux/rules.py answers; none where nothing. #}}
@@ -21,21 +21,36 @@ MACRO = """\
 {rules}
     }}[rule]) }}}}
 {{%- endmacro %}}
+
+{{% macro blanks() -%}} {{{{ return({blanks}) }}}} {{%- endmacro %}}
+
+{{% macro letters(case) -%}}
+    {{{{ return({{
+        "upper": "{upper}",
+        "lower": "{lower}",
+    }}[case]) }}}}
+{{%- endmacro %}}
 """
 
 
 def macro_text() -> str:
-    """The macro `rule_cases`: pairs of text and answer, by rule."""
+    """The macros `rule_cases` (pairs of text and answer, by rule), `blanks` and `letters`."""
     rules = []
     for name, rule in RULES.items():
         lines = [f"            [{_text(given)}, {_text(rule(given))}]," for given in CASES[name]]
         rules.append(f'        "{name}": [\n' + "\n".join(lines) + "\n        ],")
-    return MACRO.format(rules="\n".join(rules))
+    return MACRO.format(
+        rules="\n".join(rules),
+        blanks=_text(BLANKS),
+        upper="".join(CASES_OF_LETTERS),
+        lower="".join(CASES_OF_LETTERS.values()),
+    )
 
 
 def _text(value: object) -> str:
     # Jinja reads a text of JSON as its own.
-    return "none" if value is None else json.dumps(str(value))
+    text = json.dumps(str(value), ensure_ascii=max(str(value), default="") <= "\uffff")
+    return "none" if value is None else text
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ with
 
         select
             timestamp,
-            nullif({{ trimmed("country_code") }}, '') as country_code,
+            nullif({{ spelled("country_code") }}, '') as country_code,
             last_order_ts,
             first_order_ts,
             total_orders,

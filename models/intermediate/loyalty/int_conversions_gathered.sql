@@ -8,10 +8,10 @@ with
     live_told_apart as (
 
         select
-            promotion,
+            {{ spelled("promotion") }} as promotion,
             conversion_type,
             {{ email_key("email") }} as email,
-            case when conversion_type = 'click' then channel end as channel,
+            case when conversion_type = 'click' then {{ spelled("channel") }} end as channel,
             case
                 when conversion_type in ('basket', 'purchase')
                 then {{ item_list("items") }}

@@ -7,10 +7,10 @@ with
 
         select
             line,
-            {{ line_field("line", 1) }} as promotion,
+            {{ composed(line_field("line", 1)) }} as promotion,
             {{ conversion_type(line_field("line", 2)) }} as conversion_type,
             {{ email_key(line_field("line", 3)) }} as email,
-            {{ line_field("line", 4) }} as detail,
+            {{ composed(line_field("line", 4)) }} as detail,
             {{ line_field("line", 5) }} as total_text
         from conversion_lines
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, Field
 
-from pollux.rules import spelled_email
+from pollux.rules import text_key
 from services.api.documents import (
     PageQuery,
     Text,
@@ -19,7 +19,7 @@ from services.api.documents import (
 )
 
 # As the data have it: case and blanks around do not matter.
-Email = Annotated[Text, AfterValidator(spelled_email)]
+Email = Annotated[Text, AfterValidator(text_key)]
 EmailInPath = Annotated[
     Email, Path(description="Email; case does not matter.", examples=["anna@example.org"])
 ]

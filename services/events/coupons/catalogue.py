@@ -92,15 +92,15 @@ class Catalogue:
         self._document_bytes = 0
 
     async def departments(self) -> Mapping[str, str]:
-        """The departments as the data spell them, by their name in lower case."""
+        """The departments as the data spell them, by what their spellings have in common."""
         if self._departments is None:
             rows = await self._database.fetch(DEPARTMENTS.format(schema=self.release.schema))
-            self._departments = {str(name).lower(): str(name) for (name,) in rows}
+            self._departments = {rules.text_key(name): str(name) for (name,) in rows}
         return self._departments
 
     def spelled(self, department: str) -> str | None:
         """A department as the data spell it, None for one that is not known (or not read yet)."""
-        return (self._departments or {}).get(rules.department(department).lower())
+        return (self._departments or {}).get(rules.text_key(rules.department(department)))
 
     async def customer(self, customer_id: int) -> dict[str, Any] | None:
         """The scorer's document of a customer, None for one that is not known."""

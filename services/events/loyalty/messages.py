@@ -165,7 +165,7 @@ def _text(document: dict[str, Any], name: str) -> str | None:
         raise UnreadableError(f"{name} is no text")
     if "\0" in value:
         raise UnreadableError(f"{name} holds a NUL character")
-    value = value.strip(rules.BLANKS)
+    value = rules.spelled(value)
     longest = MAX_ITEMS if name == "items" else rules.LABEL_LENGTH
     if len(value) > longest:
         raise UnreadableError(f"{name} has more than {longest} characters")
