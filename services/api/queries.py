@@ -18,10 +18,11 @@ from typing import Any, Generic, TypeVar
 
 from pollux.contracts import Contract
 from services.api.documents import Document, PageQuery, document_of
+from services.api.names import known_names, spellings, unknown_name
 from services.common.contracts import contract_of, python_type
 from services.common.database import Database
 from services.common.paging import Position, page, read_next, write_next
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, invalid_input
 from services.common.releases import Release
 
 K = TypeVar("K", int, str)
@@ -45,6 +46,9 @@ from (
     select {columns} from {release}.{table} where {key} = any($1::{type}[])
 ) as found
 """
+
+# A name, and several of them.
+ONE, ANY = "= {0}::text", "= any({0}::text[])"
 
 EXISTS = "select from {release}.{table} where {key} = $1::{type} limit 1"
 
@@ -110,11 +114,16 @@ class Lookup(Generic[K]):
             raise self.unknown(key)
         return found
 
-    async def demand(self, database: Database, release: Release, key: K) -> None:
-        """Raises the problem of an unknown key."""
+    async def demand(self, database: Database, release: Release, key: K) -> K:
+        """The key as the data spell it; raises the problem of an unknown one."""
         sql = _key_sql(EXISTS, self.mart, self.key, release.schema)
-        if not await database.fetch(sql, key):
-            raise self.unknown(key)
+        if await database.fetch(sql, key):
+            return key
+        if isinstance(key, str):
+            known = await known_names(database, release, [self.mart.table], self.key)
+            if found := spellings(key, known or ()):
+                return found[0]
+        raise self.unknown(key)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,6 +135,10 @@ class Listing(Generic[K]):
     direction. `filters` are conditions by the name of their parameter, with `{0}` for its value.
     A list of things that belong to something says so in `within`, likewise a condition, and
     `parent` tells a thing without any from an unknown one.
+
+    Of filters that are names, `names` has the marts whose column of that name lists the known
+    ones: a value means all of them that are the same text, and one that means none is refused.
+    Of filters that are keys, `keys` has what they are keys of.
     """
 
     name: str
@@ -134,11 +147,13 @@ class Listing(Generic[K]):
     filters: Mapping[str, str] = field(default_factory=dict)
     within: str | None = None
     parent: Lookup[K] | None = None
+    names: Mapping[str, Sequence[Mart]] = field(default_factory=dict)
+    keys: Mapping[str, Lookup[int]] = field(default_factory=dict)
 
     async def read(
         self, database: Database, release: Release, query: PageQuery, within: K | None = None
     ) -> bytes:
-        """A page; raises the problems of an unknown parent and of a `next` of another list."""
+        """A page; raises the problems of what is not known and of a `next` of another list."""
         sort: str = getattr(query, "sort", self.key[0])
         filters: dict[str, Any] = query.model_dump(exclude=CONTROLS, exclude_none=True)
         binding = repr((self.name, within, sort, sorted(filters.items())))
@@ -149,17 +164,47 @@ class Listing(Generic[K]):
             kinds = [kind for kind, _ in types]
             start = read_next(binding, query.next, kinds, first_may_be_null=types[0][1])
         shape = None if start is None else start[0] is not None
-        sql = list_sql(self, release.schema, sort, tuple(filters), shape)
-        arguments = [query.limit + 1, *([] if within is None else [within]), *filters.values()]
-        arguments += [value for value in start or () if value is not None]
-        rows = await database.fetch(sql, *arguments)
+
+        async def fetch(*, several: bool = False) -> list[Any]:
+            sql = list_sql(self, release.schema, sort, tuple(filters), shape, several)
+            arguments = [query.limit + 1, *([] if within is None else [within]), *filters.values()]
+            arguments += [value for value in start or () if value is not None]
+            return await database.fetch(sql, *arguments)
+
+        rows = await fetch()
         if not rows and self.parent is not None and within is not None:
-            await self.parent.demand(database, release, within)
+            asked, within = within, await self.parent.demand(database, release, within)
+            rows = rows if within == asked else await fetch()
+        # Only what is not there as it was asked for is looked for in other spellings.
+        if not rows and (meant := await self._meant(database, release, filters)):
+            filters |= meant
+            rows = await fetch(several=True)
         # Of `limit` + 1 rows, the last one only tells that there is more.
         shown = rows[: query.limit]
         more = len(rows) > len(shown)
         following = write_next(binding, shown[-1][1:]) if more else None
         return page([row[0] for row in shown], following)
+
+    async def _meant(
+        self, database: Database, release: Release, filters: Mapping[str, Any]
+    ) -> dict[str, list[str]]:
+        """The spellings that filters mean, where they are others than was asked for."""
+        for name, lookup in self.keys.items():
+            if name in filters:
+                try:
+                    await lookup.demand(database, release, filters[name])
+                except ProblemError as problem:
+                    raise invalid_input("query", name, problem.detail) from None
+        meant = {}
+        for name in self.names.keys() & filters.keys():
+            tables = [mart.table for mart in self.names[name]]
+            if known := await known_names(database, release, tables, name):
+                meant[name] = spellings(filters[name], known)
+                if not meant[name]:
+                    raise unknown_name(name, filters[name], known)
+            else:
+                meant[name] = [filters[name]]
+        return meant if any(meant[name] != [filters[name]] for name in meant) else {}
 
     def order(self, sort: str) -> tuple[str, ...]:
         """The columns of an order, in which no two rows are alike."""
@@ -174,17 +219,24 @@ def list_sql(
     sort: str,
     filters: tuple[str, ...],
     starts_at_value: bool | None,
+    several: bool = False,
 ) -> str:
     """The query of a page.
 
     `starts_at_value` tells whether the sort's column has a value in the last row of the page
     before; None for the first page. The parameters are the limit, the parent's key where there is
-    one, the filters' values, and the columns of that row that have a value.
+    one, the filters' values, and the columns of that row that have a value; with `several`, lists
+    of values of the filters that are names.
     """
     columns = listing.order(sort)
     descending = sort.startswith("-")
     given = [listing.within] if listing.within else []
-    given += [listing.filters[name] for name in filters]
+    given += [
+        listing.filters[name].replace(ONE, ANY)
+        if several and name in listing.names
+        else listing.filters[name]
+        for name in filters
+    ]
     conditions: list[str] = [text.format(f"${place}") for place, text in enumerate(given, start=2)]
     first_place = len(given) + 2
 

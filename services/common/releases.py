@@ -9,7 +9,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -44,7 +44,7 @@ class Release:
     that write other documents (`edition`).
     """
 
-    __slots__ = ("domain", "etag", "headers", "name", "number", "schema")
+    __slots__ = ("domain", "etag", "headers", "name", "names", "number", "schema")
 
     def __init__(
         self, domain: str, number: int, released_at: datetime | None, edition: str
@@ -56,6 +56,8 @@ class Release:
         moment = released_at.isoformat() if released_at else ""
         origin = hashlib.sha256(f"{moment} {edition}".encode()).hexdigest()[:10]
         self.etag = f'"{self.name}-{origin}"'
+        # Values of its columns, once somebody asked for one that is not among them.
+        self.names: dict[tuple[str, ...], Sequence[str] | None] = {}
         self.headers = [
             (b"etag", self.etag.encode()),
             (b"x-pollux-release", self.name.encode()),

@@ -1,7 +1,9 @@
 """What texts of the data mean in Python; that the models agree is a test of every build."""
 
+import unicodedata
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from orchestration.transform.rule_cases import macro_text
@@ -9,6 +11,7 @@ from pollux.domains import domain_named
 from pollux.propensity import category_code
 from pollux.rules import (
     CASES,
+    CASES_OF_LETTERS,
     RULES,
     conversion_total,
     conversion_type,
@@ -16,6 +19,7 @@ from pollux.rules import (
     email_key,
     gender_field,
     item_list,
+    text_key,
 )
 from services.api.loyalty.schemas import ConversionsQuery
 from services.api.store.schemas import CouponsQuery
@@ -50,6 +54,50 @@ def test_a_department_is_found_by_any_spelling_of_sports(spelling: str) -> None:
     assert CouponsQuery(department=spelling).department == "Sport"
     known = {"department": ["Boys", "Sport"]}
     assert category_code("department", spelling, known) == 1.0
+
+
+@pytest.mark.parametrize("text", sorted({case for cases in CASES.values() for case in cases}))
+def test_a_key_is_its_own_key(text: str) -> None:
+    """So whatever a cohort or a list hands out is found again."""
+    key = text_key(text)
+    assert text_key(key) == key
+    assert domain_named("loyalty").key(domain_named("loyalty").key(text)) == key
+    assert {text_key(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} == {key}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_same"),
+    [
+        ("Änne.Öz@example.org", "A\u0308NNE.O\u0308Z@EXAMPLE.ORG", True),
+        ("ЖЁЛТЫЙ", "жёлтый", True),
+        ("ΌΔΥΣΣΕΎΣ", "όδυσσεύς", True),
+        ("Łódź", "ŁÓDŹ", True),
+        ("\u212aelvin", "KELVIN", True),
+        ("J\u030cA", "ǰa", True),
+        ("VIỆT NAM", "việt nam", True),
+        ("\ufeffSummer\u00a0", "summer", True),
+        ("Straße", "STRASSE", False),
+        ("İzmir", "izmir", False),
+        ("Sum mer", "Summer", False),
+        ("Muller", "Müller", False),
+    ],
+)
+def test_which_texts_are_the_same(one: str, other: str, *, are_same: bool) -> None:
+    assert (text_key(one) == text_key(other)) == are_same
+
+
+def test_every_letter_has_one_lower_case() -> None:
+    """No chain and no letter that grows: what an engine's translate can do."""
+    assert not CASES_OF_LETTERS.keys() & set(CASES_OF_LETTERS.values())
+    assert len(CASES_OF_LETTERS) > 700
+    assert {len(letter) for pair in CASES_OF_LETTERS.items() for letter in pair} == {1}
+
+
+@pytest.mark.parametrize("name", ["gender", "coupon_type", "department"])
+@pytest.mark.parametrize("asked", ["ŁÓDŹ", "L\u0301o", " łódź", "\u00a0Łódź"])
+def test_the_scorer_knows_a_category_by_any_spelling(name: str, asked: str) -> None:
+    code = category_code(name, asked, {name: ["Boys", "Łódź"]})
+    assert code == 1.0 or (asked == "L\u0301o" and np.isnan(code))
 
 
 def test_an_email_is_spelled_alike_wherever_it_is_asked_for() -> None:

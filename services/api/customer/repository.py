@@ -24,6 +24,7 @@ def unknown_account(account_number: int) -> ProblemError:
 
 RANKING = Mart(DOMAIN, "voucher_ranking")
 SEGMENT_BOUNDS = Mart(DOMAIN, "voucher_segments")
+ASSIGNMENTS = Mart(DOMAIN, "voucher_assignment_segmented")
 CLEANING = Mart(DOMAIN, "voucher_cleaning_report")
 CUSTOMERS = Mart(DOMAIN, "customers")
 BROADBAND_LINES = Mart(DOMAIN, "customer_broadband")
@@ -54,10 +55,12 @@ VOUCHERS: Listing[str] = Listing(
     mart=RANKING,
     key=["country_code", "segment_name", "segment", "rank"],
     filters={
-        "country_code": "lower(country_code) = lower(trim({0}::text))",
+        "country_code": "country_code = {0}::text",
         "segment_name": "segment_name = {0}::text",
         "segment": "segment = {0}::text",
     },
+    # A country without vouchers, and a segment without assignments, are known all the same.
+    names={"country_code": (RANKING, ASSIGNMENTS), "segment": (RANKING, SEGMENT_BOUNDS)},
 )
 
 SEGMENTS: Listing[str] = Listing(
@@ -79,6 +82,7 @@ ACCOUNTS: Listing[int] = Listing(
         "signed_up_to": "sign_up_date <= {0}::text::date",
         "is_churned": "(churn_date is not null) = {0}::boolean",
     },
+    names={"account_status": (CUSTOMERS,), "sign_up_source": (CUSTOMERS,)},
 )
 
 BROADBAND = Listing(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
+from pollux.rules import text_key
 from services.api.customer.repository import (
     ASSIGNED_COUNTRIES,
     RANKED_VOUCHERS,
@@ -59,7 +60,7 @@ class RankedVouchers:
     """The vouchers of a release.
 
     `rows` are those of `RANKED_VOUCHERS`, `assigned` the countries of all assignments. Where the
-    data spell a country in several ways that differ by case, the one with most assignments counts.
+    data spell a country in several ways, the one with most assignments counts.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class RankedVouchers:
             groups: dict[tuple[str, str | None], Group] = {
                 key: Group(found, self._answer(found)) for key, found in ranked[country].items()
             }
-            self._countries[fold(country)] = Country(country, groups)
-        self._assigned = {fold(country) for country in assigned}
+            self._countries[text_key(country)] = Country(country, groups)
+        self._assigned = {text_key(country) for country in assigned}
 
     def select(self, request: SelectRequest, *, explain: bool) -> Answer:
         """The answer to a request; raises the problem of one that has none."""
@@ -114,7 +115,7 @@ class RankedVouchers:
         return Answer(self._release, orjson.dumps(explained))
 
     def _country(self, asked: str) -> Country:
-        key = fold(asked)
+        key = text_key(asked)
         country = self._countries.get(key)
         if country is None:
             raise no_voucher(asked) if key in self._assigned else unknown_country(asked)
@@ -174,11 +175,6 @@ def unknown_segment() -> ProblemError:
     known = " or ".join(f"'{name}'" for name in get_args(SegmentName))
     part = {"loc": ("body", "segment_name"), "msg": f"Input should be {known}"}
     return invalid_parts([part], kind="unknown-segment", title="Unknown segment name")
-
-
-def fold(country: str) -> str:
-    """What two spellings of a country have in common."""
-    return country.strip().casefold()
 
 
 def number(amount: Decimal) -> bytes:

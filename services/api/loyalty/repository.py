@@ -40,6 +40,7 @@ MEMBERS: Listing[str] = Listing(
     mart=MEMBERSHIP,
     key=["email"],
     filters={"joined_by": "joined_by = {0}::text", "gender": "gender = {0}::text"},
+    names={"gender": (MEMBERSHIP,)},
 )
 
 PROMOTIONS: Listing[str] = Listing(
@@ -47,6 +48,7 @@ PROMOTIONS: Listing[str] = Listing(
     mart=FUNNELS,
     key=["promotion", "channel"],
     filters={"promotion": "promotion = {0}::text", "channel": "channel = {0}::text"},
+    names={"promotion": (FUNNELS,), "channel": (FUNNELS,)},
 )
 
 # Several rows have the key; it only tells whether there is a promotion of that name.

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, Field
 
-from pollux.rules import text_key
+from pollux.rules import BLANKS, text_key
 from services.api.documents import (
     PageQuery,
     Text,
@@ -18,8 +18,17 @@ from services.api.documents import (
     page_of,
 )
 
-# As the data have it: case and blanks around do not matter.
+
+def _without_blanks(email: str) -> str:
+    """In a query an unencoded + is a blank; so is what stands for it when it is alone."""
+    if any(blank in email for blank in BLANKS):
+        raise ValueError("An email holds no blank; a + in it is written %2B in a query")
+    return email
+
+
+# As the data have it: case, composed accents and blanks around do not matter.
 Email = Annotated[Text, AfterValidator(text_key)]
+EmailInQuery = Annotated[Email, AfterValidator(_without_blanks)]
 EmailInPath = Annotated[
     Email, Path(description="Email; case does not matter.", examples=["anna@example.org"])
 ]
@@ -58,6 +67,6 @@ class ConversionsQuery(PageQuery):
     conversion_type: Literal["click", "basket", "purchase"] | None = Field(
         default=None, description="Only this kind."
     )
-    email: Email | None = Field(
+    email: EmailInQuery | None = Field(
         default=None, description="Only this person's; case does not matter."
     )

@@ -6,14 +6,16 @@ not there. Does not belong here: HTTP, and what a request may ask for (`schemas`
 Names come from contracts only, and are quoted; values are always parameters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
 from pollux.contracts import Contract
+from pollux.rules import text_key
 from services.api.marts.schemas import MartSchema, MartSummary, read_query, schema_of, summary_of
+from services.api.names import known_names, quoted, spellings, unknown_name
 from services.api.queries import SQL_TYPES
 from services.common.answers import ReleaseUnreadableError
 from services.common.contracts import contracts_of, python_type
@@ -102,6 +104,13 @@ class Marts:
             start = read_next(binding, query.next, kinds)
         sql = page_sql(contract, release.schema, tuple(filters), starts_after=bool(start))
         rows = await database.fetch(sql, query.limit + 1, *filters.values(), *start)
+        # Only what is not there as it was asked for is looked for in other spellings.
+        if not rows and (meant := await _meant(database, release, contract, filters)):
+            filters |= meant
+            several = page_sql(
+                contract, release.schema, tuple(filters), starts_after=bool(start), several=meant
+            )
+            rows = await database.fetch(several, query.limit + 1, *filters.values(), *start)
         # Of `limit` + 1 rows, the last one only tells that there is more.
         shown = rows[: query.limit]
         more = len(rows) > len(shown)
@@ -115,14 +124,47 @@ class Marts:
         return contracts[mart]
 
 
-def page_sql(contract: Contract, schema: str, filters: Sequence[str], *, starts_after: bool) -> str:
-    """The query of a page: its parameters are the limit, the filters' values and a key."""
+async def _meant(
+    database: Database, release: Release, contract: Contract, filters: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The spellings that filters on texts mean, where they are others than was asked for."""
+    meant = {}
+    for name, asked in filters.items():
+        if isinstance(asked, str) and python_type(contract.column(name)) is str:
+            if known := await known_names(database, release, [contract.name], name):
+                found = spellings(asked, known)
+                if not found:
+                    raise unknown_name(name, asked, known)
+            else:
+                found = [text_key(asked) if name == "email" else asked]
+            if found != [asked]:
+                meant[name] = found
+    return meant
+
+
+def page_sql(
+    contract: Contract,
+    schema: str,
+    filters: Sequence[str],
+    *,
+    starts_after: bool,
+    several: Container[str] = (),
+) -> str:
+    """The query of a page: its parameters are the limit, the filters' values and a key.
+
+    Filters in `several` have lists of values.
+    """
     places = iter(range(2, 2 + len(filters) + len(contract.key)))
 
     def parameter(name: str) -> str:
         return f"${next(places)}::{SQL_TYPES[python_type(contract.column(name))]}"
 
-    conditions = [f"{quoted(name)} = {parameter(name)}" for name in filters]
+    conditions = [
+        f"{quoted(name)} = any({parameter(name)}[])"
+        if name in several
+        else f"{quoted(name)} = {parameter(name)}"
+        for name in filters
+    ]
     key = [quoted(name) for name in contract.key]
     if starts_after:
         start = ", ".join(parameter(name) for name in contract.key)
@@ -135,12 +177,6 @@ def page_sql(contract: Contract, schema: str, filters: Sequence[str], *, starts_
         conditions=" and ".join(conditions) or "true",
         order=", ".join(key),
     )
-
-
-def quoted(name: str) -> str:
-    """A name as an identifier of SQL."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
 
 
 def _listed(names: Sequence[str]) -> str:

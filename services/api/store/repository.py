@@ -43,6 +43,11 @@ CUSTOMER_INFO = Mart(DOMAIN, "customer_info")
 
 COUPON = Lookup(mart=COUPON_INFO, key="coupon_id", unknown=unknown_coupon)
 
+PRODUCT = Lookup(mart=PRODUCT_INFO, key="product_id", unknown=unknown_product)
+
+# A department without coupons is known all the same.
+DEPARTMENTS = (COUPON_INFO, PRODUCT_INFO, COUPON_OFFERS)
+
 COUPONS: Listing[int] = Listing(
     name="coupons",
     mart=COUPON_INFO,
@@ -55,6 +60,8 @@ COUPONS: Listing[int] = Listing(
         "product_id": "coupon_id in ("
         "select coupon_id from {{release}}.coupon_product where product_id = {0}::bigint)",
     },
+    names={"department": DEPARTMENTS},
+    keys={"product_id": PRODUCT},
 )
 
 COUPON_PRODUCTS = Listing(
@@ -75,9 +82,8 @@ OFFERS: Listing[int] = Listing(
         "from_day": "event_date >= {0}::text::date",
         "to_day": "event_date <= {0}::text::date",
     },
+    names={"department": DEPARTMENTS},
 )
-
-PRODUCT = Lookup(mart=PRODUCT_INFO, key="product_id", unknown=unknown_product)
 
 PRODUCTS: Listing[int] = Listing(
     name="products",
@@ -90,6 +96,7 @@ PRODUCTS: Listing[int] = Listing(
         "min_price": "buy_price >= {0}::numeric",
         "max_price": "buy_price <= {0}::numeric",
     },
+    names={"department": DEPARTMENTS, "category": (PRODUCT_INFO,), "vendor": (PRODUCT_INFO,)},
 )
 
 STORE_CUSTOMER = Lookup(mart=CUSTOMER_INFO, key="customer_id", unknown=unknown_store_customer)
@@ -103,4 +110,5 @@ STORE_CUSTOMERS: Listing[int] = Listing(
         "min_age": "age >= {0}::integer",
         "max_age": "age <= {0}::integer",
     },
+    names={"gender": (CUSTOMER_INFO,)},
 )

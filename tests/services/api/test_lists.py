@@ -419,7 +419,12 @@ def test_invalid_queries_are_refused(client: httpx.Client, query: str) -> None:
 def test_sql_in_text_is_text(client: httpx.Client, query: str) -> None:
     for text in (ATTACK, "$1", "{release}", "%s", "\\", '"', "x" * 1000, "\U0001f600", "{0}"):
         answer = client.get(query.replace("{}", quote(text, safe="")))
-        assert (answer.status_code, answer.json()) == (200, {"data": [], "next": None}), text
+        if "email" in query and " " not in text:
+            assert (answer.status_code, answer.json()) == (200, {"data": [], "next": None}), text
+        else:
+            found = problem(answer, 422, "invalid-input")
+            name = query.rpartition("?")[2].partition("=")[0]
+            assert [(error["in"], error["name"]) for error in found["errors"]] == [("query", name)]
     assert client.get("/v1/coupons?limit=1").json()["data"]
 
 

@@ -1,0 +1,62 @@
+"""Names that a request asks by, and how the data of a release spell them.
+
+Belongs here: which spellings mean the same, and the problem of a name that no list knows. Does not
+belong here: what makes two texts the same (`pollux.rules`).
+"""
+
+from collections.abc import Sequence
+
+from pollux.rules import text_key
+from services.common.database import Database
+from services.common.problems import ProblemError, invalid_input
+from services.common.releases import Release
+
+VALUES = "select distinct {column} from {release}.{table} where {column} is not null"
+# More values are no list that one chooses from.
+MAX_VALUES = 10_000
+SHOWN = 20
+SHOWN_LENGTH = 100
+
+
+async def known_names(
+    database: Database, release: Release, tables: Sequence[str], column: str
+) -> Sequence[str] | None:
+    """The values of a column in tables of a release; None where they are too many to be a list.
+
+    They are read once per release.
+    """
+    place = (*tables, column)
+    if place not in release.names:
+        sql = " union ".join(
+            VALUES.format(
+                column=quoted(column), release=quoted(release.schema), table=quoted(table)
+            )
+            for table in tables
+        )
+        found = await database.fetch(f"{sql} limit {MAX_VALUES + 1}")
+        names = sorted(str(name) for (name,) in found)
+        release.names[place] = names if len(names) <= MAX_VALUES else None
+    return release.names[place]
+
+
+def spellings(asked: str, known: Sequence[str]) -> list[str]:
+    """The known names that an asked one means: itself, or all that are the same text."""
+    if asked in known:
+        return [asked]
+    key = text_key(asked)
+    return [name for name in known if text_key(name) == key]
+
+
+def unknown_name(name: str, asked: str, known: Sequence[str]) -> ProblemError:
+    """The problem of a filter whose value no list knows."""
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    listed = ", ".join(known[:SHOWN])
+    return invalid_input(
+        "query", name, f"No {name} is called {asked[:SHOWN_LENGTH]!r}; there are: {listed}{more}."
+    )
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
