@@ -23,14 +23,18 @@
 {%- endmacro %}
 
 {# Text with accents composed (NFC). #}
-{% macro composed(text) -%} {{ return(adapter.dispatch("composed")(text)) }} {%- endmacro %}
+{% macro composed(text) -%}
+    {{ return(adapter.dispatch("composed")(text)) }}
+{%- endmacro %}
 
 {% macro default__composed(text) -%} normalize({{ text }}, nfc) {%- endmacro %}
 
 {% macro duckdb__composed(text) -%} nfc_normalize({{ text }}) {%- endmacro %}
 
 {# How many bytes a text takes in UTF-8. #}
-{% macro bytes_of(text) -%} {{ return(adapter.dispatch("bytes_of")(text)) }} {%- endmacro %}
+{% macro bytes_of(text) -%}
+    {{ return(adapter.dispatch("bytes_of")(text)) }}
+{%- endmacro %}
 
 {% macro default__bytes_of(text) -%} octet_length({{ text }}) {%- endmacro %}
 
@@ -45,7 +49,12 @@
 {% macro text_key(text) -%}
     case
         when {{ bytes_of(text) }} = length({{ text }})
-        then {{ lower_ascii("trim(both " ~ text_literal(blanks()) ~ " from " ~ text ~ ")") }}
+        then
+            {{
+                lower_ascii(
+                    "trim(both " ~ text_literal(blanks()) ~ " from " ~ text ~ ")"
+                )
+            }}
         else
             {{
                 composed(

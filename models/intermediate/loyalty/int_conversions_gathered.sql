@@ -11,7 +11,9 @@ with
             {{ spelled("promotion") }} as promotion,
             conversion_type,
             {{ email_key("email") }} as email,
-            case when conversion_type = 'click' then {{ spelled("channel") }} end as channel,
+            case
+                when conversion_type = 'click' then {{ spelled("channel") }}
+            end as channel,
             case
                 when conversion_type in ('basket', 'purchase')
                 then {{ item_list("items") }}
