@@ -4,6 +4,7 @@ Belongs here: every setting of that prefix, with its default and meaning. Does n
 names without it that shops know (`services/events/settings`).
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,9 @@ Engine = Literal["duckdb", "postgres"]
 
 # DuckDB takes them for patterns or quotes, PostgreSQL for the next folder of a list.
 UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
+
+# Not /v1, with which the API's own paths begin.
+PREFIX = re.compile(r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -52,6 +56,11 @@ class Settings(BaseSettings):
         description="Address that the API, the scorer and the event service listen on.",
     )
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    root_path: str = Field(
+        default="",
+        description="Path prefix under which a proxy shows the API, such as /pollux; without it "
+        "the proxy's X-Forwarded-Prefix tells.",
+    )
     scoring_port: int = Field(
         default=8001, ge=1, le=65535, description="Port the scorer listens on."
     )
@@ -137,6 +146,14 @@ class Settings(BaseSettings):
         if refused := sorted(UNSAFE_IN_PATH & set(str(folder))):
             raise ValueError(f"{folder} holds {' '.join(refused)}, which no path of Pollux may")
         return folder
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        prefix = value.rstrip("/")
+        if prefix and not PREFIX.fullmatch(prefix):
+            raise ValueError(f"{value} is no path prefix, as /pollux is one")
+        return prefix
 
     @field_validator("store_timezone")
     @classmethod

@@ -91,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         metrics=metrics,
         key_hashes=hashes,
         routers=routers,
+        root_path=settings.root_path,
         middleware=[Middleware(AnswersFromMemory, memory=memory, watcher=watcher)],
     )
     answers = Answers(database, watcher, memory)

@@ -13,6 +13,7 @@ from services.common.answers import answers_of
 from services.common.database import StoreUnavailableError
 from services.common.health import NOT_KEPT, Index, process
 from services.common.openapi import problem_responses
+from services.common.prefix import index_of
 from services.common.releases import NothingReleasedError
 
 router = APIRouter(tags=["service"])
@@ -51,7 +52,7 @@ async def read_index(request: Request) -> Response:
         "readiness": "/readyz",
         "metrics": "/metrics",
     }
-    return JSONResponse(Index(name=request.app.title, links=links).model_dump())
+    return JSONResponse(index_of(request, links).model_dump())
 
 
 @router.get(

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.database import Database
+from services.common.prefix import prefix_of
 from services.common.problems import ProblemError
 from services.common.releases import Release, ReleaseWatcher
 
@@ -270,10 +271,11 @@ def naming(release: Release) -> Iterator[None]:
 
 
 def memory_key(scope: Scope) -> bytes:
-    """Path and query as they were sent."""
+    """Path and query as they were sent, and the prefix, which answers may hold."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
-    return raw_path + b"?" + query
+    prefix = prefix_of(scope)
+    return raw_path + b"?" + query + (b"#" + prefix.encode() if prefix else b"")
 
 
 def answer_of_several(request: Request, releases: Sequence[Release], body: bytes) -> Response:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
+from services.common.prefix import path_of
 from services.common.problems import ProblemError
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -63,7 +64,7 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on, or answers 401."""
-        guarded = self.hashes and scope["type"] == "http" and scope["path"] not in OPEN_PATHS
+        guarded = self.hashes and scope["type"] == "http" and path_of(scope) not in OPEN_PATHS
         if guarded and not self._holds_key(scope):
             await unauthorized().response(scope)(scope, receive, send)
         else:

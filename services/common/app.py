@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from services.common.api_keys import RequireKey
 from services.common.metrics import Metrics, Observe
 from services.common.openapi import DocumentedApi
+from services.common.prefix import KnowPrefix
 from services.common.problems import add_problem_handlers
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -30,10 +31,12 @@ def make_app(
     key_hashes: list[bytes],
     routers: Iterable[APIRouter],
     middleware: Sequence[Middleware] = (),
+    root_path: str = "",
 ) -> DocumentedApi:
     """An app that counts its answers, asks for keys where there are hashes, and knows problems.
 
-    `middleware` meets a request after those two.
+    `middleware` meets a request after those two. `root_path` is the prefix under which a proxy
+    shows the app, where it does not tell itself.
     """
     app = DocumentedApi(
         title=title,
@@ -47,6 +50,7 @@ def make_app(
         # The first meets a request first.
         middleware=[
             Middleware(Observe, metrics=metrics),
+            Middleware(KnowPrefix, root_path=root_path),
             Middleware(RequireKey, hashes=key_hashes),
             *middleware,
         ],

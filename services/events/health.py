@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.common.health import NOT_KEPT, Index, process
 from services.common.openapi import problem_responses
+from services.common.prefix import index_of
 from services.common.problems import ProblemError
 from services.events.worker import Worker
 
@@ -56,7 +57,7 @@ async def read_index(request: Request) -> Response:
         "readiness": "/readyz",
         "metrics": "/metrics",
     }
-    return JSONResponse(Index(name=request.app.title, links=links).model_dump())
+    return JSONResponse(index_of(request, links).model_dump())
 
 
 @router.get(

@@ -14,6 +14,7 @@ from services.common.api_keys import unauthorized
 from services.common.bodies import body_problems, read_body, read_here
 from services.common.health import NOT_KEPT, Index, process
 from services.common.openapi import problem_responses
+from services.common.prefix import index_of
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.scoring import scores
 from services.scoring.models import CurrentModel, no_model
@@ -110,7 +111,7 @@ async def read_index(request: Request) -> Response:
         "readiness": "/readyz",
         "metrics": "/metrics",
     }
-    return JSONResponse(Index(name=request.app.title, links=links).model_dump())
+    return JSONResponse(index_of(request, links).model_dump())
 
 
 @service.get(

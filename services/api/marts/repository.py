@@ -72,14 +72,16 @@ class Marts:
             self._kept[release.domain] = kept = (release, contracts)
         return kept[1]
 
-    async def read_summaries(self, database: Database, release: Release) -> list[MartSummary]:
-        """What a release holds, by name."""
+    async def read_summaries(
+        self, database: Database, release: Release, prefix: str
+    ) -> list[MartSummary]:
+        """What a release holds, by name; `prefix` stands before every path."""
         contracts = await self.contracts(database, release)
-        return [summary_of(release.name, contract) for contract in contracts.values()]
+        return [summary_of(release.name, contract, prefix) for contract in contracts.values()]
 
-    async def read_list(self, database: Database, release: Release) -> bytes:
+    async def read_list(self, database: Database, release: Release, prefix: str) -> bytes:
         """What a release holds, as a list."""
-        found = await self.read_summaries(database, release)
+        found = await self.read_summaries(database, release, prefix)
         return page([orjson.dumps(one.model_dump()).decode() for one in found], None)
 
     async def read_schema(self, database: Database, release: Release, mart: str) -> bytes:

@@ -16,6 +16,7 @@ from services.api.marts.schemas import MartList, MartPage, MartSchema
 from services.common.answers import Answers, answer_of_several, answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next, page
+from services.common.prefix import prefix_of
 from services.common.problems import invalid_input
 from services.common.releases import NothingReleasedError
 
@@ -79,7 +80,8 @@ async def list_marts(request: Request) -> Response:
     domains = await answers.watcher.all_current()
     if not domains:
         raise NothingReleasedError
-    found = [await answers.read(domain, marts.read_summaries) for domain in sorted(domains)]
+    prefix = prefix_of(request.scope)
+    found = [await answers.read(domain, marts.read_summaries, prefix) for domain in sorted(domains)]
     texts = [orjson.dumps(one.model_dump()).decode() for _, listed in found for one in listed]
     return answer_of_several(request, [release for release, _ in found], page(texts, None))
 
@@ -95,7 +97,7 @@ async def list_marts_of_domain(request: Request, domain: Domain) -> Response:
     _refuse_parameters(request)
     answers = await _answers(request, domain)
     marts: Marts = request.app.state.marts
-    return await answers.make(request, domain, marts.read_list)
+    return await answers.make(request, domain, marts.read_list, prefix_of(request.scope))
 
 
 @router.get(

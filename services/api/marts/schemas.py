@@ -127,7 +127,7 @@ def filters_of(contract: Contract) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(indexed) if name not in PageQuery.model_fields)
 
 
-def summary_of(release: str, contract: Contract) -> MartSummary:
+def summary_of(release: str, contract: Contract, prefix: str) -> MartSummary:
     """A mart in a few words."""
     return MartSummary(
         domain=contract.domain,
@@ -136,7 +136,7 @@ def summary_of(release: str, contract: Contract) -> MartSummary:
         description=contract.description,
         key=list(contract.key),
         filters=list(filters_of(contract)),
-        path=f"/v1/marts/{contract.domain}/{contract.name}",
+        path=f"{prefix}/v1/marts/{contract.domain}/{contract.name}",
     )
 
 
