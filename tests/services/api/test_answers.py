@@ -456,11 +456,9 @@ def test_known_without_rows_is_an_empty_page(client: httpx.Client) -> None:
         "/v1/accounts/1/initial-services",
         "/v1/accounts/1/cashback",
         f"/v1/coupons/{LARGEST}/products",
-        "/v1/coupons?product_id=4711",
         "/v1/coupons?valid_on=1976-02-05",
         "/v1/promotions/Summer/conversions?email=nobody",
-        "/v1/members?gender=X",
-        "/v1/vouchers?country_code=Atlantis",
+        "/v1/vouchers?country_code=Narnia",
     ):
         answer = client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"data": [], "next": None})
