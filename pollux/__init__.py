@@ -3,8 +3,8 @@
 Belongs here: the gateway to customers and, in `runtime`, what every process shares. Does not
 belong here: anything that imports dagster, dbt, fastapi or the packages above this one.
 
-The names of the gateway are imported when first asked for: pyarrow and psycopg take longer to
-load than most programs that only use `pollux.runtime` run.
+The gateway's names are imported on first use: loading pyarrow and psycopg takes longer than most
+programs that only use `pollux.runtime` run.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""Small helpers between Arrow and Python, each as quick as there are millions of values.
+"""Small helpers between Arrow and Python, quick enough for millions of values.
 
-Belongs here: what knows nothing of customers. All take and give arrays of one chunk.
+Belongs here: code that knows nothing of customers. All take and return arrays of one chunk.
 """
 
 from array import array
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Their values lie in the buffer as Python reads them.
+# The buffers of these types hold values as Python reads them.
 PLAIN = {pa.int64(): "q", pa.int32(): "i", pa.int16(): "h", pa.float64(): "d", pa.float32(): "f"}
 
 # Not evaluated: Python 3.11 does not know array's parameter.

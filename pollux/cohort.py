@@ -33,10 +33,10 @@ C = TypeVar("C", bound=Individual)
 
 
 class Cohort(Sequence[C], Generic[C]):
-    """Customers of one domain in one release, each once, in an order; a list that one reads.
+    """Customers of one domain in one release, each once, in order; a read-only list.
 
     A cohort keeps to the release it was made from, for its enrichments too. Cohorts made from it
-    take over the attributes that enrichments have set so far; later changes stay apart.
+    inherit the attributes that enrichments have set so far; later changes stay separate.
     """
 
     def __init__(self, columns: Columns) -> None:
@@ -194,7 +194,7 @@ class Cohort(Sequence[C], Generic[C]):
         return list(self._columns.list(CUSTOMER_ID))
 
     def by_id(self, customer_id: str | int) -> C:
-        """The customer of an id; raises `UnknownCustomer` where it is not in the cohort."""
+        """The customer with an id; raises `UnknownCustomer` where it is not in the cohort."""
         position = self._columns.find(self._domain.key(customer_id))
         if position is None:
             raise self._domain.unknown(customer_id)
@@ -203,8 +203,8 @@ class Cohort(Sequence[C], Generic[C]):
     def generate_cohort(self, predicate: Callable[[C], object]) -> "Cohort[C]":
         """The customers for whom a Python function is true, in order.
 
-        The function only reads the customer. Where it fails, for instance at comparing a date
-        that is None, its exception comes through, with a note that shows the customer.
+        The function only reads the customer. If it fails, for instance by comparing a date that
+        is None, its exception is raised with a note that shows the customer.
         """
         kept = array("q")
         for position, customer in enumerate(self):
@@ -217,11 +217,11 @@ class Cohort(Sequence[C], Generic[C]):
         return self._child(kept)
 
     def where(self, *conditions: pc.Expression, **equal: Any) -> "Cohort[C]":
-        """The customers for whom all conditions hold, in order; decided for whole columns at once.
+        """The customers for whom all conditions hold, in order; evaluated on whole columns.
 
         Conditions are expressions such as `col("sign_up_date") >= date(2021, 1, 1)`, combined with
-        `&`, `|` and `~`; keywords are a column's value, None for null, or a list of values. Raises
-        `UnknownColumn` listing the columns.
+        `&`, `|` and `~`; keywords give a column's value, None for null, or a list of values. Raises
+        `UnknownColumn`, which lists the columns.
         """
         met = matches(self._columns.snapshot.table, conditions, equal)
         return self._child(rows_of(pc.indices_nonzero(pick(met, self._columns.rows))))
@@ -229,10 +229,10 @@ class Cohort(Sequence[C], Generic[C]):
     def update_customers(
         self, name: str, registry: Mapping[str, type[EnrichmentData]] | None = None
     ) -> EnrichmentData:
-        """Runs the enrichment of a name, of the built-in registry or an own one.
+        """Runs the enrichment of that name, from the built-in registry or your own.
 
-        Returns the enrichment, with the data it has loaded. Raises `UnknownEnrichment` listing
-        the known ones.
+        Returns the enrichment with the data it has loaded. Raises `UnknownEnrichment`, which
+        lists the known ones.
         """
         known = built_in if registry is None else registry
         kind = known.get(name)
@@ -244,7 +244,7 @@ class Cohort(Sequence[C], Generic[C]):
             )
         enrichment = kind()
         enrichment.cohort = self
-        # Without ids, a mart's own enrichment takes the cohort's from its column.
+        # A table enrichment takes the ids from the cohort itself.
         needs_ids = not isinstance(enrichment, TableEnrichment)
         takes_ids = bool(inspect.signature(enrichment.query_data).parameters)
         if needs_ids and takes_ids:
@@ -264,8 +264,8 @@ class Cohort(Sequence[C], Generic[C]):
     ) -> pa.Table:
         """The rows of a mart that belong to the cohort's customers, from the cohort's release.
 
-        `id_column` is the mart's column of ids, by default the one of the domain. In the order of
-        the mart's key. Raises `ReleaseGoneError` where the release is no longer kept.
+        `id_column` is the mart's column of ids, by default that of the domain. Rows are in the
+        order of the mart's key. Raises `ReleaseGoneError` where the release is no longer kept.
         """
         domain = self._domain
         if customer_ids is not None:
@@ -279,9 +279,9 @@ class Cohort(Sequence[C], Generic[C]):
         return source.read(table, columns=columns, id_column=id_column or domain.id_column, ids=ids)
 
     def attach(self, name: str, derive: Callable[[int | str], Any]) -> None:
-        """Sets an attribute of every customer: what a function gives for the id as the mart has it.
+        """Sets an attribute of every customer, by a function of the id as the mart holds it.
 
-        For enrichments of millions; setting it on one customer after the other does the same.
+        Meant for millions of customers; setting it on one after the other has the same effect.
         """
         self._columns.attach(name, derive)
 
@@ -392,7 +392,7 @@ class Cohort(Sequence[C], Generic[C]):
         return pc.is_in(self._ids(), value_set=other._ids())
 
     def _joined(self, other: "Cohort[C]") -> "Cohort[C]":
-        """These and then those of the other, who are different ones."""
+        """These customers, then those of the other cohort, which shares none with this one."""
         mine, others = self._columns.snapshot, other._columns.snapshot
         if mine is others:
             rows = array("q", self._columns.rows)
@@ -411,12 +411,12 @@ class Cohort(Sequence[C], Generic[C]):
         return type(self)(Columns(snapshot, rows_of(pc.sort_indices(order))))
 
     def _read_all(self, table: str, id_column: str, columns: list[str] | None) -> pa.Table:
-        """A whole table; millions of ids need not go anywhere for it."""
+        """The cohort's rows, from the whole table, so that millions of ids are not sent."""
         needed = None if columns is None else list(dict.fromkeys([*columns, id_column]))
         found = self._columns.snapshot.source.read(table, columns=needed, id_column=id_column)
         is_mine = pc.is_in(found[id_column], value_set=self._ids())
         if pc.all(is_mine).as_py() is False:
-            # Of somebody who is no customer, such as a visitor without membership.
+            # Rows of somebody outside the cohort, such as a visitor who is not a member.
             found = one_chunk(found.filter(is_mine))
         return found if columns is None else found.select(columns)
 

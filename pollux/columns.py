@@ -1,10 +1,10 @@
 """The columns of a cohort: a snapshot of a release's customers, and which of them are in it.
 
-Belongs here: values by position, enriched attributes, and how cohorts made of others share them.
+Belongs here: values by position, enriched attributes, and how derived cohorts share them.
 Does not belong here: what a user sees, which is `Cohort` and the classes of customers.
 
-A snapshot is never changed. A cohort is some of its rows in some order; what enrichments set is
-kept by snapshot row, so that a child takes over what its parent has without copying it.
+A snapshot is never changed. A cohort is some of its rows in some order. Attributes set by
+enrichments are kept by snapshot row, so that a child takes over its parent's without a copy.
 """
 
 from bisect import bisect_left
@@ -21,7 +21,7 @@ from pollux.domains import Domain
 from pollux.errors import GatewayError
 from pollux.sources import Source
 
-# Single reads of a column before it is worth to make all its values.
+# After so many single reads of a column it pays to convert all its values.
 SINGLE_READS = 64
 CUSTOMER_ID = "customer_id"
 
@@ -29,7 +29,7 @@ CUSTOMER_ID = "customer_id"
 class Snapshot:
     """The table of a domain's customers in one release, ascending by id.
 
-    `is_complete` tells whether it holds all of them.
+    `is_complete` tells whether it holds all customers of the release.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Snapshot:
 
 
 class Attribute:
-    """What enrichments set under one name, by snapshot row.
+    """The values that enrichments set under one name, by snapshot row.
 
-    `assigned` holds what was set for single customers, `derive` gives the value of any other.
+    `assigned` holds values set for single customers, `derive` gives the value of any other.
     """
 
     def __init__(self, derive: Callable[[int], Any] | None = None) -> None:
@@ -71,14 +71,14 @@ class Attribute:
         self.assigned: dict[int, Any] = {}
 
     def copy(self) -> "Attribute":
-        """One to change that leaves this one alone."""
+        """A copy whose changes do not affect this one."""
         other = Attribute(self.derive)
         other.assigned = self.assigned.copy()
         return other
 
 
 class Columns:
-    """Some customers of a snapshot, in an order: `rows` are their rows in it."""
+    """Some customers of a snapshot, in order: `rows` are their rows in the snapshot."""
 
     def __init__(
         self, snapshot: Snapshot, rows: Rows, attributes: dict[str, Attribute] | None = None
@@ -88,7 +88,7 @@ class Columns:
         self.lists: dict[str, list[Any]] = {}
         self._reads: dict[str, int] = {}
         self._attributes = attributes or {}
-        # Those that no other cohort shares.
+        # Attributes that no other cohort shares.
         self._own: set[str] = set()
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class Columns:
         return self.position_of_row.get(row)
 
     def value(self, name: str, position: int) -> Any:
-        """One value of a column; after a few the column is made into a list."""
+        """One value of a column; after a few reads the whole column becomes a list."""
         if name in self.lists:
             return self.lists[name][position]
         reads = self._reads.get(name, 0)
@@ -159,7 +159,7 @@ class Columns:
         return self.snapshot.array(name)[self.rows[position]].as_py()
 
     def list(self, name: str) -> "list[Any]":
-        """All values of a column as Python objects; `customer_id` are the ids as text."""
+        """All values of a column as Python objects; `customer_id` gives the ids as text."""
         if name not in self.lists:
             if name == CUSTOMER_ID:
                 ids = to_list(self.array(self.snapshot.domain.id_column))
@@ -174,7 +174,7 @@ class Columns:
         return tuple(self._attributes)
 
     def attribute(self, name: str, position: int) -> Any:
-        """What an enrichment set; raises `KeyError` where nothing was set."""
+        """The value that an enrichment set; raises `KeyError` where none did."""
         attribute = self._attributes[name]
         row = self.rows[position]
         if row in attribute.assigned:

@@ -1,8 +1,4 @@
-"""Which rows of a table meet conditions on its columns, without a Python call per row.
-
-Belongs here: conditions that Arrow evaluates. Does not belong here: Python predicates
-and what is done with the rows (`pollux.cohort`).
-"""
+"""Which rows of a table meet conditions on its columns; Arrow evaluates them, not Python."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -17,10 +13,10 @@ from pollux.errors import GatewayError, UnknownColumn
 def matches(
     table: pa.Table, conditions: Collection[pc.Expression], equal: Mapping[str, Any]
 ) -> pa.BooleanArray:
-    """For every row whether all hold; a comparison with null does not.
+    """For every row, whether all conditions hold; a comparison with null does not.
 
-    `equal` has a value by column, None for null, or a collection of values to be one of. Raises
-    `UnknownColumn`, or `GatewayError` where types cannot be compared.
+    `equal` maps a column to its value, to None for null, or to a collection of allowed values.
+    Raises `UnknownColumn`, or `GatewayError` where types cannot be compared.
     """
     expression = pc.scalar(True)
     for condition in conditions:
@@ -32,7 +28,7 @@ def matches(
         expression &= condition
     for name, value in equal.items():
         expression &= _equal(pc.field(name), value)
-    # Not above: it loads pandas where that is installed.
+    # Not imported above: it loads pandas where that is installed.
     import pyarrow.dataset  # noqa: PLC0415
 
     try:

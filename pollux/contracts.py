@@ -1,9 +1,9 @@
 """What a released mart promises: its columns with types and descriptions, its key and its indexes.
 
-One shape for everyone. The models' YAML says it, and `orchestration.transform.graph` reads it from
-dbt's manifest. From there it goes two ways: a release carries it beside its tables
-(`release.contracts`, a row per mart), and `services/common/contracts.json` holds that of this
-checkout's marts, for what must be known with no database at hand (`make contracts` writes the file,
+The models' YAML declares the contract, and `orchestration.transform.graph` reads it from dbt's
+manifest. It is then kept in two places: each release carries it beside its tables
+(`release.contracts`, a row per mart), and `services/common/contracts.json` holds it for this
+checkout's marts, for code that has no database at hand (`make contracts` writes the file,
 `make check` says when it is stale). `services.common.contracts` reads both.
 """
 
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a mart; its type is one of the closed list that both engines know."""
+    """A column of a mart; its type is one of a closed list that both engines know."""
 
     name: str
     data_type: str
@@ -43,7 +43,7 @@ class Contract:
         raise KeyError(name)
 
     def may_be_null(self, name: str) -> bool:
-        """Whether a row may have no value there."""
+        """Whether the column may be null."""
         return not self.column(name).is_required and name not in self.key
 
 
@@ -58,7 +58,7 @@ def read_contract(text: str | bytes) -> Contract:
 
 
 def read_contracts(text: str | bytes) -> tuple[Contract, ...]:
-    """The contracts of a file of them."""
+    """The contracts in a file of several."""
     return _CONTRACTS.validate_json(text)
 
 

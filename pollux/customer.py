@@ -1,8 +1,8 @@
 """Customers as objects: a class for each domain, with a property for every column of its mart.
 
-Belongs here: what one customer is. Does not belong here: many of them, which is `pollux.cohort`.
+Belongs here: a single customer. Does not belong here: many of them, which is `pollux.cohort`.
 
-An object holds no values: it is a place in the columns of a cohort, made when it is touched.
+An object holds no values: it is a position in the columns of a cohort, made on access.
 """
 
 from contextlib import suppress
@@ -53,11 +53,11 @@ class Column(property, Generic[V_co]):
 class Individual:
     """A customer of any domain.
 
-    Two are equal when domain and id are, whatever release or cohort they come from. Attributes
-    that are set belong to the cohort that the customer was taken from.
+    Two customers are equal when domain and id are, whatever their release or cohort. Attributes
+    set on a customer belong to the cohort that it was taken from.
     """
 
-    # One slot, not two: of millions of customers each is made to be asked once.
+    # One slot, not two: millions of customers are made, each to be read once.
     __slots__ = ("_place",)
 
     domain: ClassVar[Domain]
@@ -76,7 +76,7 @@ class Individual:
         source: SourceName = "auto",
         settings: Settings | None = None,
     ) -> Self:
-        """The customer of an id in the release that is served now.
+        """The customer with an id, in the release that is served now.
 
         Reads the serving store where it runs, else the files of the release. Raises
         `UnknownCustomer`, `NoDatabaseError` or `NothingReleasedError`.
@@ -142,7 +142,7 @@ class Individual:
         return f"{type(self).__name__}({', '.join([repr(self.customer_id), *shown])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy stands alone: not millions of others go along with it.
+        # A copy holds its own values, not those of millions of other customers.
         columns, position = self._place
         return CLASSES[self.domain.name], ((columns.alone(position), 0),)
 
@@ -206,7 +206,7 @@ class Customer(Individual):
         source: SourceName = "auto",
         settings: Settings | None = None,
     ) -> Any:
-        """The customer of an id; with `domain`, of another domain's class.
+        """The customer with an id; `domain` selects another domain's class.
 
         See `Individual.from_id`, which every class has.
         """

@@ -1,7 +1,7 @@
-"""The domains whose customers the gateway hands out: the mart that lists them, and its key.
+"""The domains whose customers the gateway reads: the mart that lists them, and its key.
 
-Belongs here: how an id of a domain is written. Does not belong here: columns, which are the
-business of the classes in `pollux.customer`.
+Belongs here: how an id of a domain is written. Does not belong here: columns, which the classes in
+`pollux.customer` declare.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Domain:
         raise self.unknown(customer_id)
 
     def unknown(self, customer_id: object) -> UnknownCustomer:
-        """The error that says that nobody has this id."""
+        """The error for an id that no customer has."""
         return UnknownCustomer(f"No customer of domain {self.name} has the id {customer_id!r}.")
 
 

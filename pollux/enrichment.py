@@ -38,12 +38,12 @@ class EnrichmentData(ABC):
 
 
 class TableEnrichment(EnrichmentData):
-    """Gives every customer its rows of a mart, from the release that the cohort is of.
+    """Gives every customer its rows of a mart, from the cohort's release.
 
-    `table` and its `id_column` say which; customers get them as the attribute `attribute`. With
-    `shape` "frame" that is a frame of kind `frames` in the order of the table's key, empty for who
-    has no rows; with "row" a dict by column, None for who has none. Each time it is read it is
-    made anew.
+    `table` and its `id_column` select the rows; customers get them as attribute `attribute`. With
+    `shape` "frame" this is a frame of kind `frames` in the order of the table's key, empty for a
+    customer without rows; with "row" a dict by column, None for a customer without one. Every
+    read makes a new one.
     """
 
     domain: ClassVar[Domain]
@@ -58,14 +58,14 @@ class TableEnrichment(EnrichmentData):
     """The rows of all customers of the cohort, by id; set by `query_data`."""
 
     def query_data(self, customer_ids: Sequence[str] | None = None) -> None:
-        """Reads the mart; without ids, those of the whole cohort."""
+        """Reads the mart, without ids for the whole cohort."""
         columns = None if self.columns is None else [self.id_column, *self.columns]
         self.data = self.cohort.read_table(
             self.table, id_column=self.id_column, columns=columns, customer_ids=customer_ids
         )
 
     def update_cohort(self, cohort: "Cohort[Any]") -> None:
-        """Attaches the rows; which are whose is looked up when a customer is touched."""
+        """Attaches the rows; a customer's own are looked up when they are read."""
         ids = self.data[self.id_column]
         data = self.data
         if not is_not_descending(ids):

@@ -12,7 +12,7 @@ class GatewayError(PolluxError):
 
 
 class UnknownCustomer(GatewayError, LookupError):  # noqa: N818
-    """There is no customer of that id in the domain's release, or in the cohort."""
+    """No customer in the domain's release, or in the cohort, has that id."""
 
 
 class UnknownColumn(GatewayError, LookupError):  # noqa: N818
@@ -24,7 +24,7 @@ class UnknownEnrichment(GatewayError, LookupError):  # noqa: N818
 
 
 class NoDatabaseError(GatewayError):
-    """The serving store does not run, or is not there."""
+    """The serving store is not running or cannot be reached."""
 
     exit_code = 3
 

@@ -1,8 +1,4 @@
-"""Arrow tables as frames of the packages that a user may or may not have.
-
-Belongs here: what depends on pandas or polars. Does not belong here: work on Arrow itself
-(`pollux.arrow`).
-"""
+"""Arrow tables as frames of pandas or polars, where the user has them installed."""
 
 from importlib import import_module
 from typing import Any, Literal
@@ -15,7 +11,7 @@ FrameKind = Literal["arrow", "pandas", "polars"]
 
 
 def to_frame(table: pa.Table, kind: FrameKind) -> Any:
-    """The table as a frame; raises `GatewayError` naming the package where it is missing."""
+    """The table as a frame; raises `GatewayError` where the package is not installed."""
     if kind == "arrow":
         return table
     try:

@@ -1,7 +1,7 @@
-"""Coupon propensity: how customers and coupons become numbers, and the file that a model is.
+"""Coupon propensity: how customers and coupons become features, and the files of a model.
 
 Belongs here: what training and scoring share, so that both see the same features in the same order,
-and the store of trained models. Does not belong here: training (`orchestration.learn.propensity`)
+and the folder of trained models. Does not belong here: training (`orchestration.learn.propensity`)
 and HTTP (`services.scoring`).
 
 A model is a folder `models/propensity/<id>`: `model.txt` (LightGBM's text format), `model.json`
@@ -60,7 +60,7 @@ MODEL_FILE = "model.txt"
 DESCRIPTION_FILE = "model.json"
 CARD_FILE = "card.json"
 CURRENT = "current"
-# Besides the one that scores.
+# Besides the current one.
 KEPT_MODELS = 5
 
 
@@ -87,7 +87,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class PropensityModel:
-    """A trained model; `card` is how good it is, as JSON."""
+    """A trained model; `card` says how good it is, as JSON."""
 
     id: str
     categories: Categories
@@ -102,7 +102,7 @@ class PropensityModel:
 
 
 def category_code(name: str, text: str | None, categories: Categories) -> float:
-    """The number of a category; one that the model does not know has none, like a missing one."""
+    """The number of a category, NaN where it is missing or the model does not know it."""
     if text is None:
         return np.nan
     if name == "department":
@@ -125,7 +125,7 @@ def encode(inputs: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.float32]:
     used = columns["total_coupons_used"]
     used_or_one = np.maximum(used, 1)
     unique_with = columns["unique_products_bought_with_coupons"]
-    # A price of 0 has no logarithm, and a huge number no place in 32 bits: both are answered.
+    # A price of 0 has no logarithm, and a huge number overflows 32 bits: both are still scored.
     with np.errstate(all="ignore"):
         ratio = columns["product_mean_price"] / columns["mean_buy_price"]
         columns["coupons_per_item"] = used / items
@@ -157,7 +157,7 @@ def describe(
 
 
 def digest(description: bytes) -> str:
-    """What the id of a model ends with: it changes with any byte of what predicts."""
+    """The end of a model's id: it changes with any byte that predictions depend on."""
     return hashlib.sha256(description).hexdigest()[:12]
 
 
@@ -170,7 +170,7 @@ def current_id(root: Path) -> str | None:
 
 
 def promote(root: Path, model_id: str) -> None:
-    """Makes a model the one that scores, all at once."""
+    """Makes a model the current one, atomically."""
     link = root / f".{CURRENT}.{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(model_id)
@@ -187,7 +187,7 @@ def new_folder(root: Path) -> Path:
 
 
 def cards(root: Path) -> list[Path]:
-    """The cards of all models, those last trained last."""
+    """The cards of all models, the last trained last."""
     found = [path for path in root.glob(f"*/{CARD_FILE}") if not path.parent.is_symlink()]
     return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
@@ -212,10 +212,10 @@ def read_current(root: Path) -> PropensityModel:
 
 
 def read_model(folder: Path) -> PropensityModel:
-    """Reads and checks a model; raises `ModelError` where it is not what was trained.
+    """Reads and checks a model; raises `ModelError` where it cannot be used.
 
-    Refused is a model whose files were changed, whose features are not those of this version in
-    this order, or that LightGBM cannot read.
+    That is a model whose files were changed, whose features or their order are not those of this
+    version, or that LightGBM cannot read.
     """
     try:
         written = (folder / DESCRIPTION_FILE).read_bytes()

@@ -1,10 +1,10 @@
 """Rules that Python and the models both apply, in Python.
 
-Belongs here: what a text of the data means, where services, the gateway or training must know it as
-the models do. Does not belong here: rules that only one side has.
+Belongs here: how to read a text in the data, where services, the gateway or training must read it
+as the models do. Does not belong here: rules that only one side has.
 
-The models' side are macros of the same names. `make contracts` writes what these functions answer
-for `CASES` into `macros/rule_cases.sql`, and tests of every build hold the macros to those answers
+The models use macros of the same names. `make contracts` writes the results of these functions
+for `CASES` into `macros/rule_cases.sql`, and tests in every build compare the macros with them
 (`tests/dbt/assert_…_mean_what_they_do_in_python.sql`).
 """
 
@@ -26,7 +26,7 @@ CONVERSION_TYPES = {
     "purchaseconversion": "purchase",
 }
 CENT = Decimal("0.01")
-# Characters of a label, digits of an amount before the point: the variables of these names.
+# Characters of a label, digits of an amount before the point: dbt has variables of the same names.
 LABEL_LENGTH = 255
 MONEY_DIGITS = 10
 _TOTAL = re.compile(rf"[0-9]{{1,{MONEY_DIGITS}}}([.][0-9]{{1,2}})?", re.ASCII)
@@ -64,27 +64,27 @@ def text_key(text: str) -> str:
 
 
 def email_key(text: str) -> str | None:
-    """The email by which a person is found, None where a text holds none (no @)."""
+    """The email that identifies a person, None where the text is not an email (no @)."""
     return text_key(text) if "@" in text else None
 
 
 def department(text: str) -> str:
-    """The department of the shop that a text means: Sport where it says Sports."""
+    """The department of the shop that a text names: Sports is read as Sport."""
     return "Sport" if text_key(text) in {"sport", "sports"} else spelled(text)
 
 
 def conversion_type(text: str) -> str | None:
-    """click, basket or purchase, by the word that files have for it; None for another."""
+    """click, basket or purchase, from the word used in files; None for any other word."""
     return CONVERSION_TYPES.get(text.strip(BLANKS).translate(_ASCII_LOWER))
 
 
 def label(text: str) -> str | None:
-    """A name such as an email or a channel, None where it is too long for one."""
+    """A name such as an email or a channel, None where it is too long."""
     return text if len(text) <= LABEL_LENGTH else None
 
 
 def item_list(text: str) -> str | None:
-    """The items of a list such as [6; 14;] as 6;14; None where there are none."""
+    """The items of a list such as [6; 14;], as 6;14; None for an empty list."""
     listed = text.strip(BLANKS).translate(dict.fromkeys(map(ord, "[] ")))
     return listed.strip(";") or None
 
@@ -96,7 +96,7 @@ def conversion_total(text: str) -> Decimal | None:
 
 
 def gender_field(line: str) -> str | None:
-    """The gender in a line of the loyalty list: its last field, where there are more than three."""
+    """The gender in a line of the loyalty list: its last field, if it has more than three."""
     fields = line.split(",")
     return fields[-1].strip(BLANKS) or None if len(fields) > len(("email", "fb", "insta")) else None
 

@@ -43,7 +43,7 @@ ARROW_TYPES = {
     "double precision": pa.float64(),
 }
 COPY_BLOCK = 4 * 2**20
-# So many ids are quicker to ask for in one round trip, as rows.
+# Up to so many ids are quicker to fetch as rows, in one round trip.
 FEW = 100
 
 
@@ -74,7 +74,7 @@ class Source(Protocol):
 
 
 def settings_now() -> Settings:
-    """The settings of this moment; only read anew where variables or folder have changed."""
+    """The current settings; read again only where variables or the working folder changed."""
     variables = ((name, value) for name, value in os.environ.items() if "POLLUX_" in name.upper())
     return _settings_of(Path.cwd(), *sorted(variables))
 
@@ -89,9 +89,9 @@ def open_source(
 ) -> Source:
     """The release of a domain that is served now.
 
-    `auto` asks the serving store which one that is, and reads its files where they are in the
-    data folder (with `prefer_store`, the store); where the embedded store does not run, the
-    files' own pointer tells. Raises `NoDatabaseError` or `NothingReleasedError`.
+    `auto` asks the serving store for its number, and reads its files where they are in the data
+    folder (with `prefer_store`, the store). While the embedded store is not running, it follows
+    the link beside the files. Raises `NoDatabaseError` or `NothingReleasedError`.
     """
     if name not in SOURCE_NAMES:
         raise GatewayError(f"There is no source {name!r}; there are: {', '.join(SOURCE_NAMES)}.")
@@ -127,7 +127,7 @@ def _linked_release(settings: Settings, domain: Domain) -> "ReleaseFiles | None"
 
 @dataclass(frozen=True)
 class ReleaseFiles:
-    """A release as the Parquet files that are kept of it."""
+    """A release as its kept Parquet files."""
 
     releases_dir: Path
     domain: str
@@ -148,7 +148,7 @@ class ReleaseFiles:
     ) -> pa.Table:
         """See `Source.read`."""
         try:
-            # An open file can be read to its end, whatever becomes of its name.
+            # An open file can be read to its end, even if it is removed meanwhile.
             with pa.OSFile(str(self.folder / f"{table}.parquet")) as file:
                 found = _read_parquet(file, columns, id_column, ids)
         except FileNotFoundError:
@@ -245,7 +245,7 @@ class _Shape:
 
 @lru_cache(maxsize=256)
 def _shape(source: StoreSource, table: str) -> _Shape:
-    """Columns and key of a table; those of a release never change."""
+    """Columns and key of a table; they never change within a release."""
     rows = with_connection(
         source.database,
         lambda connection: connection.execute(
@@ -367,7 +367,7 @@ def _store_of(settings: Settings) -> ServingStore:
 
 
 def _running_store(settings: Settings) -> ServingStore:
-    """The serving store; raises `NoDatabaseError` that says what to start."""
+    """The serving store; raises `NoDatabaseError`, which says what to start."""
     database = _store_of(settings)
     if database.embedded is not None and not _is_connected(database):
         if not database.embedded.is_running():
@@ -387,9 +387,9 @@ def _is_connected(database: ServingStore) -> bool:
 
 
 def with_connection(database: ServingStore, work: Callable[[psycopg.Connection], T]) -> T:
-    """Does reading work on a connection that is kept; once more where the server had gone.
+    """Runs read-only work on a kept connection, again on a new one if the server had gone.
 
-    Raises `NoDatabaseError` where it cannot be reached.
+    Raises `NoDatabaseError` where the server cannot be reached.
     """
     key = (os.getpid(), database.reader_url)
     with _working:

@@ -1,6 +1,6 @@
-"""The types of data: what each holds, and which ways to write a value it takes.
+"""The types of data: what each holds, and which spellings of a value it takes.
 
-Belongs here: the one table that every door reads by, whether a value comes in a CSV field, a
+Belongs here: the one table by which every value is read, whether it comes in a CSV field, a
 Parquet column, JSON over REST or MQTT, or through the gateway. A spelling that loses nothing is
 taken, one that may have lost something is refused with a reason. Ranges and lengths are those that
 every later stage can hold: the landing zone, dbt on both engines, PostgreSQL's indexes, the API.
@@ -27,7 +27,7 @@ INTEGER_DIGITS = 9
 MONEY_DIGITS = 10
 NUMBER_DIGITS = 15
 FIRST_YEAR = 1000
-# Doubles tell all whole numbers apart below this, single-precision ones below the other.
+# Below these, doubles and single-precision numbers tell all whole numbers apart.
 EXACT_DOUBLE = 2**53
 EXACT_SINGLE = 2**24
 
@@ -50,12 +50,12 @@ _NULL_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "nil", "none", "nat
 
 
 class UnfitError(ValueError):
-    """A value that its type cannot take as it is written; the text says why."""
+    """A value whose spelling its type does not take; the text says why."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """A way to write a value: the `value` that it gives, or the `reason` why it is refused.
+    """A way to write a value: the resulting `value`, or the `reason` why it is refused.
 
     `written` is a text, a JSON scalar, or for Parquet a SQL expression of the column's type.
     """
@@ -67,7 +67,7 @@ class Spelling:
 
 @dataclass(frozen=True)
 class DataType:
-    """A type: its name in declarations, what it is stored as, what it holds, its spellings.
+    """A type: its name in declarations, its stored form, what it holds, its spellings.
 
     `stored` is the type that its values land as: columns of one stored type are interchangeable.
     `read` turns a text without blanks around it into a value, or raises `UnfitError`.
@@ -109,7 +109,7 @@ def read_text(type_: str, text: str) -> Value | None:
 
 
 def read_scalar(type_: str, value: object) -> Value | None:
-    """The value that a JSON or Python scalar stands for: what its text would.
+    """The value that a JSON or Python scalar stands for: the same as its text.
 
     Takes None, bool, int, float, Decimal, str, date and datetime.
 
@@ -125,12 +125,12 @@ def read_scalar(type_: str, value: object) -> Value | None:
         if not math.isfinite(value):
             raise UnfitError(f"{value} is no number; leave it out for null")
         if abs(value) >= EXACT_DOUBLE:
-            # Digits that it may have lost are not made up.
+            # It may have lost digits; none are made up.
             return read_text(type_, f"{value:e}")
     elif not isinstance(value, bool | int | Decimal | date):
         raise UnfitError(f"a value is wanted, not {_kind(value)}")
     elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        # Python writes no longer ones out.
+        # Python refuses to write out longer ones.
         raise UnfitError(f"a number of more than {_MOST_BITS:,} bits")
     return read_text(type_, write_text(value))
 

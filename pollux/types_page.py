@@ -1,7 +1,4 @@
-"""docs/types.md from the table of types: `python -m pollux.types_page > docs/types.md`.
-
-Belongs here: the page's words and how a spelling is shown. Does not belong here: what is taken.
-"""
+"""docs/types.md from the table of types: `python -m pollux.types_page > docs/types.md`."""
 
 import json
 import sys
@@ -11,29 +8,29 @@ from pollux.types import TYPES, DataType, Spelling, invisible, write_text
 
 _HEAD = """# Types of data
 
-Written by `python -m pollux.types_page` from the table that the code reads by (`pollux/types.py`);
-tests hold every line below to be so, at each door.
+`python -m pollux.types_page` writes this page from the table that the code uses
+(`pollux/types.py`). Tests check every line below for each way that data come in.
 
 A type holds what every later stage can hold: the landing zone, the models on both engines,
-PostgreSQL and its indexes, the API. A spelling that loses nothing is taken; one that may have lost
-something is refused with a reason, and what exceeds a range or a length with the limit. In a file
-that is a reject: the other rows land.
+PostgreSQL and its indexes, the API. A spelling that loses nothing is taken. One that may have lost
+something is refused with the reason, and a value beyond a range or a length with the limit. In a
+file such a row is a reject; the other rows land.
 
 | type | holds | DuckDB | PostgreSQL |
 | --- | --- | --- | --- |
 """
 _RULES = """
-- A blank field, or one of blanks only, is null for every type but `text` and `label`, whose blanks
-  count; there only an empty one is null. Blanks around any other value do not count. JSON's `null`
-  is null.
-- Words such as NA, NULL or \\N are no null by themselves. A dataset that uses them declares it:
+- An empty field, or one of blanks only, is null for every type but `text` and `label`, whose blanks
+  count; for these two only an empty field is null. Blanks around other values are ignored. JSON's
+  `null` is null.
+- Words such as NA, NULL or \\N are not null by themselves. A dataset that uses them declares them:
   `nulls: [NA, "\\\\N"]` beside `files`.
-- A line of text (format `lines`) lands as it stands, whatever its length; models judge its fields.
-- Parquet columns are judged like the text of their values. Nested columns, times of day and
-  intervals are refused for the whole file, as is a declared column that is there twice. INT96 times
-  and decimals of more than 38 digits keep all their digits until they are judged.
-- A value with a character that a screen does not show, such as U+FEFF, says so where it is refused.
-  In the names of columns such characters do not count.
+- A line of text (format `lines`) lands unchanged, whatever its length; models judge its fields.
+- Parquet columns are judged like the text of their values. A file with a nested column, a time of
+  day, an interval or a declared column that appears twice is refused as a whole. INT96 times and
+  decimals of more than 38 digits keep all their digits until they are judged.
+- When a value with an invisible character, such as U+FEFF, is refused, the reason names the
+  character. In the names of columns such characters are ignored.
 """
 _DOORS = (
     ("text", "A field of a CSV file, a text in JSON or in a text column of Parquet"),

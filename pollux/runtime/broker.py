@@ -1,7 +1,7 @@
 """The MQTT broker of an installation: Mosquitto where it is installed, else amqtt.
 
 Belongs here: finding, configuring, starting and stopping it on 127.0.0.1. Does not belong here:
-topics and messages, nor brokers of one's own (`MQTT_HOST`).
+topics and messages, nor a broker that the user runs (`MQTT_HOST`).
 """
 
 import os
@@ -18,20 +18,20 @@ from pollux.runtime.settings import Settings
 
 HOST = "127.0.0.1"
 MOSQUITTO, AMQTT = "mosquitto", "amqtt"
-# Debian installs it where only root's PATH looks.
+# Debian installs it in folders that only root's PATH has.
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 START_SECONDS = 20
 STOP_SECONDS = 10
 POLL_SECONDS = 0.05
 SHOWN_LINES = 10
 
-# MQTT 3.1.1, clean session, no client id: what any broker answers with an acceptance.
+# MQTT 3.1.1, clean session, no client id: any broker accepts it.
 CONNECT = bytes.fromhex("100c 0004 4d515454 04 02 003c 0000")
 DISCONNECT = bytes.fromhex("e000")
 ACCEPTED = bytes.fromhex("2002 0000")
 
-# Everything is written once a second, changed or not, as long as the broker has time: what a killed
-# broker forgets is at most of its last second. docs/events.md has what that costs.
+# Everything is written once a second, changed or not, while the broker has time: a killed broker
+# loses at most its last second. docs/events.md gives the cost.
 MOSQUITTO_CONFIGURATION = """\
 # Written at every start; changes are lost.
 listener {port} {host}
@@ -58,7 +58,7 @@ class BrokerError(PolluxError):
 
 
 class EmbeddedBroker:
-    """The broker that belongs to a data folder; any program of this machine may connect to it."""
+    """The broker that belongs to a data folder; any program on this machine may connect to it."""
 
     def __init__(self, settings: Settings, *, program: str | None = None) -> None:
         self.port = settings.broker_port
@@ -70,13 +70,13 @@ class EmbeddedBroker:
 
     @property
     def name(self) -> str:
-        """Which program it is: `mosquitto` or `amqtt`."""
+        """The program: `mosquitto` or `amqtt`."""
         return AMQTT if self._mosquitto is None else MOSQUITTO
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Starts it and waits until it takes connections.
+        """Starts the broker and waits until it takes connections.
 
-        Raises `BrokerError` with the end of its log where it does not, or for a port in use.
+        Raises `BrokerError`, with the end of the log, where it does not, or for a port in use.
         """
         if not _is_free(self.port):
             raise BrokerError(
@@ -101,7 +101,7 @@ class EmbeddedBroker:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Runs it as long as the block does."""
+        """Runs the broker for the length of the block."""
         process = self.start()
         try:
             yield process
@@ -118,7 +118,7 @@ class EmbeddedBroker:
             time.sleep(POLL_SECONDS)
 
     def command(self) -> list[str]:
-        """How it is started; writes its configuration."""
+        """The command that starts the broker; writes its configuration."""
         if self._mosquitto is None:
             return [sys.executable, "-m", "pollux.runtime.broker_amqtt", HOST, str(self.port)]
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,8 +128,8 @@ class EmbeddedBroker:
                 host=HOST,
                 port=self.port,
                 folder=self._folder,
-                # Started by root it would become a user who may not write here; others stay
-                # themselves, whatever this says.
+                # Started by root, it would switch to a user who may not write here; for any
+                # other user it ignores this setting.
                 user="root" if os.geteuid() == 0 else "mosquitto",
             )
         )
@@ -143,7 +143,7 @@ def find_mosquitto() -> str | None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a broker, which writes what it keeps; at last by SIGKILL."""
+    """Ends a broker, which first saves its data; kills it if it does not end in time."""
     process.terminate()
     try:
         process.wait(timeout=STOP_SECONDS)
@@ -154,7 +154,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # A port whose last server just ended is free; one that is listened on is not.
+        # A port whose last server just ended is free; one with a listener is not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -165,7 +165,7 @@ def _is_free(port: int) -> bool:
 
 
 def answers(host: str, port: int, *, seconds: float = 2) -> bool:
-    """Whether an MQTT broker without encryption lets a guest in."""
+    """Whether an MQTT broker without encryption accepts an anonymous client."""
     try:
         with socket.create_connection((host, port), timeout=seconds) as connection:
             connection.sendall(CONNECT)

@@ -1,8 +1,8 @@
 """amqtt as a process: `python -m pollux.runtime.broker_amqtt HOST PORT`.
 
-Belongs here: how amqtt is set up. Does not belong here: when it runs (`pollux.runtime.broker`).
+`pollux.runtime.broker` decides when it runs.
 
-It speaks MQTT 3.1.1 and keeps everything in memory: a restart forgets sessions and messages, and it
+amqtt speaks MQTT 3.1.1 and keeps everything in memory: a restart loses sessions and messages. It
 gives up on a message that is not acknowledged within five seconds.
 """
 
@@ -26,19 +26,19 @@ LONGEST_HEADER = 5
 
 
 class Guests(BaseAuthPlugin):  # type: ignore[misc]
-    """Lets everyone in.
+    """Lets every client in.
 
-    amqtt's own plugin for that takes guests for people without a session, and keeps nothing for a
-    worker that is away.
+    amqtt's own plugin for that treats anonymous clients as having no session, and keeps nothing for
+    a worker that is away.
     """
 
     async def authenticate(self, *, session: Session) -> bool | None:
-        """Says yes."""
+        """Accepts the client."""
         return session is not None
 
 
 class ReadAhead(StreamReaderAdapter):  # type: ignore[misc]
-    """A connection of which the beginning was read already."""
+    """A connection whose first bytes have already been read."""
 
     def __init__(self, beginning: bytes, reader: StreamReader) -> None:
         super().__init__(reader)
@@ -51,10 +51,10 @@ class ReadAhead(StreamReaderAdapter):  # type: ignore[misc]
 
 
 class OneVersion(Broker):  # type: ignore[misc]
-    """A broker that refuses other versions of MQTT than 3.1.1 before it reads on.
+    """A broker that refuses MQTT versions other than 3.1.1 as soon as it knows the version.
 
-    amqtt does so after it has read the whole packet, as 3.1.1 has it: MQTT 5 has more in it, and
-    some of its clients would wait for an answer for ever.
+    amqtt refuses them only after reading the whole packet in 3.1.1's layout. A packet of MQTT 5
+    holds more, and some MQTT 5 clients would wait for an answer forever.
     """
 
     async def stream_connected(
@@ -98,7 +98,7 @@ async def serve(host: str, port: int) -> None:
 def main() -> None:
     """Reads the command line, `HOST PORT`."""
     host, port = sys.argv[1:]
-    # What it says below warnings names topics and shows messages.
+    # Its logs below warnings name topics and show messages.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     asyncio.run(serve(host, int(port)))
 

@@ -1,7 +1,7 @@
 """DuckDB connections that print nothing.
 
-Belongs here: the one way to open one. DuckDB draws a progress bar of its own where a terminal
-watches a query of more than two seconds, into whatever is said there.
+In a terminal, DuckDB draws a progress bar for queries of more than two seconds, in the middle of
+other output.
 """
 
 from pathlib import Path

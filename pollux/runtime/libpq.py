@@ -1,8 +1,8 @@
-"""libpq's environment: what a shell says of another server is not meant for ours.
+"""libpq's environment variables: a shell sets them for another server, not for ours.
 
-`PGPORT`, `PGSERVICE`, `PGOPTIONS` and their like fill in whatever a connection does not say, and a
-service that is not defined even ends it. So a process of Pollux drops them all when it starts;
-the gateway, which lives in somebody else's process, is without them while it connects.
+`PGPORT`, `PGSERVICE`, `PGOPTIONS` and the like fill in whatever a connection leaves out, and an
+undefined service makes it fail. So a process of Pollux drops them all when it starts. The
+gateway, which runs in the user's own process, hides them only while it connects.
 """
 
 import os

@@ -3,9 +3,9 @@
 Belongs here: making, starting, sharing and stopping the cluster. Does not belong here: anything
 that speaks SQL.
 
-A process that uses the cluster holds a shared lock on one file. Whoever leaves and can turn it
-into an exclusive one was the last, and stops the server; the lock of a killed process is gone
-with it, so no list of users can go stale.
+Each process that uses the cluster holds a shared lock on one file. A process that leaves and can
+turn its lock into an exclusive one was the last, and stops the server. A killed process loses its
+lock, so no list of users can go stale.
 """
 
 import atexit
@@ -34,11 +34,11 @@ PORT = 5432
 OWNER = "postgres"
 START_SECONDS = 120
 
-# Folders of Linux users other than root may be closed to the server's own system user.
+# For root: the server's system user may not be able to enter other users' folders.
 ROOT_HOME = Path("/var/lib/pollux")
 ROOT_SYSTEM_USER = "pollux"
 SETTINGS_FILE = "pollux.conf"
-# A unix socket's whole path holds 107 bytes.
+# The whole path of a Unix socket holds 107 bytes.
 MAX_SOCKET_DIR_LENGTH = 107 - len(f"/.s.PGSQL.{PORT}")
 
 
@@ -68,7 +68,7 @@ class EmbeddedPostgres:
         return f"postgresql://{user}@/{database}?host={quote(str(self.socket_dir), safe='')}"
 
     def exists(self) -> bool:
-        """Whether a cluster was ever made."""
+        """Whether the cluster has been made."""
         return (self.cluster / "PG_VERSION").exists()
 
     def is_running(self) -> bool:
@@ -110,7 +110,7 @@ class EmbeddedPostgres:
         self._keep.touch()
 
     def stop(self) -> bool:
-        """Stops the server whoever uses it; tells whether it was running."""
+        """Stops the server even if others use it; returns whether it was running."""
         if not self.home.exists():
             return False
         with self._starting():
@@ -141,7 +141,7 @@ class EmbeddedPostgres:
             ) from error
         if os.geteuid() == 0:
             user = _root_system_user()
-            # Others may pass through, to what is theirs.
+            # Other users may pass through, to their own folders.
             ROOT_HOME.chmod(0o711)
             for folder in (self.home, self.socket_dir):
                 os.chown(folder, user.pw_uid, user.pw_gid)
@@ -170,7 +170,7 @@ class EmbeddedPostgres:
         )
 
     def _initialise(self) -> None:
-        # Elsewhere first: an interrupted initdb leaves what looks like a cluster.
+        # In another folder first: an interrupted initdb leaves what looks like a cluster.
         unfinished = self.home / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         self._run(
@@ -188,7 +188,7 @@ class EmbeddedPostgres:
             self._run("pg_ctl", ["stop", "-w", "-m", "fast", "-D", str(self.cluster)])
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Sends the server a signal, for tests of what a failing server does to its users."""
+        """Sends the server a signal; for tests of a failing server."""
         postmaster = self._postmaster()
         if postmaster is not None:
             postmaster.send_signal(number)
@@ -264,7 +264,7 @@ def binaries_dir() -> Path:
                 shutil.copytree(shipped, target, symlinks=True)
             for path in (unfinished, *unfinished.rglob("*")):
                 if not path.is_symlink():
-                    # Programs and libraries, for every user, whatever the mask of this process.
+                    # Programs and libraries for every user, despite the umask of this process.
                     path.chmod(0o755)
             unfinished.rename(copied)
     return copied / inside

@@ -1,7 +1,7 @@
 """Who may read what Pollux writes: its owner alone.
 
-Belongs here: the one place where that is decided. Files are made 0600 and folders 0700, sockets
-too, since every program that `pollux` starts inherits the mask.
+Files are made 0600, folders and sockets 0700: every program that `pollux` starts inherits the
+umask that is set here.
 """
 
 import os
@@ -16,13 +16,13 @@ _mask_before = [PRIVATE]
 
 
 def keep_private() -> None:
-    """From now on, what this process and those that it starts make is their user's alone."""
+    """Makes new files of this process and its children readable by their user alone."""
     _mask_before[:] = [os.umask(PRIVATE)]
 
 
 @contextmanager
 def as_the_user_has_it() -> Iterator[None]:
-    """For files that somebody asked for outside the data folder: readable as their others are."""
+    """For files that a user writes outside the data folder: the user's own umask applies."""
     os.umask(_mask_before[0])
     try:
         yield
@@ -31,9 +31,9 @@ def as_the_user_has_it() -> Iterator[None]:
 
 
 def close_folder(folder: Path) -> None:
-    """Closes a data folder of an earlier Pollux to other users, with all that is in it.
+    """Closes a data folder of an earlier Pollux, with all it holds, to other users.
 
-    The folder itself last: as long as it is open, the next command begins again.
+    The folder itself comes last: while it is open, the next command starts over.
     """
     with suppress(FileNotFoundError):
         is_open = folder.stat().st_mode & PRIVATE
@@ -41,7 +41,7 @@ def close_folder(folder: Path) -> None:
             return
         for path, folders, files in os.walk(folder):
             for name in (*folders, *files):
-                # Of another user, such as the one PostgreSQL runs as; or gone by now.
+                # It belongs to another user, such as PostgreSQL's, or is gone by now.
                 with suppress(PermissionError, FileNotFoundError):
                     _close(os.path.join(path, name))  # noqa: PTH118
         _close(folder)

@@ -1,7 +1,7 @@
-"""Processes that outlive whoever started them: started on the record, found again, ended.
+"""Processes that outlive the one that started them: recorded, started, found again, ended.
 
 Belongs here: what `pollux up` and Dagster's launcher share. Does not belong here: which processes
-there are, and where their records lie.
+there are, and where their records are kept.
 """
 
 import json
@@ -21,7 +21,7 @@ STOP_SECONDS = 10
 POLL_SECONDS = 0.05
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
-# Waits for a line on its standard input, then becomes the program; ends where none comes.
+# Waits for a line on standard input, then becomes the program; ends if none comes.
 GATE = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "pollux"]
 
 
@@ -35,7 +35,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, after `record` has noted its process.
 
-    Where this process is killed in between, the program does not start: none runs unknown.
+    If this process is killed in between, the program does not start: none runs unrecorded.
     """
     process = subprocess.Popen(
         [*GATE, *command],
@@ -65,9 +65,9 @@ def start(
 
 
 def identity(process: psutil.Process) -> list[int | str | float]:
-    """Number and start of a process, as a record holds them: together they name one for good.
+    """Number and start time of a process, for a record: together they are unique.
 
-    The start is counted from the machine's own, so that setting the clock does not change it.
+    The start is counted from the machine's boot, so that setting the clock does not change it.
     Raises `psutil.Error` where the process is gone.
     """
     try:
@@ -80,18 +80,18 @@ def identity(process: psutil.Process) -> list[int | str | float]:
 
 
 def find(recorded: object) -> psutil.Process | None:
-    """The process of an `identity`, None where it has ended or the record is none."""
+    """The process of an `identity`, None where it has ended or the record is not valid."""
     with suppress(psutil.Error, OSError, ValueError, TypeError, LookupError):
         number = recorded[0]  # type: ignore[index]
         process = psutil.Process(number)
-        # A zombie has ended; only its parent has not asked yet.
+        # A zombie has ended; only its parent has not waited for it yet.
         if identity(process) == recorded and process.status() != psutil.STATUS_ZOMBIE:
             return process
     return None
 
 
 def end(process: psutil.Process, *, seconds: float = STOP_SECONDS) -> None:
-    """Tells a process to end, waits, and at last kills it and what it has started."""
+    """Tells a process to end, waits, then kills it with all it has started."""
     with suppress(psutil.NoSuchProcess):
         process.terminate()
     if not wait_for_end([process], seconds):
@@ -99,7 +99,7 @@ def end(process: psutil.Process, *, seconds: float = STOP_SECONDS) -> None:
 
 
 def kill(process: psutil.Process) -> None:
-    """Kills a process and what it has started, such as the dbt of a run."""
+    """Kills a process with all it has started, such as the dbt of a run."""
     family = [process]
     with suppress(psutil.NoSuchProcess):
         family += process.children(recursive=True)
@@ -120,7 +120,7 @@ def wait_for_end(processes: Iterable[psutil.Process], seconds: float) -> bool:
 
 
 def write_record(path: Path, content: object) -> None:
-    """Writes a record whole or not at all."""
+    """Writes a record completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.new")
     unfinished.write_text(json.dumps(content))

@@ -1,7 +1,7 @@
 """Where the serving store is, and who may do what in it.
 
-Belongs here: URLs of the owner and of the reader, embedded or not. Does not belong here: what
-is stored, which is the business of the release.
+Belongs here: URLs of the owner and of the reader, embedded or not. Does not belong here: what is
+stored, which the release decides.
 """
 
 from contextlib import suppress
@@ -22,7 +22,7 @@ MINIMUM_VERSION = 150000
 
 
 class ServingStoreError(PolluxError):
-    """The serving store cannot be reached or is not one that Pollux can use."""
+    """The serving store cannot be reached, or Pollux cannot use it."""
 
     exit_code = 3
 
@@ -31,9 +31,8 @@ class ServingStoreError(PolluxError):
 class ServingStore:
     """How to reach the serving store.
 
-    `reader_url` is what services connect with. Where Pollux made its read-only role in a
-    database of yours, they connect as the owner and take on `reader_set_role` at once; else it
-    is None.
+    Services connect with `reader_url`. Where Pollux made its read-only role in your own database,
+    they connect as the owner and switch to `reader_set_role` at once; else it is None.
     """
 
     owner_url: str
@@ -43,11 +42,11 @@ class ServingStore:
     embedded: EmbeddedPostgres | None
 
     def is_made(self) -> bool:
-        """Whether there is a server to ask: an embedded one is made when it is first needed."""
+        """Whether there is a server; an embedded one is made on first use."""
         return self.embedded is None or self.embedded.exists()
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
-        """An owner's connection; raises `ServingStoreError` when there is none to be had."""
+        """A connection as the owner; raises `ServingStoreError` where it cannot be made."""
         return _connect(self.owner_url, autocommit=autocommit)
 
     def connect_reader(self) -> psycopg.Connection:
@@ -65,7 +64,7 @@ class ServingStore:
         return connection
 
     def libpq_environment(self) -> dict[str, str]:
-        """The PG… variables with which any libpq program connects as the owner."""
+        """The PG… variables that let any libpq program connect as the owner."""
         given = conninfo_to_dict(self.owner_url)
         return {
             option.envvar.decode(): str(given[option.keyword.decode()])
@@ -89,7 +88,7 @@ def find_serving_store(settings: Settings) -> ServingStore:
     try:
         conninfo_to_dict(owner_url)
     except psycopg.ProgrammingError:
-        # Not its text: that would show the password.
+        # Without the error's text, which would show the password.
         raise ServingStoreError("POLLUX_DATABASE_URL cannot be read as a URL.") from None
     if settings.reader_url is None:
         return ServingStore(owner_url, owner_url, READER_ROLE, READER_ROLE, None)
@@ -104,10 +103,10 @@ def find_serving_store(settings: Settings) -> ServingStore:
 
 
 def open_serving_store(settings: Settings) -> ServingStore:
-    """Finds the serving store and makes sure that it runs and can be used.
+    """Finds the serving store and makes sure that it is running and usable.
 
-    Starts the embedded server where there is no `POLLUX_DATABASE_URL`; this process then counts
-    among its users.
+    Without `POLLUX_DATABASE_URL` it starts the embedded server and counts this process among its
+    users.
     """
     serving_store = find_serving_store(settings)
     if serving_store.embedded is not None:
@@ -123,7 +122,7 @@ def open_serving_store(settings: Settings) -> ServingStore:
 
 
 def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> None:
-    """Makes the role that services read with where it is missing, within a transaction.
+    """Makes the role that services read with, if it is missing, within a transaction.
 
     Holds a lock until the transaction ends, so that two do not make it at once. Raises psycopg's
     `InsufficientPrivilege` where the owner may not.
@@ -134,7 +133,7 @@ def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> 
         "select 1 from pg_roles where rolname = %s", [serving_store.reader_role]
     )
     if known.fetchone() is None:
-        # A role that is only taken on needs no login of its own.
+        # A role that another one switches to needs no login.
         login = "nologin" if serving_store.reader_set_role else "login"
         connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
     if serving_store.reader_set_role is not None:

@@ -1,7 +1,7 @@
 """Settings of an installation, read from `POLLUX_…` variables.
 
-Belongs here: every setting of that prefix, with its default and meaning. Does not belong here: the
-names without it that shops know (`services/events/settings`).
+Belongs here: every setting with that prefix, its default and meaning. Does not belong here: the
+names without it that shops already use (`services/events/settings`).
 """
 
 import re
@@ -16,7 +16,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 Engine = Literal["duckdb", "postgres"]
 
-# DuckDB takes them for patterns or quotes, PostgreSQL for the next folder of a list.
+# DuckDB reads them as patterns or quotes, PostgreSQL as separators in a list of folders.
 UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
 
 # Not /v1, with which the API's own paths begin.
@@ -186,12 +186,12 @@ class Settings(BaseSettings):
 
     @property
     def inbox_dir(self) -> Path:
-        """Folder of files to load: `<domain>/<file>`; `loaded` and `failed` hold what was taken."""
+        """Folder of files to load: `<domain>/<file>`; they move on to `loaded` or `failed`."""
         return self.data_dir / "inbox"
 
     @property
     def dagster_home(self) -> Path:
-        """Folder of Dagster: its configuration, the manifest it shows, its runs' logs."""
+        """Folder of Dagster: its configuration, the manifest it shows, logs of its runs."""
         return self.data_dir / "dagster"
 
     @property

@@ -1,6 +1,6 @@
 """Named steps at which a test stops or kills a process.
 
-Belongs here: `step`, called wherever work could be cut off half done. It does nothing in operation.
+Code calls `step` wherever work could be interrupted halfway. In operation it does nothing.
 
 A test sets `POLLUX_STOP_AT` in the environment of the process that it starts:
 
@@ -21,7 +21,7 @@ _times_reached = 0
 
 
 def step(name: str) -> None:
-    """Says that a step is reached; the process stops here where `POLLUX_STOP_AT` names it."""
+    """Marks a step as reached; the process stops here where `POLLUX_STOP_AT` names it."""
     global _times_reached  # noqa: PLW0603
     asked = os.environ.get(VARIABLE)
     if not asked:

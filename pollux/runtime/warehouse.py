@@ -1,10 +1,10 @@
 """The lock on the warehouse: one process at a time builds in it or reads it.
 
 Belongs here: taking the lock, waiting for it, saying who has it. Does not belong here: opening the
-warehouse, which is for whoever has the lock.
+warehouse, which the holder of the lock does.
 
-DuckDB lets one process near its file. Whoever needs it holds this lock, and a child process that
-works on its behalf inherits it, so that the lock lasts as long as either does.
+DuckDB lets only one process open its file. The process that needs it holds this lock; a child
+process that works for it inherits the lock, which lasts until both have ended.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ class WarehouseBusyError(PolluxError):
 
 @contextmanager
 def lock_warehouse(settings: Settings, purpose: str) -> Iterator[int]:
-    """Holds the warehouse; yields the file descriptor that a child must inherit.
+    """Holds the lock on the warehouse; yields the file descriptor that a child must inherit.
 
     Waits up to `settings.lock_timeout_seconds`, then raises `WarehouseBusyError`.
     """
