@@ -1,4 +1,4 @@
-"""The chain of a build: learn where due, land events, run dbt, record what passed.
+"""The steps of a build in order: learn where due, land events, run dbt, record what passed.
 
 The steps themselves live in `load`, `transform` and `learn`; publishing is `release`.
 """
@@ -49,9 +49,9 @@ class BuildReport:
 
 
 def loaded_domains(settings: Settings) -> tuple[str, ...]:
-    """The domains that something was loaded for.
+    """The domains for which something has been loaded.
 
-    What was learned is no domain of its own, nor are events, which belong to those they feed.
+    `learned` and `events` are not among them: their datasets count for the domains they feed.
     """
     datasets = read_datasets(PROJECT_DIR).values()
     landed = [dataset for dataset in datasets if landing.parts(settings, dataset)]
@@ -60,7 +60,7 @@ def loaded_domains(settings: Settings) -> tuple[str, ...]:
 
 
 def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
-    """Raises `BuildError` for a domain that nothing was loaded for."""
+    """Raises `BuildError` for a domain for which nothing has been loaded."""
     loaded = loaded_domains(settings)
     for domain in domains:
         if domain not in loaded:
@@ -95,12 +95,12 @@ def stream_build(
 ) -> Generator[NodeEnded, None, BuildReport]:
     """The same as `build`, yielding models, seeds and tests as they end.
 
-    The report counts only once it is returned: what passes here may still fail its domain.
+    Only the returned report says what passed: a later failure may still fail the domain.
     """
     started = time.monotonic()
     check_loaded(settings, domains)
     if "household" in domains:
-        # Before dbt: what was learned is tested and released with what it was learned from.
+        # Before dbt, so that recommendations are tested and released with the data behind them.
         learn_if_due(settings)
     land_events(settings, feeding(domains))
     datasets = list(read_datasets(PROJECT_DIR).values())
@@ -113,7 +113,7 @@ def stream_build(
         if database is not None:
             with database.connect() as connection:
                 sync_raw(connection, settings, datasets)
-        # A load in the middle would give some marts the old files and others the new.
+        # A load during the run would give some marts the old files and others the new.
         with landing.locked(settings):
             _check_landing(settings, records)
             run = yield from _run(settings, domains, database, lock)
@@ -165,12 +165,12 @@ def _run(
     database: ServingStore | None,
     lock: int,
 ) -> Generator[NodeEnded, None, DbtRun]:
-    # Unit tests judge the rules, not the data: the tests of the project run them.
+    # Unit tests check the rules, not the data: the project's own test suite runs them.
     command = dbt_command(
         "build",
         *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
         *("--exclude-resource-type", "unit_test"),
-        # A test that also reads a domain that is not built now would judge its older state.
+        # A test that also reads a domain not being built would check that domain's older state.
         *("--indirect-selection", "cautious"),
         target=settings.engine,
     )

@@ -1,8 +1,4 @@
-"""Moves rows from DuckDB into a PostgreSQL table, as a stream.
-
-Belongs here: the one fast way from an engine to the server, used by load and by release. Does not
-belong here: which tables, and the transactions around them.
-"""
+"""Streams rows from DuckDB into a PostgreSQL table, for load and for release."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +11,7 @@ BATCH_ROWS = 20_000
 
 
 class CopiedColumn(NamedTuple):
-    """A column by name; text is quoted on its way, so that it may hold anything."""
+    """A column by name; text is quoted, so it may hold anything."""
 
     name: str
     is_text: bool
@@ -29,10 +25,10 @@ def copy_rows(
     table: sql.Identifier,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> int:
-    """Appends the columns of `relation` (what follows a `from`) to a table; returns its rows.
+    """Appends the columns of `relation` (what follows a `from`) to a table; returns rows copied.
 
-    `progress` is told the bytes sent. Raises the error of whichever side fails; the caller's
-    transaction is then to be rolled back.
+    `progress` receives the bytes sent. Raises the error of the side that failed; the caller must
+    then roll back its transaction.
     """
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, names)
@@ -49,10 +45,10 @@ def copy_rows(
 def _as_csv(
     source: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[CopiedColumn]
 ) -> Iterator[memoryview]:
-    """Yields rows as CSV, some thousand at a time.
+    """Yields rows as CSV, a few thousand at a time.
 
-    DuckDB makes one text of each row, line end included, so that the buffer of an Arrow column is
-    CSV as it stands and no row becomes a Python object; `concat` leaves nulls blank.
+    DuckDB turns each row into one text, line end included. The buffer of the Arrow column is then
+    CSV already, and no row becomes a Python object. `concat` leaves nulls blank.
     """
     line = ", ',', ".join(_field(column) for column in columns)
     query = f"select concat({line}, chr(10)) from {relation}"

@@ -1,8 +1,8 @@
-"""How DuckDB opens a data file: the SQL of the scan, and names and texts in SQL.
+"""How DuckDB opens a data file: the SQL of the scan, and quoting of names and texts.
 
-Belongs here: every `read_csv` and `read_parquet` of the project. A file is its bytes: left to
-itself DuckDB takes a folder `country_code=Chile` above it for a column, and its own column of that
-name for nothing. Does not belong here: what a file holds.
+Every `read_csv` and `read_parquet` of the project is here, so that none forgets
+`hive_partitioning = false`: by default DuckDB reads a folder `country_code=Chile` above a file as a
+column, in place of the file's own column of that name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ def scan_parts(folder: Path) -> str:
 
 
 def escaped(path: Path) -> str:
-    """A path that stands for itself where DuckDB takes a pattern."""
+    """A path escaped for places where DuckDB takes a glob pattern."""
     return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
 
 

@@ -1,8 +1,7 @@
-"""What an installation holds: loaded, built, released. Reads, changes nothing.
+"""What an installation holds: loaded, built, released. Read-only.
 
-Belongs here: putting together what load, build and release have noted. Does not belong here: the
-notes themselves (`load.landing`, `transform.record`, `release.registry`), and which processes run
-(`pollux doctor`).
+It combines the records of `load.landing`, `transform.record` and `release.registry`; which
+processes run is for `pollux doctor` to say.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """What is landed of a dataset."""
+    """What has landed of a dataset."""
 
     domain: str
     dataset: str
@@ -32,7 +31,7 @@ class DatasetStatus:
 
 @dataclass(frozen=True)
 class BuildStatus:
-    """The last build of a domain; up to date where neither data nor rules changed since."""
+    """The last build of a domain; up to date if neither data nor rules have changed since."""
 
     domain: str
     engine: str
@@ -46,7 +45,7 @@ class BuildStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it."""
+    """The status of an installation."""
 
     datasets: tuple[DatasetStatus, ...]
     builds: tuple[BuildStatus, ...]
@@ -58,7 +57,7 @@ class Status:
 
 
 def read_status(settings: Settings) -> Status:
-    """Reads the status of an installation; starts an embedded database that was made before."""
+    """Reads the status of an installation; starts its embedded database if one exists."""
     datasets = read_datasets(PROJECT_DIR).values()
     domains = sorted({dataset.domain for dataset in datasets})
     releases: tuple[ReleaseRow, ...] = ()
@@ -88,7 +87,7 @@ def read_status(settings: Settings) -> Status:
 
 
 def build_status(settings: Settings, domain: str) -> BuildStatus | None:
-    """The last build of a domain, None where there was none."""
+    """The last build of a domain, None if there was none."""
     record = read_record(settings, domain)
     if record is None:
         return None

@@ -1,1 +1,1 @@
-"""The load step: files of a dataset to typed Parquet in the landing zone, bad rows to rejects."""
+"""The load step: turns a dataset's files into typed Parquet in the landing zone, and rejects."""

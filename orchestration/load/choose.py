@@ -1,7 +1,7 @@
-"""Which files a load takes, and of which dataset each is.
+"""Which files a load takes, and which dataset each belongs to.
 
-Belongs here: names, patterns, and what may be read at all: files, and pipes that were asked for.
-Does not belong here: what a file holds.
+Belongs here: names, patterns, and what may be read at all: files, and pipes given by path.
+Does not belong here: a file's content.
 """
 
 import stat
@@ -15,9 +15,9 @@ from orchestration.load.errors import LoadError
 from orchestration.load.landing import part_name
 from orchestration.load.names import shown
 
-# What a copying program has not finished yet.
+# Suffixes of files that a program is still writing.
 UNFINISHED = (".part", ".tmp", ".partial", ".crdownload")
-# What an editor keeps of an earlier version.
+# Suffixes of an editor's backups.
 BACKUPS = ("~", ".bak", ".orig", ".swp")
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -31,7 +31,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """A file to load; `part` is what its part is called."""
+    """A file to load, and its dataset."""
 
     file: Path
     dataset: Dataset
@@ -52,10 +52,10 @@ def choose(
 ) -> list[Chosen]:
     """Pair every file with its dataset, in the order given and by name within a folder.
 
-    `named` says that files given by path are of the one dataset declared, whatever their names.
+    With `named`, files given by path belong to the one dataset declared, whatever their names.
 
     Raises:
-        LoadError: for what is missing, no file, of no dataset, or there twice.
+        LoadError: for a path that is missing, not a file, of no dataset, or given twice.
 
     """
     found: list[Chosen] = []
@@ -84,10 +84,10 @@ def choose(
 
 
 def kind_of(path: Path) -> str:
-    """Return what a path leads to, in words: a file, a folder, a pipe, a socket or a device.
+    """Return the kind of a path, in words: a file, a folder, a pipe, a socket or a device.
 
     Raises:
-        LoadError: where it leads to nothing, or that may not be known.
+        LoadError: when nothing is there, or it cannot be read.
 
     """
     try:
@@ -103,18 +103,18 @@ def kind_of(path: Path) -> str:
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a file of this name is still being written, by the names that programs use."""
+    """Whether a file's name says that a program is still writing it."""
     return name.lower().endswith(UNFINISHED)
 
 
 def is_backup(name: str) -> bool:
-    """Whether a file of this name is what an editor keeps of an earlier version."""
+    """Whether a file's name says that it is an editor's backup."""
     return name.lower().endswith(BACKUPS) or (name.startswith("#") and name.endswith("#"))
 
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Turn an operating system's refusal into a `LoadError` that names the file."""
+    """Turn an `OSError` into a `LoadError` that names the file."""
     try:
         yield
     except OSError as error:
@@ -148,7 +148,7 @@ def _in_folder(folder: Path, declared: list[Dataset], notes: list[str]) -> list[
 
 
 def _check_is_of_folder(path: Path, home: Path) -> None:
-    """Raise `LoadError` for what a folder may hold beside files, or for a file of elsewhere."""
+    """Raise `LoadError` for anything but a file, and for a link to outside the folder."""
     kind = kind_of(path)
     if kind != "a file":
         raise LoadError(

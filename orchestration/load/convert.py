@@ -1,7 +1,7 @@
-"""One file to a part and its rejects, in a work folder.
+"""Converts one file to a part and its rejects, in a work folder.
 
-Belongs here: which reader a file's first bytes call for, the limit of rejects, and that rows add
-up. Does not belong here: the landing zone.
+Belongs here: choosing the reader by the file's first bytes, the limit of rejects, and the check
+that rows add up. Does not belong here: the landing zone.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from orchestration.load.formats import check_text, is_parquet, unpacked
 from orchestration.load.landing import part_record
 from orchestration.load.screen_csv import Rejects, Screened, screen
 
-# Files with fewer bad rows are read to the end, so that the message can give their number.
+# With fewer bad rows a file is read to the end, so that the message can give their number.
 _COUNT_ALWAYS = 10_000
 
 
@@ -34,9 +34,9 @@ _COUNT_ALWAYS = 10_000
 class Job:
     """One file to convert.
 
-    `file` is the path that people know, `source` where its bytes are read: a path that every
-    library takes. `sha256` is the file's, `progress` as `load` takes it; `notes` collects
-    sentences for people.
+    `file` is the path to show to people, `source` the path to read, which every library accepts.
+    `sha256` is the hash of the file's content, `progress` as in `load`; `notes` collects sentences
+    for people.
     """
 
     file: Path
@@ -61,15 +61,15 @@ class Job:
 
     @property
     def clean(self) -> Path:
-        """A CSV file of the rows that passed a careful look."""
+        """The CSV file of the rows that passed screening."""
         return self.folder / "clean"
 
     def record(self, rejected: int) -> dict[str, str | int | bool]:
-        """Return the record that the part carries."""
+        """Return the record for the part's metadata."""
         return part_record(self.dataset, sha256=self.sha256, rejected=rejected, sample=self.sample)
 
     def watch(self, text: Path) -> Watch:
-        """Return what reports progress through `text`, the file itself or its plain copy."""
+        """Return a function that reports progress through `text`, the file or its plain copy."""
         total = text.stat().st_size
         return lambda done: self.progress(file=self.file.name, done=done, total=total)
 
@@ -78,7 +78,7 @@ def convert(job: Job) -> tuple[int, int]:
     """Write the job's part and rejects; return rows read and rejected.
 
     Raises:
-        LoadError: when the file cannot be read, or more of it is rejected than the limit.
+        LoadError: when the file cannot be read, or more rows are rejected than the limit allows.
 
     """
     name = str(job.file)

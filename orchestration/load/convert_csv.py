@@ -1,8 +1,8 @@
-"""A CSV file to typed Parquet by DuckDB, in one parallel read.
+"""Turns a CSV file into typed Parquet, by DuckDB in one parallel read.
 
 Belongs here: binding columns by name, and the two reads: `convert_checked`, which lands a file as
-given where it can prove that no value changes, and `convert_clean`, for what `screen_csv` wrote.
-Does not belong here: looking at single rows.
+given if it can prove that no value changes, and `convert_clean`, for what `screen_csv` wrote.
+Does not belong here: single rows.
 """
 
 import json
@@ -51,10 +51,10 @@ _MIDNIGHT = "(' 00:00:00', 'T00:00:00')"
 
 @dataclass(frozen=True)
 class Binding:
-    """The columns of a file in its order, None where the declaration knows no such name.
+    """The columns of a file in its order, None where a name is not declared.
 
-    `positions` leads from the declared columns, in their order, to the file's; `nulls` are texts
-    that mean null.
+    `positions` are the positions of the declared columns in the file, in declared order; `nulls`
+    are texts that mean null.
     """
 
     columns: tuple[Column | None, ...]
@@ -72,10 +72,10 @@ class Binding:
 
 
 def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
-    """Bind a file's column names to the declared ones, without case and what cannot be seen.
+    """Bind a file's column names to the declared ones, ignoring case and invisible characters.
 
     Raises:
-        LoadError: when a declared column is missing or there twice.
+        LoadError: when a declared column is missing or occurs twice.
 
     """
     shown = [visible(given) for given in names]
@@ -94,7 +94,7 @@ def bind(name: str, names: Sequence[str], dataset: Dataset) -> Binding:
 
 
 def connect(work: Path) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB with a bounded memory that spills to `work`."""
+    """Open an in-memory DuckDB with a memory limit; it spills to `work`."""
     return open_duckdb(
         ":memory:",
         config={
@@ -115,10 +115,10 @@ def convert_checked(
     metadata: Mapping[str, object],
     watch: Watch,
 ) -> tuple[Counts, int | None]:
-    """Write a CSV file as Parquet, while a thread counts its records on its own.
+    """Write a CSV file as Parquet, while a thread counts its records independently.
 
-    Returns the counts, and the rows landed: None where any value, count or byte leaves a doubt
-    (then `out` is worth nothing). One column alone always does: a blank line looks like a null.
+    Returns the counts, and the rows landed: None if any value, count or byte leaves a doubt
+    (`out` is then useless). A single column always does: a blank line looks like a null.
     """
     with ThreadPoolExecutor(1) as pool:
         has_ids = any(column is not None and column.type == "id" for column in binding.columns)
@@ -165,8 +165,8 @@ def convert_clean(
     """Write a CSV file without header, whose every value is known to fit, as Parquet.
 
     `longest` is the length of its longest record in bytes; with `keep_blank` a quoted blank
-    field is an empty text. Returns the rows landed. Not for `parallel` are quoted line ends:
-    DuckDB's threads take what follows one for a row where it looks like one.
+    field is an empty text. Returns the rows landed. `parallel` must be off if a field holds line
+    ends: DuckDB's threads may take the text after one for a row.
 
     Raises:
         LoadError: when DuckDB cannot read it after all.
@@ -188,14 +188,14 @@ def convert_clean(
 
 
 def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> None:
-    """Write a Parquet file with the dataset's columns and no row."""
+    """Write a Parquet file with the dataset's columns and no rows."""
     selects = {c.name: f"NULL::{c.data_type.duckdb}" for c in dataset.columns}
     with open_duckdb(":memory:") as connection:
         _rows(connection, _copy(selects, "(SELECT 1)", "false", out, metadata))
 
 
 def _why_missing(names: Sequence[str], missing: Sequence[str], dataset: Dataset) -> str:
-    """What a file without declared columns seems to be, and what to do about it."""
+    """What seems wrong with a file that lacks declared columns, and what to do about it."""
     declared = {column.name.lower() for column in dataset.columns}
     line = ",".join(names).lower()
     found = line.split(",") if len(names) > 1 else [line]
@@ -236,7 +236,7 @@ def _read(
         "delim": "','",
         "quote": "'\"'",
         "escape": "'\"'",
-        # Otherwise the first of either kind decides, even within quotes.
+        # Otherwise the first line end found decides, even one within quotes.
         "new_line": "'\\r\\n'" if line_end == b"\r\n" else "'\\n'",
         "columns": "{" + ", ".join(f"c{i}: '{type_}'" for i, type_ in enumerate(types)) + "}",
         **more,
@@ -270,19 +270,19 @@ def _raise_if_disk(error: duckdb.Error) -> None:
 
 
 def _check(field: str, type_: str) -> str:
-    """A condition that is false where `_value` would not keep what the text says."""
+    """A condition that is false where `_value` would change what the text says."""
     whole = f"trunc({field}) = {field}"
     same = {
-        # Bytes are known without a look, and there are never fewer than characters.
+        # The byte length costs nothing to read, and is never below the number of characters.
         "text": f"strlen({field}) <= {TEXT_LENGTH}",
         "label": f"strlen({field}) <= {LABEL_LENGTH}",
         "id": f"{whole} AND abs({field}) < {EXACT_DOUBLE}",
         "integer": f"{whole} AND abs({field}) < 1e{INTEGER_DIGITS}",
-        # Doubles of this size tell amounts of two decimals from all others.
+        # Doubles of this size tell amounts with two decimals from all others.
         "money": f"round({field} * 100) / 100 = {field} AND abs({field}) < 1e{MONEY_DIGITS}",
         "number": f"abs({field}) < 1e{NUMBER_DIGITS}",
         "boolean": f"lower({field}) IN {TRUE} OR lower({field}) IN {FALSE}",
-        # The length keeps out 'infinity', which is a date to DuckDB.
+        # The length excludes 'infinity', which DuckDB reads as a date.
         "date": f"{field} IS NULL OR ({field} >= '{FIRST_YEAR}' AND CASE strlen({field}) "
         f"WHEN 10 THEN {_is_day(field)} "
         f"WHEN 19 THEN substr({field}, 11) IN {_MIDNIGHT} AND {_is_day(f'left({field}, 10)')} "
@@ -290,7 +290,7 @@ def _check(field: str, type_: str) -> str:
         "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
         f"{field} >= '{FIRST_YEAR}' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
     }[type_]
-    # Cheaper for numbers than asking for nulls first, and as true for them.
+    # Cheaper for numbers than testing for null first, with the same result.
     return f"({same}) IS NOT FALSE"
 
 

@@ -1,6 +1,6 @@
-"""A text file, line by line as it stands, to a clean file of one quoted column.
+"""Format `lines`: turns a text file, line by line, into a clean file of one quoted column.
 
-Belongs here: format `lines`. Does not belong here: what a line means; a model parses it.
+A dbt model parses the lines.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from orchestration.load.screen_csv import Rejects, Screened
 def screen_lines(
     path: Path, name: str, *, column: str, clean: Path, rejects: Rejects, watch: Watch
 ) -> Screened:
-    """Write every line, blank ones too, to `clean`; a NUL byte or a byte not UTF-8 is a reject.
+    """Write every line, even a blank one, to `clean`; reject one with a NUL or not in UTF-8.
 
     Raises:
         LoadError: for mixed line ends and for a line beyond `LONGEST_RECORD`.

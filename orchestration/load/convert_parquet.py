@@ -1,6 +1,6 @@
-"""A Parquet file to a CSV file of its declared columns, which then goes the way of every CSV.
+"""Turns a Parquet file into a CSV file of its declared columns, which is then loaded as any CSV.
 
-Belongs here: reading a given Parquet file. Does not belong here: checks of values; one set of
+Belongs here: reading a source file in Parquet. Does not belong here: checks of values; one set of
 checks, on text, serves both formats.
 """
 
@@ -32,7 +32,7 @@ def write_csv(
 ) -> tuple[int, Binding]:
     """Write the declared columns as CSV with a header; nulls become blank fields.
 
-    Returns the rows that the file's own footer states, and the columns as bound by name.
+    Returns the number of rows in the file's footer, and the columns as bound by name.
 
     Raises:
         LoadError: when the file is damaged, lacks a column, has one twice or holds one that is not
@@ -42,7 +42,7 @@ def write_csv(
     try:
         with pq.ParquetFile(path) as file:
             rows = int(file.metadata.num_rows)
-            # DuckDB would give a column that is there twice another name.
+            # DuckDB would rename a duplicate column.
             names = file.schema_arrow.names
             binding = bind(name, names, dataset)
             given = [names[position] for position in binding.positions]
@@ -50,7 +50,7 @@ def write_csv(
         source = scan_parquet([path])
         positions = binding.positions
         if cut:
-            # Not handed over in memory: for that DuckDB imports pandas.
+            # Not passed in memory: DuckDB would import pandas for that.
             exact = out.with_name("exact")
             _write_exact(path, given, cut, exact)
             source = scan_parquet([exact])
@@ -88,17 +88,17 @@ def _text(name: str, column: Column, given: str, type_: str) -> str:
         return f"decode({field})"
     text = f"{field}::VARCHAR"
     if column.type == "id" and type_ in _EXACT:
-        # Digits that it may have lost are not made up.
+        # A float may have lost digits: do not invent them.
         is_exact = f"abs({field}) < {_EXACT[type_]}"
         text = f"CASE WHEN {is_exact} THEN {text} ELSE format('{{:e}}', {field}) END"
     if type_.endswith("TIME ZONE"):
-        # DuckDB without its zone extension writes UTC.
+        # DuckDB without its time zone extension writes UTC.
         text = f"regexp_replace({text}, '[+]00$', '')"
     return text
 
 
 def _cut_by_duckdb(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
-    """Columns whose values DuckDB cuts: INT96 to the microsecond, long decimals to doubles."""
+    """Columns that DuckDB truncates: INT96 to the microsecond, long decimals to doubles."""
     leaves = [file.schema.column(i) for i in range(len(file.schema))]
     found = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
     found |= {field.name for field in file.schema_arrow if pa.types.is_decimal256(field.type)}
@@ -106,9 +106,9 @@ def _cut_by_duckdb(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
 
 
 def _write_exact(path: Path, names: Sequence[str], cut: set[str], out: Path) -> None:
-    """Write the columns as Parquet, those in `cut` as text, and after all of them what it lacks.
+    """Write the columns as Parquet, those in `cut` as text; then, for each, the digits cut off.
 
-    No scalars: the first that pyarrow makes imports pandas.
+    No scalars: pyarrow imports pandas when it makes the first.
     """
     text = pa.string()
     with pq.ParquetFile(path) as file:
@@ -134,10 +134,10 @@ def _rest(name: str) -> str:
 
 
 def _nanoseconds(exact: pa.Array, rounded: pa.Array) -> pa.Array:
-    """Three digits of nanoseconds beyond the microsecond; nulls for what was not rounded.
+    """Three digits of nanoseconds beyond the microsecond; nulls if nothing was rounded.
 
-    Nanoseconds since 1970 fit 64 bits from 1677 to 2262 only; beyond, their last digits are still
-    right modulo 2 ** 64, as is the difference to the microseconds.
+    Nanoseconds since 1970 fit 64 bits only from 1677 to 2262. Outside that range they are still
+    right modulo 2 ** 64, and so is their difference from the microseconds.
     """
     if exact.type == rounded.type:
         return pa.nulls(len(exact), pa.string())

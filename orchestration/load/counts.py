@@ -1,8 +1,4 @@
-"""Whether what has landed of a dataset still adds up: read = landed + rejected.
-
-Belongs here: looking again, at the parts, the rejects and the load log. Does not belong here:
-what follows from it.
-"""
+"""Checks that a dataset's parts, rejects and load log add up: read = landed + rejected."""
 
 import csv
 import sys
@@ -12,12 +8,12 @@ from orchestration.load.declarations import Dataset
 from orchestration.load.load_log import read_load_log
 from pollux.runtime.settings import Settings
 
-# A raw line may be as long as it is.
+# A rejected line may have any length.
 csv.field_size_limit(sys.maxsize)
 
 
 def count_problems(settings: Settings, dataset: Dataset) -> list[str]:
-    """What does not add up, a sentence each; none where all is well."""
+    """One sentence for each count that does not add up."""
     log = {
         entry["part"]: entry
         for entry in read_load_log(settings)

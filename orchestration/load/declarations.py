@@ -1,4 +1,4 @@
-"""What the source YAML declares of each dataset: where from, format, key, columns with types.
+"""What the source YAML declares for each dataset: files, format, key, and columns with types.
 
 Belongs here: reading `models/staging/*/_*__sources.yml` and saying clearly what is wrong in it.
 Does not belong here: anything that opens a data file.
@@ -18,14 +18,14 @@ import yaml
 from orchestration.load.errors import LoadError
 from pollux.types import TYPES, DataType
 
-# The source of what `learn` lands; it comes from no file.
+# The source that `learn` lands; it is not loaded from files.
 LEARNED = "learned"
 
-# A table of that name which a service fills: it lands with a build, not from files.
+# Rows of a table that a service fills: a build lands them, they are not loaded from files.
 TABLE = "table"
 FORMATS = ("csv", "parquet", "lines", TABLE)
 
-# libyaml's, where PyYAML was built with it.
+# The faster libyaml loader, if PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -38,7 +38,7 @@ class Column:
 
     @property
     def data_type(self) -> DataType:
-        """What the type holds and takes."""
+        """The type's definition: what it accepts, and how it is stored."""
         return TYPES[self.type]
 
 
@@ -48,7 +48,7 @@ class Dataset:
 
     `nulls` are texts that mean null in its files, besides a blank field.
 
-    One that no domain of its own has says in `feeds` whose marts are made of it.
+    A dataset whose source has no marts of its own names in `feeds` the domains that use it.
     """
 
     domain: str
@@ -62,7 +62,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of column names and stored types: parts of one dataset must agree in it."""
+        """A hash of column names, stored types and nulls, the same for all parts of a dataset."""
         columns: list[object] = [[column.name, column.data_type.stored] for column in self.columns]
         if self.nulls:
             columns.append(self.nulls)

@@ -1,7 +1,4 @@
-"""Files moved so that a power cut or a full disk leaves either the old state or the new.
-
-Belongs here: renames, copies to other disks and `fsync`. Does not belong here: what is moved.
-"""
+"""Moves files so that a power cut or a full disk leaves either the old state or the new."""
 
 import errno
 import os
@@ -22,9 +19,9 @@ def sync(path: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file, folder or link; what is seen at `target` is the old or the whole new one.
+    """Move a file, folder or link; a reader sees the old `target` or the whole new one.
 
-    Across disks it is copied, then renamed. Raises `OSError`; `source` is then still there.
+    Across disks, `source` is copied, then the copy renamed. Raises `OSError`; `source` then stays.
     """
     try:
         source.replace(target)

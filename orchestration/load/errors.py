@@ -1,14 +1,10 @@
-"""The errors of the load step.
-
-Belongs here: `LoadError` and its kinds. Does not belong here: the messages, which stand where
-they are raised.
-"""
+"""The errors of the load step."""
 
 import errno
 
 from pollux.runtime.errors import PolluxError
 
-# No fault of the file that is being read, whatever was being done with it.
+# These are never the fault of the file being read.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -19,8 +15,8 @@ class LoadError(PolluxError):
 
 
 class LandingError(LoadError):
-    """The landing zone is held or cannot be written: no fault of the files, it may pass."""
+    """The landing zone is locked or cannot be written: not the files' fault, and it may pass."""
 
 
 class ChangedError(LoadError):
-    """A file changed while it was read: it may be complete the next time."""
+    """A file changed while it was read: it may be complete next time."""

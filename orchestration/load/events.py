@@ -1,10 +1,10 @@
-"""What the event service took in, from its tables to the landing zone: datasets of `events`.
+"""Lands what the event service received, from its tables: the datasets of `events`.
 
-Belongs here: which rows are new, and that none is missed, none landed twice. Does not belong here:
-the tables, which are the service's, and what their rows mean, which models say.
+Belongs here: finding the new rows, missing none and landing none twice. Does not belong here: the
+tables, which belong to the service, and what their rows mean, which dbt models define.
 
-A part holds the rows of a range of numbers and is named by it, so the landing zone itself tells how
-far it is.
+A part holds a range of row numbers and is named after it, so the landing zone itself shows which
+rows have landed.
 """
 
 import hashlib
@@ -30,57 +30,57 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 EVENTS = "events"
 PART_ROWS = 1_000_000
 POLL_SECONDS = 0.01
-# Of those that landed last, so many are looked for in the table.
+# How many of the last landed rows are compared with the table.
 COMPARED_ROWS = 1000
 
-# Transactions that have a number and have not committed hold this lock on the table.
+# A transaction that has taken a number and not yet committed holds this lock on the table.
 _WRITERS = """
 select virtualtransaction, pid from pg_locks
 where relation = %s::regclass and mode = 'RowExclusiveLock'
     and granted and database = (select oid from pg_database where datname = current_database())
 """
-# Commits of the event service are seen before they are on disk; a record of our own waits for all
-# before it. A server that crashed would give the numbers of lost rows again, to other events.
+# The event service's commits are visible before they are on disk; flushing a record of our own
+# flushes them too. Else a crashed server could give the numbers of lost rows to other events.
 _FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
-# The highest number that was given to a row, whether or not it is still there.
+# The highest number ever given to a row, whether or not the row still exists.
 _GIVEN = """
 select greatest(
     pg_sequence_last_value(pg_get_serial_sequence({name}, 'number')::regclass),
     (select max(number) from {table})
 )
 """
-# Orders are in the shop's own time: so its clock is read once, here, where zones are known.
+# Orders are in the shop's local time, so events are converted to it here, where zones are known.
 _SHOP_TIME = "event_shop_time"
 
 
 def event_datasets() -> list[Dataset]:
-    """The datasets that land from the event service's tables."""
+    """The datasets that are landed from the event service's tables."""
     return [dataset for dataset in read_datasets(PROJECT_DIR).values() if dataset.format == TABLE]
 
 
 def feeding(domains: Sequence[str]) -> list[Dataset]:
-    """Those that marts of any of these domains are made of."""
+    """The event datasets that feed any of these domains."""
     return [dataset for dataset in event_datasets() if set(domains).intersection(dataset.feeds)]
 
 
 def events_fingerprint(settings: Settings, domain: str) -> str:
-    """A hash that changes when new events of a domain have landed; empty where none ever did."""
+    """A hash that changes when new events of a domain have landed; empty if none ever have."""
     found = [dataset for dataset in feeding([domain]) if landing.parts(settings, dataset)]
     content = [landing.dataset_fingerprint(settings, dataset) for dataset in found]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest() if content else ""
 
 
 def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -> dict[str, int]:
-    """Lands the rows that are new since the last time; of all datasets, or of these.
+    """Lands the rows that are new since the last time, of all event datasets or of these.
 
-    Returns rows landed by dataset; none where the event service has never run. Starts no embedded
-    server only to find that out.
+    Returns rows landed by dataset; empty if the event service has never run. Does not start an
+    embedded server that was never made.
 
     Raises:
-        LandingError: when the landing zone is held, rows stay uncommitted for too long, or the
-            database breaks off.
-        LoadError: when the tables are not those that rows have landed from before.
-        ServingStoreError: when the serving store cannot be reached.
+        LandingError: when the landing zone is locked, rows stay uncommitted for too long, or the
+            connection fails.
+        LoadError: when the tables are not those from which rows landed before.
+        ServingStoreError: when the serving database cannot be reached.
 
     """
     chosen = event_datasets() if datasets is None else datasets
@@ -125,7 +125,7 @@ def _land(
         _check_is_continued(connection, dataset, table, present)
     outdated = [part for part in present if part.declaration != dataset.fingerprint]
     if outdated:
-        # All land again under the new columns: those that the table still holds.
+        # All rows that the table still holds land again under the new columns.
         outdated, done = present, 0
     bound = _settled_number(connection, settings, table)
     rows = 0
@@ -139,7 +139,7 @@ def _land(
             ).format(table, done, bound, PART_ROWS),
         )
         if not upper:
-            # They were deleted meanwhile.
+            # The rows were deleted meanwhile.
             break
         part = work / str(upper)
         rows += _copy_range(connection, settings, dataset, table, (done + 1, upper), part)
@@ -155,11 +155,11 @@ def _land(
 def _settled_number(
     connection: psycopg.Connection[Any], settings: Settings, table: sql.Identifier
 ) -> int:
-    """The highest number up to which rows neither appear nor get lost any more; 0 without rows.
+    """The number up to which rows can neither appear nor be lost any more; 0 without rows.
 
-    Rows get numbers before they are committed, so a lower one may appear after a higher. Who has a
-    number holds a lock on the table: those that do at this moment are waited for. Taking a lock of
-    our own instead would make events wait behind us.
+    Rows get numbers before they are committed, so a lower one may appear after a higher. A writer
+    holds a lock on the table, so this waits for those that hold it now. Taking a lock of our own
+    instead would make events wait for us.
     """
     bound = _number(connection, sql.SQL("select max(number) from {}").format(table))
     name = table.as_string(connection)
@@ -184,11 +184,11 @@ def _check_is_continued(
     table: sql.Identifier,
     present: Sequence[Part],
 ) -> None:
-    """Raise `LoadError` where the table is not the one that rows have landed from.
+    """Raise `LoadError` if the table is not the one from which rows landed before.
 
-    In a new database, or one put back from a copy, numbers are given a second time: rows would be
-    missed without a word. Rows that were deleted since they landed are no such sign: of the last
-    landed, those that are still there must be the same, and no number may be to come again.
+    A new or restored database gives numbers a second time, so new rows would be missed silently.
+    Rows may have been deleted since they landed. So of the rows that landed last, those still in
+    the table must be the same, and the sequence must not be behind them.
     """
     done = max(map(_last_number, present))
     names = ", ".join(f'"{column}"' for column in dataset.key)
@@ -209,9 +209,9 @@ def _check_is_continued(
     what = f"number {other} is another row there" if other else f"its numbers end at {given}"
     raise LoadError(
         f"{EVENTS}.{dataset.name} is not the table that rows up to number {done} have landed from: "
-        f"{what}. It is of another database, or was put back from a copy, and its new events "
+        f"{what}. It is of another database, or was restored from a backup, and its new events "
         f"would be missed. Move {present[0].path.parent} away to land what it holds now, or "
-        "point POLLUX_DATABASE_URL to the database of before."
+        "point POLLUX_DATABASE_URL to the earlier database."
     )
 
 
@@ -254,7 +254,7 @@ def _copy_range(
             metadata=record,
             line_end=b"\n",
             longest=longest,
-            # A text may hold line ends, or nothing at all.
+            # A text may hold line ends, or be empty.
             parallel=False,
             keep_blank=True,
         )
@@ -267,7 +267,7 @@ def _copy_range(
 
 
 def _value(column: Column, settings: Settings) -> sql.Composable:
-    """A column as the text that the landing zone's types read."""
+    """A column as text that the landing zone's types can parse."""
     name = sql.Identifier(column.name)
     if column.name == _SHOP_TIME:
         return sql.SQL("event_at at time zone {}").format(sql.Literal(settings.store_timezone))

@@ -1,4 +1,4 @@
-"""What a file's bytes say about it: header, number of records.
+"""What a file's bytes show: its header, and its number of records.
 
 Belongs here: reading bytes and counting, independently of DuckDB. Does not belong here: types, and
 which format a file has (`formats`).
@@ -36,7 +36,7 @@ _FIELD = re.compile(rb'(?:"((?:[^"]++|"")*+)")?+([^,\r\n]*+)(,|\r\n|\n|\r|)')
 
 @dataclass(frozen=True)
 class Record:
-    """One CSV record: its fields without quotes, where it ends, its line end, what is wrong."""
+    """One CSV record: its fields without quotes, its end, its line end, and any problem."""
 
     fields: list[bytes]
     end: int
@@ -46,7 +46,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Header:
-    """The first record of a CSV file: names as written, where it ends, lines it spans."""
+    """The first record of a CSV file: names as written, its end, and the lines it spans."""
 
     names: list[str]
     end: int
@@ -57,10 +57,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one pass over a CSV file's bytes found.
+    """The result of one pass over a CSV file's bytes.
 
-    `records` includes the header; `doubt` says why a typed read by DuckDB could differ from a
-    careful one (None: it cannot).
+    `records` includes the header. `doubt` says why a typed read by DuckDB could differ from
+    screening row by row (None: it cannot).
     """
 
     newlines: int
@@ -90,7 +90,7 @@ def read_header(path: Path, name: str) -> Header:
     record = next_record(buffer, first, at_end=len(buffer) < CHUNK)
     if record is None or b"\0" in buffer[first : record.end]:
         raise LoadError(f"{name} has no readable header line; is it a CSV file?")
-    # Text after a quote: the fields are set apart by something else, as binding finds out.
+    # Text after a quote: the separator is not a comma, which `bind` reports.
     whole = [buffer[first : record.end].replace(b'"', b"")]
     try:
         fields = whole if record.problem else record.fields
@@ -109,8 +109,8 @@ def read_header(path: Path, name: str) -> Header:
 def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
     """Read one record as Python's csv module would, with text after a closing quote a problem.
 
-    Returns None when the record does not end within the buffer; `at_end` it then holds a quoted
-    field that is never closed.
+    Returns None when the record does not end within the buffer; with `at_end` this means that a
+    quote is never closed.
     """
     fields: list[bytes] = []
     problem = None
@@ -128,7 +128,7 @@ def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
         else:
             fields.append(quoted.replace(b'""', b'"'))
             problem = "text after a closing quote" if bare else problem
-    # A quote that ends the buffer may be doubled, a CR may be a CRLF.
+    # A quote at the buffer's end may be half of a doubled one, a CR half of a CRLF.
     if not at_end and separator in (b"", b"\r") and position == len(buffer):
         return None
     return Record(fields, position, separator, problem)
@@ -137,7 +137,7 @@ def next_record(buffer: bytes, start: int, *, at_end: bool) -> Record | None:
 def count(path: Path, watch: Watch, *, has_ids: bool = False) -> Counts:
     """Count a CSV file's records and commas outside quotes, and look for doubts.
 
-    `watch` is told the bytes read so far; with `has_ids` an exponent is a doubt.
+    `watch` receives the bytes read so far; with `has_ids` an exponent is a doubt.
     """
     newlines = returns = pairs = records = commas = done = 0
     in_quotes = False
@@ -173,10 +173,10 @@ def count(path: Path, watch: Watch, *, has_ids: bool = False) -> Counts:
 
 
 def _doubt(block: bytes, has_ids: bool) -> str | None:
-    """Name the first thing in whole lines that needs a careful look.
+    """Name the first thing in whole lines that DuckDB might read differently.
 
-    Doubles tell decimals of up to 15 digits apart; DuckDB reads 1_0 as 10, +-5 as -5, 1e-400
-    as 0, and takes NUL as it comes.
+    Doubles tell apart decimals of up to 15 digits; DuckDB reads 1_0 as 10, +-5 as -5, 1e-400
+    as 0, and accepts NUL.
     """
     if b"\0" in block:
         return "a NUL byte"
@@ -201,7 +201,7 @@ def _doubt_in_words(block: bytes) -> str | None:
 
 
 def _has_exponent(view: npt.NDArray[np.uint8]) -> bool:
-    """Whether an e stands between a digit, or a dot, and a digit, or a sign."""
+    """Whether there is an e after a digit or a dot, and before a digit or a sign."""
     found = np.flatnonzero((view[1:-1] | 32) == _E) + 1
     before, after = view[found - 1], view[found + 1]
     ends = (before >= _DOT) & (before <= _NINE)
@@ -209,7 +209,7 @@ def _has_exponent(view: npt.NDArray[np.uint8]) -> bool:
 
 
 def _has_long_word(view: npt.NDArray[np.uint8]) -> bool:
-    """Whether 17 bytes in a row are none of those that come before the dot, as comma or minus."""
+    """Whether 17 bytes in a row are all at or above the dot in ASCII, unlike comma and minus."""
     runs = view >= _DOT
     for step in (1, 2, 4, 8, 1):
         runs = runs[step:] & runs[:-step]
@@ -229,7 +229,7 @@ def _occurrences(block: bytes, byte: int) -> int:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """Yield whole lines, so few that they stay in the cache; the last may lack its line end."""
+    """Yield blocks of whole lines that fit the CPU cache; the last may lack its line end."""
     with path.open("rb") as file:
         while chunk := file.read(BLOCK):
             yield chunk if chunk.endswith(b"\n") else chunk + file.readline(LONGEST_RECORD)

@@ -1,7 +1,7 @@
-"""What a file is by its first bytes: Parquet, text, or something to name and refuse; gzip unpacked.
+"""A file's format by its first bytes: Parquet, text, or one to name and refuse; unpacks gzip.
 
-Belongs here: kinds of files and what to do about those that cannot be loaded. Does not belong
-here: what stands in a file.
+Belongs here: file formats, and what to do about those that cannot be loaded. Does not belong
+here: a file's content.
 """
 
 import gzip
@@ -47,10 +47,10 @@ def is_parquet(path: Path) -> bool:
 
 
 def unpacked(path: Path, work: Path, name: str) -> Path:
-    """Return `path`, or its copy in `work` without gzip, also gzip in gzip; errors call it `name`.
+    """Return `path` or, if it is gzip, an unpacked copy in `work`; errors call it `name`.
 
     Raises:
-        LoadError: when the gzip is damaged, or nested deeper than anybody means.
+        LoadError: when the gzip is damaged, or nested more than `_MOST_LAYERS` deep.
 
     """
     for layer in range(_MOST_LAYERS + 1):
@@ -72,7 +72,7 @@ def unpacked(path: Path, work: Path, name: str) -> Path:
 
 
 def check_text(path: Path, name: str) -> None:
-    """Raise `LoadError` where the file is empty or plainly not text in UTF-8, saying what it is."""
+    """Raise `LoadError`, saying what the file is, if it is empty or plainly not UTF-8 text."""
     with path.open("rb") as file:
         start = file.read(_START)
     if not start.replace(BOM, b""):

@@ -1,10 +1,9 @@
-"""The inbox: `<domain>/<file>` to be loaded, `loaded/` and `failed/` for what was taken.
+"""The inbox: `<domain>/<file>` waits to be loaded, then moves to `loaded/` or `failed/`.
 
-A file is renamed to `<domain>/.taken/` before it is read, on its own disk: a newer version that
-comes under the same name waits for its turn.
+A file is renamed to `<domain>/.taken/` before it is read, so that a newer version of the same name
+cannot replace it meanwhile.
 
-Belongs here: which files wait, and where each goes. Does not belong here: loading (`take`), and
-when.
+Belongs here: which files wait, and where each goes. Does not belong here: loading (`take`).
 """
 
 import contextlib
@@ -31,7 +30,7 @@ FAILED = "failed"
 TAKEN = ".taken"
 UNKNOWN_DATASET = "unknown"
 DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
-# Where a file can be left half way; a test kills at each.
+# Where a crash can leave a file half way; a test kills the process at each.
 STEPS = ("inbox.taken", "inbox.landed", "inbox.kept", "inbox.told", "inbox.set_aside")
 
 _REASON = ".reason.txt"
@@ -40,7 +39,7 @@ _STAMP = "%Y%m%dT%H%M%S"
 
 @dataclass(frozen=True)
 class Waiting:
-    """A file in the inbox: what it is, and what tells whether it is still being written."""
+    """A file in the inbox; size and time of change show whether it is still being written."""
 
     path: Path
     size: int
@@ -48,23 +47,23 @@ class Waiting:
 
     @property
     def version(self) -> str:
-        """Changes when the file does, and when a run that took it did not come to its end."""
+        """Changes when the file does, and when a run took it but did not finish."""
         place = f"{TAKEN}/" if self.is_taken else ""
         return f"{place}{self.path.name}:{self.size}:{self.modified_ns}"
 
     @property
     def is_taken(self) -> bool:
-        """Whether an earlier run took it and did not come to its end."""
+        """Whether an earlier run took it but did not finish."""
         return self.path.parent.name == TAKEN
 
 
 def waiting(settings: Settings, domain: str) -> list[Waiting]:
     """The files that wait to be loaded into a domain, by name; first those taken before.
 
-    Also what is no file, and is to be set aside: links, pipes, folders that are named like files.
+    Includes links, pipes, and folders named like files, which are then set aside.
 
     Raises:
-        LoadError: where the folder cannot be read.
+        LoadError: when the folder cannot be read.
 
     """
     folder = settings.inbox_dir / domain
@@ -86,12 +85,12 @@ def waiting(settings: Settings, domain: str) -> list[Waiting]:
 
 
 def take(file: Waiting) -> Path | None:
-    """Rename a waiting file to where nothing comes over it; return its path there.
+    """Rename a waiting file to where nothing overwrites it; return its path there.
 
-    None where it has gone, or waits for an older version to be finished.
+    None if it has gone, or an older version of the same name is still taken.
 
     Raises:
-        LoadError: where the inbox may not be changed.
+        LoadError: when the file cannot be moved.
 
     """
     if file.is_taken:
@@ -115,13 +114,13 @@ def take(file: Waiting) -> Path | None:
 
 
 def tidy(settings: Settings, domain: str) -> None:
-    """Remove the folder of what was taken, where nothing is left in it."""
+    """Remove the folder of taken files, if it is empty."""
     with contextlib.suppress(OSError):
         (settings.inbox_dir / domain / TAKEN).rmdir()
 
 
 def check_taken(path: Path) -> None:
-    """Raise `LoadError` where what was taken is no file, or none to be loaded."""
+    """Raise `LoadError` if a taken path is not a file, or a file not to be loaded."""
     name = shown(path.name)
     if path.is_symlink():
         raise LoadError(
@@ -135,7 +134,7 @@ def check_taken(path: Path) -> None:
 
 
 def unknown_folders(settings: Settings, domains: Iterable[str]) -> list[Path]:
-    """Folders of the inbox that are no domain's, with files in them."""
+    """Folders in the inbox that hold files but belong to no domain."""
     known = {*domains, LOADED, FAILED}
     return [
         folder
@@ -145,16 +144,16 @@ def unknown_folders(settings: Settings, domains: Iterable[str]) -> list[Path]:
 
 
 def dataset_of(path: Path, datasets: Sequence[Dataset]) -> Dataset | None:
-    """The dataset whose patterns a file's name matches, None where none or several do."""
+    """The dataset whose patterns match a file's name, None if none or several do."""
     found = [dataset for dataset in datasets if dataset.matches(path.name)]
     return found[0] if len(found) == 1 else None
 
 
 def keep(settings: Settings, domain: str, path: Path) -> None:
-    """Moves a loaded file out of the inbox, where it can be loaded from again.
+    """Moves a loaded file out of the inbox, to `loaded/`, from where it can be loaded again.
 
     Raises:
-        OSError: where it cannot be moved.
+        OSError: when it cannot be moved.
 
     """
     folder = settings.inbox_dir / LOADED / domain
@@ -166,10 +165,10 @@ def keep(settings: Settings, domain: str, path: Path) -> None:
 def set_aside(
     settings: Settings, domain: str, path: Path, dataset: Dataset | None, reason: str
 ) -> Path:
-    """Moves a broken file out of the inbox, its reason beside it and among the rejects.
+    """Moves a broken file to `failed/`; writes the reason beside it and among the rejects.
 
     Raises:
-        OSError: where it cannot be moved.
+        OSError: when it cannot be moved.
 
     """
     folder = settings.inbox_dir / FAILED / domain
@@ -179,14 +178,14 @@ def set_aside(
     while os.path.lexists(folder / f"{moment:{_STAMP}}-{name}"):
         moment += timedelta(seconds=1)
     target = folder / f"{moment:{_STAMP}}-{name}"
-    # The reason first: a file that lies there has one.
+    # The reason first, so that no file is there without one.
     target.with_name(f"{target.name}{_REASON}").write_text(reason + "\n", encoding="utf-8")
     rejects = settings.rejects_dir / domain / (dataset.name if dataset else UNKNOWN_DATASET)
     rejects.mkdir(parents=True, exist_ok=True)
     with (rejects / f"{target.name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(REJECT_COLUMNS)
-        # No line of it landed, so it is one reject, as a whole.
+        # No line of it landed, so the whole file is one reject.
         writer.writerow((shown(path.name), 0, "", reason, ""))
     step("inbox.told")
     move(path, target)
@@ -195,7 +194,7 @@ def set_aside(
 
 
 def file_date(name: str) -> date | None:
-    """The date in a file's name, as 2024-03-23 or 20240323; the last where there are several."""
+    """The date in a file's name, as 2024-03-23 or 20240323; the last if there are several."""
     for year, month, day in reversed(DATE.findall(name)):
         try:
             return date(int(year), int(month), int(day))
@@ -205,7 +204,7 @@ def file_date(name: str) -> date | None:
 
 
 def loaded_on(settings: Settings, dataset: Dataset, days: Iterable[str]) -> list[Path]:
-    """The kept files of a dataset whose names hold one of these dates (ISO), by name."""
+    """The loaded files of a dataset whose names hold one of these dates (ISO), by name."""
     wanted = set(days)
     return [
         path

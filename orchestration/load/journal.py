@@ -1,10 +1,8 @@
 """The journal of a delivery: it lands whole or not at all, whenever the process is killed.
 
-What is to be moved is complete in a temporary folder first; then the journal says what goes where.
-With the journal in place the delivery counts, and whatever opens the landing zone next finishes it.
-
-Belongs here: writing the journal and doing what it says. Does not belong here: the lock, which
-whoever calls this holds, and what a delivery is made of.
+All files are first complete in a temporary folder; then the journal says where each goes. Once the
+journal is in place the delivery is committed, and the next process that opens the landing zone
+finishes it. The caller holds the lock.
 """
 
 import json
@@ -20,7 +18,7 @@ from orchestration.load.load_log import append_to_log, read_load_log
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 
-# Where a delivery can be cut off; a test kills it at each.
+# Where a delivery can be interrupted; a test kills the process at each.
 STEPS = (
     "load.staged",
     "load.journal_written",
@@ -44,13 +42,13 @@ def commit(
 
     Args:
         settings: the installation; its landing zone is locked.
-        moves: where each file lies, on the landing zone's disk, and where it goes.
-        removals: files that go.
+        moves: where each file is, on the landing zone's disk, and where it goes.
+        removals: files to remove.
         log: entries for the load log.
 
     Raises:
-        OSError: before the delivery counts; nothing has changed then.
-        LandingError: when it counts but could not be finished.
+        OSError: before the delivery is committed; nothing has changed then.
+        LandingError: when it is committed but could not be finished.
 
     """
     for staged, target in moves.items():
@@ -83,15 +81,15 @@ def commit(
 
 
 def is_open(settings: Settings) -> bool:
-    """Whether a delivery counts that is not all in place."""
+    """Whether a committed delivery is not yet all in place."""
     return _path(settings).exists()
 
 
 def finish(settings: Settings, *, has_begun: bool = True) -> None:
-    """Do what the journal says, where there is one; what has been done already is left alone.
+    """Do what the journal says, if there is one, except what has been done already.
 
     Raises:
-        LandingError: when that cannot be done now; the journal stays.
+        LandingError: when that is not possible now; the journal stays.
 
     """
     if not is_open(settings):
@@ -118,7 +116,7 @@ def _finish(settings: Settings, journal: dict[str, Any], *, has_begun: bool) -> 
             move(staged, target)
         elif not target.exists():
             raise LandingError(
-                f"{_path(settings)} tells of a delivery whose file {staged} is gone. Remove "
+                f"{_path(settings)} records a delivery whose file {staged} is gone. Remove "
                 "the journal and load the delivery again"
             )
         step("load.moved")
@@ -144,7 +142,7 @@ def _read(settings: Settings) -> dict[str, Any]:
         journal: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise LandingError(
-            f"{path}, which tells of a delivery that was cut off, cannot be read ({error}). "
+            f"{path}, which records an interrupted delivery, cannot be read ({error}). "
             "Move it away and load the delivery again"
         ) from error
     return journal
@@ -155,12 +153,12 @@ def _path(settings: Settings) -> Path:
 
 
 def _relative(settings: Settings, path: Path) -> str:
-    # A data folder may be moved, or put back from a copy, before the delivery is finished.
+    # A data folder may be moved or restored from a backup before the delivery is finished.
     return os.path.relpath(path, settings.data_dir)
 
 
 def _folders(settings: Settings, staged: Path) -> list[Path]:
-    """The folders between a staged file and the landing zone, both told by their entries."""
+    """The folders from a staged file up to and including the landing zone."""
     return [f for f in staged.parents if f.is_relative_to(settings.landing_dir)]
 
 

@@ -1,8 +1,8 @@
 """The landing zone: parts, the record each carries, empty parts and the lock.
 
-Belongs here: the layout `<domain>/<dataset>/<part>.parquet` and everything that reads or keeps it.
-Does not belong here: reading source files. A part's Parquet metadata is its record, so content
-and record change in one rename; there is no second record that could disagree.
+Belongs here: the layout `<domain>/<dataset>/<part>.parquet` and everything that reads or writes it.
+Does not belong here: reading source files. A part's record is in its Parquet metadata, so content
+and record change in one rename and cannot disagree.
 """
 
 import contextlib
@@ -36,9 +36,9 @@ _SUFFIX = ".parquet"
 
 @dataclass(frozen=True)
 class Part:
-    """What landed from one source file; `name` is `part_name` of it, `path` the Parquet file.
+    """What landed from one source file; `name` is its `part_name`, `path` the Parquet file.
 
-    `sha256` is of the file's content, unpacked where it was gzip.
+    `sha256` is the hash of the file's content, after gzip is unpacked.
     """
 
     domain: str
@@ -64,17 +64,17 @@ def dataset_dir(settings: Settings, dataset: Dataset) -> Path:
 
 
 def part_path(settings: Settings, dataset: Dataset, name: str) -> Path:
-    """Return where the part of this name lies."""
+    """Return the path of the part of this name."""
     return dataset_dir(settings, dataset) / f"{name}{_SUFFIX}"
 
 
 def rejects_path(settings: Settings, domain: str, dataset: str, name: str) -> Path:
-    """Return where the rejected rows of the part of this name lie."""
+    """Return the path of the rejected rows of the part of this name."""
     return settings.rejects_dir / domain / dataset / f"{name}.csv"
 
 
 def part_name(file_name: str) -> str:
-    """Return what the part of a source file of this name is called: the same, where it can be."""
+    """Return the name of a source file's part: the file's own name, where that is possible."""
     return safe_name(file_name, more=len(_SUFFIX))
 
 
@@ -94,12 +94,12 @@ def domain_parts(settings: Settings, domain: str) -> list[Part]:
 
 
 def fingerprint(settings: Settings, domain: str) -> str:
-    """Return a hash that changes when what has landed in the domain changes."""
+    """Return a hash that changes when the landed data of the domain changes."""
     return _hash(domain_parts(settings, domain))
 
 
 def dataset_fingerprint(settings: Settings, dataset: Dataset) -> str:
-    """Return a hash that changes when what has landed of the dataset, or its columns, changes."""
+    """Return a hash that changes when the dataset's landed data or its columns change."""
     return _hash(parts(settings, dataset), dataset.fingerprint)
 
 
@@ -109,7 +109,7 @@ def is_sample(settings: Settings, domain: str) -> bool:
 
 
 def check_declaration(dataset: Dataset, found: Iterable[Part]) -> None:
-    """Raise `LoadError` where parts landed under other columns or types than now declared."""
+    """Raise `LoadError` if parts landed under other columns or types than are declared now."""
     old = [part.name for part in found if part.declaration != dataset.fingerprint]
     if old:
         raise LoadError(
@@ -119,7 +119,7 @@ def check_declaration(dataset: Dataset, found: Iterable[Part]) -> None:
 
 
 def ensure_empty_parts(settings: Settings, datasets: Iterable[Dataset]) -> None:
-    """Give every dataset a part of its columns and no row, beside the real parts or alone.
+    """Give every dataset a part with its columns and no rows, whether or not it has real parts.
 
     Raises:
         LoadError: when the landing zone cannot be written or another load holds it.
@@ -141,7 +141,7 @@ def ensure_empty_parts(settings: Settings, datasets: Iterable[Dataset]) -> None:
 def part_record(
     dataset: Dataset, *, sha256: str, rejected: int, sample: bool
 ) -> dict[str, str | int | bool]:
-    """Return what a part's Parquet metadata says beyond its rows."""
+    """Return the record that goes into a part's Parquet metadata."""
     return {
         "sha256": sha256,
         "declaration": dataset.fingerprint,
@@ -152,18 +152,18 @@ def part_record(
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Move one written file to its place: what is seen there is the old file or the new one."""
+    """Move a written file to its place; a reader sees the old file or the whole new one."""
     sync(temporary)
     move(temporary, path)
 
 
 @contextlib.contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Hold the landing zone, one at a time; a delivery that was cut off is finished first.
+    """Hold the landing zone's lock; an interrupted delivery is finished first.
 
     Raises:
-        LandingError: naming the holder, when it does not let go in `lock_timeout_seconds`; or when
-            the folder cannot be written.
+        LandingError: naming the holder, when it does not let go within `lock_timeout_seconds`; or
+            when the folder cannot be written.
 
     """
     lock = settings.landing_dir / ".lock"
@@ -194,9 +194,9 @@ def locked(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def workspace(settings: Settings) -> Iterator[Path]:
-    """Give a temporary folder on the landing zone's disk; clear what killed loads left.
+    """Give a temporary folder on the landing zone's disk; remove what killed loads left behind.
 
-    To be used with the lock held.
+    The caller holds the lock.
     """
     base = settings.landing_dir / ".tmp"
     with writable(base):
@@ -206,14 +206,14 @@ def workspace(settings: Settings) -> Iterator[Path]:
     try:
         yield work
     finally:
-        # A delivery that could not be finished needs what is in there.
+        # An unfinished delivery still needs the files in there.
         if not journal.is_open(settings):
             shutil.rmtree(work, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Turn an operating system's refusal into a `LoadError` that names the folder."""
+    """Turn an `OSError` into a `LandingError` that names the path."""
     try:
         yield
     except OSError as error:
@@ -230,7 +230,7 @@ def _parts(settings: Settings, pattern: str) -> list[Part]:
 
 
 def _read_part(path: Path) -> Part | None:
-    """The part in a file; None where a load has just removed it."""
+    """The part in a file; None if a load has just removed it."""
     try:
         footer = pq.read_metadata(path)
         record = json.loads((footer.metadata or {})[METADATA_KEY.encode()])

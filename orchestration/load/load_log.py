@@ -1,7 +1,4 @@
-"""The load log: a line of JSON for every file that a load was given.
-
-Belongs here: appending and reading. Does not belong here: what an entry says.
-"""
+"""The load log: a line of JSON for every file that a load was given."""
 
 import contextlib
 import json
@@ -15,7 +12,7 @@ from pollux.runtime.settings import Settings
 
 
 def append_to_log(settings: Settings, entries: Sequence[Mapping[str, object]]) -> None:
-    """Add entries to the load log, each a line; they are on disk when this returns."""
+    """Add entries to the load log, one line each; they are on disk when this returns."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     text = "".join(json.dumps({"at": at, **entry}) + "\n" for entry in entries)
     with _path(settings).open("a+b") as log:

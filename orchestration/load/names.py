@@ -1,20 +1,19 @@
-"""Names of files: as people are told them, and as Pollux's own files may be called.
+"""File names that are not UTF-8, hold invisible characters or are too long.
 
-Belongs here: what to do with names that are not UTF-8, hold invisible characters or are too long.
-Does not belong here: which file is which dataset.
+`shown` writes a name for people, `safe_name` makes one for Pollux's own files.
 """
 
 import hashlib
 import os
 import re
 
-# What every common file system takes, in bytes.
+# The longest name that every common file system takes, in bytes.
 LONGEST = 255
 
 _DIGEST_CHARACTERS = 12
-# What `safe_name` itself ends names in: a file called so by others gets one, too.
+# How `safe_name` ends a changed name; a source file with such a name gets a digest too.
 _LIKE_SAFE = re.compile(rf"~[0-9a-f]{{{_DIGEST_CHARACTERS}}}$")
-# Engines pass over files that begin so; the empty part begins so, too.
+# Engines skip files that begin with these; the empty part begins with one, too.
 _HIDDEN = (".", "_")
 
 
@@ -24,13 +23,13 @@ def shown(name: str | os.PathLike[str]) -> str:
 
 
 def safe_name(name: str, more: int) -> str:
-    """Return a name for a file of ours that stands for a file of this name.
+    """Return a name for Pollux's own file made from a file of this name.
 
-    It is the same name wherever it can be. It is UTF-8, seen by every engine, and leaves room for
-    `more` bytes. Different names stay different: what is changed ends in a digest.
+    It is the same name where possible. It is UTF-8, seen by every engine, and leaves room for
+    `more` bytes. Different names stay different: a changed name ends in a digest.
     """
     is_utf8 = not any("\ud800" <= c <= "\udfff" for c in name)
-    # A pattern of DuckDB's passes over a name with a backslash.
+    # DuckDB's glob patterns skip a name with a backslash.
     is_seen = not name.startswith(_HIDDEN) and "\\" not in name
     fits = len(os.fsencode(name)) + more <= LONGEST
     if is_utf8 and is_seen and fits and not _LIKE_SAFE.search(name):

@@ -1,7 +1,6 @@
-"""Landing to PostgreSQL: the raw tables that engine `postgres` builds from.
+"""Copies the landing zone to PostgreSQL: the raw tables that engine `postgres` builds from.
 
-Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong here: the serving
-store and its releases.
+Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong here: releases.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,12 +29,12 @@ def sync_raw(
 ) -> dict[str, int | None]:
     """Make every dataset's raw table hold exactly what has landed.
 
-    Returns rows copied by `domain.dataset`, None where the table already held it. Each table
-    changes in a transaction of its own; it is emptied and filled, never dropped. `progress` is
+    Returns rows copied by `domain.dataset`, None where the table was up to date. Each table
+    changes in its own transaction; it is emptied and filled, never dropped. `progress` is
     called as `progress(file=dataset, done=bytes, total=None)`.
 
     Raises:
-        LoadError: when a table's columns are not those declared, or have other types.
+        LoadError: when a table's columns or their types are not those declared.
 
     """
     copied: dict[str, int | None] = {}

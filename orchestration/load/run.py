@@ -1,7 +1,7 @@
-"""`load`: files of a domain to the landing zone, all or nothing.
+"""`load`: lands files of a domain, all or none.
 
-Belongs here: the order of the steps, what a load may take away, the report. Does not belong here:
-which files those are, how a file is read or a part is kept.
+Belongs here: the order of the steps, what a load may remove, the report. Does not belong here:
+choosing the files (`choose`), reading one (`convert`), and storing parts (`landing`).
 """
 
 import dataclasses
@@ -26,15 +26,15 @@ from orchestration.load.names import shown
 from orchestration.load.twins import content_sha256, find_twins
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
-# A file's name in the folder of its work.
+# A source file's name in its work folder.
 SOURCE = "source"
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one file. `outcome` is landed, unchanged, replaced or twin; `bytes` its size.
+    """The result for one file. `outcome` is landed, unchanged, replaced or twin; `bytes` its size.
 
-    A twin holds what another file of the dataset holds, and is left out.
+    A twin has the same content as another file of the dataset, and is left out.
     """
 
     file: str
@@ -64,7 +64,7 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class _Request:
-    """What `load` was asked for; `notes` collects sentences for the report."""
+    """The arguments of a `load`; `notes` collects sentences for the report."""
 
     settings: Settings
     domain: str
@@ -77,7 +77,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Task:
-    """One file to load: where its bytes are, in which state, and what its part holds now."""
+    """One file to load: where its bytes are, their state, and its part as landed before."""
 
     chosen: Chosen
     source: Path
@@ -92,7 +92,7 @@ class _Task:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the part holds this content, under the columns of now."""
+        """Whether the part holds this content, under the columns declared now."""
         declared = self.chosen.dataset.fingerprint
         return self.present is not None and (self.present.sha256, self.present.declaration) == (
             self.sha256,
@@ -102,7 +102,7 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Converted:
-    """A file's part and rejects as they wait to be moved in place."""
+    """A file's part and rejects, ready to be moved into place."""
 
     task: _Task
     folder: Path
@@ -120,21 +120,21 @@ def load(
     progress: Callable[..., None] | None = None,
     project_dir: Path = PROJECT_DIR,
 ) -> LoadReport:
-    """Land files of a domain; every file lands, or none does, even where the process is killed.
+    """Land files of a domain; every file lands, or none does, even if the process is killed.
 
     Args:
         settings: the installation.
         domain: a declared domain.
         from_: files, pipes, or folders whose files are taken by their names' patterns.
-        dataset: only this one; then files given by path may have any name.
+        dataset: load only this one; files given by path may then have any name.
         replace: remove the dataset's parts that are not among these files.
-        allow_empty: rows that landed before may be replaced by none.
+        allow_empty: files without rows may replace rows that landed before.
         sample: the files are generated; real data replaces them later.
         progress: called as `progress(file=name, done=bytes, total=bytes)` along the way.
         project_dir: where the declarations are.
 
     Raises:
-        LoadError: saying which file and what to do; what had landed before stays.
+        LoadError: naming the file and what to do; what had landed before stays.
 
     """
     started = time.perf_counter()
@@ -142,7 +142,7 @@ def load(
     declared = _datasets(project_dir, domain, dataset)
     chosen = choose(declared, from_, request.notes, named=dataset is not None)
     with ExitStack() as stack:
-        # A pipe can be read once and may take its time: not while others wait for the lock.
+        # A pipe can be read only once and may be slow: read it before taking the lock.
         sources = [_from_pipe(stack, one.file) for one in chosen]
         stack.enter_context(landing.locked(settings))
         reports = _load_locked(request, list(zip(chosen, sources, strict=True)))
@@ -215,7 +215,7 @@ def _commit(
     going: Sequence[Part],
     reports: Sequence[FileReport],
 ) -> None:
-    """Move everything in place as one delivery, and log it."""
+    """Move everything into place as one delivery, and log it."""
     settings = request.settings
     moves: dict[Path, Path] = {}
     removals: list[Path] = []
@@ -247,14 +247,14 @@ def _examine(request: _Request, chosen: Chosen, source: Path, present: Part | No
 
 
 def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
-    """Convert one file in a folder; a failure goes to the load log before it is raised."""
+    """Convert one file in a work folder; a failure is logged before it is raised."""
     started = time.perf_counter()
     one, settings = task.chosen, request.settings
     with _logged(request, one):
         with landing.writable(settings.landing_dir):
             folder.mkdir()
-            # By this name the file is only its bytes: to DuckDB an ending, a sign or a folder's
-            # name would say something, and some names it cannot take.
+            # A neutral name: DuckDB gives meaning to endings, glob characters and folder names,
+            # and cannot open some names at all.
             source = folder / SOURCE
             source.symlink_to(task.source.absolute())
         job = Job(
@@ -298,7 +298,7 @@ def _check_emptying(
     reports: Sequence[FileReport],
     going: Sequence[Part],
 ) -> None:
-    """Raise `LoadError` where files without rows would take away rows that landed before."""
+    """Raise `LoadError` if files without rows would remove rows that landed before."""
     rows: Counter[str] = Counter()
     for task, report in zip(tasks, reports, strict=True):
         rows[report.dataset] += report.rows_landed
@@ -307,7 +307,7 @@ def _check_emptying(
             with _logged(request, task.chosen):
                 raise LoadError(
                     f"{report.file} holds no row that lands, but {before:,} landed from it before; "
-                    "nothing changed. Where they are to go, load it with --allow-empty"
+                    "nothing changed. To remove them, load it with --allow-empty"
                 )
     every = rows.total()
     lost = [p for p in going if p.rows_landed and not (every if p.sample else rows[p.dataset])]
@@ -316,13 +316,12 @@ def _check_emptying(
         with _logged(request, tasks[0].chosen):
             raise LoadError(
                 f"the files hold no row that lands, but {sum(p.rows_landed for p in lost):,} rows "
-                f"of {names} would go; nothing changed. Where they are to go, load with "
-                "--allow-empty"
+                f"of {names} would go; nothing changed. To remove them, load with --allow-empty"
             )
 
 
 def _others(tasks: Sequence[_Task], landed: dict[tuple[str, str], Part]) -> list[Part]:
-    """Return the parts of the tasks' datasets that are not of the tasks' files."""
+    """Return the parts of the tasks' datasets that come from other files."""
     datasets = {task.chosen.dataset.name for task in tasks}
     loading = {task.chosen.key for task in tasks}
     return [part for key, part in landed.items() if key[0] in datasets and key not in loading]
@@ -367,7 +366,7 @@ def _entry(request: _Request, more: dict[str, object]) -> dict[str, object]:
 
 @contextmanager
 def _logged(request: _Request, chosen: Chosen) -> Iterator[None]:
-    """Let a failure go to the load log before it is raised."""
+    """Log a failure before it is raised."""
     try:
         yield
     except LoadError as error:
@@ -380,7 +379,7 @@ def _logged(request: _Request, chosen: Chosen) -> Iterator[None]:
 
 @contextmanager
 def _blamed(file: Path, settings: Settings) -> Iterator[None]:
-    """Turn an operating system's refusal into an error of the disk or of the file."""
+    """Turn an `OSError` into an error that blames the landing zone or the source file."""
     try:
         yield
     except OSError as error:
@@ -393,7 +392,7 @@ def _blamed(file: Path, settings: Settings) -> Iterator[None]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """What changes when a file does, its size first."""
+    """Size, time of change and inode: one of them changes when the file does."""
     found = file.stat()
     return found.st_size, found.st_mtime_ns, found.st_ino
 

@@ -1,7 +1,7 @@
-"""A careful look at a CSV file, row by row: good rows to a clean file, bad ones to rejects.
+"""Checks a CSV file row by row: good rows go to a clean file, bad ones to rejects.
 
-Belongs here: rows, and the runs of them that certainly fit. Does not belong here: what a value of
-a type may look like (`pollux.types`); DuckDB.
+Belongs here: rows, and runs of lines that certainly fit. Does not belong here: what a value of a
+type may look like (`pollux.types`); DuckDB.
 """
 
 import csv
@@ -27,7 +27,7 @@ from pollux.types import UnfitError, read_text, write_text
 REJECT_COLUMNS = ("file", "line", "column", "reason", "raw")
 SHOWN = 3
 
-# What certainly fits, for whole runs of lines at once; the rest gets the careful look.
+# Values that certainly fit, to pass whole runs of lines at once; the rest is checked row by row.
 _CERTAIN_DAY = (
     rb"[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     rb"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -48,10 +48,10 @@ _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
 
 @dataclass
 class Screened:
-    """What a screen found.
+    """The result of screening a file.
 
-    Rows read and rejected, lines seen, the longest row in bytes, whether a row spans lines, the
-    first rejects as (line, column, reason, raw), and whether it gave up for their number.
+    Rows read and rejected, lines read, the longest row in bytes, whether a row spans lines, the
+    first rejects as (line, column, reason, raw), and whether it gave up at too many rejects.
     """
 
     read: int = 0
@@ -64,10 +64,10 @@ class Screened:
 
 
 class Rejects:
-    """Writes rejects to a CSV file that exists only when there are some."""
+    """Writes rejects to a CSV file, which is created at the first one."""
 
     def __init__(self, path: Path, file_name: str, give_up_after: int) -> None:
-        """`give_up_after` rejects the load is sure to fail, so looking further is no use."""
+        """After `give_up_after` rejects the load is sure to fail, so reading stops."""
         self.path = path
         self.give_up_after = give_up_after
         self._file_name = file_name
@@ -106,10 +106,10 @@ def screen(
 ) -> Screened:
     """Write the rows of a CSV file that fit their types to `clean`, without a header.
 
-    Rejects name the line a row starts in, or with `by_row` its number, from 1.
+    Rejects name the line where a row starts or, with `by_row`, the row's number, from 1.
 
     Raises:
-        LoadError: for an unclosed quote, a record beyond `LONGEST_RECORD`, mixed line ends.
+        LoadError: for an unclosed quote, a record beyond `LONGEST_RECORD`, or mixed line ends.
 
     """
     found = Screened(lines=header.lines)
@@ -157,7 +157,7 @@ def screen(
 
 
 def certain_lines(columns: Sequence[Column | None], line_end: bytes) -> re.Pattern[bytes]:
-    """Compile the pattern of a run of lines that land as they are."""
+    """Compile the pattern of a run of lines that land unchanged."""
     fields = []
     for column in columns:
         certain = _CERTAIN.get(column.type) if column else None
@@ -207,7 +207,7 @@ def _encoded(values: Sequence[str]) -> bytes:
 
 
 def _decodable(start: int, run: re.Match[bytes] | None) -> int:
-    """Return where the run's last line before the first byte that is not UTF-8 ends."""
+    """Return the end of the run's last whole line before the first byte that is not UTF-8."""
     text = run[0] if run else b""
     if not text.isascii():
         try:

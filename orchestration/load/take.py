@@ -1,8 +1,4 @@
-"""What waits in a domain's inbox, loaded file by file: a broken one is set aside, the others land.
-
-Belongs here: that whatever one file does, that file alone is set aside. Does not belong here: how a
-file is loaded (`run`), and who asks.
-"""
+"""Loads a domain's inbox file by file: a broken file is set aside, the others land."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +18,7 @@ from pollux.runtime.steps import step
 
 @dataclass
 class Taken:
-    """What became of an inbox: files that landed, notes for people, and what went wrong."""
+    """The result of loading an inbox: files that landed, notes for people, and failures."""
 
     files: list[FileReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -35,13 +31,13 @@ def take_inbox(
     is_wanted: Callable[[Dataset], bool] = lambda _dataset: True,
     project_dir: Path = PROJECT_DIR,
 ) -> Taken:
-    """Load what waits in a domain's inbox, by name; files of datasets not wanted stay.
+    """Load the files in a domain's inbox, by name; files of datasets not wanted stay.
 
     A file that fails goes to `failed/` with its reason; one that is still being written stays.
 
     Raises:
-        LandingError: when the landing zone is held or cannot be written, or another process takes
-            the inbox.
+        LandingError: when the landing zone is locked or cannot be written, or another process is
+            loading the inbox.
         LoadError: when the inbox cannot be read.
 
     """

@@ -1,8 +1,4 @@
-"""Twins: files of one dataset with the same content under different names, which counts once.
-
-Belongs here: what counts as the same content, and which of several files keeps its name. Does not
-belong here: what is told of the others.
-"""
+"""Twins: files of one dataset with the same content under different names; one of them lands."""
 
 import gzip
 import hashlib
@@ -14,14 +10,14 @@ from pathlib import Path
 from orchestration.load.examine import BOM, CHUNK
 
 _GZIP = b"\x1f\x8b"
-# Those nested deeper are refused, by whoever reads them.
+# The reader refuses files nested deeper.
 _MOST_LAYERS = 4
 
 Key = tuple[str, str]
 
 
 def content_sha256(path: Path) -> str:
-    """Return the hex digest of what a file says: without gzip, and marks of its byte order."""
+    """Return the hex digest of a file's content, without gzip and byte order marks."""
     with path.open("rb") as file:
         try:
             content = _plain(file)
@@ -33,7 +29,7 @@ def content_sha256(path: Path) -> str:
                 digest.update(chunk)
                 chunk = content.read(CHUNK)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            # Damaged: whoever reads it next says so.
+            # Damaged: the next reader reports it.
             file.seek(0)
             return hashlib.file_digest(file, "sha256").hexdigest()
         return digest.hexdigest()
@@ -51,11 +47,11 @@ def _plain(file: BufferedReader) -> BufferedReader | gzip.GzipFile:
 def find_twins(
     arriving: Mapping[Key, str], landed: Mapping[Key, str], staying: Iterable[Key]
 ) -> dict[Key, str]:
-    """Return the arriving files that are twins, each with the name that holds its content.
+    """Return the arriving files that are twins, each with the part that keeps its content.
 
     Keys are (dataset, part), values digests of content. `landed` is what the parts hold now,
-    `staying` those that this load does not touch. What holds its content already keeps it, then
-    the shortest name does: `sales.csv`, not `sales (1).csv`.
+    `staying` the parts that this load does not touch. A part that holds the content already keeps
+    it; otherwise the shortest name wins: `sales.csv`, not `sales (1).csv`.
     """
     holders = {(dataset, landed[dataset, part]): part for dataset, part in staying}
     twins: dict[Key, str] = {}

@@ -295,9 +295,9 @@ def test_another_database_is_refused_though_the_last_row_is_missing_there(
     folder = landing.dataset_dir(settings, dataset("conversions"))
     assert str(caught.value) == (
         "events.conversions is not the table that rows up to number 4 have landed from: number 3 "
-        "is another row there. It is of another database, or was put back from a copy, and its new "
-        f"events would be missed. Move {folder} away to land what it holds now, or point "
-        "POLLUX_DATABASE_URL to the database of before."
+        "is another row there. It is of another database, or was restored from a backup, and its "
+        f"new events would be missed. Move {folder} away to land what it holds now, or point "
+        "POLLUX_DATABASE_URL to the earlier database."
     )
 
 

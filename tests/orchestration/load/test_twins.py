@@ -134,8 +134,8 @@ def test_a_file_without_rows_takes_none_away(shop, kind):
     with pytest.raises(LoadError) as caught:
         shop.load(from_=path)
     assert str(caught.value) == (
-        f"{path} holds no row that lands, but 3 landed from it before; nothing changed. Where "
-        "they are to go, load it with --allow-empty"
+        f"{path} holds no row that lands, but 3 landed from it before; nothing changed. To remove "
+        "them, load it with --allow-empty"
     )
     assert ids(shop) == [1, 2, 3]
     assert only(shop.load(from_=path, allow_empty=True)).outcome == "replaced"
