@@ -1,1 +1,1 @@
-"""What any service shares."""
+"""What the services share."""

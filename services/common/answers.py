@@ -26,10 +26,10 @@ from services.common.releases import Release, ReleaseWatcher
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What an entry takes besides its key and body: objects, headers, the place in the table.
+# Bytes that an entry takes besides its key and body: objects, headers, its slot in the table.
 ENTRY_BYTES = 700
 ENTITY_TAG = re.compile(rb'(?:W/)?("[^"]*")')
-# The release's tables are not there, or are those of another version of the models.
+# The release's tables are gone, or were made by another version of the models.
 GONE = (
     asyncpg.UndefinedTableError,
     asyncpg.InvalidSchemaNameError,
@@ -52,7 +52,7 @@ class ReleaseUnreadableError(ProblemError):
 
 
 class Answer(Response):
-    """A JSON document of a release, made of bytes, or the 304 that stands for it."""
+    """A JSON answer made from a release, or the 304 in its place."""
 
     media_type = "application/json"
 
@@ -88,7 +88,7 @@ class Kept(NamedTuple):
 
 
 class AnswersInMemory:
-    """Bodies by path and query, at most `limit` bytes of them; the least used one goes first."""
+    """Answers by path and query, at most `limit` bytes; the least recently used goes first."""
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
@@ -99,7 +99,7 @@ class AnswersInMemory:
         return len(self._kept)
 
     def get(self, key: bytes) -> Kept | None:
-        """What is kept under a key, of whichever release."""
+        """The answer kept under a key, from any release."""
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
@@ -148,9 +148,9 @@ class Answers:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Answer:
-        """The answer that `read` makes of the current release, kept in memory from then on.
+        """The answer that `read` makes from the current release; it is then kept in memory.
 
-        Where the release went while it was being read, the one that came instead is read.
+        If the release is dropped while it is read, its successor is read instead.
         """
         release, body = await self.read(domain, read, *args, **kwargs)
         answer = Answer(release, body)
@@ -165,7 +165,7 @@ class Answers:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[Release, T]:
-        """The current release, and what `read` makes of it."""
+        """The current release, and what `read` makes from it."""
         release = await self.watcher.current(domain)
         try:
             return release, await self._read(release, read, *args, **kwargs)
@@ -189,7 +189,7 @@ class Answers:
 
 
 class KeptPerRelease(Generic[T]):
-    """What is made once of a domain's current release, and again when another follows."""
+    """A value made once from each current release of a domain."""
 
     def __init__(
         self,
@@ -204,13 +204,13 @@ class KeptPerRelease(Generic[T]):
         self._making: asyncio.Task[None] | None = None
 
     async def current(self) -> tuple[Release, T]:
-        """The current release and what was made of it; all wait for one reading."""
+        """The current release and its value; concurrent callers share one read."""
         release = await self._answers.watcher.current(self._domain)
         while self._kept is None or self._kept[0] is not release:
             if self._making is None:
                 self._making = asyncio.create_task(self._make())
                 self._making.add_done_callback(lambda task: task.cancelled() or task.exception())
-            # One who stops waiting must not stop the others.
+            # A cancelled caller must not cancel the others.
             await asyncio.shield(self._making)
             release = await self._answers.watcher.current(self._domain)
         return self._kept
@@ -223,9 +223,9 @@ class KeptPerRelease(Generic[T]):
 
 
 class AnswersFromMemory:
-    """Middleware that answers what is in memory, before any routing.
+    """Middleware that answers from memory, before any routing.
 
-    It leaves in the scope which route an answer came from (`pollux.kept_route`), for the metrics.
+    For the metrics, it puts the route of an answer in the scope (`pollux.kept_route`).
     """
 
     def __init__(self, app: ASGIApp, *, memory: AnswersInMemory, watcher: ReleaseWatcher) -> None:
@@ -262,7 +262,7 @@ class AnswersFromMemory:
 
 @contextmanager
 def naming(release: Release) -> Iterator[None]:
-    """Makes the problems that come up tell which release they are of."""
+    """Names the release in the headers of any problem raised inside."""
     try:
         yield
     except ProblemError as problem:
@@ -279,7 +279,7 @@ def memory_key(scope: Scope) -> bytes:
 
 
 def answer_of_several(request: Request, releases: Sequence[Release], body: bytes) -> Response:
-    """An answer made from several releases at once: named together, under one tag."""
+    """An answer made from several releases: it names them all, under one tag."""
     digest = hashlib.sha256("".join(release.etag for release in releases).encode()).hexdigest()
     tag = f'"all-{digest[:10]}"'
     headers = {

@@ -1,7 +1,6 @@
-"""Bearer keys: who may ask.
+"""Bearer keys: reads their hashes from the settings and checks requests against them.
 
-Belongs here: reading the hashes of the settings and holding requests against them. Does not
-belong here: what a holder may see, which is the same for all.
+All keys give the same access.
 """
 
 import hashlib
@@ -36,8 +35,8 @@ class ApiKeysError(PolluxError):
 def read_key_hashes(settings: Settings) -> list[bytes]:
     """The digests of the accepted keys.
 
-    Raises `ApiKeysError` where one is no SHA-256 hash, or where there is none although the
-    address is not a loopback one.
+    Raises `ApiKeysError` if one is not a SHA-256 hash, or if there are none and the address is not
+    a loopback address.
     """
     texts = [text.strip().lower() for text in settings.api_keys.split(",")]
     texts = [text for text in texts if text]
@@ -56,7 +55,7 @@ def read_key_hashes(settings: Settings) -> list[bytes]:
 
 
 class RequireKey:
-    """Middleware that lets in who holds a key; without hashes it lets in everyone."""
+    """Middleware that lets in requests with an accepted key; without hashes, all requests."""
 
     def __init__(self, app: ASGIApp, *, hashes: list[bytes]) -> None:
         self.app = app
@@ -76,7 +75,7 @@ class RequireKey:
             return False
         scheme, _, key = sent[0].partition(b" ")
         digest = hashlib.sha256(key.strip()).digest()
-        # Every hash is compared, so that time tells nothing.
+        # Every hash is compared, so that timing reveals nothing.
         found = [hmac.compare_digest(digest, accepted) for accepted in self.hashes]
         return scheme.lower() == b"bearer" and any(found)
 

@@ -1,8 +1,4 @@
-"""A service as an app: what every one of ours is made of.
-
-Belongs here: metrics, keys, problems and routes put together. Does not belong here: what a service
-answers, and processes.
-"""
+"""The app that every service is built on: metrics, keys, problems and routes put together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -33,10 +29,10 @@ def make_app(
     middleware: Sequence[Middleware] = (),
     root_path: str = "",
 ) -> DocumentedApi:
-    """An app that counts its answers, asks for keys where there are hashes, and knows problems.
+    """An app that counts its answers, requires a key if there are hashes, and answers problems.
 
-    `middleware` meets a request after those two. `root_path` is the prefix under which a proxy
-    shows the app, where it does not tell itself.
+    `middleware` runs after metrics, prefix and key check. `root_path` is the prefix under which a
+    proxy serves the app, for a proxy that does not send it.
     """
     app = DocumentedApi(
         title=title,
@@ -47,7 +43,7 @@ def make_app(
         redirect_slashes=False,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        # The first meets a request first.
+        # In the order in which a request meets them.
         middleware=[
             Middleware(Observe, metrics=metrics),
             Middleware(KnowPrefix, root_path=root_path),

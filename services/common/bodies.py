@@ -1,10 +1,8 @@
-"""Requests with a JSON body: read within a limit, checked against models.
+"""JSON bodies, and the queries beside them: read within a limit, validated by models.
 
-Belongs here: what any such request must be. Does not belong here: what a body says.
-
-FastAPI parses a body to Python objects, whatever its size, and checks these; here bytes are
-counted while they come, and pydantic reads them at once. A query costs FastAPI as much as the
-body does, even when there is none.
+FastAPI would parse a body of any size into Python objects and validate those. Here bytes are
+counted as they arrive, and pydantic parses and validates them in one step. A query, even an empty
+one, would cost FastAPI as much time as the body.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,29 +27,29 @@ async def read_body(
     *,
     limit: int = MAX_BODY_BYTES,
 ) -> M:
-    """The body as a model; raises the problem of one that is too large, no JSON, or invalid.
+    """The body as a model; raises a problem if it is too large, not JSON, or invalid.
 
-    Where nothing is wrong but one field that has none of its known values, the problem is that of
-    the field in `unknown`.
+    If the only error is a field whose value is not one of its known values, raises the problem
+    that `unknown` has for the field.
     """
     return parse_body(await read_json_bytes(request, limit), model, unknown)
 
 
 async def read_json_bytes(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The bytes of a JSON body; raises the problem of one that is too large or says no JSON."""
+    """The bytes of a JSON body; raises a problem if it is too large or not declared as JSON."""
     headers = dict(request.scope["headers"])
     media_type: bytes = headers.get(b"content-type", b"")
     if media_type.partition(b";")[0].strip().lower() != b"application/json":
         raise unsupported_media_type()
     length: bytes = headers.get(b"content-length", b"")
-    # Refused before it is sent.
+    # Refused before it is read.
     if length.isdigit() and (len(length) > MAX_DIGITS or int(length) > limit):
         raise body_too_large(limit)
     return await _receive(request, limit)
 
 
 def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], ProblemError]]) -> M:
-    """Bytes as a model; like `read_body`."""
+    """Bytes as a model; raises as `read_body` does."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -66,7 +64,7 @@ def parse_body(body: bytes, model: type[M], unknown: Mapping[str, Callable[[], P
 
 
 def read_query(request: Request, model: type[M]) -> M:
-    """The query as a model all of whose fields have defaults; raises the problem of another."""
+    """The query as a model whose fields all have defaults; raises a problem if it is invalid."""
     if not request.scope["query_string"]:
         return model()
     try:
@@ -77,7 +75,7 @@ def read_query(request: Request, model: type[M]) -> M:
 
 
 def read_here(body: type[BaseModel], query: type[BaseModel] | None = None) -> dict[str, Any]:
-    """What a route that reads its body and query here says in OpenAPI (`openapi_extra`)."""
+    """The `openapi_extra` of a route that reads its body and query with this module."""
     content = {"application/json": {"schema": body.model_json_schema()}}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     if query is None:
@@ -120,7 +118,7 @@ def body_too_large(limit: int = MAX_BODY_BYTES) -> ProblemError:
 
 
 def unsupported_media_type() -> ProblemError:
-    """The problem of a body that does not say that it is JSON."""
+    """The problem of a body that is not declared as JSON."""
     return ProblemError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
@@ -135,7 +133,7 @@ async def _receive(request: Request, limit: int) -> bytes:
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            # Nobody is there to read the answer; the log need not know.
+            # The client is gone and reads no answer: nothing worth logging.
             raise not_json("The body ended early.")
         part: bytes = message.get("body", b"")
         body += part

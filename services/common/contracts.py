@@ -1,8 +1,4 @@
-"""The contracts of the marts: those that this checkout has, and those that a release carries.
-
-Belongs here: reading `pollux.contracts` from either place. Does not belong here: what documents
-are made of them.
-"""
+"""The contracts of the marts: those of this checkout, and those that a release carries."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -36,14 +32,14 @@ def contract_of(domain: str, mart: str) -> Contract:
 
 
 async def contracts_of(database: Database, release: Release) -> Mapping[str, Contract]:
-    """The contracts of a release's marts by name; none of a release from before there were any."""
+    """The contracts of a release's marts by name; none if the release is older than contracts."""
     rows = await database.fetch(OF_RELEASE, release.domain, release.number)
     contracts = [read_contract(contract) for (contract,) in rows]
     return {contract.name: contract for contract in contracts}
 
 
 def python_type(column: Column) -> type:
-    """The Python type of a column's values; text is what other types are read as."""
+    """The Python type of a column's values; `str` for types that are not in `TYPES`."""
     return TYPES.get(column.data_type.partition("(")[0], str)
 
 

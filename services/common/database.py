@@ -1,10 +1,10 @@
 """The reader's connections to the serving store.
 
 Belongs here: opening, sharing and dropping connections, and which failures mean that the store
-is not to be reached. Does not belong here: any query.
+cannot be reached. Does not belong here: any query.
 
-The pool is our own: asyncpg's costs more time per query than the query itself (its proxies and
-the reset of a session that nothing here changes).
+The pool is our own: asyncpg's costs more time per query than the query itself (for its proxies,
+and for resetting a session that nothing here changes).
 """
 
 import asyncio
@@ -61,8 +61,8 @@ class StoreUnavailableError(ProblemError):
             HTTPStatus.SERVICE_UNAVAILABLE,
             "database-unavailable",
             "Database unavailable",
-            "The serving store cannot be reached, so nothing can be told about the current "
-            "release. The service comes back by itself.",
+            "The serving store cannot be reached, so the current release is not known. The "
+            "service recovers by itself.",
             headers={"Retry-After": "1"},
         )
 
@@ -84,19 +84,19 @@ class Database:
     """Up to `size` connections that read from the serving store, opened when needed.
 
     Its methods raise `StoreUnavailableError` when the store cannot be reached, and asyncpg's
-    errors for what the server makes of a query.
+    errors for a query that the server rejects.
     """
 
     def __init__(self, store: ServingStore, *, size: int = CONNECTIONS) -> None:
         self._dsn, self._settings = connection_arguments(store)
         self._size = size
-        # A place without a connection is None; the last used connection is taken first.
+        # None is a slot without a connection; the last used connection is taken first.
         self._free: list[asyncpg.Connection | None] = [None] * size
         self._lookups = Lookups(self.fetch)
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
 
     async def connect(self) -> asyncpg.Connection:
-        """A connection of its own, not one of the pool's."""
+        """A new connection, outside the pool."""
         try:
             return await asyncpg.connect(
                 self._dsn,
@@ -110,7 +110,7 @@ class Database:
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a query, which takes dates and times as text (`$1::text::date`).
 
-        Of the first and the last of them asyncpg would make infinity.
+        asyncpg would send the earliest and the latest of them as infinity.
         """
         arguments = tuple(str(one) if isinstance(one, date) else one for one in arguments)
         connection = await self._take()
@@ -126,7 +126,7 @@ class Database:
         except asyncpg.PostgresError:
             raise
         except BaseException:
-            # Cancelled in the middle of an answer: the rest of it would come to the next query.
+            # Cancelled in the middle of a reply: the next query would receive the rest of it.
             _drop(connection)
             raise
         else:
@@ -161,7 +161,7 @@ class Database:
             raise
 
     def _give(self, connection: asyncpg.Connection | None) -> None:
-        # Handed over, not put back: who came later could take it from who waits.
+        # Handed over, not put back: a later caller could take it before the one that waits.
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():

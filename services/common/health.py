@@ -1,7 +1,6 @@
-"""Routes of any service about its process: whether it is up, its metrics.
+"""Routes that every service has: whether its process is up, and its metrics.
 
-Belongs here: what operators ask every service. Does not belong here: whether a service is ready,
-which depends on what it needs.
+Readiness depends on what a service needs, so each has a route of its own.
 """
 
 from typing import Literal
@@ -36,7 +35,7 @@ class Health(BaseModel):
 
 @process.get("/healthz", response_model=Health, summary="Whether the process is up")
 async def read_health() -> Response:
-    """Answers as long as the process does."""
+    """Answers as long as the process runs."""
     return JSONResponse(Health().model_dump(), headers=NOT_KEPT)
 
 
@@ -47,7 +46,7 @@ async def read_health() -> Response:
     summary="Metrics for Prometheus",
 )
 async def read_metrics(request: Request) -> Response:
-    """Requests by route and status, their time, and what the service counts itself."""
+    """Requests by route and status, their durations, and the service's own counts."""
     return Response(
         request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST, headers=NOT_KEPT
     )

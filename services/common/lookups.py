@@ -1,11 +1,8 @@
 """Rows by key, many keys to a query.
 
-Belongs here: gathering the keys that requests ask for at the same time. Does not belong here: the
-queries, and connections.
-
 A query costs the server, the network and the event loop more than a row does. The first key goes
-out at once; the keys that come while it is under way go together in the next query. So nobody
-waits longer than for two queries, and under load a query answers many.
+out at once; keys that arrive while its query runs go together in the next one. So no request
+waits for more than two queries, and under load a query answers many requests.
 """
 
 import asyncio
@@ -15,12 +12,12 @@ from typing import Any
 Key = int | str
 Fetch = Callable[[str, list[Key]], Awaitable[Iterable[Any]]]
 
-# More keys would make those who wait for the first of them wait for the last.
+# With more keys, the request for the first one would wait for the last.
 MAX_KEYS = 64
 
 
 class Lookups:
-    """Asks for rows by key with `fetch`; each query text has its own line of waiting keys."""
+    """Asks for rows by key with `fetch`; each query text has its own queue of keys."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -30,7 +27,7 @@ class Lookups:
     async def find(self, sql: str, key: Key) -> str | None:
         """The text that a query gives for a key, or None.
 
-        `sql` takes an array of keys and gives rows of key and text. Raises what `fetch` does.
+        `sql` takes an array of keys and gives rows of key and text. Raises what `fetch` raises.
         """
         waiting = self._waiting.setdefault(sql, {})
         found = waiting.get(key)

@@ -1,7 +1,4 @@
-"""What a service counts, in the Prometheus format.
-
-Belongs here: metrics that every HTTP service has. Does not belong here: metrics of one service.
-"""
+"""The metrics that every HTTP service has, in the Prometheus format."""
 
 import logging
 import time
@@ -79,7 +76,7 @@ class Metrics:
             self.release.labels(release.domain).set(release.number)
 
     def text(self) -> bytes:
-        """The exposition."""
+        """The metrics as text."""
         return generate_latest(self.registry)
 
 
@@ -91,7 +88,7 @@ class Observe:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on."""
+        """Passes the request on, and counts its answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -115,7 +112,7 @@ class Observe:
         except Exception:
             log.exception("A request failed: %s %s", scope["method"], scope["path"])
             if status:
-                # Half an answer is out: only closing the connection tells that it is not whole.
+                # Part of the answer is sent: only closing the connection shows it is incomplete.
                 raise
             await internal_error().response(scope)(scope, receive, send_on)
         finally:

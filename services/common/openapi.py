@@ -1,8 +1,4 @@
-"""What services say about themselves in OpenAPI.
-
-Belongs here: how problems, releases and keys are documented. Does not belong here: the
-description of one service or route.
-"""
+"""How problems, releases and keys are documented in OpenAPI, the same for every service."""
 
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +16,7 @@ KEY_SCHEME = "key"
 
 
 class DocumentedApi(FastAPI):
-    """An app whose OpenAPI description knows problem documents and, where required, keys."""
+    """An app whose OpenAPI description has problem documents and, if they are required, keys."""
 
     requires_key = False
 

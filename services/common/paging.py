@@ -1,11 +1,8 @@
-"""Keyset paging: where the next page starts, as text that only this list understands.
+"""Keyset paging: `next`, the token that says where a list's next page starts.
 
-Belongs here: writing and reading `next`, and putting a page together. Does not belong here: the
-queries.
-
-`next` holds the last row's sort keys and a checksum over them and over what they belong to (the
-list, its filters and its sort). It is no secret and grants nothing; the checksum keeps a page of
-one list from being asked of another.
+It holds the last row's sort keys and a checksum over them and over the list, its filters and its
+sort. It is not secret and grants nothing; the checksum keeps the token of one list from being used
+with another.
 """
 
 import base64
@@ -20,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from services.common.problems import ProblemError, invalid_input
 
 CHECKSUM_BYTES = 12
-# Text that an index of PostgreSQL takes has at most 2,704 bytes.
+# A PostgreSQL index takes text of 2,704 bytes at most.
 MAX_TOKEN_LENGTH = 8000
 MAX_DIGITS = 40
 TRUTH = {"true": True, "false": False}
@@ -39,7 +36,7 @@ def write_next(binding: str, keys: Sequence[str | None]) -> str:
 def read_next(
     binding: str, token: str, kinds: Sequence[type], *, first_may_be_null: bool = False
 ) -> Position:
-    """The sort keys in a token, of these kinds; raises the problem of one not of this list."""
+    """The sort keys in a token, of these kinds; raises a problem if it is another list's."""
     try:
         texts = _keys_in(binding, token)
         first: Position = ()
@@ -61,7 +58,7 @@ def foreign_next() -> ProblemError:
 
 
 def page(documents: Sequence[str], following: str | None) -> bytes:
-    """A page as JSON: the documents, and the token of what follows."""
+    """A page as JSON: the documents, and the token of the next page."""
     end = "null" if following is None else f'"{following}"'
     return f'{{"data":[{",".join(documents)}],"next":{end}}}'.encode()
 

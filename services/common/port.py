@@ -1,7 +1,4 @@
-"""The address of a service: taking it, or saying who has it.
-
-Belongs here: binding a port. Does not belong here: which port a service uses, and what it serves.
-"""
+"""Binding a service's port, or saying which process has it."""
 
 import errno
 import socket
@@ -19,25 +16,25 @@ class PortError(PolluxError):
 
 
 def check_port_is_free(host: str, port: int, *, setting: str = "POLLUX_API_PORT") -> None:
-    """Raises `PortError`, naming the process, where the port is taken."""
+    """Raises `PortError`, naming the process, if the port is in use."""
     bind(host, port, setting=setting).close()
 
 
 def bind(host: str, port: int, *, setting: str = "POLLUX_API_PORT") -> socket.socket:
-    """A socket bound to an address; raises `PortError` saying why not, and who has it."""
+    """A listening socket; raises `PortError` with the reason and the process that has the port."""
     try:
         found = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except socket.gaierror as error:
-        raise PortError(f"{host} is no address to listen on: {error.strerror}.") from None
+        raise PortError(f"{host} is not an address to listen on: {error.strerror}.") from None
     family, kind, protocol, _, address = found[0]
     bound = socket.socket(family, kind, protocol)
-    # A port whose last server just ended is free; one that is listened on is not.
+    # With this, a port is free as soon as its last server has ended.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
-        # Two can bind, but only one can listen.
+        # Two sockets can bind to it, but only one can listen.
         bound.listen()
     except OSError as error:
         bound.close()

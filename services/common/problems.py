@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457), the one shape of every error that a service answers.
+"""Problem documents (RFC 9457), the one shape of every error that a service returns.
 
 Belongs here: what a problem is, how it is written, and which exceptions become one. Does not
 belong here: problems of one service or one route.
@@ -111,12 +111,12 @@ def invalid_input(where: str, name: str, detail: str) -> ProblemError:
 def invalid_parts(
     parts: Sequence[Mapping[str, Any]], *, kind: str = INVALID, title: str = "Invalid input"
 ) -> ProblemError:
-    """The problem of what pydantic does not accept; a part's location begins with where it is."""
+    """The problem of parts that pydantic rejects; their `loc` begins with path, query or body."""
     return _unprocessable([_invalid_part(part) for part in parts], kind=kind, title=title)
 
 
 def internal_error() -> ProblemError:
-    """The problem of a fault of ours; it tells nothing about the inside."""
+    """The problem of an unexpected failure; it reveals nothing about the cause."""
     return ProblemError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal-error",
@@ -126,7 +126,7 @@ def internal_error() -> ProblemError:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Makes every exception that FastAPI knows a problem document."""
+    """Turns every exception that FastAPI handles into a problem document."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)  # noqa: S101

@@ -21,7 +21,7 @@ from services.common.problems import ProblemError
 
 CHANNEL = "release"
 POLL_SECONDS = 0.5
-# Older knowledge is renewed before anything is answered from it.
+# Older than this, the releases are read again before an answer.
 MAX_AGE_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 # While the store is down, requests don't queue up for one failing connection each.
@@ -41,7 +41,7 @@ class Release:
     """One release of a domain: `household-3`, in schema `household__r3`.
 
     `etag` differs between releases, between installations, and between versions of the service
-    that write other documents (`edition`).
+    whose documents differ (`edition`).
     """
 
     __slots__ = ("domain", "etag", "headers", "name", "names", "number", "schema")
@@ -61,7 +61,7 @@ class Release:
         self.headers = [
             (b"etag", self.etag.encode()),
             (b"x-pollux-release", self.name.encode()),
-            # May be kept, and must be asked about: a release can follow at any moment.
+            # Clients may cache but must revalidate: a release can follow at any moment.
             (b"cache-control", b"no-cache"),
         ]
 
@@ -76,7 +76,7 @@ class Release:
 
 
 class NothingReleasedError(ProblemError):
-    """The domain, or any domain, has no release yet."""
+    """The domain has no release yet, or no domain has one."""
 
     def __init__(self, domain: str | None = None) -> None:
         of_domain = "" if domain is None else f" of domain {domain}"
@@ -90,7 +90,7 @@ class NothingReleasedError(ProblemError):
 
 
 class ReleaseWatcher:
-    """Follows `release.current` over a connection of its own: told by NOTIFY, and by asking.
+    """Follows `release.current` over its own connection, by NOTIFY and by polling.
 
     `on_change` is called with the new releases by domain.
     """
@@ -113,7 +113,7 @@ class ReleaseWatcher:
         self._wake = asyncio.Event()
 
     def is_fresh(self) -> bool:
-        """Whether what is known was true less than a second ago."""
+        """Whether the last look is at most a second old."""
         return time.monotonic() - self._checked_at <= MAX_AGE_SECONDS
 
     def known(self, domain: str) -> Release | None:
@@ -170,7 +170,7 @@ class ReleaseWatcher:
         if self._checking is None:
             self._checking = asyncio.create_task(self._look())
             self._checking.add_done_callback(self._looked)
-        # One who stops waiting must not stop the others.
+        # A cancelled caller must not cancel the others.
         await asyncio.shield(self._checking)
 
     def _looked(self, task: asyncio.Task[None]) -> None:
@@ -206,7 +206,7 @@ class ReleaseWatcher:
         try:
             rows: list[asyncpg.Record] = await connection.fetch(CURRENT)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            # The first release makes them.
+            # The first release creates them.
             return []
         return rows
 

@@ -1,7 +1,4 @@
-"""A service as a process: how its app is served on a socket.
-
-Belongs here: uvicorn and its settings. Does not belong here: what is served, and where.
-"""
+"""Serving an app on a socket with uvicorn."""
 
 import gc
 import socket
@@ -16,7 +13,7 @@ SHUTDOWN_SECONDS = 10
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
     """Serves an app on a bound socket; the app may end it (`app.state.server.should_exit`)."""
-    # What was imported lives as long as the process: a collection that walks it stops every
+    # Imported objects live as long as the process: a collection that walks them pauses every
     # request for milliseconds.
     gc.collect()
     gc.freeze()
@@ -25,7 +22,7 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
 
 
 def configure(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves an app of ours."""
+    """The settings with which uvicorn serves an app."""
     return uvicorn.Config(
         app,
         loop="uvloop",
