@@ -71,7 +71,7 @@ def open_random(history: History) -> duckdb.DuckDBPyConnection:
     for name, (_, _, columns) in TABLES.items():
         declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         connection.execute(f"create table {name} ({declared})")
-        rows: Sequence[Any] = getattr(history, name)
+        rows: Sequence[Any] = getattr(history, name, ())
         if rows:
             places = ", ".join("?" for _ in columns)
             connection.executemany(f"insert into {name} values ({places})", rows)

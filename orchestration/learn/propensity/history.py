@@ -20,6 +20,16 @@ from pollux.runtime.warehouse import lock_warehouse
 
 MEMORY_LIMIT = "2GB"
 
+# What the marts say of a customer's orders so far, and training works out again for each moment.
+TOTALS: Mapping[str, str] = {
+    "mean_buy_price": "decimal(18, 2)",
+    "total_coupons_used": "bigint",
+    "mean_discount_received": "decimal(18, 2)",
+    "unique_products_bought": "bigint",
+    "unique_products_bought_with_coupons": "bigint",
+    "total_items_bought": "bigint",
+}
+
 # Name here → layer and model there, and the columns that are read.
 TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "orders": (
@@ -44,6 +54,7 @@ TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
         "customer_info",
         {"customer_id": "bigint", "gender": "varchar", "age": "integer"},
     ),
+    "customer_totals": ("marts", "customer_info", {"customer_id": "bigint", **TOTALS}),
     "coupons": (
         "marts",
         "coupon_info",

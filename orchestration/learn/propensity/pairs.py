@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from orchestration.learn.propensity.errors import LearnError
+from orchestration.learn.propensity.history import TOTALS
 from pollux.propensity import CATEGORICAL, INPUTS, NUMERIC, Categories, category_code
 
 MACROS = """
@@ -26,7 +28,7 @@ create or replace temp macro rounded_quotient(dividend, divisor) as
     ) // (2 * divisor)
 """
 
-PAIRS = """
+KNOWN = """
 with
     lines as (
         select
@@ -84,21 +86,21 @@ with
         select
             customer_id,
             ordered_at,
-            sum(items) over earlier as items,
-            sum(priced) over earlier as priced,
-            sum(paid_cents) over earlier as paid_cents,
-            sum(coupons_used) over earlier as coupons_used,
-            sum(discounted) over earlier as discounted,
-            sum(discount_millionths) over earlier as discount_millionths,
-            sum(new_products.products) over earlier as unique_products,
-            sum(new_products_with_coupons.products) over earlier as unique_with_coupons
+            sum(items) over so_far as items,
+            sum(priced) over so_far as priced,
+            sum(paid_cents) over so_far as paid_cents,
+            sum(coupons_used) over so_far as coupons_used,
+            sum(discounted) over so_far as discounted,
+            sum(discount_millionths) over so_far as discount_millionths,
+            sum(new_products.products) over so_far as unique_products,
+            sum(new_products_with_coupons.products) over so_far as unique_with_coupons
         from moments
         left join new_products using (customer_id, ordered_at)
         left join new_products_with_coupons using (customer_id, ordered_at)
-        window earlier as (
+        window so_far as (
             partition by customer_id
             order by ordered_at
-            rows between unbounded preceding and 1 preceding
+            rows between unbounded preceding and {until}
         )
     ),
 
@@ -116,8 +118,11 @@ with
             coalesce(unique_with_coupons, 0) as unique_products_bought_with_coupons,
             coalesce(items, 0) as total_items_bought
         from totals
-    ),
+    )
+"""
 
+PAIRS = """
+,
     order_departments as (
         select distinct lines.order_id, lines.customer_id, lines.ordered_at, products.department
         from lines
@@ -147,6 +152,22 @@ inner join known using (customer_id, ordered_at)
 left join customers using (customer_id)
 left join uses on asked.order_id = uses.order_id and coupons.coupon_id = uses.coupon_id
 order by asked.ordered_at, asked.order_id, coupons.coupon_id
+"""
+
+# What is known after a customer's last order is what the mart says of the customer.
+DIFFERING = """
+,
+    last_known as (
+        select *
+        from known
+        qualify row_number() over (partition by customer_id order by ordered_at desc) = 1
+    )
+
+select customer_id
+from last_known
+inner join customer_totals using (customer_id)
+where {differs}
+order by customer_id
 """
 
 USES = """
@@ -193,9 +214,30 @@ def read_pairs(history: duckdb.DuckDBPyConnection) -> Pairs:
     """All pairs of a history (`history.open_history`), by time, order and coupon."""
     history.execute(MACROS)
     numbers = ",\n    ".join(f"{name}::double as {name}" for name in NUMERIC)
-    table = history.sql(PAIRS.format(numbers=numbers)).to_arrow_table()
+    before = KNOWN.format(until="1 preceding")
+    table = history.sql(before + PAIRS.format(numbers=numbers)).to_arrow_table()
     ((uses,),) = history.execute(USES).fetchall()
     return Pairs(table, int(uses))
+
+
+def check_features(history: duckdb.DuckDBPyConnection) -> None:
+    """Raises `LearnError` where the features of training are not those of the mart `customer_info`.
+
+    The mart is what the scorer is sent: a model trained on other features would answer wrongly.
+    """
+    history.execute(MACROS)
+    differs = " or ".join(
+        f"last_known.{name}::double is distinct from customer_totals.{name}::double"
+        for name in TOTALS
+    )
+    after = KNOWN.format(until="current row") + DIFFERING.format(differs=differs)
+    found = [customer for (customer,) in history.execute(after).fetchall()]
+    if found:
+        raise LearnError(
+            f"The features of {len(found)} customers (first {found[0]}) are not those of the mart "
+            "customer_info: the rules of models/marts/store/customer_info.sql and "
+            "orchestration/learn/propensity/pairs.py must agree."
+        )
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

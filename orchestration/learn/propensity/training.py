@@ -21,7 +21,7 @@ from orchestration.learn.propensity.card import Card, Feature, Window, write_car
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.history import open_history
 from orchestration.learn.propensity.measures import Bools, Floats, Measures, log_loss, measure
-from orchestration.learn.propensity.pairs import Pairs, read_pairs
+from orchestration.learn.propensity.pairs import Pairs, check_features, read_pairs
 from orchestration.transform.record import read_record
 from pollux import propensity
 from pollux.propensity import FEATURES, Calibration
@@ -106,6 +106,7 @@ def train(
         data = _built_from(settings)
         if data is None:
             raise LearnError("The store's last build did not pass: mend it and run pollux build.")
+        check_features(history)
         pairs = read_pairs(history)
     return train_on(settings, pairs, data=data, seed=seed, progress=progress)
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestration.build import build
 from orchestration.learn.propensity.errors import LearnError
-from orchestration.learn.propensity.history import TABLES, open_history
-from orchestration.learn.propensity.pairs import read_pairs
+from orchestration.learn.propensity.history import TABLES, TOTALS, open_history
+from orchestration.learn.propensity.pairs import check_features, read_pairs
 from orchestration.learn.propensity.training import train
 from orchestration.transform.record import read_record, write_record
 from pollux import propensity
@@ -61,6 +61,25 @@ def test_features_of_an_order_to_come_are_the_marts_rows(store: Settings) -> Non
     assert len(found) == 20
 
 
+def test_features_that_are_not_the_marts_are_refused(store: Settings) -> None:
+    with open_history(store) as history:
+        check_features(history)
+        kind = "table" if store.engine == "postgres" else "view"
+        history.execute("create table copied as from customer_totals")
+        history.execute(f"drop {kind} customer_totals")
+        history.execute("alter table copied rename to customer_totals")
+        ((changed,),) = history.execute(
+            "select min(customer_id) from customer_totals where total_items_bought > 0"
+        ).fetchall()
+        for column in TOTALS:
+            history.execute("begin")
+            history.execute(f"update customer_totals set {column} = coalesce({column}, 0) + 1")
+            with pytest.raises(LearnError, match=rf"features of \d+ customers \(first {changed}\)"):
+                check_features(history)
+            history.execute("rollback")
+        check_features(history)
+
+
 def _customers(store: Settings, columns: list[str]) -> list[tuple[object, ...]]:
     kinds = ", ".join(
         name if name == "gender" else f"cast({name} as double precision) as {name}"
@@ -101,4 +120,6 @@ def test_the_command_trains_and_the_scorers_model_is_there(store: Settings, poll
 def test_without_a_build_there_is_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(LearnError, match="run pollux build"):
         train(Settings(data_dir=tmp_path))
-    assert set(TABLES) == {"orders", "order_lines", "products", "customers", "coupons"}
+    assert set(TABLES) == {
+        *("orders", "order_lines", "products", "customers", "customer_totals", "coupons"),
+    }
