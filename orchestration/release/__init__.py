@@ -1,1 +1,1 @@
-"""Release: marts that passed every test go to the serving store, all at once."""
+"""Release: publishes marts that passed every test to the serving database, all at once."""

@@ -1,13 +1,13 @@
-"""What can go wrong in a release, each with a message that says what to do."""
+"""The errors of a release; each message says what to do."""
 
 from pollux.runtime.errors import PolluxError
 
 
 class ReleaseError(PolluxError):
-    """A release could not be made or switched; what was served before is still served."""
+    """A release could not be made or switched; the earlier one is still served."""
 
     exit_code = 5
 
 
 class ShrinkingError(ReleaseError):
-    """A release would take away most of what is served, and nobody said that it may."""
+    """A release would remove most of the rows served, and `accept_shrinking` is not set."""

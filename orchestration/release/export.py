@@ -1,8 +1,4 @@
-"""Marts as CSV files, for those who take files.
-
-Belongs here: which marts are made of a dataset, and writing them. Does not belong here: building
-them.
-"""
+"""Exports marts as CSV files."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,11 +20,11 @@ from pollux.runtime.warehouse import lock_warehouse
 
 
 def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dict[str, int]:
-    """Writes each mart made of a dataset to `to/<domain>/<dataset>/<mart>.csv`; returns rows.
+    """Writes each mart built from a dataset to `to/<domain>/<dataset>/<mart>.csv`.
 
-    The marts are those of the last build. A file appears whole or not at all.
+    Returns rows by mart, of the last build. A file appears whole or not at all.
 
-    Raises `BuildError` where the folder cannot be written or a mart cannot be read.
+    Raises `BuildError` if the folder cannot be written or a mart cannot be read.
     """
     folder = to / domain / dataset
     tables = marts_made_of(read_run(target_dir(settings)).manifest, domain, dataset)
@@ -37,7 +33,7 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
         with (
             lock_warehouse(settings, "an export"),
             _open_marts(settings) as marts,
-            # Not in the folder: DuckDB would take brackets in its path for a pattern.
+            # Not in the target folder: DuckDB would take brackets in its path for a pattern.
             tempfile.TemporaryDirectory(dir=settings.data_dir, prefix="export") as scratch,
         ):
             rows = {}

@@ -1,8 +1,8 @@
-"""What follows the release that is served: the views for people, the Parquet link, old releases.
+"""What is updated after a switch: the views for people, the Parquet link, old releases.
 
-Belongs here: bringing them to what `release.current` says, and telling where they differ. Does not
-belong here: the switch (`publish`). Nothing here fails a release, and all of it can be done again:
-`pollux release`, `rollback` and `doctor` do.
+Belongs here: making them agree with `release.current`, and reporting where they differ. Does not
+belong here: the switch (`publish`). Nothing here fails a release, and all of it can be repeated:
+`pollux release`, `rollback` and `doctor` do so.
 """
 
 from contextlib import suppress
@@ -25,7 +25,7 @@ def follow_switch(
     domain: str,
     number: int,
 ) -> tuple[str, ...]:
-    """Brings what follows to release `number` of a domain; returns what could not be brought."""
+    """Updates views, link and old releases to release `number`; returns what could not be done."""
     domain_dir = settings.releases_dir / domain
 
     def point_views() -> None:
@@ -60,7 +60,7 @@ def follow_switch(
 def find_differences(
     settings: Settings, connection: psycopg.Connection, domain: str, number: int
 ) -> tuple[str, ...]:
-    """What shows another release than `number`, the one that is served: views, link."""
+    """Which of views and link show another release than `number`, the one served."""
     differences = []
     shown = shown_releases(connection, domain)
     if shown != {number}:
@@ -73,10 +73,10 @@ def find_differences(
 
 
 def mend_differences(settings: Settings, database: ServingStore) -> dict[str, tuple[str, ...]]:
-    """Brings views and link of every domain to what is served.
+    """Points views and link of every domain to the release served.
 
     Returns what differed before ("mended"), and what still does ("left"). A domain that is being
-    released or rolled back at this moment is left to whoever does it.
+    released or rolled back at this moment is skipped.
     """
     found: dict[str, tuple[str, ...]] = {"mended": (), "left": ()}
     with database.connect() as connection:
@@ -85,7 +85,7 @@ def mend_differences(settings: Settings, database: ServingStore) -> dict[str, tu
             differences = find_differences(settings, connection, row.domain, row.number)
             if not differences:
                 continue
-            # Where a release or rollback is under way, it brings them itself.
+            # A release or rollback that is under way updates them itself.
             with suppress(ReleaseError), registry.lock_releases(connection, row.domain):
                 served = registry.current_number(connection, row.domain)
                 if served is not None:

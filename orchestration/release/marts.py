@@ -1,8 +1,7 @@
-"""The marts as a release reads them, from the engine that built them.
+"""Reads the marts for a release, from the engine that built them.
 
-Belongs here: for each engine a class with what a release asks of marts (`tables.Marts`). Does not
-belong here: which marts there are (`orchestration.transform.graph`), and the tables that they fill
-(`tables`).
+Belongs here: for each engine a class that implements `tables.Marts`. Does not belong here: which
+marts there are (`orchestration.transform.graph`), and the tables that they fill (`tables`).
 """
 
 import tempfile
@@ -23,7 +22,7 @@ from orchestration.transform.graph import ServedTable
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 
-# What `copy` of PostgreSQL writes.
+# The CSV format of PostgreSQL's `copy`.
 CSV = {
     "header": "false",
     "auto_detect": "false",
@@ -68,7 +67,7 @@ class DuckDBMarts:
         return int(rows)
 
     def built_by(self, table: ServedTable) -> str | None:
-        """The dbt invocation that built a mart, None where the mart is not there."""
+        """The dbt invocation that built a mart, None if there is no mart."""
         found = _run(
             self._warehouse,
             "select comment from duckdb_tables where schema_name = ? and table_name = ?",
@@ -108,7 +107,7 @@ class PostgresMarts:
         return int(row[0]) if row else 0
 
     def built_by(self, table: ServedTable) -> str | None:
-        """The dbt invocation that built a mart, None where the mart is not there."""
+        """The dbt invocation that built a mart, None if there is no mart."""
         row = self._connection.execute(
             "select obj_description(to_regclass(%s), 'pg_class')",
             [sql.Identifier(table.schema, table.name).as_string(self._connection)],
@@ -138,7 +137,7 @@ class PostgresMarts:
 def _run(
     engine: duckdb.DuckDBPyConnection, statement: str, parameters: Sequence[str] = ()
 ) -> list[tuple[Any, ...]]:
-    # A statement has ended only when all of its result was fetched.
+    # A statement ends only when its whole result has been fetched.
     return engine.execute(statement, list(parameters)).fetchall()
 
 

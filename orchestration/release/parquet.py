@@ -1,7 +1,6 @@
-"""A release as Parquet files in `<domain>/r<number>`; `current` links to the served one.
+"""A release as Parquet files in `<domain>/r<number>`; `current` links to the one served.
 
-Belongs here: folders, their names and the link. Does not belong here: what the files hold
-(`marts`), and when the link moves (`follow`).
+`marts` writes the files, `follow` moves the link.
 """
 
 import shutil
@@ -12,7 +11,7 @@ CURRENT = "current"
 
 
 class ParquetRelease:
-    """The folder of one release below that of its domain."""
+    """The folder of one release, inside that of its domain."""
 
     def __init__(self, domain_dir: Path, number: int) -> None:
         self._domain_dir = domain_dir
@@ -20,19 +19,19 @@ class ParquetRelease:
         self._unfinished = domain_dir / f".{self._name}"
 
     def start(self) -> Path:
-        """Makes a fresh folder, outside of what readers look at."""
+        """Makes a fresh folder under a temporary name that readers do not use."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self._unfinished.mkdir(parents=True)
         return self._unfinished
 
     def finish(self) -> None:
-        """Gives the folder its name; a release of the same number was never registered."""
+        """Gives the folder its name, replacing that of an unregistered release of this number."""
         finished = self._domain_dir / self._name
         shutil.rmtree(finished, ignore_errors=True)
         self._unfinished.rename(finished)
 
     def make_current(self) -> None:
-        """Links `current` to this release, all at once; nothing where its files are not here."""
+        """Links `current` to this release atomically; does nothing if its files are not here."""
         if (self._domain_dir / self._name).is_dir():
             link = self._domain_dir / f".{CURRENT}"
             link.unlink(missing_ok=True)
@@ -41,7 +40,7 @@ class ParquetRelease:
 
 
 def linked_release(domain_dir: Path) -> str | None:
-    """The name of the folder that `current` links to, None where there is no link."""
+    """The name of the folder that `current` links to, None if there is no link."""
     link = domain_dir / CURRENT
     return link.readlink().name if link.is_symlink() else None
 

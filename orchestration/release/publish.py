@@ -1,7 +1,7 @@
-"""Releases a domain: write, audit, publish; and goes back to an earlier release.
+"""Releases a domain (write, audit, publish), and rolls back to an earlier release.
 
 Belongs here: the order of the steps. What customers see changes in one transaction, `switch`,
-after everything else is in place; whatever fails before it leaves the old release served.
+after everything else is in place; a failure before it leaves the old release served.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ from pollux.runtime.warehouse import lock_warehouse
 
 @dataclass(frozen=True)
 class ReleaseReport:
-    """A release made or gone back to; `notes` are what a person should know of it."""
+    """A release made or rolled back to; `notes` is for people."""
 
     domain: str
     number: int
@@ -55,8 +55,8 @@ def release(
 ) -> ReleaseReport:
     """Publishes the marts of a domain's last build, all at once.
 
-    A build that is released already is not released again. Raises `ReleaseError` where the last
-    build did not pass or the serving store fails, and `ShrinkingError` where most rows of a mart
+    A build that is released already is not released again. Raises `ReleaseError` if the last
+    build did not pass or the serving database fails, and `ShrinkingError` if most rows of a mart
     would go and `accept_shrinking` does not allow it; the old release is then still served.
     """
     record = _passed_build(settings, domain)
@@ -88,7 +88,7 @@ def release(
 def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseReport:
     """Serves an earlier release of a domain again: number `to`, else the one before.
 
-    Raises `ReleaseError` where there is none, or its tables are no longer kept.
+    Raises `ReleaseError` if there is none, or its tables are no longer kept.
     """
     database = open_serving_store(settings)
     started = time.monotonic()
@@ -116,7 +116,7 @@ def _released_already(
     connection: psycopg.Connection,
     row: registry.ReleaseRow,
 ) -> ReleaseReport:
-    # What follows the last switch, to this release or back from it, may have been cut short.
+    # The updates after the last switch, to this release or back from it, may be incomplete.
     served = registry.current_number(connection, row.domain)
     notes: tuple[str, ...] = ()
     if served is not None:
@@ -169,7 +169,7 @@ def _release(
                 progress,
             )
             step("release.tables_written")
-            # Once more: a bare dbt takes no lock.
+            # Checked once more: a bare dbt run takes no lock.
             _check_builder(marts, record)
     parquet.finish()
     step("release.parquet_named")
@@ -177,7 +177,7 @@ def _release(
     step("release.tables_committed")
     commit = _git_commit()
     switching = time.monotonic()
-    # In one round trip: nobody waits for the row of the domain while we are not scheduled.
+    # In one round trip, so that the lock on the domain's row is held as briefly as possible.
     with connection.pipeline():
         registry.enter(
             connection,

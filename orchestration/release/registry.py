@@ -1,7 +1,7 @@
-"""The registry of releases in the serving store: schema `release`, the reader, the numbers.
+"""The registry of releases in the serving database: schema `release`, and the reader role.
 
-Belongs here: what any release, rollback or status reads and writes about releases. Does not
-belong here: the tables of a release.
+Belongs here: what release, rollback and status read and write about releases. Does not belong
+here: the tables of a release (`tables`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ create table if not exists release.contracts (
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """A registered release; `is_current` where it is the one served."""
+    """A registered release; `is_current` if it is the one served."""
 
     domain: str
     number: int
@@ -74,9 +74,9 @@ def schema_of(domain: str, number: int) -> str:
 
 
 def prepare_store(connection: psycopg.Connection, database: ServingStore) -> None:
-    """Makes the registry and the reader where they are missing; commits.
+    """Makes the registry and the reader role if they are missing; commits.
 
-    Raises `ReleaseError` where the role may not be made, and says what to set instead.
+    Raises `ReleaseError`, saying what to set instead, if the role may not be made.
     """
     try:
         make_reader(connection, database)
@@ -92,7 +92,7 @@ def prepare_store(connection: psycopg.Connection, database: ServingStore) -> Non
 
 
 def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:
-    """Lets the reader, which may be a new one, read the registry and every release that is kept."""
+    """Lets the reader, which may be new, read the registry and every release that is kept."""
     kept = connection.execute("select nspname from pg_namespace where nspname ~ '__r[0-9]+$'")
     for schema in ["release", *(name for (name,) in kept.fetchall())]:
         name = sql.Identifier(schema)
@@ -104,12 +104,12 @@ def _grant(connection: psycopg.Connection, reader: sql.Identifier) -> None:
 
 @contextmanager
 def lock_releases(connection: psycopg.Connection, domain: str) -> Iterator[None]:
-    """Keeps a second release or rollback of the domain out, on any machine.
+    """Holds the lock that excludes a second release or rollback of the domain, on any machine.
 
-    Raises `ReleaseError` where another one is still under way after `LOCK_TIMEOUT`.
+    Raises `ReleaseError` if another one is still under way after `LOCK_TIMEOUT`.
     """
     key = f"pollux release {domain}"
-    # The server notices a killed client only after the statement that it left behind.
+    # The server notices a killed client only when the client's last statement ends.
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     try:
         connection.execute("select pg_advisory_lock(hashtext(%s))", [key])
@@ -127,7 +127,7 @@ def lock_releases(connection: psycopg.Connection, domain: str) -> Iterator[None]
 
 
 def read_releases(connection: psycopg.Connection, domain: str | None = None) -> list[ReleaseRow]:
-    """The registered releases, newest first; none where nothing was ever released."""
+    """The registered releases, newest first; empty if nothing was ever released."""
     registered = connection.execute("select to_regclass('release.current')").fetchone()
     if registered == (None,):
         return []
@@ -149,13 +149,13 @@ def read_releases(connection: psycopg.Connection, domain: str | None = None) -> 
 
 
 def current_number(connection: psycopg.Connection, domain: str) -> int | None:
-    """The number of the release of a domain that is served."""
+    """The number of a domain's release that is served."""
     rows = read_releases(connection, domain)
     return next((row.number for row in rows if row.is_current), None)
 
 
 def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
-    """Makes a release the one that is served; committed by the caller."""
+    """Makes a release the one that is served; the caller commits."""
     connection.execute(
         """
         insert into release.current (domain, number, switched_at) values (%s, %s, now())
@@ -170,7 +170,7 @@ def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
 def enter(
     connection: psycopg.Connection, row: dict[str, Any], contracts: Sequence[Contract]
 ) -> None:
-    """Registers a new release and the contracts of its marts; committed by the caller."""
+    """Registers a new release and the contracts of its marts; the caller commits."""
     connection.execute(
         """
         insert into release.releases
@@ -194,7 +194,7 @@ def enter(
 def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
     """Drops the tables of all but the last three releases and the current one.
 
-    What a reader, or somebody's view, still holds is left to the next release. Returns the
+    Tables still in use by a reader or another view are left to the next release. Returns the
     numbers that stay.
     """
     rows = read_releases(connection, domain)
@@ -218,7 +218,7 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
 
 
 def drop_unfinished_release(connection: psycopg.Connection, domain: str, number: int) -> None:
-    """Drops the tables of a release that was cut short before it was entered, if there are any."""
+    """Drops the tables of a release that was interrupted before it was registered, if any."""
     schema = schema_of(domain, number)
     if connection.execute("select 1 from pg_namespace where nspname = %s", [schema]).fetchone():
         _drop(connection, schema)
@@ -227,7 +227,7 @@ def drop_unfinished_release(connection: psycopg.Connection, domain: str, number:
 def _drop(connection: psycopg.Connection, schema: str) -> None:
     connection.execute("set local lock_timeout = '2s'")
     tables = connection.execute("select tablename from pg_tables where schemaname = %s", [schema])
-    # Table by table: cascade would take views of others with it.
+    # Table by table: cascade would drop other people's views, too.
     for (table,) in tables.fetchall():
         connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, table)))
     connection.execute(sql.SQL("drop schema {}").format(sql.Identifier(schema)))

@@ -1,7 +1,7 @@
-"""Whether a release would take away most of what is served: an accident until somebody says so.
+"""Refuses a release that would remove most of the rows served, unless it is told to accept that.
 
-A build whose input is missing passes its tests: what is not there breaks no rule. So rows are
-compared with those that are served, before anything is written.
+A build whose input is missing passes its tests, since missing rows break no rule. So row counts are
+compared with those served before anything is written.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Writes the tables of a release into its schema, with keys and indexes, and checks them there.
 
-Belongs here: schema, rights, tables, comments, keys and indexes of a release, and `Marts`, what it
-asks of an engine's marts. Does not belong here: reading them (`marts`), the switch (`registry`),
-and the order of it all (`publish`).
+Belongs here: schema, rights, tables, comments, keys and indexes of a release, and the protocol
+`Marts`. Does not belong here: reading marts (`marts`), the switch (`registry`), and the order of
+the steps (`publish`).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ from orchestration.transform.graph import ServedTable
 
 
 class Marts(Protocol):
-    """Where the marts were built, as a release reads them."""
+    """The marts of an engine, as a release reads them."""
 
     def count(self, table: ServedTable) -> int:
         """Rows of a mart."""
 
     def built_by(self, table: ServedTable) -> str | None:
-        """The dbt invocation that built a mart, None where the mart is not there."""
+        """The dbt invocation that built a mart, None if there is no mart."""
 
     def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
-        """Fills the table of a release, which exists and is empty, with a mart's rows."""
+        """Copies a mart's rows into the table of a release, which exists and is empty."""
 
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file."""
@@ -39,10 +39,10 @@ def write_tables(
     reader_role: str,
     progress: Callable[[str], None],
 ) -> int:
-    """Writes and checks all tables in one transaction; returns their rows in all.
+    """Writes and checks all tables in one transaction; returns the total of their rows.
 
-    Raises `ReleaseError` where a table does not hold the rows of its mart, or its key is not
-    one; the schema is then not there.
+    Raises `ReleaseError` if a table does not hold the rows of its mart, or its key has duplicates
+    or nulls; the schema is then not there.
     """
     connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
     reader = sql.Identifier(reader_role)
@@ -109,8 +109,8 @@ def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: Ser
         connection.execute(add_key.format(name, _names(table.key)))
     except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
         raise ReleaseError(
-            f"The key of {table.name} ({', '.join(table.key)}) is not one: {error}; nothing was "
-            "switched."
+            f"The key of {table.name} ({', '.join(table.key)}) has duplicates or nulls: {error}; "
+            "nothing was switched."
         ) from error
     for index in table.indexes:
         create = sql.SQL("create index on {} ({})")

@@ -3,8 +3,7 @@
 Belongs here: replacing the views in the schema named after the domain. Does not belong here: the
 tables that they show (`tables`), and the switch (`publish`).
 
-They follow the switch, they are not the switch: a view that cannot be replaced because somebody
-reads it must hold up nobody.
+They are replaced after the switch, not as part of it, so that a view in use delays no release.
 """
 
 import time
@@ -17,7 +16,7 @@ from orchestration.release.registry import schema_of
 TRIES = 3
 LOCK_TIMEOUT = "2s"
 
-# A view of ours shows the table of its name in a release; those of others are left alone.
+# Pollux's own views show the table of their name in a release; all others are left alone.
 OURS = """
 select distinct view.relname, pg_namespace.nspname
 from pg_class as view
@@ -61,7 +60,7 @@ def remake_views(
 ) -> None:
     """Points the views in schema `domain` at a release.
 
-    Raises `psycopg.Error` where they are in use for long, or something hangs on them.
+    Raises `psycopg.Error` if they are in use for too long, or something depends on them.
     """
     for attempt in range(1, TRIES + 1):
         try:
@@ -97,17 +96,17 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
         name = sql.Identifier(domain, table, column)
         statements.append(sql.SQL("comment on column {} is {}").format(name, sql.Literal(comment)))
     statements.append(sql.SQL("grant usage on schema {} to {}").format(people, reader))
-    # In one round trip: nobody waits for the views while we are not scheduled.
+    # In one round trip, so that the views are locked as briefly as possible.
     connection.execute(sql.SQL("; ").join(statements))
     connection.commit()
 
 
 def shown_releases(connection: psycopg.Connection, domain: str) -> set[int]:
-    """The numbers of the releases that the views of a domain show: one, if all is well."""
+    """The numbers of the releases that the views of a domain show: one, unless they differ."""
     return {int(schema.rpartition("__r")[2]) for _, schema in _views(connection, domain)}
 
 
 def _views(connection: psycopg.Connection, domain: str) -> list[tuple[str, str]]:
-    """Our views of a domain, each with the schema of the release that it shows."""
+    """Pollux's own views of a domain, each with the schema of the release that it shows."""
     releases = f"^{domain}__r[0-9]+$"
     return connection.execute(OURS, {"domain": domain, "releases": releases}).fetchall()

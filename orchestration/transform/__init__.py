@@ -1,1 +1,1 @@
-"""Transform: from landing to marts, by dbt."""
+"""Transform: dbt builds marts from the landing zone."""

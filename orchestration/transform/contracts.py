@@ -1,9 +1,8 @@
-"""Writes the contracts of the released marts into the file that services come with.
+"""Writes the contracts of the released marts into the file that ships with the services.
 
     python -m orchestration.transform.contracts MANIFEST FILE [--check]
 
-Belongs here: the file's text, and whether it is fresh. Does not belong here: what a contract is
-(`pollux.contracts`), and how it is read from the manifest (`graph`).
+`pollux.contracts` defines a contract; `graph` reads it from the manifest.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from pollux.runtime.settings import PROJECT_DIR
 
 
 def contracts_text(manifest: Mapping[str, Any]) -> str:
-    """All contracts as JSON, by domain and name, a line per column so that changes show."""
+    """All contracts as JSON, by domain and name, one column per line so that diffs are readable."""
     marts = [
         _mart_text(table)
         for domain in domains(manifest)
@@ -43,7 +42,7 @@ def _json(value: object) -> str:
 
 
 def main() -> int:
-    """Writes the file; with --check only tells whether it is what the manifest says."""
+    """Writes the file; with --check only checks that it agrees with the manifest."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("file", type=Path)

@@ -1,7 +1,7 @@
-"""Runs dbt as a process of its own and reads what it leaves behind.
+"""Runs dbt as a separate process and reads its log and artifacts.
 
 Belongs here: command line, environment and artifacts of dbt. Does not belong here: what a
-failure means for a domain, which is `build`.
+failure means for a domain (`orchestration.build`).
 """
 
 import itertools
@@ -18,10 +18,10 @@ from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
-# Everything passed; something failed.
+# Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}
 RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
-# What a build on PostgreSQL may use: sorts and hashes in memory, no wait for the disk.
+# Session options of a build on PostgreSQL: sorts and hashes in memory, no wait for the disk.
 POSTGRES_OPTIONS = (
     "-c work_mem=256MB -c maintenance_work_mem=256MB -c hash_mem_multiplier=2 -c jit=off "
     "-c synchronous_commit=off"
@@ -30,7 +30,7 @@ POSTGRES_OPTIONS = (
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one model, seed or test ended: `status` as dbt has it, seconds, failing rows."""
+    """The result of a model, seed or test: dbt's `status`, seconds, failing rows."""
 
     unique_id: str
     status: str
@@ -41,13 +41,13 @@ class NodeResult:
 
     @property
     def is_failed(self) -> bool:
-        """Whether it ran and did not end well."""
+        """Whether it ran and failed."""
         return self.status not in {"success", "pass", "warn", "skipped", "no-op"}
 
 
 @dataclass(frozen=True)
 class NodeEnded:
-    """A node that ended while dbt still runs: its result as far as the log has it.
+    """A node that ended while dbt is still running: its result as far as the log tells.
 
     `done` of `total` nodes have ended, this one included.
     """
@@ -63,7 +63,7 @@ class NodeEnded:
 
 @dataclass(frozen=True)
 class DbtRun:
-    """What one dbt command left behind."""
+    """The artifacts of one dbt command."""
 
     invocation_id: str
     results: tuple[NodeResult, ...]
@@ -71,12 +71,12 @@ class DbtRun:
 
 
 def target_dir(settings: Settings) -> Path:
-    """Folder of dbt's artifacts for an installation."""
+    """The folder of an installation's dbt artifacts."""
     return settings.data_dir / "dbt"
 
 
 def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[str, str]:
-    """The variables that a dbt process of this installation needs."""
+    """The environment variables that a dbt process of this installation needs."""
     environment = os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -89,7 +89,7 @@ def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[s
 
 
 def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
-    """A dbt command line for this project, which runs from any folder."""
+    """A dbt command line for this project that works from any folder."""
     return [
         *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-format", "json", verb),
         *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")),
@@ -106,8 +106,8 @@ def stream_dbt(
 ) -> Generator[NodeEnded, None, DbtRun]:
     """Runs dbt to its end, whether its nodes pass or not, and yields nodes as they end.
 
-    `lock` is the warehouse lock that the process inherits. Raises `BuildError` when dbt itself
-    cannot run. Closed before its end, it ends dbt.
+    `lock` is the warehouse lock, which the process inherits. Raises `BuildError` when dbt itself
+    cannot run. Closing the generator early ends dbt.
     """
     artifacts = target_dir(settings)
     for name in ("run_results.json", "manifest.json"):
@@ -133,7 +133,7 @@ def stream_dbt(
             process.terminate()
             raise
     results_file = artifacts / "run_results.json"
-    # An interrupted dbt writes results as well, of what it had done.
+    # An interrupted dbt also writes results, of the nodes it had finished.
     if process.returncode not in ENDED or not results_file.exists():
         tail = "\n".join(_told(problems)[-15:]) or "it said nothing"
         raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
@@ -141,7 +141,7 @@ def stream_dbt(
 
 
 def _told(problems: Sequence[str]) -> list[str]:
-    """What dbt says for people: its own traceback, and Python's warnings, are not."""
+    """The lines of dbt that help people: no traceback and no warnings of Python."""
     lines = [line for problem in problems for line in problem.splitlines()]
     plain = itertools.takewhile(lambda line: not line.startswith("Traceback"), lines)
     return [line for line in plain if "Warning: " not in line]
@@ -186,6 +186,6 @@ def _read_event(line: str, problems: list[str]) -> NodeEnded | None:
         seconds=data.get("execution_time", 0.0),
         failures=data.get("num_failures") or 0,
         done=data.get("index", 0),
-        # Tests have it under another name.
+        # Tests use another name for it.
         total=data.get("total") or data.get("num_models") or 0,
     )

@@ -1,4 +1,4 @@
-"""What can go wrong in a build, each with a message that says what to do."""
+"""The errors of a build; each message says what to do."""
 
 from pollux.runtime.errors import PolluxError
 

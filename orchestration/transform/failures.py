@@ -1,8 +1,4 @@
-"""Says what failed in a build, with the rows that made a test fail.
-
-Belongs here: the words about a failed model or test, and reading its rows. Does not belong here:
-which failures concern a domain (`graph`), and what follows from them (`build`).
-"""
+"""Describes what failed in a build, with the rows that made a test fail."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +19,7 @@ def describe_failures(
 ) -> str:
     """One paragraph per failure: its name, its message, and the first of its rows.
 
-    Needs the warehouse lock where the engine is DuckDB.
+    The caller holds the warehouse lock if the engine is DuckDB.
     """
     return "\n".join(_describe(settings, database, failure) for failure in failures)
 

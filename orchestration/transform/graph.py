@@ -1,4 +1,4 @@
-"""Questions to dbt's manifest: which marts a domain has, and what they hang on.
+"""Queries on dbt's manifest: which marts a domain has, and what they depend on.
 
 Belongs here: pure functions of a manifest, and of a run's results. Does not belong here: reading a
 manifest (`dbt`, `manifest`), and names in Dagster (`orchestration.defs.translator`).
@@ -14,13 +14,13 @@ from pollux.contracts import Column, Contract
 
 @dataclass(frozen=True, kw_only=True)
 class ServedTable(Contract):
-    """A mart that is released: its contract, and the schema where it was built."""
+    """A mart to release: its contract, and the schema where it was built."""
 
     schema: str
 
 
 def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable, ...]:
-    """The marts of a domain that its release holds, by name."""
+    """The marts in a domain's release, by name."""
     return tuple(
         _served_table(node) for node in sorted(_marts(manifest, domain), key=lambda n: n["name"])
     )
@@ -29,7 +29,7 @@ def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable
 def marts_made_of(
     manifest: Mapping[str, Any], domain: str, dataset: str
 ) -> tuple[ServedTable, ...]:
-    """The marts of a domain that are made of one of its datasets, by name."""
+    """The marts of a domain that are built from one of its datasets, by name."""
     children: dict[str, list[str]] = manifest["child_map"]
     reached: set[str] = set()
     waiting = [
@@ -58,7 +58,7 @@ def has_all_marts(run: DbtRun, domain: str) -> bool:
 
 
 def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
-    """What failed among a domain's marts, all they are made of, and the tests of either."""
+    """What failed among a domain's marts, everything upstream of them, and the tests of both."""
     needed = needed_by(run.manifest, domain)
     return tuple(
         result
@@ -69,7 +69,7 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
 
 
 def needed_by(manifest: Mapping[str, Any], domain: str) -> set[str]:
-    """A domain's marts and all they are made of, seeds and sources included."""
+    """A domain's marts and everything upstream of them, seeds and sources included."""
     needed: set[str] = set()
     waiting = [node["unique_id"] for node in _marts(manifest, domain)]
     while waiting:
@@ -89,9 +89,9 @@ def layer_of(manifest: Mapping[str, Any], unique_id: str) -> str:
 
 
 def domain_of(manifest: Mapping[str, Any], unique_id: str) -> str:
-    """The domain of a source or model; a seed belongs to all, which is called reference.
+    """The domain of a source or model; for a seed, which belongs to all, `reference`.
 
-    Staging models lie in folders by source, so theirs is the domain of what they read.
+    Staging models are in folders by source, so their domain is that of the source they read.
     """
     if unique_id.startswith("source."):
         return unique_id.split(".")[2]
@@ -103,7 +103,7 @@ def domain_of(manifest: Mapping[str, Any], unique_id: str) -> str:
 
 
 def key_columns(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns of a model's primary key, said of the model or of a column; none without one."""
+    """A model's primary key, declared on the model or on a column; empty if it has none."""
     for constraint in node["constraints"]:
         if constraint["type"] == "primary_key":
             return tuple(constraint["columns"])
@@ -115,7 +115,7 @@ def key_columns(node: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
-    """What a test speaks of: the model it is written at, or all that a singular test reads."""
+    """What a test checks: the model it is attached to, or all that a singular test reads."""
     if not unique_id.startswith("test."):
         return set()
     attached = manifest["nodes"][unique_id].get("attached_node")

@@ -1,7 +1,7 @@
-"""The manifest of the dbt project as Dagster's definitions are made from it.
+"""The manifest of the dbt project from which Dagster's definitions are made.
 
-Belongs here: preparing it, outside of any import, and reading it. Does not belong here: the
-manifest of a build, which dbt writes anew each time.
+Belongs here: preparing it before any import needs it, and reading it. Does not belong here: a
+build's own manifest, which dbt writes each time.
 """
 
 import json
@@ -23,7 +23,7 @@ class ManifestError(BuildError):
 
 
 def is_prepared(settings: Settings) -> bool:
-    """Whether the manifest is there and says what the dbt project says now."""
+    """Whether the manifest exists and agrees with the dbt project."""
     try:
         return bool(_read(settings)["fingerprint"] == _fingerprint(settings))
     except ManifestError:
@@ -31,10 +31,10 @@ def is_prepared(settings: Settings) -> bool:
 
 
 def prepare_manifest(settings: Settings) -> None:
-    """Makes the manifest where there is none, or the rules changed since; a few seconds.
+    """Makes the manifest if there is none or the rules have changed; takes a few seconds.
 
-    Raises `ManifestError` with dbt's own words where the project cannot be parsed, `MartError`
-    where a mart could not be released, and `WarehouseBusyError` where a build holds dbt's folder.
+    Raises `ManifestError` with dbt's own message if the project cannot be parsed, `MartError` if a
+    mart could not be released, and `WarehouseBusyError` if a build holds dbt's folder.
     """
     if is_prepared(settings):
         return
@@ -58,7 +58,7 @@ def read_manifest(settings: Settings) -> dict[str, Any]:
 
 
 def check_manifest(settings: Settings) -> None:
-    """Raises `ManifestError` where the rules changed since the manifest was made."""
+    """Raises `ManifestError` if the rules have changed since the manifest was made."""
     if not is_prepared(settings):
         raise ManifestError(
             "Models, macros, seeds or tests changed since Dagster read them: restart pollux "
@@ -80,12 +80,12 @@ def _read(settings: Settings) -> dict[str, Any]:
 
 
 def _fingerprint(settings: Settings) -> str:
-    # Whether a model is in a file or on a server is the engine's matter.
+    # The manifest also depends on the engine: it says where each model is.
     return f"{settings.engine}:{code_fingerprint()}"
 
 
 def _parse(settings: Settings) -> Any:  # noqa: ANN401
-    # Into the folder of builds, so that the next build need not parse again.
+    # In the folder of builds, so that the next build need not parse again.
     result = subprocess.run(
         dbt_command("parse", target=settings.engine),
         env=dbt_environment(settings, None),

@@ -1,7 +1,7 @@
-"""What a mart's YAML must say for the mart to be released, and the line where it does not.
+"""What a mart's YAML must say for the mart to be released, with the line of each fault.
 
-Belongs here: the rules, in words that say what to write. Does not belong here: reading a contract
-that holds (`graph`). A bare dbt run asks for the first of them, by `macros/check_marts.sql`.
+Belongs here: the rules, and messages that say what to write. Does not belong here: reading a valid
+contract (`graph`). A bare dbt run checks the first rule, by `macros/check_marts.sql`.
 """
 
 import re
@@ -24,16 +24,16 @@ TABLES = ("table", "incremental")
 IN_YAML = "its columns, primary key and config.meta.serving"
 
 Node = Mapping[str, Any]
-# The column that it concerns, if it is one, and what is wrong.
+# The column concerned, if any, and what is wrong.
 Fault = tuple[str | None, str]
 
 
 class MartError(BuildError):
-    """Marts cannot be released as their YAML stands; the message has a line for each fault."""
+    """The marts' YAML does not allow a release; the message has a line for each fault."""
 
 
 def check_marts(manifest: Mapping[str, Any], project_dir: Path) -> None:
-    """Raises `MartError` with file and line of all that keeps marts from being released."""
+    """Raises `MartError` with file and line of every fault that prevents a release."""
     domains = _domains(manifest)
     faults = [
         f"{_place(project_dir, node, column)}: {node['name']} {what}"
@@ -46,7 +46,7 @@ def check_marts(manifest: Mapping[str, Any], project_dir: Path) -> None:
 
 
 def _domains(manifest: Mapping[str, Any]) -> set[str]:
-    """The domains that datasets are declared for, or feed."""
+    """The domains for which datasets are declared, or which they feed."""
     found: set[str] = set()
     for source in manifest["sources"].values():
         load = source["config"]["meta"].get("load") or {}

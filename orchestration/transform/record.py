@@ -1,10 +1,7 @@
-"""What is known of the last build of each domain: a small file per domain.
+"""The record of each domain's last build: a small file per domain.
 
-Belongs here: what is noted, reading and replacing it. Does not belong here: what makes a build pass
-(`orchestration.build`), and the registry of releases (`orchestration.release.registry`).
-
-A release asks it whether every test passed. It says `running` from before the first model, so
-that a build that was killed is never released.
+A release reads from it whether every test passed. It says `running` before the first model starts,
+so a build that was killed is never released.
 """
 
 import hashlib
@@ -24,7 +21,7 @@ class BuildRecord:
     """The last build of a domain.
 
     `landing`, `events` and `code` are the fingerprints of what it was built from, `tables` the
-    marts that a release of it holds. Events stand apart: what is learned hangs on files alone.
+    marts that a release of it holds. Events are separate, since learning depends on files alone.
     """
 
     domain: str
@@ -54,7 +51,7 @@ def code_fingerprint() -> str:
 
 
 def read_record(settings: Settings, domain: str) -> BuildRecord | None:
-    """The record of a domain's last build, None where there was none."""
+    """The record of a domain's last build, None if there was none."""
     path = _path(settings, domain)
     try:
         return TypeAdapter(BuildRecord).validate_json(path.read_bytes())
@@ -67,7 +64,7 @@ def read_record(settings: Settings, domain: str) -> BuildRecord | None:
 
 
 def write_record(settings: Settings, record: BuildRecord) -> None:
-    """Replaces the record of a domain's last build, all at once."""
+    """Replaces the record of a domain's last build atomically."""
     path = _path(settings, record.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")

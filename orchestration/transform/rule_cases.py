@@ -1,9 +1,8 @@
-"""Writes what the rules in Python know and answer into macros, to which builds hold the models.
+"""Writes constants and answers of the rules in Python into macros, for builds to test the SQL.
 
     python -m orchestration.transform.rule_cases FILE [--check]
 
-Belongs here: the macro's text, and whether it is fresh. Does not belong here: rules and cases
-(`pollux.rules`), and the comparison (`tests/dbt`).
+Rules and cases are in `pollux.rules`, the comparison is in `tests/dbt`.
 """
 
 import argparse
@@ -48,13 +47,13 @@ def macro_text() -> str:
 
 
 def _text(value: object) -> str:
-    # Jinja reads a text of JSON as its own.
+    # A JSON text is also a Jinja literal.
     text = json.dumps(str(value), ensure_ascii=max(str(value), default="") <= "\uffff")
     return "none" if value is None else text
 
 
 def main() -> int:
-    """Writes the file; with --check only tells whether it is fresh."""
+    """Writes the file; with --check only checks that it is up to date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true")

@@ -1,7 +1,7 @@
-"""Whether dbt can open the warehouse: DuckDB lets one program at a time near its file.
+"""Checks that dbt can open the warehouse: DuckDB lets one program at a time open its file.
 
-Our own take turns by a lock (`pollux.runtime.warehouse`); a notebook or a shell of somebody's knows
-nothing of it.
+Pollux's own processes take turns by a lock (`pollux.runtime.warehouse`), but a notebook or a
+DuckDB shell does not know it.
 """
 
 import re
@@ -16,7 +16,10 @@ HOLDER = re.compile(r"held in (?P<program>\S+) \(PID (?P<pid>\d+)\)")
 
 
 def check_is_free(settings: Settings) -> None:
-    """Raises `BuildError` naming the process that has the warehouse open; the lock is held."""
+    """Raises `BuildError` naming the process that has the warehouse open.
+
+    The caller holds the lock.
+    """
     if not settings.warehouse_path.exists():
         return
     try:

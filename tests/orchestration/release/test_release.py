@@ -188,7 +188,7 @@ def test_two_keys_alike_are_found_before_the_switch(released: Settings) -> None:
         ):
             warehouse.execute(statement).fetchall()
     build_again(released)
-    with pytest.raises(ReleaseError, match=r"key of products \(product_id\) is not one"):
+    with pytest.raises(ReleaseError, match=r"key of products \(product_id\) has duplicates"):
         release(released, "household")
     assert current(released) == 1
 
