@@ -96,7 +96,7 @@ class Database:
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
 
     async def connect(self) -> asyncpg.Connection:
-        """A new connection, outside the pool."""
+        """A connection of its own, not one of the pool's."""
         try:
             return await asyncpg.connect(
                 self._dsn,
