@@ -1,8 +1,4 @@
-"""The API as an app: its parts put together.
-
-Belongs here: which parts there are and in which order a request meets them. Does not belong
-here: addresses and processes, which are the server's.
-"""
+"""The API as an app: its parts put together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -35,9 +31,9 @@ TAGS = [
     {"name": "households", "description": "Who they are, what they are worth, what they buy."},
     {"name": "campaigns", "description": "When they ran, whom they reached, what they sold."},
     {"name": "commodities", "description": "What is bought together."},
-    {"name": "vouchers", "description": "Which to offer whom, and what that rests on."},
+    {"name": "vouchers", "description": "Which to offer whom, and why."},
     {"name": "accounts", "description": "A utility's customers and the services they have."},
-    {"name": "coupons", "description": "What they take and give, when they are valid."},
+    {"name": "coupons", "description": "What they require and give, when they are valid."},
     {"name": "products", "description": "What the shop sells."},
     {"name": "store customers", "description": "What they buy and how they use coupons."},
     {"name": "members", "description": "The fan club."},
@@ -49,9 +45,9 @@ DOMAINS = (household, customer, store, loyalty)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API of an installation; it starts, and answers 503, while the database is down.
+    """The API of an installation; while the database is down, it runs and answers 503.
 
-    Raises `ApiKeysError` where the settings would leave it open to other machines.
+    Raises `ApiKeysError` if the settings would leave it open to other machines.
     """
     hashes = read_key_hashes(settings)
     metrics = Metrics()

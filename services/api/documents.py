@@ -1,7 +1,7 @@
 """What the documents and parameters of every domain are made of.
 
-Belongs here: types of fields, what all pages have in common, and the documents, which are made from
-the marts' contracts. Does not belong here: what the parameters of a domain are.
+Belongs here: types of fields, what all pages share, and making documents from the marts' contracts.
+Does not belong here: the parameters of one domain.
 """
 
 import re
@@ -60,13 +60,13 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=2)]
 Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-# No date-time of JSON Schema, which asks for an offset.
+# Not JSON Schema's date-time, which requires an offset.
 UtcTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
 IN_JSON: Mapping[type, Any] = {Decimal: Money, datetime: UtcTime}
 
 
 def id_in_path(description: str, example: int) -> Any:  # noqa: ANN401 - FastAPI's own type
-    """A path parameter that is any bigint."""
+    """A path parameter that takes any bigint."""
     return Path(description=description, ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[example])
 
 
@@ -80,17 +80,17 @@ class Page(BaseModel):
     """A part of a list."""
 
     next: str | None = Field(
-        description="Where the next page starts: the value of `next` to ask for it with, or null "
-        "after the last one.",
+        description="Where the next page starts: send it as `next` to get that page. Null on the "
+        "last one.",
         examples=[NEXT_EXAMPLE],
     )
 
 
 @cache
 def document_of(domain: str, mart: str) -> type[Document]:
-    """The document that a row of a mart is, made from its contract and named for the mart.
+    """The class of a mart's documents, made from its contract and named after the mart.
 
-    Needs no database. Raises `KeyError` where this version serves no such mart.
+    Needs no database. Raises `KeyError` if this version serves no such mart.
     """
     contract = contract_of(domain, mart)
     fields: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def page_of(document: type[Document], description: str) -> type[Page]:
 class PageQuery(BaseModel):
     """Parameters of every list."""
 
-    # A misspelt filter must not answer the whole list.
+    # A misspelt filter must not return the whole list.
     model_config = ConfigDict(extra="forbid")
 
     limit: Integer = Field(

@@ -1,7 +1,4 @@
-"""Routes about the API itself: where things are, and whether it is ready.
-
-Belongs here: what operators ask. Does not belong here: anything from a release.
-"""
+"""Routes about the API itself: where things are, and whether it is ready."""
 
 from typing import Literal
 
@@ -62,7 +59,7 @@ async def read_index(request: Request) -> Response:
     summary="Whether the service can answer",
 )
 async def read_readiness(request: Request) -> Response:
-    """Ready when the database can be reached and there is a release; else a problem says which."""
+    """Ready when the database answers and there is a release; else a problem says what is wrong."""
     releases = await answers_of(request).watcher.all_current()
     if not releases:
         raise NothingReleasedError

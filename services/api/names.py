@@ -1,6 +1,6 @@
-"""Names that a request asks by, and how the data of a release spell them.
+"""Names in a request, and how the data of a release spell them.
 
-Belongs here: which spellings mean the same, and the problem of a name that no list knows. Does not
+Belongs here: which spellings mean the same name, and the problem of an unknown name. Does not
 belong here: what makes two texts the same (`pollux.rules`).
 """
 
@@ -12,7 +12,7 @@ from services.common.problems import ProblemError, invalid_input
 from services.common.releases import Release
 
 VALUES = "select distinct {column} from {release}.{table} where {column} is not null"
-# More values are no list that one chooses from.
+# A column with more values is not a list to choose from.
 MAX_VALUES = 10_000
 SHOWN = 20
 SHOWN_LENGTH = 100
@@ -21,7 +21,7 @@ SHOWN_LENGTH = 100
 async def known_names(
     database: Database, release: Release, tables: Sequence[str], column: str
 ) -> Sequence[str] | None:
-    """The values of a column in tables of a release; None where they are too many to be a list.
+    """The values of a column in tables of a release; None if they are too many to be a list.
 
     They are read once per release.
     """
@@ -40,7 +40,7 @@ async def known_names(
 
 
 def spellings(asked: str, known: Sequence[str]) -> list[str]:
-    """The known names that an asked one means: itself, or all that are the same text."""
+    """The known names that `asked` means: itself, or all that are the same text."""
     if asked in known:
         return [asked]
     key = text_key(asked)
@@ -48,7 +48,7 @@ def spellings(asked: str, known: Sequence[str]) -> list[str]:
 
 
 def unknown_name(name: str, asked: str, known: Sequence[str]) -> ProblemError:
-    """The problem of a filter whose value no list knows."""
+    """The problem of a filter whose value is not a known name."""
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     listed = ", ".join(known[:SHOWN])
     return invalid_input(
@@ -57,6 +57,6 @@ def unknown_name(name: str, asked: str, known: Sequence[str]) -> ProblemError:
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier of SQL."""
+    """A name as an SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'

@@ -3,8 +3,8 @@
 Belongs here: the SQL that all domains share, and how a list's filters, sorts and pages become
 part of it. Does not belong here: tables and conditions, which the domains declare.
 
-PostgreSQL writes the JSON; nothing parses it on the way. In every text `{release}` stands for the
-schema of the release. Values are always parameters; names come from the declarations only.
+PostgreSQL writes the JSON; nothing parses it on the way. In SQL texts `{release}` is the schema of
+the release. Values are always parameters; names come from the declarations only.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ SQL_TYPES: Mapping[type, str] = {
     Decimal: "numeric",
     float: "double precision",
     str: "text",
-    # As the database sends them.
+    # As text, which `Database.fetch` makes of them.
     date: "text::date",
     datetime: "text::timestamp",
     bool: "boolean",
 }
 CONTROLS = {"limit", "next", "sort", "metric"}
 
-# A document of one key is looked up together with those that others ask for at the moment.
+# A key is looked up together with those that other requests ask for at the same time.
 FIND = """
 select found.{key}, row_to_json(found)::text
 from (
@@ -52,7 +52,7 @@ ONE, ANY = "= {0}::text", "= any({0}::text[])"
 
 EXISTS = "select from {release}.{table} where {key} = $1::{type} limit 1"
 
-# The sort's columns come as text beside each document: `next` is made of the last row's.
+# The sort's columns come as text beside each document: `next` is made from the last row's.
 ROWS = """
 select row_to_json(page)::text, {keys}
 from (
@@ -76,7 +76,7 @@ class Mart:
 
     @property
     def document(self) -> type[Document]:
-        """What a row of it is."""
+        """The class of its rows' documents."""
         return document_of(self.domain, self.table)
 
     @property
@@ -86,7 +86,7 @@ class Mart:
 
     @property
     def contract(self) -> Contract:
-        """What it promises."""
+        """Its contract."""
         return contract_of(self.domain, self.table)
 
     def column_type(self, name: str) -> tuple[type, bool]:
@@ -96,7 +96,7 @@ class Mart:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lookup(Generic[K]):
-    """The document of a key; `unknown` makes the problem of a key that is not there."""
+    """Finds the document of a key; `unknown` makes the problem of an unknown key."""
 
     mart: Mart
     key: str
@@ -130,15 +130,15 @@ class Lookup(Generic[K]):
 class Listing(Generic[K]):
     """Documents of a mart, a page at a time.
 
-    `key` are the columns of the default order; together they are unique, and none is ever null.
+    `key` lists the columns of the default order; together they are unique, and none is ever null.
     Another sort puts its column before them; rows that have no value there come last in either
     direction. `filters` are conditions by the name of their parameter, with `{0}` for its value.
-    A list of things that belong to something says so in `within`, likewise a condition, and
-    `parent` tells a thing without any from an unknown one.
+    `within` is the condition of a list that belongs to a parent; `parent` tells a parent with an
+    empty list from an unknown one.
 
-    Of filters that are names, `names` has the marts whose column of that name lists the known
-    ones: a value means all of them that are the same text, and one that means none is refused.
-    Of filters that are keys, `keys` has what they are keys of.
+    `names` has, for filters that are names, the marts whose column of that name lists the known
+    ones: a value means all of them that are the same text, and a value that means none is refused.
+    `keys` has, for filters that are keys, the lookups of those keys.
     """
 
     name: str
@@ -153,7 +153,7 @@ class Listing(Generic[K]):
     async def read(
         self, database: Database, release: Release, query: PageQuery, within: K | None = None
     ) -> bytes:
-        """A page; raises the problems of what is not known and of a `next` of another list."""
+        """A page; raises a problem for an unknown key or name, and for a `next` of another list."""
         sort: str = getattr(query, "sort", self.key[0])
         filters: dict[str, Any] = query.model_dump(exclude=CONTROLS, exclude_none=True)
         binding = repr((self.name, within, sort, sorted(filters.items())))
@@ -175,11 +175,11 @@ class Listing(Generic[K]):
         if not rows and self.parent is not None and within is not None:
             asked, within = within, await self.parent.demand(database, release, within)
             rows = rows if within == asked else await fetch()
-        # Only what is not there as it was asked for is looked for in other spellings.
+        # Other spellings are tried only if nothing is found as it was asked for.
         if not rows and (meant := await self._meant(database, release, filters)):
             filters |= meant
             rows = await fetch(several=True)
-        # Of `limit` + 1 rows, the last one only tells that there is more.
+        # Of `limit` + 1 rows, the last one only shows that there are more.
         shown = rows[: query.limit]
         more = len(rows) > len(shown)
         following = write_next(binding, shown[-1][1:]) if more else None
@@ -188,7 +188,7 @@ class Listing(Generic[K]):
     async def _meant(
         self, database: Database, release: Release, filters: Mapping[str, Any]
     ) -> dict[str, list[str]]:
-        """The spellings that filters mean, where they are others than was asked for."""
+        """The spellings that filters mean, if any differs from what was asked for."""
         for name, lookup in self.keys.items():
             if name in filters:
                 try:
@@ -207,7 +207,7 @@ class Listing(Generic[K]):
         return meant if any(meant[name] != [filters[name]] for name in meant) else {}
 
     def order(self, sort: str) -> tuple[str, ...]:
-        """The columns of an order, in which no two rows are alike."""
+        """The columns of an order; no two rows have the same values in them."""
         column = sort.removeprefix("-")
         return tuple(self.key) if column == self.key[0] else (column, *self.key)
 
@@ -223,10 +223,10 @@ def list_sql(
 ) -> str:
     """The query of a page.
 
-    `starts_at_value` tells whether the sort's column has a value in the last row of the page
-    before; None for the first page. The parameters are the limit, the parent's key where there is
-    one, the filters' values, and the columns of that row that have a value; with `several`, lists
-    of values of the filters that are names.
+    `starts_at_value` says whether the sort's column has a value in the last row of the previous
+    page; None for the first page. The parameters are the limit, the parent's key if there is one,
+    the filters' values, and the columns of that row that have a value. With `several`, filters
+    that are names take lists of values.
     """
     columns = listing.order(sort)
     descending = sort.startswith("-")
@@ -259,7 +259,7 @@ def list_sql(
     if not listing.mart.column_type(first)[1]:
         parts = [part(*([] if starts_at_value is None else [after(columns)]))]
     else:
-        # Two parts, so that an index gives each of them in order, whichever the direction.
+        # Two parts, so that an index gives each in order, in either direction.
         valued = part(f"{first} is not null", *([after(columns)] if starts_at_value else []))
         without = part(f"{first} is null", *([after(rest)] if starts_at_value is False else []))
         parts = [without] if starts_at_value is False else [valued, without]
@@ -284,7 +284,7 @@ def _key_sql(template: str, mart: Mart, key: str, schema: str) -> str:
 
 
 def edition(*repositories: ModuleType) -> str:
-    """Changes whenever a query or a document does, so that tags of older answers don't match."""
+    """A hash that changes with any query or document: tags of older answers no longer match."""
     parts = [FIND, EXISTS, ROWS, PART]
     for module in repositories:
         for name, value in vars(module).items():

@@ -271,7 +271,7 @@ def naming(release: Release) -> Iterator[None]:
 
 
 def memory_key(scope: Scope) -> bytes:
-    """Path and query as they were sent, and the prefix, which answers may hold."""
+    """Path and query as they were sent, and the prefix, which answers may contain."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     prefix = prefix_of(scope)

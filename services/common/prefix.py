@@ -1,7 +1,6 @@
-"""The path prefix under which a proxy shows a service, which links and documentation need.
+"""The path prefix under which a proxy serves a service; links and documentation need it.
 
-Belongs here: which prefix a request came under. Does not belong here: the proxy's other headers,
-which nothing trusts.
+Nothing trusts the proxy's other headers.
 """
 
 from collections.abc import Mapping
@@ -17,11 +16,11 @@ MAX_LENGTH = 200
 
 
 class KnowPrefix:
-    """Middleware that tells the app its prefix: that of the setting, or else the proxy's header.
+    """Middleware that tells the app its prefix, from the setting or else from the proxy's header.
 
-    With a setting, the proxy may take the prefix away from paths or leave it there; a proxy that
-    sends the header has taken it away. In the scope both become what ASGI asks for: `root_path` is
-    the prefix, and `path` begins with it.
+    With the setting, the proxy may strip the prefix from paths or leave it; a proxy that sends the
+    header has stripped it. In the scope both become what ASGI requires: `root_path` is the prefix,
+    and `path` begins with it.
     """
 
     def __init__(self, app: ASGIApp, *, root_path: str) -> None:
@@ -29,7 +28,7 @@ class KnowPrefix:
         self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on."""
+        """Passes the request on with its prefix."""
         if scope["type"] == "http" and (prefix := self.root_path or _forwarded(scope)):
             path: str = scope["path"]
             is_there = self.root_path and path.startswith(f"{prefix}/")
@@ -39,19 +38,19 @@ class KnowPrefix:
 
 
 def prefix_of(scope: Scope) -> str:
-    """The prefix that a request came under, empty where there is none."""
+    """The prefix of a request, empty if there is none."""
     prefix: str = scope.get("root_path", "")
     return prefix
 
 
 def path_of(scope: Scope) -> str:
-    """The path of a request as the service has it."""
+    """The path of a request without the prefix."""
     path: str = scope["path"]
     return path.removeprefix(prefix_of(scope))
 
 
 def index_of(request: Request, links: Mapping[str, str]) -> Index:
-    """Where things are, as the one who asks reaches them."""
+    """The index of a service, with links that the client can follow."""
     prefix = prefix_of(request.scope)
     return Index(
         name=request.app.title, links={name: prefix + path for name, path in links.items()}
@@ -63,5 +62,5 @@ def _forwarded(scope: Scope) -> str:
     if len(found) != 1 or len(found[0]) > MAX_LENGTH:
         return ""
     prefix = found[0].decode("latin-1").rstrip("/")
-    # Anyone may send the header, and a page shows it.
+    # Anyone may send the header, and the documentation page shows it.
     return prefix if PREFIX.fullmatch(prefix) else ""

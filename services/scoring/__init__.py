@@ -1,1 +1,1 @@
-"""The coupon scorer: how likely a customer uses a coupon."""
+"""The coupon scorer: how likely a customer is to use a coupon."""

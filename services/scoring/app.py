@@ -1,7 +1,4 @@
-"""The scorer as an app: its parts put together.
-
-Belongs here: which parts there are. Does not belong here: addresses and processes.
-"""
+"""The scorer as an app: its parts put together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +16,7 @@ from services.scoring.models import CurrentModel
 from services.scoring.routes import ROUTERS
 
 DESCRIPTION = """
-How likely a customer uses a coupon, by the coupon-propensity model that was promoted last.
+How likely a customer is to use a coupon, by the coupon-propensity model that was promoted last.
 
 Every answer names its model (`X-Pollux-Model`). Every error is a problem document (RFC 9457).
 """
@@ -30,9 +27,9 @@ TAGS = [
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The scorer of an installation; it starts, and answers 503, while there is no model.
+    """The scorer of an installation; while there is no model, it runs and answers 503.
 
-    Raises `ApiKeysError` where the settings would leave it open to other machines.
+    Raises `ApiKeysError` if the settings would leave it open to other machines.
     """
     hashes = read_key_hashes(settings)
     metrics = Metrics()

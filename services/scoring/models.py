@@ -1,8 +1,4 @@
-"""Which model scores: the promoted one, followed while the service runs.
-
-Belongs here: noticing, reading and swapping models. Does not belong here: what a model is
-(`pollux.propensity`) and requests.
-"""
+"""Which model scores: the promoted one, followed while the service runs."""
 
 import asyncio
 import logging
@@ -23,7 +19,7 @@ log = logging.getLogger("pollux.services")
 
 
 def no_model() -> ProblemError:
-    """Nothing was promoted yet, or what was cannot be used."""
+    """No model was promoted yet, or the promoted one cannot be used."""
     return ProblemError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "no-model",
@@ -51,7 +47,7 @@ class CurrentModel:
         )
 
     def get(self) -> PropensityModel:
-        """The model to score with; raises the problem of none."""
+        """The model to score with; raises a problem if there is none."""
         if self._model is None:
             raise no_model()
         return self._model
@@ -63,14 +59,14 @@ class CurrentModel:
             await asyncio.to_thread(self.look)
 
     def look(self) -> None:
-        """Takes the promoted model where it is another; one that cannot be used is refused."""
+        """Takes the promoted model if it has changed; refuses one that cannot be used."""
         sight = self._sight()
         if sight == self._seen:
             return
         self._seen = sight
         try:
             model = propensity.read_current(self._root)
-            # The first prediction sets up what the others use.
+            # The first prediction sets up what later ones use.
             model.predict(np.full((1, len(propensity.FEATURES)), np.nan, dtype=np.float32))
         except NoModelError as error:
             log.warning("%s", error)
@@ -85,7 +81,7 @@ class CurrentModel:
             log.info("Scoring with model %s", model.id)
 
     def _sight(self) -> object:
-        """What changes with the link and with the files that it leads to."""
+        """A value that changes with the link and with the files behind it."""
         current = propensity.current_id(self._root)
         files = (propensity.DESCRIPTION_FILE, propensity.MODEL_FILE, propensity.CARD_FILE)
         try:

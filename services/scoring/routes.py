@@ -1,7 +1,4 @@
-"""Routes of the scorer.
-
-Belongs here: paths and their documentation. Does not belong here: how a prediction is made.
-"""
+"""Routes of the scorer: paths and their documentation."""
 
 import asyncio
 from typing import Any, Literal
@@ -22,7 +19,7 @@ from services.scoring.schemas import MAX_PAIRS, BatchRequest, Prediction, ScoreR
 
 SCORE_BYTES = 512 * 1024
 BATCH_BYTES = 4 * 2**20
-# More than this would keep the others waiting.
+# More than this are scored in a thread, so that other requests need not wait.
 PAIRS_AT_ONCE = 100
 
 scoring = APIRouter(tags=["scoring"])
@@ -54,10 +51,10 @@ def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
     response_model=list[Prediction],
     responses=_responses(*body_problems(SCORE_BYTES), MISSING),
     openapi_extra=read_here(ScoreRequest),
-    summary="How likely a customer uses each of some coupons",
+    summary="How likely a customer is to use each of some coupons",
 )
 async def score(request: Request) -> Response:
-    """Predictions, the best first; none for no coupons."""
+    """Predictions, the best first; an empty list for no coupons."""
     asked = await read_body(request, ScoreRequest, {}, limit=SCORE_BYTES)
     current: CurrentModel = request.app.state.model
     model = current.get()
@@ -75,8 +72,8 @@ async def score(request: Request) -> Response:
     responses=_responses(*body_problems(BATCH_BYTES), MISSING),
     openapi_extra=read_here(BatchRequest),
     summary="The same for many customers",
-    description=f"A list of requests of /score, {MAX_PAIRS:,} coupons in all at most; their "
-    "answers in the same order, by one model.",
+    description=f"A list of requests as for /score, with at most {MAX_PAIRS:,} coupons in all; "
+    "their answers come in the same order, from one model.",
 )
 async def score_batch(request: Request) -> Response:
     """Answers requests together."""
@@ -95,7 +92,7 @@ async def score_batch(request: Request) -> Response:
     summary="The card of the model that scores",
 )
 async def read_model(request: Request) -> Response:
-    """What it was trained on, and how good it is beside two baselines."""
+    """What it was trained on, and how good it is compared with two baselines."""
     model = request.app.state.model.get()
     return _json(model.card, model.id)
 

@@ -1,9 +1,7 @@
-"""What the scorer is asked and answers.
+"""Requests and answers of the scorer, and their limits.
 
-Belongs here: the documents and their limits. Does not belong here: how they become features.
-
-Nothing is read as something else: a number in quotes, a boolean as a number and a field that is not
-known are refused. Whatever the marts may leave empty may be null, but is there.
+Nothing is converted: a number in quotes, a boolean as a number and an unknown field are refused.
+A field that the marts may leave empty may be null, but must be present.
 """
 
 from typing import Annotated
@@ -14,7 +12,7 @@ MAX_COUPONS = 1_000
 MAX_REQUESTS = 1_000
 MAX_PAIRS = 10_000
 BIGINT_MAX = 2**63 - 1
-# A decimal(18, 2) is below.
+# More than any decimal(18, 2).
 NUMBER_MAX = 1e16
 
 Id = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
@@ -27,7 +25,7 @@ EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Customer(BaseModel):
-    """A customer, as `customer_info` has it."""
+    """A customer, as in `customer_info`."""
 
     model_config = EXACT
 
@@ -51,18 +49,18 @@ class Customer(BaseModel):
 
 
 class Coupon(BaseModel):
-    """A coupon, as `coupon_info` has it, without its days."""
+    """A coupon, as in `coupon_info`, without its dates."""
 
     model_config = EXACT
 
     coupon_id: Id = Field(description="Coupon.", examples=[22])
     coupon_type: Word | None = Field(
-        description="buy_more, buy_all, just_discount or department; another one is scored as "
+        description="buy_more, buy_all, just_discount or department; any other is scored as "
         "unknown.",
         examples=["buy_more"],
     )
     department: Word | None = Field(
-        description="Boys, Girls, Men, Sport (or Sports), Women; another one is scored as unknown.",
+        description="Boys, Girls, Men, Sport (or Sports), Women; any other is scored as unknown.",
         examples=["Men"],
     )
     discount: Number | None = Field(description="Percent off the price.", examples=[14])
@@ -98,12 +96,12 @@ class BatchRequest(RootModel[list[ScoreRequest]]):
 
 
 class Prediction(BaseModel):
-    """How likely a customer uses a coupon."""
+    """How likely a customer is to use a coupon."""
 
     coupon_id: int = Field(description="Coupon.", examples=[22])
     customer_id: int = Field(description="Customer.", examples=[127])
     prediction: float = Field(
-        description="Probability that an order of the customer with something of the coupon's "
-        "department uses it, 0 to 1.",
+        description="Probability, 0 to 1, that an order of the customer with an item of the "
+        "coupon's department uses the coupon.",
         examples=[0.2714],
     )

@@ -1,8 +1,4 @@
-"""Predictions of requests.
-
-Belongs here: requests as the model's columns, and its predictions as answers. Does not belong here:
-HTTP, and which model.
-"""
+"""Turns requests into the model's columns, and its predictions into answers."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -38,7 +34,7 @@ def answer_batch(model: PropensityModel, requests: Sequence[ScoreRequest]) -> by
 
 
 def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[list[dict[str, Any]]]:
-    """Per request its predictions, the best first; ties go by coupon."""
+    """The predictions of each request, the best first; ties go by coupon."""
     sizes = [len(request.coupons) for request in requests]
     if not sum(sizes):
         return [[] for _ in requests]

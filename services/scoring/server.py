@@ -1,7 +1,4 @@
-"""The scorer as a server: its address and its process.
-
-Belongs here: what must be right before the first request. Does not belong here: what is answered.
-"""
+"""The scorer as a server: its address and its process."""
 
 from pollux.runtime.settings import Settings
 from services.common.port import bind

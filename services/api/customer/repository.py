@@ -1,7 +1,7 @@
-"""What the API asks of a release of the customer domain.
+"""What the API reads from a release of the customer domain.
 
-Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
-not belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
+Belongs here: its tables, the conditions of its lists, and the problems of unknown keys. Does not
+belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
 """
 
 from http import HTTPStatus
@@ -18,7 +18,7 @@ def unknown_account(account_number: int) -> ProblemError:
         HTTPStatus.NOT_FOUND,
         "unknown-account",
         "Unknown account",
-        f"No account {account_number} is a customer's.",
+        f"No customer has account {account_number}.",
     )
 
 
@@ -31,7 +31,7 @@ BROADBAND_LINES = Mart(DOMAIN, "customer_broadband")
 INITIAL = Mart(DOMAIN, "customer_initial_services")
 CASHBACK_MONTHS = Mart(DOMAIN, "customer_cashback")
 
-# What vouchers are chosen by and from, wholly in memory.
+# The segments and vouchers to choose by, all kept in memory.
 SEGMENTS_IN_ORDER = """
 select segment_name, segment, first_number, last_number
 from {release}.voucher_segments
@@ -59,7 +59,7 @@ VOUCHERS: Listing[str] = Listing(
         "segment_name": "segment_name = {0}::text",
         "segment": "segment = {0}::text",
     },
-    # A country without vouchers, and a segment without assignments, are known all the same.
+    # A country without vouchers and a segment without assignments are still known names.
     names={"country_code": (RANKING, ASSIGNMENTS), "segment": (RANKING, SEGMENT_BOUNDS)},
 )
 

@@ -1,8 +1,4 @@
-"""Routes of vouchers and accounts.
-
-Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
-an answer is made.
-"""
+"""Routes of vouchers and accounts: paths, parameters and their documentation."""
 
 from typing import Annotated
 
@@ -67,7 +63,7 @@ FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the futu
 async def select_voucher(request: Request) -> Response:
     """The amount used most in the customer's country and segment.
 
-    A customer in no segment (`/v1/vouchers/segments` has their bounds), or in one without
+    A customer in no segment (`/v1/vouchers/segments` lists the bounds), or in one without
     assignments in the country, gets the amount used most in the country.
     """
     query = read_query(request, SelectQuery)
@@ -95,7 +91,7 @@ async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query(
     summary="List the segments that vouchers are chosen by",
 )
 async def list_segments(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
-    """Their first and last number of orders, or of whole days since the last order."""
+    """The bounds of each: numbers of orders, or of whole days since the last order."""
     return await answers_of(request).make(request, DOMAIN, repository.SEGMENTS.read, query)
 
 
@@ -117,7 +113,7 @@ async def read_cleaning_report(request: Request, query: Annotated[PageQuery, Que
     summary="List accounts",
 )
 async def list_accounts(request: Request, query: Annotated[AccountsQuery, Query()]) -> Response:
-    """Accounts of the utility that are customers', now or in the past, a page at a time."""
+    """Accounts of the utility's customers, current and past, a page at a time."""
     return await answers_of(request).make(request, DOMAIN, repository.ACCOUNTS.read, query)
 
 
@@ -128,7 +124,7 @@ async def list_accounts(request: Request, query: Annotated[AccountsQuery, Query(
     summary="An account",
 )
 async def read_account(request: Request, account_number: AccountNumber) -> Response:
-    """Its status, its days of sign-up and churn, where and by whom it came."""
+    """Its status, when its customer signed up and left, where, and by whose referral."""
     return await answers_of(request).make(request, DOMAIN, repository.ACCOUNT.read, account_number)
 
 

@@ -1,7 +1,6 @@
 """Documents about vouchers and accounts, and the parameters of their lists.
 
-Belongs here: which marts there are documents of (made from their contracts), what a list can be
-asked, and what a voucher selection takes and answers. Does not belong here: how one is chosen.
+Documents of marts are made from their contracts. The choice of a voucher is in `vouchers`.
 """
 
 import re
@@ -66,7 +65,7 @@ def _customer_id(value: object) -> int | str:
 
 
 def _whole(value: object) -> object:
-    # To JSON 15 and 15.0 are one number.
+    # In JSON, 15 and 15.0 are the same number.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -119,11 +118,11 @@ class VouchersQuery(PageQuery):
         default=None, description="Only this country; case does not matter."
     )
     segment_name: Literal["country", "frequency_segment", "recency_segment"] | None = Field(
-        default=None, description="Only segments by this; country for countries as a whole."
+        default=None, description="Only this kind of segment; country for whole countries."
     )
     segment: Text | None = Field(
         default=None,
-        description="Only this segment of /v1/vouchers/segments; all for a country as a whole.",
+        description="Only this segment of /v1/vouchers/segments; all for whole countries.",
     )
     sort: VoucherSort = Field(
         default="country_code",
@@ -145,7 +144,7 @@ class AccountsQuery(PageQuery):
         default=None, description="Only sign-ups on this day or earlier."
     )
     is_churned: bool | None = Field(
-        default=None, description="Only accounts that left (true), or that stay."
+        default=None, description="Only customers who left (true), or who stay."
     )
     sort: AccountSort = Field(
         default="account_number",
@@ -154,11 +153,11 @@ class AccountsQuery(PageQuery):
 
 
 class SelectQuery(BaseModel):
-    """How much a voucher selection tells."""
+    """How much a voucher selection explains."""
 
     model_config = ConfigDict(extra="forbid")
 
-    explain: bool = Field(default=False, description="Tell why this voucher was chosen.")
+    explain: bool = Field(default=False, description="Say why this voucher was chosen.")
 
 
 class SelectRequest(BaseModel):
@@ -185,16 +184,16 @@ class SelectRequest(BaseModel):
     )
     country_code: Text = Field(description="The customer's country; case does not matter.")
     last_order_ts: Timestamp = Field(
-        description="Last order: ISO 8601, with T or a blank, UTC where there is no offset."
+        description="Last order: ISO 8601, with T or a space, in UTC if it has no offset."
     )
-    first_order_ts: Timestamp = Field(description="First order, likewise.")
+    first_order_ts: Timestamp = Field(description="First order, in the same form.")
     total_orders: Orders = Field(description="Orders so far.")
     segment_name: SegmentName = Field(
         description="What to choose by: frequency_segment is by total_orders, recency_segment by "
-        "whole days since the last order; /v1/vouchers/segments has their bounds."
+        "whole days since the last order; /v1/vouchers/segments lists the bounds."
     )
     as_of: Timestamp | None = Field(
-        default=None, description="When recency is measured, likewise; now where not given."
+        default=None, description="When recency is measured, in the same form; by default now."
     )
 
 
@@ -214,9 +213,9 @@ class RunnerUp(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     voucher_amount: Money = Field(description="Amount.", examples=[3520])
-    times_used: int = Field(description="Assignments of it.", examples=[13215])
+    times_used: int = Field(description="How often it was assigned.", examples=[13215])
     share: float = Field(description="Times used ÷ all assignments there.", examples=[0.24])
-    rank: int = Field(description="Its place, 2 and on.", examples=[2])
+    rank: int = Field(description="Its rank, from 2.", examples=[2])
 
 
 class Explained(BaseModel):
@@ -229,10 +228,10 @@ class Explained(BaseModel):
     )
     country_code: str = Field(description="Country as the data spell it.", examples=["Peru"])
     segment_name: SegmentName = Field(
-        description="What was asked to choose by.", examples=["recency_segment"]
+        description="Kind of segment in the request.", examples=["recency_segment"]
     )
     segment: str | None = Field(
-        description="Segment of the customer; null for one who is in none.",
+        description="The customer's segment; null if there is none.",
         examples=[contract_of("customer", "voucher_ranking").column("segment").example],
     )
     basis: Literal["segment", "country"] = Field(
@@ -246,10 +245,12 @@ class Explained(BaseModel):
     as_of: str = Field(
         description="When recency was measured, UTC.", examples=["2026-05-01T00:00:00Z"]
     )
-    times_used: int = Field(description="Assignments of the amount there.", examples=[36104])
+    times_used: int = Field(
+        description="How often the amount was assigned there.", examples=[36104]
+    )
     share: float = Field(
         description="Times used ÷ all assignments with a voucher there.", examples=[0.62]
     )
     runners_up: list[RunnerUp] = Field(
-        description="The amounts that follow it there, the one used most first; ten at most."
+        description="The next amounts there, the most used first; ten at most."
     )

@@ -1,17 +1,13 @@
-"""Which segment a customer is in.
-
-Belongs here: the segments of a release, which the models made of the project's variables. Does not
-belong here: vouchers.
-"""
+"""Which segment a customer is in, by the bounds that a release holds."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class Segment(NamedTuple):
-    """A segment by orders so far or by whole days since the last: its bounds, both included.
+    """A segment's bounds, both included, in orders so far or in whole days since the last one.
 
-    A last number of None is all above the first.
+    A last number of None means that there is no upper bound.
     """
 
     segment_name: str
@@ -21,13 +17,13 @@ class Segment(NamedTuple):
 
 
 class Segments:
-    """The segments of a release, in the order in which they count."""
+    """The segments of a release, in order: the first that fits counts."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self._segments = tuple(segments)
 
     def of(self, segment_name: str, number: int) -> str | None:
-        """The segment that a number of orders or of days is in; None where it is in none."""
+        """The segment of a number of orders or days, or None."""
         for one in self._segments:
             if (
                 one.segment_name == segment_name

@@ -30,7 +30,7 @@ OF_COUNTRY = ("country", "all")
 
 
 class Ranked(NamedTuple):
-    """An amount of a country and segment."""
+    """A voucher amount in a country and segment."""
 
     voucher_amount: Decimal
     times_used: int
@@ -43,14 +43,14 @@ class Ranked(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The amounts of a country and segment, the one used most first, and the answer of that one."""
+    """The amounts of a country and segment, the most used first, and the answer with that one."""
 
     ranked: Sequence[Ranked]
     answer: Answer
 
 
 class Country(NamedTuple):
-    """A country as the data spell it, and its groups by what the segment is by and the segment."""
+    """A country as the data spell it, and its groups by segment name and segment."""
 
     spelling: str
     groups: Mapping[tuple[str, str | None], Group]
@@ -59,8 +59,8 @@ class Country(NamedTuple):
 class RankedVouchers:
     """The vouchers of a release.
 
-    `rows` are those of `RANKED_VOUCHERS`, `assigned` the countries of all assignments. Where the
-    data spell a country in several ways, the one with most assignments counts.
+    `rows` are those of `RANKED_VOUCHERS`, `assigned` the countries of all assignments. If the data
+    spell a country in several ways, the spelling with most assignments counts.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class RankedVouchers:
         self._assigned = {text_key(country) for country in assigned}
 
     def select(self, request: SelectRequest, *, explain: bool) -> Answer:
-        """The answer to a request; raises the problem of one that has none."""
+        """The answer to a request; raises a problem if there is none."""
         now = datetime.now(UTC)
         as_of = now if request.as_of is None else request.as_of
         check_times(request, as_of=as_of, now=now)
@@ -137,7 +137,7 @@ async def read_ranked_vouchers(database: Database, release: Release) -> RankedVo
 
 
 def check_times(request: SelectRequest, *, as_of: datetime, now: datetime) -> None:
-    """Raises the problem of times that cannot be: in the future, or in the wrong order."""
+    """Raises a problem if a time is in the future, or if the times are in the wrong order."""
     wrong = []
     if as_of > now:
         wrong.append(("as_of", "Input should not be in the future"))
@@ -156,12 +156,12 @@ def unknown_country(country_code: str) -> ProblemError:
         HTTPStatus.NOT_FOUND,
         "unknown-country",
         "Unknown country",
-        f"No voucher was ever assigned in {country_code}: the data do not know this country.",
+        f"No voucher was ever assigned in {country_code}: the country is not in the data.",
     )
 
 
 def no_voucher(country_code: str) -> ProblemError:
-    """The country has assignments, and none of them has an amount."""
+    """The country has assignments, but none of them has an amount."""
     return ProblemError(
         HTTPStatus.NOT_FOUND,
         "no-voucher",
@@ -171,7 +171,7 @@ def no_voucher(country_code: str) -> ProblemError:
 
 
 def unknown_segment() -> ProblemError:
-    """There are no segments by what was asked for."""
+    """The segment name is unknown."""
     known = " or ".join(f"'{name}'" for name in get_args(SegmentName))
     part = {"loc": ("body", "segment_name"), "msg": f"Input should be {known}"}
     return invalid_parts([part], kind="unknown-segment", title="Unknown segment name")

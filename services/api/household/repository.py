@@ -1,7 +1,7 @@
-"""What the API asks of a release of the household domain.
+"""What the API reads from a release of the household domain.
 
-Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
-not belong here: HTTP, and how a list becomes SQL.
+Belongs here: its tables, the conditions of its lists, and the problems of unknown keys. Does not
+belong here: HTTP, and how a list becomes SQL.
 """
 
 from http import HTTPStatus
@@ -25,7 +25,7 @@ def unknown_household(household_key: int) -> ProblemError:
 
 
 def no_demographics(household_key: int) -> ProblemError:
-    """The household is there, but nobody knows who lives in it."""
+    """The household is in the release, but its demographics are not known."""
     return ProblemError(
         HTTPStatus.NOT_FOUND,
         "no-demographics",
@@ -48,17 +48,17 @@ def no_recommendations(household_key: int) -> ProblemError:
         HTTPStatus.NOT_FOUND,
         "unknown-household",
         "Unknown household",
-        f"Nothing that household {household_key} bought is known.",
+        f"No purchase of household {household_key} is known.",
     )
 
 
 def no_associations(commodity: str) -> ProblemError:
-    """No such commodity, or too few baskets hold it with another."""
+    """The commodity is unknown, or too few baskets hold it together with another."""
     return ProblemError(
         HTTPStatus.NOT_FOUND,
         "no-associations",
         "No associations",
-        f"No commodity {commodity} comes often enough with another.",
+        f"No commodity {commodity} is bought often enough with another.",
     )
 
 
@@ -153,7 +153,7 @@ DAILY_CAMPAIGN_SALES = Listing(
 
 
 async def summary(database: Database, release: Release, household_key: int) -> bytes:
-    """A household's summary; tells one without demographics from an unknown one."""
+    """A household's summary; raises a problem if it, or its demographics, are unknown."""
     found = await SUMMARY.find(database, release, household_key)
     if found is None:
         await HOUSEHOLD.demand(database, release, household_key)

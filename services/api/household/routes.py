@@ -1,8 +1,4 @@
-"""Routes of households and campaigns.
-
-Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
-an answer is made.
-"""
+"""Routes of households and campaigns: paths, parameters and their documentation."""
 
 from typing import Annotated
 
@@ -123,7 +119,7 @@ async def list_weekly_sales(
     "/{household_key}/campaigns",
     response_model=CampaignResponsePage,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
-    summary="What a household made of campaigns",
+    summary="A household's responses to campaigns",
 )
 async def list_responses(
     request: Request, household_key: HouseholdKey, query: Annotated[ResponsesQuery, Query()]
@@ -158,7 +154,7 @@ async def list_recommendations(
 async def list_associations(
     request: Request, commodity: Commodity, query: Annotated[AssociationsQuery, Query()]
 ) -> Response:
-    """Commodities in the same baskets, those first that come most often beyond chance."""
+    """Commodities bought in the same baskets, the highest by the metric first."""
     return await answers_of(request).make(
         request, DOMAIN, repository.ASSOCIATIONS.read, query, commodity
     )
@@ -182,7 +178,7 @@ async def list_campaigns(request: Request, query: Annotated[PageQuery, Query()])
     summary="A campaign and the sales around it",
 )
 async def read_campaign(request: Request, campaign: Campaign) -> Response:
-    """When it ran, whom it reached, and what its couponed products sold before, during, after."""
+    """When it ran, whom it reached, and sales of its couponed products before, during and after."""
     return await answers_of(request).make(request, DOMAIN, repository.CAMPAIGN.read, campaign)
 
 

@@ -1,8 +1,7 @@
 """Documents about households and campaigns, and the parameters of their lists.
 
-Belongs here: which marts there are documents of (made from their contracts), and what a list can be
-asked. Does not belong here: serialisation of answers, which PostgreSQL does; a test holds that both
-are the same.
+Documents are made from the marts' contracts. PostgreSQL serialises the answers; a test checks that
+they match.
 """
 
 from typing import Annotated, Any, Literal
@@ -26,7 +25,7 @@ from services.api.documents import (
 HouseholdKey = Annotated[Integer, id_in_path("Household.", 1)]
 Campaign = Annotated[Integer, id_in_path("Campaign.", 18)]
 Commodity = Annotated[
-    Text, Path(description="Commodity as the products have it.", examples=["SOUP"])
+    Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
 ProductId = Annotated[Integer, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
@@ -39,7 +38,7 @@ HouseholdSort = Literal[
 ]  # fmt: skip
 
 
-def _section(name: str) -> Any:  # noqa: ANN401 - a field of whichever type
+def _section(name: str) -> Any:  # noqa: ANN401 - a field of any type
     return Field(description=f"Sales of section {name}, dollars.")
 
 
@@ -56,7 +55,7 @@ ProductRecommendationsPage = page_of(
     ProductRecommendations, "A page of a household's recommendations, the best first."
 )
 CommodityAssociationsPage = page_of(
-    CommodityAssociations, "A page of what a commodity comes with, the highest by the metric first."
+    CommodityAssociations, "A page of a commodity's associations, the highest by the metric first."
 )
 HouseholdRfmPage = page_of(HouseholdRfm, "A page of households.")
 DailyHhSpendPage = page_of(
@@ -66,7 +65,7 @@ HouseholdWeeklySalesPage = page_of(
     HouseholdWeeklySales, "A page of a household's shopping weeks, the earliest first."
 )
 CampaignResponsePage = page_of(
-    CampaignResponse, "A page of what a household made of campaigns, by number."
+    CampaignResponse, "A page of a household's responses to campaigns, by campaign."
 )
 CampaignSummaryPage = page_of(CampaignSummary, "A page of campaigns, by number.")
 DailyCampaignSalesPage = page_of(
@@ -140,5 +139,5 @@ class AssociationsQuery(PageQuery):
 
     @property
     def sort(self) -> str:
-        """The order as lists have it."""
+        """The order, written as in other lists."""
         return f"-{self.metric}"

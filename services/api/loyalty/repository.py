@@ -1,7 +1,7 @@
-"""What the API asks of a release of the loyalty domain.
+"""What the API reads from a release of the loyalty domain.
 
-Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
-not belong here: HTTP, and how a list becomes SQL.
+Belongs here: its tables, the conditions of its lists, and the problems of unknown keys. Does not
+belong here: HTTP, and how a list becomes SQL.
 """
 
 from http import HTTPStatus
@@ -51,7 +51,7 @@ PROMOTIONS: Listing[str] = Listing(
     names={"promotion": (FUNNELS,), "channel": (FUNNELS,)},
 )
 
-# Several rows have the key; it only tells whether there is a promotion of that name.
+# Several rows share the key: this only finds out whether the promotion exists.
 PROMOTION = Lookup(mart=FUNNELS, key="promotion", unknown=unknown_promotion)
 
 FUNNEL = Listing(

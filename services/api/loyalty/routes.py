@@ -1,8 +1,4 @@
-"""Routes of members and promotions.
-
-Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
-an answer is made.
-"""
+"""Routes of members and promotions: paths, parameters and their documentation."""
 
 from typing import Annotated
 
@@ -48,7 +44,7 @@ async def list_members(request: Request, query: Annotated[MembersQuery, Query()]
     return await answers_of(request).make(request, DOMAIN, repository.MEMBERS.read, query)
 
 
-# Emails and names may have a slash in them, sent as %2F: hence `path`.
+# Emails and names may contain a slash, sent as %2F: hence `path`.
 @members.get(
     "/{email:path}",
     response_model=Members,

@@ -1,8 +1,7 @@
 """Documents about members and promotions, and the parameters of their lists.
 
-Belongs here: which marts there are documents of (made from their contracts), and what a list can be
-asked. Does not belong here: serialisation of answers, which PostgreSQL does; a test holds that both
-are the same.
+Documents are made from the marts' contracts. PostgreSQL serialises the answers; a test checks that
+they match.
 """
 
 from typing import Annotated, Literal
@@ -20,13 +19,13 @@ from services.api.documents import (
 
 
 def _without_blanks(email: str) -> str:
-    """In a query an unencoded + is a blank; so is what stands for it when it is alone."""
+    """In a query, an unencoded + arrives as a space."""
     if any(blank in email for blank in BLANKS):
         raise ValueError("An email holds no blank; a + in it is written %2B in a query")
     return email
 
 
-# As the data have it: case, composed accents and blanks around do not matter.
+# Normalised as in the data: case, composed accents and surrounding blanks do not matter.
 Email = Annotated[Text, AfterValidator(text_key)]
 EmailInQuery = Annotated[Email, AfterValidator(_without_blanks)]
 EmailInPath = Annotated[
@@ -47,7 +46,7 @@ class MembersQuery(PageQuery):
     """Which members."""
 
     joined_by: Literal["list", "purchase"] | None = Field(
-        default=None, description="Only members by the loyalty list, or by a purchase."
+        default=None, description="Only members who joined by the loyalty list, or by a purchase."
     )
     gender: Text | None = Field(default=None, description="Only this gender, F or M.")
 

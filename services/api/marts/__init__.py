@@ -1,4 +1,4 @@
-"""Any released mart, by its contract: what has no route of its own is served all the same."""
+"""Any released mart, served by its contract, whether or not it has a route of its own."""
 
 from services.api.marts import repository, routes
 

@@ -1,7 +1,7 @@
-"""What the API asks of any mart of a release, by the contract that the release carries.
+"""What the API reads from any mart of a release, by the contract that the release carries.
 
-Belongs here: the contracts of the current releases, a page of a mart, and the problems of what is
-not there. Does not belong here: HTTP, and what a request may ask for (`schemas`).
+Belongs here: the contracts of the current releases, a page of a mart, and the problems of unknown
+names. Does not belong here: HTTP, and what a request may ask for (`schemas`).
 
 Names come from contracts only, and are quoted; values are always parameters.
 """
@@ -26,7 +26,7 @@ from services.common.releases import Release
 
 SHOWN_LENGTH = 100
 
-# The key comes as text beside each document: `next` is made of the last row's.
+# The key comes as text beside each document: `next` is made from the last row's.
 PAGE = """
 select row_to_json(page)::text, {keys}
 from (
@@ -63,7 +63,7 @@ class Marts:
         self._kept: dict[str, tuple[Release, Mapping[str, Contract]]] = {}
 
     async def contracts(self, database: Database, release: Release) -> Mapping[str, Contract]:
-        """A release's contracts by mart; raises the problem of a release that carries none."""
+        """A release's contracts by mart; raises a problem if the release carries none."""
         kept = self._kept.get(release.domain)
         if kept is None or kept[0] is not release:
             contracts = await contracts_of(database, release)
@@ -75,27 +75,27 @@ class Marts:
     async def read_summaries(
         self, database: Database, release: Release, prefix: str
     ) -> list[MartSummary]:
-        """What a release holds, by name; `prefix` stands before every path."""
+        """The marts of a release, by name; `prefix` comes before every path."""
         contracts = await self.contracts(database, release)
         return [summary_of(release.name, contract, prefix) for contract in contracts.values()]
 
     async def read_list(self, database: Database, release: Release, prefix: str) -> bytes:
-        """What a release holds, as a list."""
+        """The marts of a release, as one page."""
         found = await self.read_summaries(database, release, prefix)
         return page([orjson.dumps(one.model_dump()).decode() for one in found], None)
 
     async def read_schema(self, database: Database, release: Release, mart: str) -> bytes:
-        """What a mart's contract says; raises the problem of an unknown one."""
+        """What a mart's contract says; raises a problem if the mart is unknown."""
         found: MartSchema = schema_of(await self._contract(database, release, mart))
         return orjson.dumps(found.model_dump())
 
     async def read_page(
         self, database: Database, release: Release, mart: str, asked: Sequence[tuple[str, str]]
     ) -> bytes:
-        """Rows of a mart in the order of its key, those that equal what is asked for.
+        """Rows of a mart that match the filters, in the order of its key.
 
-        Raises the problems of an unknown mart, of what it cannot be asked, and of a `next` of
-        another list.
+        Raises a problem for an unknown mart, for a parameter that it does not take, and for a
+        `next` of another list.
         """
         contract = await self._contract(database, release, mart)
         query, filters = read_query(contract, asked)
@@ -106,14 +106,14 @@ class Marts:
             start = read_next(binding, query.next, kinds)
         sql = page_sql(contract, release.schema, tuple(filters), starts_after=bool(start))
         rows = await database.fetch(sql, query.limit + 1, *filters.values(), *start)
-        # Only what is not there as it was asked for is looked for in other spellings.
+        # Other spellings are tried only if nothing is found as it was asked for.
         if not rows and (meant := await _meant(database, release, contract, filters)):
             filters |= meant
             several = page_sql(
                 contract, release.schema, tuple(filters), starts_after=bool(start), several=meant
             )
             rows = await database.fetch(several, query.limit + 1, *filters.values(), *start)
-        # Of `limit` + 1 rows, the last one only tells that there is more.
+        # Of `limit` + 1 rows, the last one only shows that there are more.
         shown = rows[: query.limit]
         more = len(rows) > len(shown)
         following = write_next(binding, shown[-1][1:]) if more else None
@@ -129,7 +129,7 @@ class Marts:
 async def _meant(
     database: Database, release: Release, contract: Contract, filters: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """The spellings that filters on texts mean, where they are others than was asked for."""
+    """The spellings that text filters mean, where they differ from what was asked for."""
     meant = {}
     for name, asked in filters.items():
         if isinstance(asked, str) and python_type(contract.column(name)) is str:

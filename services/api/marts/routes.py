@@ -1,8 +1,4 @@
-"""Routes of any released mart.
-
-Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
-an answer is made.
-"""
+"""Routes of any released mart: paths, parameters and their documentation."""
 
 from typing import Annotated, Any
 
@@ -122,7 +118,7 @@ async def read_mart(request: Request, domain: Domain, mart: MartName) -> Respons
     summary="Columns of a mart",
 )
 async def read_mart_schema(request: Request, domain: Domain, mart: MartName) -> Response:
-    """What its rows hold, what no two rows share, and what it can be asked by."""
+    """Its columns, its key, and the columns that it can be filtered by."""
     _refuse_parameters(request)
     answers = await _answers(request, domain)
     marts: Marts = request.app.state.marts
@@ -130,7 +126,7 @@ async def read_mart_schema(request: Request, domain: Domain, mart: MartName) -> 
 
 
 async def _answers(request: Request, domain: str) -> Answers:
-    """The app's answers, where the domain has a release; raises the problem where it has none."""
+    """The app's answers; raises a problem if the domain has no release."""
     answers = answers_of(request)
     releases = await answers.watcher.all_current()
     if not releases:
@@ -141,6 +137,6 @@ async def _answers(request: Request, domain: str) -> Answers:
 
 
 def _refuse_parameters(request: Request) -> None:
-    """A misspelt filter must not answer the whole list."""
+    """A misspelt filter must not return the whole list."""
     for name in request.query_params:
         raise invalid_input("query", name, NO_PARAMETERS)

@@ -1,8 +1,4 @@
-"""What is said of any mart, and what it may be asked: both from its contract.
-
-Belongs here: the documents about marts, and reading a request's filters. Does not belong here: the
-queries.
-"""
+"""Documents about marts, and the filters that a mart takes: both from its contract."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -65,7 +61,7 @@ class MartSummary(BaseModel):
     mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
     release: str = Field(description="Release that holds it.", examples=["store-3"])
     description: str = Field(
-        description="What a row of it is.",
+        description="What one row is.",
         examples=["One row per coupon: what it takes and gives."],
     )
     key: list[str] = Field(
@@ -73,7 +69,7 @@ class MartSummary(BaseModel):
         examples=[["coupon_id"]],
     )
     filters: list[str] = Field(
-        description="Columns that it can be asked by.", examples=[["coupon_id", "department"]]
+        description="Columns that it can be filtered by.", examples=[["coupon_id", "department"]]
     )
     path: str = Field(description="Where its rows are.", examples=["/v1/marts/store/coupon_info"])
 
@@ -89,7 +85,7 @@ class MartColumn(BaseModel):
     data_type: str = Field(description="Type in the database.", examples=["integer"])
     is_nullable: bool = Field(description="Whether a row may have no value.", examples=[False])
     description: str = Field(
-        description="What it says, in which unit.", examples=["Percent off the price."]
+        description="What it means, and its unit.", examples=["Percent off the price."]
     )
 
 
@@ -98,19 +94,19 @@ class MartSchema(BaseModel):
 
     domain: str = Field(description="Domain.", examples=["store"])
     mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
-    description: str = Field(description="What a row of it is.", examples=["One row per coupon."])
+    description: str = Field(description="What one row is.", examples=["One row per coupon."])
     key: list[str] = Field(
         description="Columns that no two rows share, in the order of its pages.",
         examples=[["coupon_id"]],
     )
     filters: list[str] = Field(
-        description="Columns that it can be asked by.", examples=[["coupon_id", "department"]]
+        description="Columns that it can be filtered by.", examples=[["coupon_id", "department"]]
     )
     columns: list[MartColumn] = Field(description="Columns, in the order of a document.")
 
 
 class MartList(Page):
-    """The marts that are served; they have one page."""
+    """The marts that are served, all on one page."""
 
     data: list[MartSummary]
 
@@ -122,7 +118,7 @@ class MartPage(Page):
 
 
 def filters_of(contract: Contract) -> tuple[str, ...]:
-    """The columns that a mart can be asked by: those of its key and of its indexes."""
+    """The columns that a mart can be filtered by: those of its key and of its indexes."""
     indexed = [*contract.key, *(name for index in contract.indexes for name in index)]
     return tuple(name for name in dict.fromkeys(indexed) if name not in PageQuery.model_fields)
 
@@ -157,7 +153,7 @@ def read_query(
 ) -> tuple[PageQuery, dict[str, Any]]:
     """The page and the filters' values that a request asks for.
 
-    Raises the problem that names all that cannot be accepted, and the filters that there are.
+    Raises a problem that names every parameter that is not accepted, and the known filters.
     """
     known = filters_of(contract)
     errors: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""What the API asks of a release of the store domain.
+"""What the API reads from a release of the store domain.
 
-Belongs here: its tables, the conditions of its lists, and the problems of what is not there. Does
-not belong here: HTTP, and how a list becomes SQL.
+Belongs here: its tables, the conditions of its lists, and the problems of unknown keys. Does not
+belong here: HTTP, and how a list becomes SQL.
 """
 
 from http import HTTPStatus
@@ -45,7 +45,7 @@ COUPON = Lookup(mart=COUPON_INFO, key="coupon_id", unknown=unknown_coupon)
 
 PRODUCT = Lookup(mart=PRODUCT_INFO, key="product_id", unknown=unknown_product)
 
-# A department without coupons is known all the same.
+# A department without coupons is still a known name.
 DEPARTMENTS = (COUPON_INFO, PRODUCT_INFO, COUPON_OFFERS)
 
 COUPONS: Listing[int] = Listing(

@@ -1,8 +1,4 @@
-"""Routes of coupons, products and the shop's customers.
-
-Belongs here: paths, parameters and their documentation. Does not belong here: queries, and how
-an answer is made.
-"""
+"""Routes of coupons, products and the shop's customers: paths, parameters, documentation."""
 
 from typing import Annotated
 
@@ -67,7 +63,7 @@ async def list_coupons(request: Request, query: Annotated[CouponsQuery, Query()]
     summary="A coupon",
 )
 async def read_coupon(request: Request, coupon_id: CouponId) -> Response:
-    """What it takes and gives, when it is valid, what its products cost."""
+    """What it requires and gives, when it is valid, what its products cost."""
     return await answers_of(request).make(request, DOMAIN, repository.COUPON.read, coupon_id)
 
 
@@ -141,7 +137,7 @@ async def list_store_customers(
     summary="A customer of the shop",
 )
 async def read_store_customer(request: Request, customer_id: StoreCustomerId) -> Response:
-    """Who it is, what an item costs it, how it uses coupons."""
+    """Who the customer is, what they pay for an item, how they use coupons."""
     return await answers_of(request).make(
         request, DOMAIN, repository.STORE_CUSTOMER.read, customer_id
     )

@@ -1,8 +1,7 @@
 """Documents about coupons, products and the shop's customers, and the parameters of their lists.
 
-Belongs here: which marts there are documents of (made from their contracts), and what a list can be
-asked. Does not belong here: serialisation of answers, which PostgreSQL does; a test holds that both
-are the same.
+Documents are made from the marts' contracts. PostgreSQL serialises the answers; a test checks that
+they match.
 """
 
 from typing import Annotated, Literal
@@ -90,7 +89,7 @@ class CouponOffersQuery(PageQuery):
     to_day: CalendarDay | None = Field(default=None, description="Last day.")
     sort: CouponOfferSort = Field(
         default="event_date",
-        description="Order; with a minus, descending. Departments of a day go by name, likewise.",
+        description="Order by day, then by department; with a minus, both descending.",
     )
 
 
