@@ -1,1 +1,1 @@
-"""Backup: one consistent copy of an installation, and the way back from it."""
+"""Backup: makes one consistent copy of an installation, and restores it."""

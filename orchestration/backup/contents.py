@@ -1,7 +1,7 @@
-"""What a backup holds, and how two copies of it are told to be equal.
+"""What a backup holds, and how two copies of it are compared.
 
 Belongs here: its files, the list of them, fingerprints of tables. Does not belong here: making one
-(`create`) and going back to one (`restore`).
+(`create`) and restoring it (`restore`).
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from pollux.runtime.errors import PolluxError
 
 CONTENTS = "backup.json"
 DUMP = "database.dump"
-# What can be made again is left out: the warehouse, dbt's folder, Dagster's history, logs.
+# Left out is what can be rebuilt or spared: the warehouse, dbt's folder, Dagster's history, logs.
 FOLDERS = ("landing", "rejects", "models", "releases")
 FORMAT = 1
 
-# The registry, the releases that are kept, and all that the event service keeps.
+# The registry, the releases that are kept, and all tables of the event service.
 TABLES = """
 select nspname, relname
 from pg_class
@@ -31,12 +31,12 @@ order by 1, 2
 
 
 class BackupError(PolluxError):
-    """A backup cannot be made, or not be restored."""
+    """A backup cannot be made or restored."""
 
 
 @dataclass(frozen=True)
 class TableContent:
-    """Rows of a table, and a sum over hashes of them that does not depend on their order."""
+    """A table's row count, and the sum of its rows' hashes, which does not depend on order."""
 
     rows: int
     digest: str
@@ -55,14 +55,14 @@ class Contents:
 
 
 def write_contents(folder: Path, contents: Contents) -> None:
-    """Writes the list, last of all: a folder without it is no backup."""
+    """Writes the list; done last, since a folder without it is not a complete backup."""
     unfinished = folder / f"{CONTENTS}.new"
     unfinished.write_bytes(TypeAdapter(Contents).dump_json(contents, indent=2))
     unfinished.replace(folder / CONTENTS)
 
 
 def read_contents(folder: Path) -> Contents:
-    """The list of a backup; raises `BackupError` where the folder is not a finished one."""
+    """The list of a backup; raises `BackupError` if the folder is not a complete backup."""
     path = folder / CONTENTS
     try:
         contents = TypeAdapter(Contents).validate_json(path.read_bytes())
@@ -93,7 +93,7 @@ def tables(connection: psycopg.Connection) -> list[tuple[str, str]]:
 
 def read_tables(connection: psycopg.Connection) -> dict[str, TableContent]:
     """The content of every table that a backup holds, as the connection's snapshot sees it."""
-    # Texts of values are the same on every server.
+    # So that values have the same text on every server.
     connection.execute(
         "set local timezone = 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = "
         "'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1"

@@ -1,8 +1,8 @@
 """Makes a backup while everything runs.
 
-Landing first, database after it: the database then holds every event that has landed. Files are
-linked while a lock is held, which takes moments, and copied after it. Releases and tables are of
-one moment: no release switches between them.
+The landing zone comes first and the database second, so the database holds every event that has
+landed. Files are hard-linked under a lock, which is quick, and copied afterwards. Release files and
+tables are from the same moment: no release can switch in between.
 """
 
 import os
@@ -35,7 +35,7 @@ from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 
-# In the data folder, so that files can be linked: one backup at a time.
+# In the data folder, so that files can be hard-linked; one backup at a time.
 STAGING = ".backup"
 LANDED = ("landing", "rejects", "models")
 LEFT_OUT = shutil.ignore_patterns(".*", "*.new")
@@ -43,7 +43,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "*.new")
 
 @dataclass(frozen=True)
 class BackupReport:
-    """A backup: its folder, what it holds, bytes in all."""
+    """A backup: its folder, its counts, and its size in bytes."""
 
     folder: str
     files: int
@@ -55,10 +55,10 @@ class BackupReport:
 def back_up(
     settings: Settings, to: Path, progress: Callable[[str], None] = lambda _what: None
 ) -> BackupReport:
-    """Writes a backup to the folder `to`, which must be empty or not there.
+    """Writes a backup to the folder `to`, which must be empty or missing.
 
-    Raises `BackupError` where it cannot be written, and `LandingError` or `ReleaseError` where a
-    load, a build or a release does not let go of what it holds.
+    Raises `BackupError` if it cannot be written, and `LandingError` or `ReleaseError` if a load,
+    build or release holds its lock for too long.
     """
     target = to.expanduser().resolve()
     _check_target(settings, target)
@@ -126,13 +126,13 @@ def _check_target(settings: Settings, target: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A copy of a folder whose files are links; nothing where the folder is not there."""
+    """Copies a folder with its files as hard links; does nothing if there is no such folder."""
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, ignore=LEFT_OUT, copy_function=_link_or_copy)
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    # Files that are replaced whole can be linked; this log grows in place.
+    # Files that are only ever replaced can be linked; the load log grows in place.
     if Path(source).suffix != ".jsonl":
         try:
             os.link(source, target)
@@ -147,7 +147,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def _snapshot(
     database: ServingStore,
 ) -> Iterator[tuple[psycopg.Connection, Sequence[tuple[str, str]], str]]:
-    """A transaction that sees one moment, its tables, and the name under which others see it.
+    """A transaction with a fixed snapshot, its tables, and the exported snapshot's name.
 
     No release is made while it begins, and its tables stay until it ends.
     """

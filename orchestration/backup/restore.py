@@ -1,7 +1,7 @@
-"""Goes back to a backup: into an empty data folder, and a database that holds none of it.
+"""Restores a backup into an empty data folder and a database that holds none of its tables.
 
-Each step can be done again after a kill. The tables come in one transaction, the folders get their
-names one by one after it, landing last: an installation without it has nothing to build from.
+Each step can be repeated after a kill. The tables are restored in one transaction. Then the folders
+get their names one by one, landing last, since nothing can be built without it.
 """
 
 import os
@@ -30,16 +30,16 @@ from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 
-# In the data folder while a restore is under way; it holds the files until they get their names.
+# In the data folder during a restore; it holds the files until they get their names.
 STAGING = ".restore"
-# A setting of the newest servers, which older ones refuse.
+# A setting that older servers do not know.
 UNKNOWN_TO_OLD_SERVERS = b"SET transaction_timeout = 0;\n"
 HEAD_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What was restored, and found equal to what the backup says."""
+    """What was restored and found equal to the backup."""
 
     made_at: str
     files: int
@@ -53,8 +53,8 @@ def restore(
 ) -> RestoreReport:
     """Restores a backup into this installation, which must hold nothing yet.
 
-    Raises `BackupError` where the backup is damaged, the data folder or the database is in use, or
-    what came out is not what the backup says.
+    Raises `BackupError` if the backup is damaged, the data folder or the database is in use, or
+    the result differs from the backup.
     """
     source = from_.expanduser().resolve()
     contents = read_contents(source)
@@ -115,7 +115,7 @@ def _check_files(folder: Path, contents: Contents) -> None:
 
 def _check_data_dir(settings: Settings, staging: Path) -> None:
     if staging.exists():
-        # A restore that was cut short.
+        # An interrupted restore.
         return
     found = [name for name in FOLDERS if (settings.data_dir / name).exists()]
     if found:
@@ -129,13 +129,13 @@ def _check_database(connection: psycopg.Connection) -> None:
     found = sorted({schema for schema, _ in tables(connection)})
     if found:
         raise BackupError(
-            f"The database holds {', '.join(found)} already: a restore needs one without; "
-            "POLLUX_DATABASE_URL names another."
+            f"The database holds {', '.join(found)} already: a restore needs a database without "
+            "them; POLLUX_DATABASE_URL names another."
         )
 
 
 def _holds(connection: psycopg.Connection, contents: Contents) -> bool:
-    """Whether the tables of the backup are there, as after a restore that was cut short."""
+    """Whether the tables of the backup are there, as after an interrupted restore."""
     found = read_tables(connection)
     connection.rollback()
     return bool(found) and found == contents.tables
@@ -166,7 +166,7 @@ def _load_dump(database: ServingStore, dump: Path) -> None:
         shutil.copyfileobj(reader.stdout, writer.stdin)
         writer.stdin.close()
     except BrokenPipeError:
-        # It says why below.
+        # The error below says why.
         pass
     said = [process.stderr.read().decode() for process in (reader, writer) if process.stderr]
     if reader.wait() != 0 or writer.wait() != 0:
@@ -174,7 +174,7 @@ def _load_dump(database: ServingStore, dump: Path) -> None:
 
 
 def _follow(settings: Settings, database: ServingStore) -> tuple[str, ...]:
-    """Makes the reader and its rights, and the views for people."""
+    """Makes the reader role, its rights, and the views for people."""
     notes: tuple[str, ...] = ()
     with database.connect() as connection:
         registry.prepare_store(connection, database)

@@ -1,1 +1,1 @@
-"""All that Dagster sees: assets, checks, jobs, schedules and sensors over the pipeline's steps."""
+"""The Dagster code: assets, checks, jobs, schedules and sensors around the pipeline's steps."""

@@ -1,7 +1,4 @@
-"""Says that something failed, where somebody looks: a line in a log, and a webhook.
-
-Belongs here: the alert's words and ways. Does not belong here: what makes one necessary.
-"""
+"""Sends alerts: a line in a log file, and a POST to a webhook."""
 
 import json
 import urllib.error
@@ -15,7 +12,7 @@ WEBHOOK_SECONDS = 10
 
 
 def alert(settings: Settings, text: str, details: Mapping[str, str]) -> str | None:
-    """Writes an alert; returns why the webhook did not take it, None where it did or is not set."""
+    """Sends an alert; returns why the webhook failed, None if it took the alert or is not set."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
     line = " | ".join(part.strip() for part in text.splitlines() if part.strip())
@@ -23,7 +20,7 @@ def alert(settings: Settings, text: str, details: Mapping[str, str]) -> str | No
         log.write(f"{at} {line}\n")
     if settings.alert_webhook is None:
         return None
-    # `text` alone is what most chat programs read.
+    # Most chat programs read only `text`.
     content = json.dumps({"text": text, "at": at, **details}).encode()
     try:
         request = urllib.request.Request(  # noqa: S310

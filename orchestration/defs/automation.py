@@ -1,6 +1,6 @@
-"""What runs by itself: jobs, the daily schedule, the inbox, the alert of a failed run.
+"""What runs by itself: jobs, the daily schedule, the inbox sensor, the alert of a failed run.
 
-Belongs here: when something runs, each with its reason. Does not belong here: what it does.
+Belongs here: when something runs, and why then. Does not belong here: what it does.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ EVERYTHING = "everything"
 DAILY = "0 5 * * *"
 INBOX_SECONDS = 10
 ALERT_SECONDS = 10
-# Dagster's own tag: the daemon will run it again.
+# Dagster's own tag: the daemon will retry the run.
 WILL_RETRY = "dagster/will_retry"
 WITH_ROWS = ", the first of them:"
 
@@ -37,12 +37,12 @@ def build_automation_definitions(manifest: dict[str, Any]) -> dg.Definitions:
     by_hand = dg.AssetSelection.groups(BY_DATE)
     everything = dg.define_asset_job(
         EVERYTHING,
-        # The coupon-propensity model has its own night.
+        # The coupon-propensity model has its own weekly schedule.
         selection=dg.AssetSelection.all() - by_hand - dg.AssetSelection.assets(PROPENSITY),
         description="Takes what waits in the inbox, builds, tests and releases every domain.",
         executor_def=EXECUTOR,
     )
-    # A domain's own run touches nothing else, and fails alone.
+    # A domain's own run touches no other domain, and its failure affects no other.
     of_domain = {
         domain: dg.define_asset_job(
             domain,
@@ -87,16 +87,16 @@ def _inbox_sensor(jobs: dict[str, Any]) -> dg.SensorDefinition:
             try:
                 now[domain] = [file.version for file in inbox.waiting(settings, domain)]
             except LoadError as error:
-                # The other domains' files are no worse for it.
+                # The other domains can still be loaded.
                 context.log.warning(str(error))
-        # What changed since the last look may still be being written.
+        # Files that changed since the last tick may still be being written.
         settled = {
             domain: files for domain, files in now.items() if files and files == before.get(domain)
         }
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
-                    # The same files ask once; a new one asks again.
+                    # The same files request one run; a new file requests another.
                     run_key=f"{domain}:{hashlib.sha256(json.dumps(files).encode()).hexdigest()}",
                     job_name=domain,
                 )
@@ -139,9 +139,9 @@ def _describe(context: dg.RunFailureSensorContext) -> Iterator[str]:
             error = error.cause
         said = event.step_failure_data.user_failure_data
         text = (said.description if said else None) or (error.message if error else "")
-        # Indented are rows of data, which have no place in a message to elsewhere.
+        # Indented lines are rows of data, which must not leave in an alert.
         lines = [line for line in text.strip().splitlines() if not line.startswith("  ")]
         reasons.append(f"{event.step_key}: " + "\n".join(lines).replace(WITH_ROWS, ""))
-    yield from reasons or [context.failure_event.message or "It ended without a word."]
+    yield from reasons or [context.failure_event.message or "It ended without a message."]
     if run.tags.get(WILL_RETRY) == "true":
         yield "It will be tried again."

@@ -1,4 +1,4 @@
-"""One `Definitions` from those of the steps.
+"""Merges the definitions of all steps into one `Definitions`.
 
 Importing this does no work; loading `defs` reads the manifest that `pollux dagster` prepared.
 """
@@ -22,7 +22,7 @@ from pollux.runtime.settings import Settings
 def build_definitions(
     manifest: dict[str, Any], *, retries: dg.RetryPolicy | None = RETRIES, **resources: object
 ) -> dg.Definitions:
-    """All definitions; `resources` take the place of `settings` and `reporter`."""
+    """All definitions; `resources` override `settings` and `reporter`."""
     return dg.Definitions.merge(
         build_load_definitions(manifest, retries),
         build_event_definitions(manifest, retries),

@@ -1,7 +1,6 @@
-"""What the event service took in as assets: each lands what is new since the last time.
+"""The event service's datasets as assets: each lands the rows that are new since the last time.
 
-Belongs here: what Dagster sees of it. Does not belong here: the landing itself
-(`orchestration.load.events`).
+`orchestration.load.events` lands them.
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ def build_event_definitions(
     @dg.multi_asset(
         name="land_events",
         specs=[_spec(source) for source in sources],
-        # A domain's run takes what feeds it.
+        # A domain's run lands only the datasets that feed it.
         can_subset=True,
         required_resource_keys=RESOURCE_KEYS,
         retry_policy=retries,

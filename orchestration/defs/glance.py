@@ -1,7 +1,6 @@
-"""A first look at the marts of a build: how many rows, and the first few of them.
+"""A preview of the marts of a build, on either engine: row counts, and the first few rows.
 
-Belongs here: the few queries for it, on either engine. Does not belong here: where it is shown
-(`transform`), and reading whole marts (`orchestration.release.marts`).
+`transform` shows it in Dagster; `orchestration.release.marts` reads whole marts.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ SHOWN_ROWS = 5
 
 @dataclass(frozen=True)
 class Glance:
-    """Rows of a mart, its column names, and the values of the first rows by its key."""
+    """A mart's row count, its column names, and its first rows by key."""
 
     rows: int
     columns: tuple[str, ...]
@@ -30,7 +29,7 @@ class Glance:
 
 
 def glance_at(settings: Settings, tables: Sequence[ServedTable]) -> dict[str, Glance]:
-    """Looks at marts, by name; waits for the warehouse lock."""
+    """Previews of marts, by name; waits for the warehouse lock."""
     if settings.engine == "postgres":
         with open_serving_store(settings).connect() as connection:
             return {table.name: _glance(connection, table) for table in tables}

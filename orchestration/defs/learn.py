@@ -1,7 +1,6 @@
-"""What learn makes as assets: recommendations where due, and the coupon-propensity model.
+"""The learned assets: recommendations where due, and the coupon-propensity model.
 
-Belongs here: what Dagster sees of learning. Does not belong here: the learning itself
-(`orchestration.learn`).
+`orchestration.learn` does the learning.
 """
 
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 RECOMMENDATIONS = dg.AssetKey([LEARNED, NAME])
 PROPENSITY = dg.AssetKey([LEARNED, "coupon_propensity"])
 PROMOTED_CHECK = "beats_both_baselines"
-# Hours from a change of taste to a model that knows it matter less than the minutes it takes.
+# Tastes change slowly, and training takes minutes: once a week is enough.
 WEEKLY = "0 3 * * 0"
 
 
@@ -38,7 +37,7 @@ def build_learn_definitions(retries: dg.RetryPolicy | None) -> dg.Definitions:
         job=learning,
         cron_schedule=WEEKLY,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="In the night to Sunday; the next daily run releases what came of it.",
+        description="In the night to Sunday; the next daily run releases the results.",
     )
     assets = [_recommendations_asset(retries), _propensity_asset(retries)]
     return dg.Definitions(assets=assets, jobs=[learning], schedules=[weekly])
@@ -64,7 +63,7 @@ def _recommendations_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinitio
             step.result = (
                 f"recommendations for {note.get('households', 0):,} households"
                 if has_learned
-                else "recommendations are those of these data"
+                else "recommendations are up to date"
             )
         return dg.MaterializeResult(
             metadata={
@@ -93,8 +92,8 @@ def _propensity_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 PROMOTED_CHECK,
                 asset=PROPENSITY,
-                description="Whether the model beats both baselines on the last months; the model "
-                "of before scores on where it does not.",
+                description="Whether the model beats both baselines on the last months; if not, "
+                "the earlier model stays in use.",
             )
         ],
         required_resource_keys=RESOURCE_KEYS,

@@ -1,7 +1,6 @@
-"""Landing datasets as assets: one step per domain takes what waits in its inbox.
+"""Landed datasets as assets: one step per domain loads the files in its inbox.
 
-Belongs here: what Dagster sees of a load. Does not belong here: the load itself
-(`orchestration.load.run`).
+`orchestration.load.take` loads an inbox, `orchestration.load.run` a file.
 """
 
 import warnings
@@ -31,7 +30,7 @@ def build_load_definitions(
     """The landing datasets of all domains, and their files by date."""
     declared: dict[str, list[dict[str, Any]]] = {}
     for source in manifest["sources"].values():
-        # What is learned comes from no file, nor do events.
+        # Learned datasets and events are not loaded from files.
         if "files" in source["config"]["meta"].get("load", ()) and source["source_name"] != LEARNED:
             declared.setdefault(source["source_name"], []).append(source)
     assets = [_domain_assets(domain, declared[domain], retries) for domain in sorted(declared)]
@@ -118,10 +117,10 @@ def partitions_of(domain: str, dataset: str) -> dg.DynamicPartitionsDefinition:
 def _take_inbox(
     context: dg.AssetExecutionContext, domain: str
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Loads what waits, file by file: a broken one is set aside and fails the step in the end.
+    """Loads the inbox file by file: a broken file is set aside, and fails the step at the end.
 
-    What follows needs the outputs, not the step's success: it goes on with the good files. Where
-    there was none, a run of the domain alone ends; one of several goes on for the others.
+    Later steps need the outputs, not the step's success, so they go on with the good files. If
+    there are none, the run ends here when it is of this domain alone.
     """
     settings: Settings = context.resources.settings
     every = {d.name: d for d in read_datasets(PROJECT_DIR).values() if d.domain == domain}

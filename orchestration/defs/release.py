@@ -1,7 +1,6 @@
-"""The release of each domain as an asset that follows its marts.
+"""The release of each domain as an asset downstream of its marts.
 
-Belongs here: what Dagster sees of a release. Does not belong here: the release itself
-(`orchestration.release.publish`).
+`orchestration.release.publish` makes the release.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,14 +19,14 @@ from orchestration.release.publish import release as publish
 from orchestration.transform.graph import domains, needed_by, served_tables
 from pollux.runtime.settings import Settings
 
-# What a release fails with when the server or the disk does, which may pass.
+# Errors of the server or the disk, which may pass: the release is retried.
 PASSING = (psycopg.Error, duckdb.Error, OSError)
 
 SHRINKING_CHECK = "keeps_most_rows"
 
 
 class ReleaseConfig(dg.Config):
-    """What whoever starts a release may say of it."""
+    """The run configuration of a release."""
 
     accept_shrinking: bool = Field(
         False,
@@ -42,7 +41,7 @@ def release_key(domain: str) -> dg.AssetKey:
 
 
 def accepting(domains: Sequence[str]) -> dict[str, Any]:
-    """The configuration of steps that lets releases of `domains` shrink."""
+    """The run configuration that lets releases of `domains` shrink."""
     config = ReleaseConfig(accept_shrinking=True).model_dump()
     return {release_key(domain).to_python_identifier(): {"config": config} for domain in domains}
 

@@ -1,7 +1,4 @@
-"""How a step of the graph tells what it does: to Dagster's log, or to somebody at a console.
-
-Belongs here: what both have in common. Does not belong here: the console, which is `cli`.
-"""
+"""How a step of the graph reports its progress: to Dagster's log, or to a console (`cli`)."""
 
 import time
 from collections.abc import Iterator
@@ -15,32 +12,32 @@ from orchestration.release.publish import ReleaseReport
 
 
 class Step(Protocol):
-    """A piece of work under way; `result` is how it ended, in a few words."""
+    """A task in progress; `result` says in a few words how it ended."""
 
     result: str
     has_failed: bool
 
     def update(self, detail: str) -> None:
-        """Says what is being done."""
+        """Shows what is being done."""
 
     def count(self, detail: str, done: int, total: int) -> None:
-        """Says how many of how many are done."""
+        """Shows that `done` of `total` are done."""
 
 
 class Reporter(Protocol):
-    """Who is told of a run."""
+    """Receives the reports of a run."""
 
     def step(self, title: str) -> AbstractContextManager[Step]:
-        """Opens a piece of work."""
+        """Opens a task."""
 
     def built(self, report: BuildReport) -> None:
-        """Takes the report of a build, passed or not."""
+        """Receives the report of a build, passed or not."""
 
     def released(self, report: ReleaseReport) -> None:
-        """Takes the report of a release."""
+        """Receives the report of a release."""
 
     def refused(self, error: Exception) -> None:
-        """Takes what ended a step."""
+        """Receives the error that ended a step."""
 
 
 class _LoggedStep:
@@ -56,11 +53,11 @@ class _LoggedStep:
 
 
 class LogReporter:
-    """Tells Dagster's log."""
+    """Reports to Dagster's log."""
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Logs how a piece of work ended."""
+        """Logs how a task ended."""
         started = time.monotonic()
         current = _LoggedStep()
         yield current
@@ -69,12 +66,12 @@ class LogReporter:
         )
 
     def built(self, report: BuildReport) -> None:
-        """Nothing: the assets carry it."""
+        """Does nothing: the assets show it."""
 
     def released(self, report: ReleaseReport) -> None:
-        """Logs what a person should know."""
+        """Logs the release's notes."""
         for note in report.notes:
             get_dagster_logger().warning(note)
 
     def refused(self, error: Exception) -> None:
-        """Nothing: the failed step carries it."""
+        """Does nothing: the failed step shows it."""

@@ -1,7 +1,6 @@
-"""What all steps share: pool, retries, resources, failures that no retry mends.
+"""What all steps share: pool, retries, executor, resources, and final failures.
 
-Belongs here: what Dagster is told of steps, whatever their area. Does not belong here: when
-something runs (`automation`), and how a step reports (`reporting`).
+Does not belong here: when something runs (`automation`), and how a step reports (`reporting`).
 """
 
 from datetime import timedelta
@@ -14,20 +13,20 @@ from pollux.runtime.settings import Settings
 # One at a time: loads, builds and releases share the landing zone and the warehouse.
 POOL = "warehouse"
 
-# For what passes by itself: a server that restarts, a warehouse that is in use.
+# For problems that pass by themselves: a server restarts, the warehouse is in use.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
-# Dagster's own: whether a run whose step failed is run again.
+# Dagster's own tag: whether a run is retried after a step failed.
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 
 RESOURCE_KEYS = {"settings", "reporter"}
 
-# A domain's release can begin when its marts are there, though another domain's tests failed.
+# A domain's release can begin once its marts are built, even if another domain's tests failed.
 EXECUTOR = dg.in_process_executor.configured(
     {"step_dependency_config": {"require_upstream_step_success": False}}, name="by_output"
 )
 
-# Built daily; what services read should not be older than that, a long build allowed for.
+# Marts are built daily; the windows allow for a long build.
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=48), warn_window=timedelta(hours=26)
 )
@@ -39,13 +38,13 @@ def settings_resource(_: dg.InitResourceContext) -> Settings:
     return Settings()
 
 
-@dg.resource(description="Who is told of the run.")
+@dg.resource(description="Receives the reports of the run.")
 def reporter_resource(_: dg.InitResourceContext) -> Reporter:
     """Dagster's log."""
     return LogReporter()
 
 
 def final(context: dg.AssetExecutionContext, message: str) -> dg.Failure:
-    """A failure that trying again would not mend: neither the step nor the run is."""
+    """A failure that a retry would not mend: neither the step nor the run is retried."""
     context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false"})
     return dg.Failure(description=message, allow_retries=False)

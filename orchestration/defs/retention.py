@@ -1,7 +1,6 @@
-"""Forgets old runs: their records, events, checks and logs.
+"""Deletes old runs: their records, events, checks and logs.
 
-Belongs here: which runs may go. Ticks of schedules and sensors go by Dagster's own configuration
-(`orchestration.instance.home`).
+Dagster itself deletes old ticks of schedules and sensors (`orchestration.instance.home`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,18 +13,18 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from pollux.runtime.settings import Settings
 
 HOURLY = 3600
-# So many fit well into the time that a sensor has.
+# A number of runs that can be deleted well within a sensor's time limit.
 AT_ONCE = 100
 
 
 def build_retention_definitions() -> dg.Definitions:
-    """The sensor that forgets."""
+    """The sensor that deletes old runs."""
 
     @dg.sensor(
         name="retention",
         minimum_interval_seconds=HOURLY,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Runs that ended POLLUX_RUN_RETENTION_DAYS ago are forgotten with their events "
+        description="Runs that ended POLLUX_RUN_RETENTION_DAYS ago are deleted with their events "
         "and logs; the last run that made an asset stays.",
     )
     def retention_sensor(
@@ -38,9 +37,9 @@ def build_retention_definitions() -> dg.Definitions:
 
 
 def forget_runs(instance: dg.DagsterInstance, age: timedelta, *, limit: int = AT_ONCE) -> int:
-    """Forgets up to `limit` runs that ended so long ago; returns how many.
+    """Deletes up to `limit` runs that ended at least `age` ago; returns how many.
 
-    The run that made an asset last stays: without it the asset would count as never made.
+    The last run that made an asset stays: without it the asset would count as never made.
     """
     kept = {
         record.asset_entry.last_materialization_record.run_id
@@ -61,7 +60,7 @@ def forget_runs(instance: dg.DagsterInstance, age: timedelta, *, limit: int = AT
 
 
 def _forget_checks(instance: dg.DagsterInstance, run_id: str) -> None:
-    # Dagster itself forgets those of an asset only with all that it knows of it.
+    # Dagster itself deletes an asset's checks only together with the asset's whole history.
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
         table = AssetCheckExecutionsTable

@@ -1,7 +1,6 @@
 """dbt's models and seeds as assets, its tests as their checks.
 
-Belongs here: what Dagster sees of a build. Does not belong here: the build itself
-(`orchestration.build`).
+`orchestration.build` does the build.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -31,7 +30,7 @@ def build_transform_definitions(
 
     @dbt_assets(
         manifest=manifest,
-        # What marts are made of; the small retailer's seeds are for development targets.
+        # Marts and all they are built from; the small retailer's seeds are for development only.
         select="+tag:marts",
         name="dbt",
         dagster_dbt_translator=Translator(manifest),
@@ -48,11 +47,11 @@ def build_transform_definitions(
 def domains_to_build(
     manifest: Mapping[str, Any], selected: Set[dg.AssetKey], loaded: Sequence[str]
 ) -> list[str]:
-    """The domains that a selection asks for, of those that something was loaded for.
+    """The domains to build for a selection, of those for which something has been loaded.
 
-    A domain is built as a whole, since a release takes only marts of one build: one model asks
-    for its domain, a seed for all of them. Where marts are selected, they say which: a domain
-    may use another's staging models. Raises `BuildError` where nothing was loaded for any.
+    A domain is built as a whole, since a release takes only marts of one build: a model selects
+    its domain, a seed all domains. If marts are selected, they alone count, since a domain may use
+    another's staging models. Raises `BuildError` if nothing has been loaded for any of them.
     """
     known = all_domains(manifest)
     marts = {key.path[0] for key in selected if "marts" in key.path[1:2]}
@@ -97,7 +96,7 @@ def _build(context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> Itera
 
 
 class _Nodes:
-    """Turns dbt's nodes into events, and keeps marts back until their domain has passed."""
+    """Turns dbt's nodes into Dagster events; holds marts back until their domain has passed."""
 
     def __init__(self, context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> None:
         self._manifest = manifest
@@ -106,7 +105,7 @@ class _Nodes:
         self._marts: dict[str, NodeEnded] = {}
 
     def ended(self, node: NodeEnded) -> Iterator[Event]:
-        """What can be said of a node at once."""
+        """The events that a node yields as soon as it ends."""
         if node.unique_id.startswith("test."):
             yield self._check(node)
         elif node.status == "success":
@@ -117,7 +116,7 @@ class _Nodes:
                 yield self._asset(key, _seconds(node))
 
     def passed(self, settings: Settings, domains: Sequence[str]) -> Iterator[Event]:
-        """The marts of domains whose every test passed; a release may follow."""
+        """The marts of domains that passed every test, which may then be released."""
         for domain in domains:
             found = glance_at(settings, served_tables(self._manifest, domain))
             for unique_id, node in self._marts.items():

@@ -1,9 +1,7 @@
-"""How dbt's models, seeds and tests are called in Dagster.
-
-Belongs here: asset keys, groups and checks, from pure helpers. Does not belong here: running them.
+"""The Dagster names of dbt's models, seeds and tests: asset keys, groups and checks.
 
 A dataset is `[domain, dataset]`, a model `[domain, layer, model]`: a raw dataset and a mart may
-share their name, as `coupon_info` of a shop does.
+share a name, as `coupon_info` does.
 """
 
 from collections.abc import Mapping
@@ -34,7 +32,7 @@ class Translator(DagsterDbtTranslator):
         return layer_of(self._manifest, dbt_resource_props["unique_id"])
 
     def get_tags(self, dbt_resource_props: Props) -> Mapping[str, str]:
-        """The domain, by which the UI can filter."""
+        """The domain, for filtering in the UI."""
         return {"domain": domain_of(self._manifest, dbt_resource_props["unique_id"])}
 
     def get_asset_check_spec(
@@ -44,10 +42,10 @@ class Translator(DagsterDbtTranslator):
         unique_id: str,
         project: DbtProject | None,  # noqa: ARG002
     ) -> dg.AssetCheckSpec | None:
-        """The check of a test, on the model it speaks of; a singular test has one, too.
+        """The check of a test, on the model that it tests; a singular test has one, too.
 
-        Blocking unless it is a warning, or looks at models of several domains: a run of one of
-        them leaves it out.
+        It blocks unless it is a warning, or reads models of several domains: a run of one domain
+        leaves it out.
         """
         if self.get_asset_key(manifest["nodes"][checked_node(manifest, unique_id)]) != (
             asset_spec.key
@@ -83,7 +81,7 @@ def check_key(manifest: Props, unique_id: str) -> dg.AssetCheckKey:
 
 
 def checked_node(manifest: Props, unique_id: str) -> str:
-    """What a test speaks of: the model it is written at, or the last of those it reads."""
+    """What a test checks: the model it is attached to, or the last of those it reads."""
     attached: str | None = manifest["nodes"][unique_id].get("attached_node")
     parents: list[str] = manifest["parent_map"][unique_id]
     return attached or max(parents, key=lambda parent: (_depth(manifest, parent), parent))

@@ -1,1 +1,1 @@
-"""How Dagster runs in an installation: its home, its workers, and runs in this process."""
+"""How Dagster runs in an installation: its home, its run workers, and runs in this process."""

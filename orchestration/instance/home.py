@@ -1,7 +1,7 @@
 """Dagster's home in an installation: configuration, storage, environment of its processes.
 
-Belongs here: everything that a Dagster process finds there before it starts. Does not belong
-here: starting one, which is `cli`.
+Belongs here: everything that a Dagster process needs before it starts. Does not belong here:
+starting one (`cli.dagster`).
 """
 
 import os
@@ -26,12 +26,12 @@ LOCATION = "pollux"
 
 # A worker that was killed is noticed within this time.
 MONITOR_SECONDS = 10
-# Ticks of schedule and sensors, most of which found nothing to do.
+# How long ticks of schedules and sensors are kept: skipped ones, and all others.
 SKIPPED_DAYS, TICK_DAYS = 1, 30
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """What dagster.yaml says."""
+    """The content of dagster.yaml."""
     home = settings.dagster_home
     ticks = {
         "purge_after_days": {
@@ -43,9 +43,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
     return {
         "telemetry": {"enabled": False},
-        # No dialog that asks for an address.
+        # No dialog that asks for an email address.
         "nux": {"enabled": False},
-        # From the environment, so that no password lies in a file.
+        # From the environment, so that no file holds the password.
         "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
@@ -60,22 +60,22 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "enabled": True,
             "poll_interval_seconds": MONITOR_SECONDS,
             "start_timeout_seconds": 300,
-            # One that hangs would hold the only place in the pool for ever.
+            # A run that hangs would hold the pool's only slot for ever.
             "max_runtime_seconds": 60 * settings.run_max_minutes,
             "cancel_timeout_seconds": 120,
             "max_resume_run_attempts": 0,
-            # What a killed worker held.
+            # Slots that a killed worker held.
             "free_slots_after_run_end_seconds": 5,
         },
-        # Of runs that were cut off, or lost the database; a run whose tests failed says that it is
-        # not.
+        # For runs that were interrupted or lost the database; a run whose tests failed is tagged
+        # not to be retried.
         "run_retries": {"enabled": True, "max_retries": 2},
         "concurrency": {
             "pools": {"default_limit": 1, "granularity": "op"},
-            # One works, one waits with everything imported.
+            # One works, the other waits with everything imported.
             "runs": {"max_concurrent_runs": 2},
         },
-        # Runs and their events are forgotten by the sensor of that name.
+        # A sensor deletes runs and their events (`defs.retention`).
         "retention": {"schedule": ticks, "sensor": ticks, "auto_materialize": ticks},
         "freshness": {"enabled": True},
         "schedules": {"use_threads": True, "num_workers": 2},
@@ -100,7 +100,7 @@ class StorageError(PolluxError):
 
 
 def prepare_home(settings: Settings, database: ServingStore) -> None:
-    """Writes what Dagster reads, configuration and manifest, and makes its database.
+    """Writes Dagster's configuration and the manifest, and makes its database.
 
     Raises `StorageError` or `ManifestError`.
     """
@@ -112,18 +112,18 @@ def prepare_home(settings: Settings, database: ServingStore) -> None:
 
 
 def write_workspace(settings: Settings, socket: Path) -> None:
-    """Writes where the code server will listen."""
+    """Writes the address where the code server will listen."""
     server = {"grpc_server": {"socket": str(socket), "location_name": LOCATION}}
     workspace_file(settings).write_text(yaml.safe_dump({"load_from": [server]}))
 
 
 def workspace_file(settings: Settings) -> Path:
-    """Where the web page and the daemon find the code server."""
+    """The file that tells the web page and the daemon where the code server listens."""
     return settings.dagster_home / "workspace.yaml"
 
 
 def dagster_environment(settings: Settings, database: ServingStore) -> dict[str, str]:
-    """The variables of a Dagster process, those of this one included."""
+    """The environment variables of a Dagster process, including those of this process."""
     return os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -131,7 +131,7 @@ def dagster_environment(settings: Settings, database: ServingStore) -> dict[str,
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
-        # Wherever it is started from, the code is this.
+        # The process imports this code, whatever folder it starts in.
         "PYTHONPATH": os.pathsep.join(
             filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])
         ),
@@ -139,25 +139,25 @@ def dagster_environment(settings: Settings, database: ServingStore) -> dict[str,
 
 
 def storage_database(database: ServingStore) -> str:
-    """The name of Dagster's database on the serving store's server."""
+    """The name of Dagster's database on the server of the serving database."""
     serving = str(conninfo_to_dict(database.owner_url).get("dbname") or DATABASE)
     return f"{serving}_dagster"
 
 
 def storage_url(database: ServingStore) -> str:
-    """The URL of Dagster's database; SQLAlchemy 2 takes another driver where none is named."""
+    """The URL of Dagster's database, with its driver: SQLAlchemy may default to another."""
     given = {k: str(v) for k, v in conninfo_to_dict(database.owner_url).items() if v is not None}
     user = quote(given.pop("user", OWNER), safe="")
     password = given.pop("password", None)
     login = user if password is None else f"{user}:{quote(password, safe='')}"
     given.pop("dbname", None)
-    # Host and port as parameters: a socket's folder is no host name.
+    # Host and port as parameters: a socket's folder is not a host name.
     query = urlencode(given, quote_via=quote, safe="/")
     return f"postgresql+psycopg2://{login}@/{quote(storage_database(database), safe='')}?{query}"
 
 
 def make_database(database: ServingStore) -> None:
-    """Makes Dagster's database where it is missing; raises `StorageError` where it may not."""
+    """Makes Dagster's database if it is missing; raises `StorageError` if it cannot."""
     name = storage_database(database)
     try:
         psycopg.connect(make_conninfo(database.owner_url, dbname=name), connect_timeout=10).close()
@@ -168,8 +168,8 @@ def make_database(database: ServingStore) -> None:
     with database.connect(autocommit=True) as connection:
         try:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-            # A run writes a thousand events; the last of them may go with a crash of the server,
-            # which ends the run anyway.
+            # A run writes a thousand events; a crash of the server may lose the last of them, but
+            # it ends the run anyway.
             relaxed = "alter database {} set synchronous_commit = off"
             connection.execute(sql.SQL(relaxed).format(sql.Identifier(name)))
         except psycopg.errors.DuplicateDatabase:

@@ -1,7 +1,6 @@
 """Runs the graph in this process, as `pollux build` and `up` do, without Dagster's server.
 
-Belongs here: the one run and what it left behind. Does not belong here: how it is shown, which
-is `cli`.
+Belongs here: the run and its outcome. Does not belong here: how it is shown (`cli`).
 """
 
 import itertools
@@ -21,7 +20,7 @@ from orchestration.transform.manifest import prepare_manifest, read_manifest
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
-# Before dagster is imported: it may ask at once.
+# Before dagster is imported, which may read it at once.
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
 import dagster as dg
@@ -42,18 +41,18 @@ JOB = "build"
 
 
 class Console(Protocol):
-    """Who watches: `step` opens a piece of work, `note` says what a person should know."""
+    """The console: `step` opens a task, `note` shows a note."""
 
     def step(self, title: str) -> AbstractContextManager[Step]:
         """Opens a piece of work."""
 
     def note(self, text: str) -> None:
-        """Says something without failing."""
+        """Shows a note to the user."""
 
 
 @dataclass
 class GraphOutcome:
-    """What a run left behind, and the reporter that it was told to."""
+    """The outcome of a run, and the reporter that collects it."""
 
     console: Console
     build: BuildReport | None = None
@@ -62,7 +61,7 @@ class GraphOutcome:
     error: Exception | None = None
 
     def step(self, title: str) -> AbstractContextManager[Step]:
-        """Opens a piece of work at the console."""
+        """Opens a task at the console."""
         return self.console.step(title)
 
     def built(self, report: BuildReport) -> None:
@@ -70,20 +69,20 @@ class GraphOutcome:
         self.build = report
 
     def released(self, report: ReleaseReport) -> None:
-        """Keeps the report of a release and says its notes."""
+        """Keeps the report of a release and shows its notes."""
         self.releases.append(report)
         for text in report.notes:
             self.console.note(text)
 
     def refused(self, error: Exception) -> None:
-        """Keeps why a release was refused, or the first error that is none of a release."""
+        """Keeps why a release was refused, or the first error of any other step."""
         if isinstance(error, ReleaseError):
             self.refusals.append(str(error))
         elif self.error is None:
             self.error = error
 
 
-# The jobs that `execute_job` asks for by number: it takes no object, and keeps what it got.
+# The jobs by number: `execute_job` takes no object, and keeps the job it got.
 _jobs: dict[int, JobDefinition] = {}
 _numbers = itertools.count()
 
@@ -101,7 +100,7 @@ def execute(
 ) -> dg.JobExecutionResult:
     """Runs a job by its own executor, quietly; a failure is in the result.
 
-    `ops` is the configuration of steps by their names.
+    `ops` is the configuration of steps by name.
     """
     number = next(_numbers)
     _jobs[number] = job
@@ -122,7 +121,7 @@ def execute(
             )
     finally:
         del _jobs[number]
-        # Dagster makes it a Ctrl-C, and leaves it so.
+        # Dagster turns SIGTERM into a Ctrl-C and does not restore the handler.
         signal.signal(signal.SIGTERM, terminate)
 
 
@@ -135,11 +134,11 @@ def run_graph(
     accept_shrinking: bool = False,
     is_kept: bool = False,
 ) -> GraphOutcome:
-    """Builds, tests and releases domains from what was loaded; the inbox stays as it is.
+    """Builds, tests and releases domains from what was loaded; does not touch the inbox.
 
-    A domain whose tests fail is not released, whatever the others do: the outcome says so.
-    `is_kept` keeps the run where Dagster's page shows it, for a process that is alone with the
-    data folder. Raises what ended the build before its end.
+    A domain whose tests fail is not released, while others are: the outcome says so. `is_kept`
+    stores the run where Dagster's page shows it, which needs a process alone with the data folder.
+    Raises the error that ended the build early.
     """
     prepare_manifest(settings)
     outcome = GraphOutcome(console)
@@ -170,7 +169,7 @@ def run_graph(
     if outcome.error is not None:
         raise outcome.error
     if outcome.build is None:
-        # Nothing of ours failed, so Dagster itself did.
+        # None of Pollux's steps failed, so Dagster itself did.
         failed = [event.message for event in result.all_events if event.is_failure]
         raise RuntimeError("\n".join(filter(None, failed)))
     return outcome
@@ -186,7 +185,7 @@ def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstan
     prepare_home(settings, database)
     os.environ[STORAGE_VARIABLE] = storage_url(database)
     try:
-        # What it tries again is no news; what fails for good is raised.
+        # Dagster's retries need no log; what fails for good is raised.
         logging.getLogger().addHandler(logging.NullHandler())
         with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
             end_dead_runs(instance)
@@ -196,7 +195,7 @@ def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstan
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Ends what a killed process left as under way: it would keep its place in the pool."""
+    """Ends runs that a killed process left in progress: they would keep their pool slots."""
     dead = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
     for run in dead:
         if run.status is not dg.DagsterRunStatus.QUEUED:

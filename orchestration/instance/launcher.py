@@ -1,11 +1,8 @@
-"""Runs each run in a process of its own, which outlives daemon and code server.
+"""Runs each run in its own process, which outlives daemon and code server.
 
-Belongs here: what Dagster asks of a launcher: starting a run, its health, ending it. Does not
-belong here: notes, and finding a process by them (`workers`).
-
-Dagster's own launcher has the code server hold the processes: when that ends, or loses the
-database for a moment, nobody knows any more which runs are dead. Here a note with the number and
-the start of the process says so, and the daemon's run monitoring asks for it.
+With Dagster's own launcher the processes are children of the code server: when it ends, or loses
+the database for a moment, nobody knows which runs are dead. Here a note holds each process's number
+and start time (`workers`), and the daemon's run monitoring checks it.
 """
 
 import sys
@@ -26,12 +23,12 @@ from pollux.runtime.settings import Settings
 if TYPE_CHECKING:
     import subprocess
 
-# How long a run has to end when it is told to.
+# How long a run may take to end when it is told to.
 STOP_SECONDS = 30
 
 
 class ProcessRunLauncher(RunLauncher, ConfigurableClass):
-    """Launches runs as processes of this machine."""
+    """Launches runs as processes on this machine."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
@@ -40,7 +37,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """How Dagster made this."""
+        """The configuration from which Dagster made this."""
         return self._inst_data
 
     @classmethod
@@ -59,7 +56,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Yes: by the process's number."""
+        """True: the process's number tells."""
         return True
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -70,7 +67,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         arguments = ExecuteRunArgs(
             job_origin=origin, run_id=run.run_id, instance_ref=self._instance.get_ref()
         )
-        # As Dagster's own command line for it, of this Python whatever the PATH.
+        # Dagster's own command for it, run by this Python whatever the PATH.
         command = [
             sys.executable,
             "-m",
@@ -88,7 +85,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         self._instance.report_engine_event(f"Started process {process.pid}.", run)
 
     def _forget_ended(self, settings: Settings) -> None:
-        # Asked for its end, a child is no zombie any more.
+        # Polling a child that has ended reaps it.
         self._children = {k: child for k, child in self._children.items() if child.poll() is None}
         workers(settings)
 
@@ -111,6 +108,6 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         if process is None:
             self._instance.report_run_canceled(run, "Its process was gone.")
             return True
-        # One that hangs would keep the warehouse and its place in the queue.
+        # A run that hangs would keep the warehouse and its slot in the queue.
         Thread(target=end, args=[process], kwargs={"seconds": STOP_SECONDS}, daemon=True).start()
         return True

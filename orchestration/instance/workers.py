@@ -1,7 +1,6 @@
-"""The processes of Dagster's runs, by notes that outlive whoever started them.
+"""The processes of Dagster's runs, found by notes that outlive the process that started them.
 
-Belongs here: writing a note, finding the process again. Does not belong here: dagster, so that
-`pollux down` need not import it.
+Dagster is not imported here, so that `pollux down` need not import it.
 """
 
 import json
@@ -20,14 +19,14 @@ def note_worker(settings: Settings, run_id: str, process: psutil.Process) -> Non
 
 
 def worker(settings: Settings, run_id: str) -> psutil.Process | None:
-    """The process of a run, None where it has ended."""
+    """The process of a run, None if it has ended."""
     with suppress(OSError, ValueError):
         return find(json.loads(_note(settings, run_id).read_text()))
     return None
 
 
 def workers(settings: Settings) -> list[psutil.Process]:
-    """The processes of all runs that have not ended; forgets the others."""
+    """The processes of all runs that have not ended; deletes the notes of the others."""
     found = []
     for note in sorted((settings.dagster_home / "workers").glob("*.json")):
         process = worker(settings, note.stem)
