@@ -1,1 +1,1 @@
-"""Learn: what models of customers add to the marts."""
+"""Learn: trains models of customers: recommendations and coupon propensity."""

@@ -82,7 +82,7 @@ def write_csv(
 def _text(name: str, column: Column, given: str, type_: str) -> str:
     """The SQL of a column's values as text."""
     if not _SCALAR.fullmatch(type_):
-        raise LoadError(f"{name}: column {given} is {type_}, which is no {column.type}")
+        raise LoadError(f"{name}: column {given} is {type_}, not {column.type}")
     field = identifier(given)
     if type_ == "BLOB":
         return f"decode({field})"

@@ -1,5 +1,5 @@
 """Coupon propensity: from orders and coupons to a model that is measured before it scores.
 
 `history` reads the store's orders, `pairs` makes rows to learn from, `training` fits, calibrates
-and promotes, `measures` says how good predictions are, `card` and `plots` tell people.
+and promotes, `measures` measures predictions, `card` and `plots` report to people.
 """

@@ -1,7 +1,4 @@
-"""The model card: what a model was trained on and how good it is, as JSON, Markdown and plots.
-
-Belongs here: the card's contents and its text. Does not belong here: how they are measured.
-"""
+"""The model card: what a model was trained on and how good it is, as JSON, Markdown and plots."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +29,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature and its share of what all splits gained, 0 to 1."""
+    """A feature and its share of the gain of all splits, 0 to 1."""
 
     name: str
     importance: float
@@ -40,10 +37,10 @@ class Feature:
 
 @dataclass(frozen=True)
 class Card:
-    """A trained model; `test` holds the measures on the test window, of the model and others.
+    """A trained model; `test` holds measures on the test window, of the model and the baselines.
 
-    `data` is the fingerprint of what the store was built from. `uses` counts the uses of a
-    coupon in the data, `uses_in_pairs` those of a coupon valid in a department of the order.
+    `data` is the fingerprint of what the store was built from. `uses` counts all uses of coupons
+    in the data, `uses_in_pairs` those of a coupon valid in a department of the order.
     """
 
     id: str
@@ -66,11 +63,11 @@ class Card:
 
     @classmethod
     def read(cls, path: Path) -> "Card":
-        """Reads a card; raises `LearnError` for a file that is none."""
+        """Reads a card; raises `LearnError` for a file that is not a card."""
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes())
         except ValidationError as error:
-            raise LearnError(f"{path} is no model card: remove its folder.") from error
+            raise LearnError(f"{path} is not a model card: remove its folder.") from error
 
 
 def write_card(folder: Path, card: Card, predictions: pa.Table) -> None:
@@ -81,14 +78,14 @@ def write_card(folder: Path, card: Card, predictions: pa.Table) -> None:
 
 
 def write_json(folder: Path, card: Card) -> None:
-    """Writes `card.json`, all at once."""
+    """Writes `card.json` atomically."""
     unfinished = folder / f"{CARD_FILE}.new"
     unfinished.write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
     unfinished.replace(folder / CARD_FILE)
 
 
 def as_markdown(card: Card, plots: Sequence[str]) -> str:
-    """The card for people."""
+    """The card as a Markdown page."""
     verdict = "promoted" if card.is_promoted else "not promoted: " + "; ".join(card.reasons)
     training = f"{card.library}, seed {card.seed}, {card.trees} trees, {card.seconds:.0f} s"
     slope, intercept = card.calibration.slope, card.calibration.intercept

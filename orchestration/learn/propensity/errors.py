@@ -1,7 +1,7 @@
-"""What a training can fail with."""
+"""The errors of a training."""
 
 from pollux.runtime.errors import PolluxError
 
 
 class LearnError(PolluxError):
-    """Nothing could be learned; the model of before stays."""
+    """No model could be trained; the earlier one stays in use."""

@@ -1,8 +1,4 @@
-"""The store's history as training reads it, from whichever engine built it.
-
-Belongs here: which tables a training needs, and getting them into DuckDB. Does not belong here:
-what is made of them.
-"""
+"""The store's history for training, read into DuckDB from the engine that built it."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,7 +26,7 @@ TOTALS: Mapping[str, str] = {
     "total_items_bought": "bigint",
 }
 
-# Name here → layer and model there, and the columns that are read.
+# Name in DuckDB → layer and model, and the columns that are read.
 TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "orders": (
         "staging",
@@ -75,9 +71,9 @@ TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 
 @contextmanager
 def open_history(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection with the tables or views `TABLES`; holds the warehouse meanwhile.
+    """A DuckDB connection with the tables or views `TABLES`; holds the warehouse lock.
 
-    Raises `LearnError` where the store domain was not built.
+    Raises `LearnError` if the store domain was not built.
     """
     with (
         lock_warehouse(settings, "a training"),

@@ -1,10 +1,7 @@
-"""How good predictions of yes or no are, in NumPy.
+"""Measures of binary predictions against outcomes, in NumPy.
 
-Belongs here: measures of predictions against what happened. Does not belong here: which predictions
-are measured.
-
-All take `happened` (bool) and `predicted` (higher is likelier; a probability where said), one entry
-per pair, in any order. Where predictions tie, no measure depends on the order of the rows.
+All take `happened` (bool) and `predicted` (higher is likelier; a probability where noted), with one
+entry per pair, in any order. No measure depends on the order of rows with equal predictions.
 """
 
 from dataclasses import dataclass
@@ -16,13 +13,13 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 BINS = 10
-# No prediction is so sure that a single miss costs infinitely much.
+# Probabilities are clipped to this distance from 0 and 1, so that no miss costs infinitely much.
 SURE = 1e-7
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Pairs next to each other by prediction: how many, the mean prediction, the share that was.
+    """Pairs with neighbouring predictions: how many, mean prediction, share that happened.
 
     `lift` is that share ÷ the share over all pairs.
     """
@@ -35,7 +32,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Measures:
-    """PR-AUC is average precision; `calibration_error` the mean gap of the bins, by their pairs."""
+    """PR-AUC is average precision; `calibration_error` the bins' mean gap, weighted by pairs."""
 
     pr_auc: float
     roc_auc: float
@@ -45,7 +42,7 @@ class Measures:
 
 
 def measure(happened: Bools, predicted: Floats) -> Measures:
-    """Everything about predictions that are probabilities; both outcomes must have happened."""
+    """All measures of predictions that are probabilities; both outcomes must occur."""
     bins = bins_of(happened, predicted)
     error = sum(one.pairs * abs(one.predicted - one.happened) for one in bins) / happened.size
     return Measures(
@@ -58,7 +55,7 @@ def measure(happened: Bools, predicted: Floats) -> Measures:
 
 
 def precision_and_recall(happened: Bools, predicted: Floats) -> tuple[Floats, Floats]:
-    """Precision and recall at every distinct prediction as threshold, the highest first."""
+    """Precision and recall with every distinct prediction as threshold, the highest first."""
     order = np.argsort(-predicted, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(predicted[order])), predicted.size - 1)
     hits = np.cumsum(happened[order], dtype=np.float64)[ends]
@@ -66,13 +63,13 @@ def precision_and_recall(happened: Bools, predicted: Floats) -> tuple[Floats, Fl
 
 
 def average_precision(happened: Bools, predicted: Floats) -> float:
-    """Precision at each threshold, weighed by the recall that it adds."""
+    """Precision at each threshold, weighted by the recall that it adds."""
     precision, recall = precision_and_recall(happened, predicted)
     return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 
 
 def roc_auc(happened: Bools, predicted: Floats) -> float:
-    """How often a pair that happened is above one that did not; a tie is half."""
+    """How often a pair that happened ranks above one that did not; a tie counts half."""
     _, which, counts = np.unique(predicted, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(counts) - (counts - 1) / 2
     yes = int(happened.sum())
@@ -82,15 +79,15 @@ def roc_auc(happened: Bools, predicted: Floats) -> float:
 
 
 def log_loss(happened: Bools, predicted: Floats) -> float:
-    """Mean negative logarithm of the probability given to what happened, nats."""
+    """Mean negative logarithm of the probability given to the outcome, in nats."""
     sure = np.clip(predicted, SURE, 1 - SURE)
     return float(-np.mean(np.log(np.where(happened, sure, 1 - sure))))
 
 
 def bins_of(happened: Bools, predicted: Floats, bins: int = BINS) -> tuple[Bin, ...]:
-    """Bins of equally many pairs, the highest predictions first.
+    """Bins with equal numbers of pairs, the highest predictions first.
 
-    Equal predictions share a bin, so there may be fewer, and uneven ones.
+    Equal predictions share a bin, so bins may be fewer and uneven.
     """
     values, which, counts = np.unique(-predicted, return_inverse=True, return_counts=True)
     hits = np.bincount(which, weights=happened, minlength=values.size)

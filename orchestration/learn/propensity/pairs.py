@@ -3,9 +3,9 @@
 Belongs here: the rows that a model learns from. Does not belong here: how they become features
 (`pollux.propensity`), and what is learned.
 
-Every customer column is as of before the order: from orders strictly earlier, in the rounding of
-the mart `customer_info`, whose columns they are. So nothing of an order, or of a later one, is ever
-known to its own rows.
+Every customer column describes the time before the order: it is computed from strictly earlier
+orders, with the columns and rounding of the mart `customer_info`. So no row knows anything of its
+own order or a later one.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pollux.propensity import CATEGORICAL, INPUTS, NUMERIC, Categories, category
 
 MACROS = """
 create or replace temp macro rounded_quotient(dividend, divisor) as
-    -- Halves up, in whole numbers, as the marts round.
+    -- Rounds half up in whole numbers, as the marts do.
     (
         (2 * dividend + divisor)
         - (((2 * dividend + divisor) % (2 * divisor)) + 2 * divisor) % (2 * divisor)
@@ -43,7 +43,7 @@ with
         inner join orders on order_lines.order_id = orders.order_id
     ),
 
-    -- Orders of one moment know nothing of each other.
+    -- Orders at the same moment do not count as earlier than each other.
     moments as (
         select
             customer_id,
@@ -179,14 +179,14 @@ select count(*) from (
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs by time of order; `uses` counts all uses of the history, also those of no pair."""
+    """Pairs by time of order; `uses` counts all uses in the history, even those in no pair."""
 
     table: pa.Table
     uses: int
 
     @property
     def ordered_at(self) -> npt.NDArray[np.datetime64]:
-        """Time of each pair's order; never falls."""
+        """Time of each pair's order, ascending."""
         found: npt.NDArray[np.datetime64] = self.table["ordered_at"].to_numpy()
         return found
 

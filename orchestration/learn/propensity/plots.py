@@ -1,7 +1,4 @@
-"""The card's pictures.
-
-Belongs here: drawing. Does not belong here: what the figures are computed from.
-"""
+"""The card's plots."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Training: fit on the past, calibrate on what followed, measure on the last months, promote.
+"""Training: fit on the past, calibrate on the next window, test on the last months, promote.
 
-Belongs here: the windows of time, LightGBM's parameters, when a model may score. Does not belong
-here: where rows come from (`pairs`) and how the card looks (`card`).
+Belongs here: the time windows, LightGBM's parameters, when a model may score. Does not belong
+here: making rows (`pairs`) and the card's text (`card`).
 """
 
 import logging
@@ -28,7 +28,7 @@ from pollux.propensity import FEATURES, Calibration
 from pollux.runtime.settings import Settings
 
 DOMAIN = "store"
-# Of the time from the first order to the last: what models are tested and tuned on.
+# Shares of the time from the first order to the last.
 TEST_SHARE = 1 / 6
 VALIDATION_SHARE = 1 / 12
 ROUNDS = 600
@@ -45,7 +45,7 @@ PARAMETERS: dict[str, Any] = {
     "min_data_in_leaf": 200,
     "lambda_l2": 5.0,
     "max_bin": 127,
-    # One thread and one way of counting: same data and seed, same bytes.
+    # One thread and a fixed order of sums: same data and seed, same bytes.
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
@@ -57,7 +57,7 @@ log = logging.getLogger("pollux.learn")
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs before `validation_from` train, those before `test_from` validate, the rest tests."""
+    """Pairs before `validation_from` train, those before `test_from` validate, the rest test."""
 
     validation_from: int
     test_from: int
@@ -81,7 +81,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit came to: the model's text, its calibration, importances, and log-odds by pair."""
+    """The result of a fit: the model's text, its calibration, importances, log-odds by pair."""
 
     text: str
     trees: int
@@ -96,10 +96,10 @@ def train(
     seed: int = 1,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> Card:
-    """Trains a model on the store's orders and promotes it where it beats both baselines.
+    """Trains a model on the store's orders and promotes it if it beats both baselines.
 
-    The card tells whether it was promoted, and why not. Raises `LearnError` where there is nothing
-    to learn from; nothing is changed then.
+    The card says whether it was promoted, or why not. Raises `LearnError`, and changes nothing, if
+    there is nothing to learn from.
     """
     progress("reading orders")
     with open_history(settings) as history:
@@ -118,7 +118,7 @@ def is_due(settings: Settings) -> bool:
 
 
 def _built_from(settings: Settings) -> str | None:
-    """The fingerprint of what the marts were built from; None where that build did not pass."""
+    """The fingerprint of what the marts were built from; None if that build did not pass."""
     record = read_record(settings, DOMAIN)
     return record.landing if record is not None and record.status == "passed" else None
 
@@ -131,7 +131,7 @@ def train_on(
     seed: int,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> Card:
-    """Like `train`, on pairs that were read; `data` is the fingerprint of where they came from."""
+    """Like `train`, on given pairs; `data` is the fingerprint of the data they came from."""
     started = time.monotonic()
     is_used = pairs.is_used
     split = split_by_time(pairs.ordered_at)
@@ -140,7 +140,7 @@ def train_on(
         if not rows.any() or rows.all():
             raise LearnError(
                 f"Too few orders to learn from: of the {rows.size} pairs of order and coupon in "
-                f"the {name} window, {rows.sum()} were used. The model of before stays."
+                f"the {name} window, {rows.sum()} were used. The earlier model stays."
             )
     categories = pairs.categories(split.validation_from)
     features = propensity.encode(pairs.inputs(categories))
@@ -191,7 +191,7 @@ def train_on(
 
 
 def split_by_time(ordered_at: npt.NDArray[np.datetime64]) -> Split:
-    """Splits pairs that are sorted by time, at midnights, so that no day is on both sides."""
+    """Splits pairs, sorted by time, at midnights, so that no day is in two windows."""
     if not ordered_at.size:
         raise LearnError("No order could have used a coupon: there is nothing to learn from.")
     first, last = ordered_at[0], ordered_at[-1]
@@ -253,10 +253,10 @@ def fit(
 
 
 def calibrate(log_odds: Floats, happened: Bools) -> Calibration:
-    """Platt's calibration where it proves itself, else none.
+    """Platt's calibration if it helps, else none.
 
-    It must lower the log loss on the later half when fitted to the earlier half; then it is fitted
-    to both.
+    Fitted to the earlier half, it must lower the log loss on the later half; it is then fitted to
+    both.
     """
     half = happened.size // 2
     early, late = slice(0, half), slice(half, happened.size)
@@ -270,14 +270,14 @@ def calibrate(log_odds: Floats, happened: Bools) -> Calibration:
 
 
 def _platt(log_odds: Floats, happened: Bools) -> Calibration:
-    """Logistic regression on one number, by Newton's method."""
+    """Logistic regression on one variable, by Newton's method."""
     columns = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
     weights = np.array([1.0, 0.0])
     for _ in range(NEWTON_STEPS):
         predicted = 1 / (1 + np.exp(-columns @ weights))
         slope = columns.T @ (predicted - happened)
         curve = (columns * (predicted * (1 - predicted))[:, None]).T @ columns
-        # A little ridge: where the outcomes are split clean, there is no finite best.
+        # A small ridge: for perfectly separable outcomes there is no finite optimum.
         weights = weights - np.linalg.solve(curve + 1e-6 * np.eye(2), slope)
     return Calibration(slope=float(weights[0]), intercept=float(weights[1]))
 
@@ -285,7 +285,7 @@ def _platt(log_odds: Floats, happened: Bools) -> Calibration:
 def past_rates(table: pa.Table, is_used: Bools, split: Split) -> Floats:
     """Per pair, how often coupons of its type and department were used before the test window.
 
-    Where there was none, how often any was.
+    If there was no such coupon, how often any coupon was used.
     """
     kinds = [
         table[name].dictionary_encode(null_encoding="encode").unify_dictionaries().combine_chunks()
@@ -331,7 +331,7 @@ def _store(
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
         folder = root / card.id
-        # The same data and seed come to the same model, which may be scoring.
+        # The same data and seed give the same model, which may be in use.
         if folder.exists():
             write_json(folder, card)
         else:

@@ -1,8 +1,7 @@
-"""What the recommender is compared with: popularity, personal frequency, both, TIFU-kNN.
+"""The baselines of the recommender: popularity, personal frequency, both, TIFU-kNN.
 
-Belongs here: rankings by published methods, as published. Equal frequencies go to the item bought
-first, as in the published figures; `personal_then_popular_ties` gives them to the more popular
-item.
+All are as published. Of items with equal frequency the one bought first wins, as in the published
+figures; in `personal_then_popular_ties` the more popular one does.
 """
 
 from collections import Counter
@@ -20,7 +19,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class TifuParameters:
-    """Temporal item frequency with nearest neighbours (Hu et al., SIGIR 2020), its names."""
+    """Parameters of TIFU-kNN, as named in the paper (Hu et al., SIGIR 2020)."""
 
     groups: int = 7
     within_decay: float = 0.9
@@ -31,7 +30,7 @@ class TifuParameters:
 
 TIFU_GRID = tuple(
     TifuParameters(groups, within, group, neighbours, alpha)
-    # As published, and slower: histories of a hundred baskets want less decay.
+    # As published, and with slower decay, which suits histories of a hundred baskets.
     for groups, within, group in ((7, 0.9, 0.7), (3, 0.9, 0.6), (7, 1.0, 0.9), (7, 1.0, 1.0))
     for neighbours in (100, 300, 900)
     for alpha in (0.2, 0.5, 0.7, 0.9)
@@ -39,13 +38,13 @@ TIFU_GRID = tuple(
 
 
 def popular(baskets: Baskets, k: int) -> list[list[int]]:
-    """The k items in most baskets, for everybody."""
+    """The k items in most baskets, the same for every customer."""
     first = _by_popularity(baskets)[:k].tolist()
     return [first] * baskets.customers
 
 
 def personal(baskets: Baskets, k: int) -> list[list[int]]:
-    """Each customer's own items by frequency; fewer than k where it bought fewer."""
+    """Each customer's own items by frequency; fewer than k if the customer bought fewer."""
     return [
         [item for item, _ in Counter(items.tolist()).most_common(k)] for items in _items_of(baskets)
     ]
@@ -63,7 +62,7 @@ def personal_then_popular(baskets: Baskets, k: int) -> list[list[int]]:
 
 
 def personal_then_popular_ties(baskets: Baskets, k: int) -> list[list[int]]:
-    """Own items by frequency, equal ones by popularity, then the popular ones."""
+    """Own items by frequency, ties by popularity, then the popular ones."""
     order = _by_popularity(baskets)
     place = np.empty(baskets.items, dtype=np.int64)
     place[order] = np.arange(baskets.items)
@@ -96,7 +95,7 @@ def tifu_vectors(baskets: Baskets, parameters: TifuParameters) -> sparse.csr_mat
 def tifu_knn(
     baskets: Baskets, k: int, parameters: TifuParameters, customers: Ints | None = None
 ) -> Ints:
-    """TIFU-kNN: own vector and the mean of the nearest ones by Euclidean distance, weighted."""
+    """TIFU-kNN: weighted sum of a customer's vector and the mean of the nearest (Euclidean)."""
     vectors = tifu_vectors(baskets, parameters).astype(np.float32)
     asked = np.arange(baskets.customers) if customers is None else customers
     chunks = [best(scores, k) for scores in _tifu_scores(vectors, asked, parameters)]

@@ -1,7 +1,4 @@
-"""Purchase histories as flat columns, and how a last basket is taken off.
-
-Belongs here: the shape of the data. Does not belong here: where baskets come from.
-"""
+"""Purchase histories as flat columns, and splitting off the last baskets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +16,9 @@ Floats = npt.NDArray[np.float64]
 class Baskets:
     """Baskets by customer and time; customers and items are positions from 0.
 
-    `owner` and `time` have an entry per basket (`owner` never falls, `time` rises within one);
-    `line_basket` and `line_item` one per distinct item of a basket. Time is in days, or counts
-    baskets where no dates are known.
+    `owner` and `time` have an entry per basket (`owner` never decreases, `time` increases within
+    an owner); `line_basket` and `line_item` have one per distinct item of a basket. Time is in
+    days, or counts baskets if no dates are known.
     """
 
     customers: int
@@ -43,7 +40,7 @@ class Baskets:
 
     @cached_property
     def age(self) -> Ints:
-        """Baskets that came after each basket: 0 for a customer's last."""
+        """Number of the customer's later baskets, for each basket: 0 for the last."""
         after: Ints = self.counts[self.owner] - 1 - self.number
         return after
 
@@ -55,7 +52,7 @@ class Baskets:
 
     @cached_property
     def gap(self) -> Floats:
-        """Mean time between a customer's baskets; the middle of all where there is one only."""
+        """Mean time between a customer's baskets; the median of all for a single basket."""
         first = np.full(self.customers, np.inf)
         np.minimum.at(first, self.owner, self.time)
         span = np.where(self.counts > 1, self.last_time - first, 0.0)
@@ -85,14 +82,14 @@ class Baskets:
         )
 
     def targets(self, age: int) -> list[Ints]:
-        """Items of the basket that `age` others followed, per customer; empty without one."""
+        """Per customer, the items of the basket of this `age`; empty if there is none."""
         lines = self.age[self.line_basket] == age
         owner, item = self.owner[self.line_basket[lines]], self.line_item[lines]
         many = np.bincount(owner, minlength=self.customers)
         return np.split(item, np.cumsum(many)[:-1])
 
     def of(self, customer: int) -> "Baskets":
-        """One customer's history, as customer 0 of its own."""
+        """One customer's history alone, as customer 0."""
         first = int(self.starts[customer])
         last = first + int(self.counts[customer])
         begin, end = np.searchsorted(self.line_basket, [first, last])
@@ -122,7 +119,7 @@ class Baskets:
         )
 
     def weighted(self, decay: float, latest: int | None = None) -> sparse.csr_matrix:
-        """Customers by items: every purchase weighs `decay` to the power of its basket's age."""
+        """Customers by items: each purchase has weight `decay` to the power of its basket's age."""
         weights = decay ** self.age[self.line_basket].astype(np.float64)
         owner, item = self.owner[self.line_basket], self.line_item
         if latest is not None:
@@ -132,7 +129,7 @@ class Baskets:
 
 
 def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) -> Baskets:
-    """Histories that are known by their order only: the time of a basket is its number."""
+    """Histories without dates: the time of a basket is its number."""
     sizes = [len(basket) for history in histories for basket in history]
     return Baskets(
         customers=len(histories),
@@ -147,7 +144,7 @@ def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) ->
 
 
 def dated_baskets(owner: Ints, time: Floats, item: Ints, *, customers: int, items: int) -> Baskets:
-    """Histories from purchases in any order; same owner and time is one basket."""
+    """Histories from purchases in any order; purchases of one owner and time are one basket."""
     order = np.lexsort((item, time, owner))
     owner, time, item = owner[order], time[order], item[order]
     is_new = np.ones(owner.size, dtype=bool)

@@ -1,7 +1,4 @@
-"""Hyperparameters by coordinate search on validation baskets: the last ones of the histories given.
-
-Belongs here: what is tried, and the order. It never sees more than the histories it is given.
-"""
+"""Chooses hyperparameters by coordinate search on the last baskets of the given histories."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +35,7 @@ def choose(
 ) -> tuple[Parameters, float]:
     """The best hyperparameters found, and recall@10 + NDCG@10 on the validation baskets.
 
-    Measured on at most `sample` customers drawn by `seed`; values equally good go to the first.
+    Measured on at most `sample` customers drawn by `seed`; of equally good values the first wins.
     """
     parts = Parts(baskets.without_last(1))
     targets = baskets.targets(0)

@@ -1,9 +1,9 @@
-"""What an evaluation can fail with."""
+"""The errors of an evaluation."""
 
 from pollux.runtime.errors import PolluxError
 
 
 class BasketsError(PolluxError):
-    """A file that holds no baskets to measure on; the text says what is wrong with it."""
+    """A file without baskets to measure on; the message says what is wrong with it."""
 
     exit_code = 6

@@ -1,7 +1,7 @@
-"""Recommender and baselines on the test baskets of a protocol, in one run.
+"""Evaluates recommender and baselines on the test baskets of a protocol, in one run.
 
-Belongs here: what is fitted on what. The test basket is taken off first; hyperparameters, ours
-and TIFU-kNN's, are chosen on the last basket of what remains.
+The test basket is split off first; hyperparameters, ours and TIFU-kNN's, are chosen on the last
+basket of what remains.
 """
 
 import resource
@@ -20,7 +20,7 @@ from orchestration.learn.recommend.model import fit, rank_all
 
 K = 10
 SAMPLE = 1500
-TIFU_SAMPLE = 600  # of 48 settings, each of which compares everybody
+TIFU_SAMPLE = 600  # customers; each of the 48 settings compares every customer with all others
 OURS = "Pollux"
 
 Say = Callable[[str], None]
@@ -28,11 +28,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One method: means over all customers with intervals, and its repeat and new part.
+    """One method: means over all customers with intervals, and recall of repeat and new items.
 
     `repeat_recall` counts only items of the basket that the customer had bought before (over
-    customers with such), `new_recall` only the others. `gain_…` are our means minus this
-    method's, paired by customer, None for ourselves.
+    customers who have some), `new_recall` only the others. `gain_…` are our means minus this
+    method's, paired by customer; None for our own row.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows of a protocol, what was chosen, and what it took."""
+    """All rows of a protocol, the hyperparameters chosen, and the time and memory used."""
 
     protocol: str
     customers: int
@@ -60,7 +60,7 @@ class Evaluation:
 
 
 def evaluate(protocol: str, baskets: Baskets, say: Say = lambda _text: None) -> Evaluation:
-    """Chooses on validation, refits with it, measures on the last basket of each customer."""
+    """Chooses on the validation baskets, refits with them, measures on each last basket."""
     history, targets = baskets.without_last(1), baskets.targets(0)
     parameters, _ = choose(history, sample=SAMPLE, progress=say)
     started = time.monotonic()
@@ -92,7 +92,7 @@ def evaluate(protocol: str, baskets: Baskets, say: Say = lambda _text: None) -> 
 def compare(
     ranked: dict[str, Ranked], history: Baskets, targets: Sequence[Ints]
 ) -> tuple[Row, ...]:
-    """Measures every ranking; gains are of `OURS`."""
+    """Measures every ranking; gains are those of `OURS` over each."""
     quality = {name: measure(lists, targets, K) for name, lists in ranked.items()}
     repeats, news = _split(history, targets)
     ours = quality[OURS]

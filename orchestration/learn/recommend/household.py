@@ -1,7 +1,7 @@
-"""Recommendations for the households of the grocery data, with a reason each.
+"""Recommendations for the households of the grocery data, each with a reason.
 
-Belongs here: from lines and products to rows of `product_recommendations`, and the words of a
-reason. Does not belong here: where lines are read and rows land, which is `land`.
+Belongs here: making rows of `product_recommendations` from purchases, and the text of a reason.
+Does not belong here: reading purchases and landing rows (`land`).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.model import Candidates, Model, Parameters, fit
 from orchestration.learn.recommend.personal import summarize
 
-PER_KIND = 40  # repeat and new products each, so that a reader may ask for either
+PER_KIND = 40  # of repeat and of new products each, so that a reader may ask for either
 CHOICE_SAMPLE = 400
-LEAST_HOUSEHOLDS = 30  # fewer say little about hyperparameters
+LEAST_HOUSEHOLDS = 30  # with fewer, hyperparameters are not chosen but the defaults
 LIKE_THIS_ONE = "bought by households like this one"
 POPULAR = "popular"
 
@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
 class Purchases:
     """Lines of merchandise: household, product and minute since the first day; any order.
 
-    Baskets whose time is not known have minutes between whole ones.
+    Baskets whose time is not known have fractional minutes.
     """
 
     household: Ints
@@ -51,10 +51,10 @@ class Purchases:
 
 
 def lines_in_order(transactions: str) -> str:
-    """The SQL of lines with the `minute` of their basket, from that of `transaction_data`.
+    """The SQL of lines with the `minute` of their basket, from the SQL of `transaction_data`.
 
-    Where the time of a day is not known, a household's baskets of the day follow one another as
-    they are numbered, half a minute past the whole ones that others have.
+    If the time of day is not known, a household's baskets of the day follow one another by number,
+    at half minutes, which no other basket has.
     """
     return f"""
     select *, day * 1440 + trans_time // 100 * 60 + trans_time % 100 as minute
@@ -71,7 +71,7 @@ def lines_in_order(transactions: str) -> str:
 
 @dataclass(frozen=True)
 class History:
-    """Baskets with the keys that their positions stand for."""
+    """Baskets, with the keys of households and products by position."""
 
     baskets: Baskets
     households: Ints
@@ -80,7 +80,7 @@ class History:
 
 
 def as_history(purchases: Purchases) -> History:
-    """Baskets by household; what was bought at one minute is one basket, time is in days."""
+    """Baskets by household; purchases in one minute are one basket, time is in days."""
     households, owner = np.unique(purchases.household, return_inverse=True)
     products, item = np.unique(purchases.product, return_inverse=True)
     baskets = dated_baskets(
@@ -95,7 +95,7 @@ def as_history(purchases: Purchases) -> History:
 
 
 def choose_for(history: History, say: Callable[[str], None] = lambda _text: None) -> Parameters:
-    """Hyperparameters chosen on the last baskets; the defaults where households are few."""
+    """Hyperparameters chosen on the last baskets; the defaults if there are few households."""
     if history.households.size < LEAST_HOUSEHOLDS:
         return Parameters()
     return choose(history.baskets, sample=CHOICE_SAMPLE, rounds=1, progress=say)[0]
@@ -127,7 +127,7 @@ def recommend_all(
 
 
 def reason(purchases: int, usual_days: int, last_days: int) -> str:
-    """Why a product that was bought before is recommended, in words."""
+    """The reason for recommending a product that was bought before."""
     ago = (
         "today" if last_days == 0 else ("1 day ago" if last_days == 1 else f"{last_days} days ago")
     )

@@ -1,8 +1,8 @@
-"""Learns recommendations where due and lands them: dataset `learned.product_recommendations`.
+"""Learns recommendations if due and lands them: dataset `learned.product_recommendations`.
 
-Belongs here: what is read from the landing zone, when learning is due, where the result and
-what it was made with are kept. Reading landing rather than marts lets one dbt run build and test
-everything that a release holds.
+Belongs here: reading the landing zone, when learning is due, where the result and its note are
+kept. Since it reads the landing zone rather than marts, one dbt run can build and test everything
+that a release holds.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ from pollux.runtime.steps import step
 NAME = "product_recommendations"
 PART = f"{NAME}.parquet"
 
-# The same products as the model int_products_recommendable, by the same variables; a test of
-# the mart holds them together.
+# The same products as in the model int_products_recommendable, by the same variables; a test of
+# the mart checks that.
 _PURCHASES = """
 with products as (select * from {products}),
 lines as ({lines}),
@@ -57,9 +57,9 @@ order by 1, 3, 2
 
 
 def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: None) -> bool:
-    """Learns and lands recommendations unless neither data nor code changed since.
+    """Learns and lands recommendations unless data and code are as they were last time.
 
-    Returns whether it learned. What it was made with stands beside the part, as JSON.
+    Returns whether it learned. A note beside the part, in JSON, says what it was made with.
     """
     datasets = read_datasets(PROJECT_DIR)
     out = datasets["learned", NAME]
@@ -89,7 +89,7 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
 
 
 def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> Purchases:
-    """Lines of merchandise that was bought and paid for, from the landing zone."""
+    """Lines of merchandise with a positive quantity and price, from the landing zone."""
     variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
     folders = {
         name: landing.dataset_dir(settings, datasets["household", name])
@@ -112,7 +112,7 @@ def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset])
 
 
 def read_note(settings: Settings) -> dict[str, Any]:
-    """What the landed recommendations were made with; empty before the first time."""
+    """The note on what the landed recommendations were made with; empty if there are none."""
     path = _note_path(settings)
     try:
         note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

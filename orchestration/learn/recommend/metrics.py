@@ -1,7 +1,4 @@
-"""How good ranked items are: recall, NDCG, and how sure their means are.
-
-Belongs here: figures per customer, from ranks and baskets alone.
-"""
+"""The quality of ranked items: recall and NDCG per customer, and intervals of their means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +23,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the middle 95 % of its bootstrap draws."""
+    """A mean with its 95 % bootstrap interval."""
 
     mean: float
     low: float

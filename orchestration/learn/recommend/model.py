@@ -1,7 +1,4 @@
-"""The recommender: personal score + neighbours + popularity, each with its weight.
-
-Belongs here: how the parts make one score, for all customers or for one whose history grew.
-"""
+"""The recommender: the weighted sum of personal score, neighbours' score and popularity."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +32,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A recommended item; `source` is the part that a new item's score comes from most."""
+    """A recommended item; for a new item, `source` is the largest part of its score."""
 
     item: int
     score: float
@@ -45,7 +42,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Items by position with their scores; `is_by_neighbours` where these say more than sales."""
+    """Items and scores; `is_by_neighbours` where neighbours count for more than popularity."""
 
     item: Ints
     score: Floats
@@ -54,7 +51,7 @@ class Candidates:
 
 
 class Parts:
-    """The parts of the score for one set of histories, each made once for its hyperparameters."""
+    """The parts of the score for one set of histories, cached by their hyperparameters."""
 
     def __init__(self, baskets: Baskets) -> None:
         self.baskets = baskets
@@ -93,7 +90,7 @@ class Model:
         ).tocsr()
 
     def scores(self, customers: Ints) -> Floats:
-        """Scores of all items for some customers: customers by items, dense."""
+        """Scores of all items for the given customers: customers by items, dense."""
         dense = np.tile(self.popularity, (customers.size, 1))
         for part in (self.others[customers], self.personal[customers]):
             rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
@@ -108,7 +105,7 @@ class Model:
         allowed: np.ndarray | None = None,
         history: Baskets | None = None,
     ) -> "Candidates":
-        """All items among which the k best of a customer are, own or new, with their scores."""
+        """Items that include a customer's k best, own or new, with their scores."""
         said_of, said = _row(self.others, customer)
         if history is None:
             own, own_score = _row(self.personal, customer)
@@ -122,7 +119,7 @@ class Model:
             if allowed is None
             else self.popular_first[allowed[self.popular_first]]
         )
-        # Whatever else is popular comes after k of these that nothing else speaks for.
+        # Of items with no other score, the k most popular are enough.
         popular = popular[: k + own.size + said_of.size]
         item = np.unique(np.concatenate([own, said_of, popular]))
         by_others, by_own = np.zeros(item.size), np.zeros(item.size)
@@ -148,10 +145,10 @@ class Model:
         only: Only | None = None,
         history: Baskets | None = None,
     ) -> list[Recommendation]:
-        """The k best items for a customer, fewer where no more are left.
+        """The k best items for a customer, fewer if no more are left.
 
-        `allowed` is a mask over items. `history` is the customer's own history where it has
-        grown since the fit; what others say of the customer stays.
+        `allowed` is a mask over items. `history` is the customer's own history if it has grown
+        since the fit; the neighbours' scores stay as fitted.
         """
         found = self.candidates(customer, k, allowed=allowed, history=history)
         item, score, is_own = found.item, found.score, found.is_own
@@ -181,7 +178,7 @@ def fit(baskets: Baskets, parameters: Parameters) -> Model:
 
 
 def best(scores: Floats, k: int) -> Ints:
-    """Positions of the k highest scores of each row, best first, equal ones by position."""
+    """Positions of the k highest scores of each row, best first, ties by position."""
     k = min(k, scores.shape[1])
     least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
     found = np.empty((scores.shape[0], k), dtype=np.int64)
@@ -192,7 +189,7 @@ def best(scores: Floats, k: int) -> Ints:
 
 
 def rank_all(model: Model, k: int, customers: Ints) -> Ints:
-    """The k best items of each customer: customers by k, -1 where no more are left."""
+    """The k best items of each customer: customers by k, padded with -1."""
     ranked = np.full((customers.size, k), -1, dtype=np.int64)
     for place, customer in enumerate(customers):
         found = model.candidates(int(customer), k)

@@ -1,6 +1,6 @@
-"""What others say about a customer's next basket: its neighbours, and popularity.
+"""What other customers' baskets say about a next basket: neighbours and popularity.
 
-Belongs here: sparse algebra over all customers. Both are shares of baskets.
+Both are shares of baskets.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ KEPT = 500  # items per customer, the neighbours' most frequent
 
 
 def popularity(baskets: Baskets, latest: int) -> Floats:
-    """Share of customers' last `latest` baskets that hold each item: what sells now."""
+    """Share of customers' last `latest` baskets that hold each item."""
     recent = baskets.age < latest
     lines = recent[baskets.line_basket]
     many = np.bincount(baskets.line_item[lines], minlength=baskets.items)
@@ -21,10 +21,10 @@ def popularity(baskets: Baskets, latest: int) -> Floats:
 
 
 def neighbour_shares(baskets: Baskets, *, many: int, decay: float) -> sparse.csr_matrix:
-    """Customers by items: share of the neighbours' baskets with the item, recent ones first.
+    """Customers by items: share of the neighbours' baskets with the item; recent ones weigh more.
 
-    Neighbours are the `many` customers with the most alike purchases (cosine of log counts
-    that weigh rare items more), each weighing as much as it is alike.
+    Neighbours are the `many` customers with the most similar purchases (cosine of log counts, with
+    rare items weighing more), each weighted by its similarity.
     """
     counts = baskets.weighted(decay)
     holders = np.bincount(counts.indices, minlength=baskets.items)
@@ -60,7 +60,7 @@ def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _highest(matrix: sparse.csr_matrix, many: int) -> sparse.csr_matrix:
-    """The highest values of each row, the others gone."""
+    """The matrix with only the highest values of each row."""
     columns, values, ends = [], [], [0]
     for begin, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
         column, value = matrix.indices[begin:end], matrix.data[begin:end]

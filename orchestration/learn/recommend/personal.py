@@ -1,8 +1,7 @@
-"""How likely a customer buys again what it bought before: its frequency, its rhythm.
+"""How likely customers are to buy an item again, from their own frequency and rhythm.
 
-Belongs here: what follows from one customer's own history, and the table of rhythm that all
-customers share. The frequency of an item is purchases ÷ (baskets since its first one + a prior),
-so that one purchase in a short history promises little.
+The table of rhythm is learned from all customers. The frequency of an item is purchases ÷ (baskets
+since its first one + a prior), so a single purchase in a short history counts for little.
 """
 
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from scipy import sparse
 
 from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
 
-# Classes of purchases so far, and of time since the last one ÷ usual time between two (log2).
+# Bins of purchases so far, and of time since the last one ÷ usual time between two (log2).
 PURCHASES = np.array([2, 3, 4, 6, 9, 15, 25])
 ELAPSED = np.array([-3, -2.5, -2, -1.5, -1.2, -0.9, -0.6, -0.3, 0, 0.3, 0.6, 1, 1.5, 2.2, 3])
 CELLS = (PURCHASES.size + 1, ELAPSED.size + 1)
-# An item bought once has no rhythm yet: it counts as bought every eighth basket.
+# An item bought once has no rhythm yet: it is assumed to be in every eighth basket.
 BASKETS_AFTER_ONE = 8
 LEARNED_FROM = 3  # last baskets of the history
 PRIOR_PURCHASES = 3.0
@@ -24,7 +23,7 @@ PRIOR_PURCHASES = 3.0
 
 @dataclass(frozen=True)
 class Bought:
-    """One row per customer and item bought, by customer and item."""
+    """One row per customer and item bought, sorted by customer and item."""
 
     customer: Ints
     item: Ints
@@ -36,7 +35,7 @@ class Bought:
 
     @property
     def interval(self) -> Floats:
-        """Mean time between purchases, 0 where there was one."""
+        """Mean time between purchases, 0 if there was only one."""
         return (self.last - self.first) / np.maximum(self.purchases - 1, 1)
 
 
@@ -44,7 +43,7 @@ def summarize(baskets: Baskets, decay: float = 1.0) -> Bought:
     """Counts purchases by customer and item."""
     basket = baskets.line_basket
     key = baskets.owner[basket] * np.int64(baskets.items) + baskets.line_item
-    order = np.argsort(key, kind="stable")  # baskets are by time: within a key they stay so
+    order = np.argsort(key, kind="stable")  # keeps the baskets of a key in order of time
     key, basket = key[order], basket[order]
     _, begin, many = np.unique(key, return_index=True, return_counts=True)
     first, last = basket[begin], basket[begin + many - 1]
@@ -67,7 +66,7 @@ def next_time(baskets: Baskets) -> Floats:
 
 
 def frequency(bought: Bought, prior: float) -> Floats:
-    """Share of baskets with the item since it was first bought, held down by the prior."""
+    """Share of baskets with the item since it was first bought, reduced by the prior."""
     return bought.decayed / (bought.exposure + prior)
 
 
@@ -82,10 +81,10 @@ def rhythm_cell(bought: Bought, now: Floats, gap: Floats) -> Ints:
 
 
 def learn_rhythm(baskets: Baskets, *, decay: float, prior: float) -> Floats:
-    """How much likelier than its frequency says an item is bought, by cell.
+    """By cell, the factor by which an item's chance of being bought differs from its frequency.
 
-    Each of the last baskets of the given history is compared with what went before it; cells
-    that few fell in stay near the mean.
+    Each of the last baskets of the given history is compared with those before it; cells with few
+    cases stay near the mean.
     """
     cells = CELLS[0] * CELLS[1]
     happened, expected = np.zeros(cells), np.zeros(cells)

@@ -20,11 +20,11 @@ Keys = npt.NDArray[Any]
 
 LEAST_BASKETS = 5
 LEAST_PURCHASES = 10
-# Of one's own data: a last basket, one before it to choose by, and a history.
+# Of a user's own data: a test basket, a validation basket, and a history.
 LEAST_OWN_BASKETS = 3
 LEAST_CUSTOMERS = 10
 MINUTES = 1440
-# Two baskets at one time are told apart by this much of a day.
+# Baskets at the same time are set apart by this fraction of a day.
 MOMENT = 1e-6
 
 _DATED = """
@@ -47,7 +47,7 @@ select customer, minute, item from kept semi join kept_customers using (customer
 order by 1, 2, 3
 """
 
-# A basket is known by its number, or by its time; its place is that among its customer's baskets.
+# A basket is identified by its number or its time; `place` is its rank among its customer's.
 _OWN = """
 with lines as (
     select {customer} as customer, {item} as item, {basket} as basket, {moment} as moment
@@ -69,12 +69,12 @@ from lines join placed using (customer, basket) semi join kept_customers using (
 def read_dated(path: Path) -> Baskets:
     """The dated baskets of a `transaction_data` file, CSV or Parquet.
 
-    First items with under 10 purchases (lines) go, then customers with under 5 distinct
-    timestamps, all on one day, or more lines per shopping day than the mean plus two standard
-    deviations. A basket is what a customer bought at one minute; time is in days.
+    First, items with under 10 purchases (lines) are dropped. Then customers are dropped who have
+    under 5 distinct timestamps, a single day, or more lines per shopping day than the mean plus two
+    standard deviations. A basket is what a customer bought in one minute; time is in days.
 
     Raises:
-        BasketsError: when it is no such file, or too few customers are left.
+        BasketsError: when the file is of another kind, or too few customers are left.
 
     """
     needed = ("household_key", "basket_id", "product_id", "day", "trans_time")
@@ -92,9 +92,9 @@ def read_own(
 ) -> Baskets:
     """The baskets of any CSV or Parquet file, by the names of its columns.
 
-    A basket is what `user` bought under one `basket`, or at one `time`; baskets are ordered by
-    `time` (a date, a timestamp or a number of days), or else by `basket`. Rows with a blank there
-    do not count, nor do users with under 3 baskets.
+    A basket is what a `user` bought under one `basket`, or at one `time`; baskets are ordered by
+    `time` (a date, a timestamp or a number of days), else by `basket`. Rows with a blank in one of
+    these columns are ignored, and so are users with under 3 baskets.
 
     Raises:
         BasketsError: when the file has no such columns, or too few users are left.
@@ -115,7 +115,7 @@ def read_own(
 
 
 def read_ordered(path: Path) -> Baskets:
-    """Baskets known by their order: a JSON object of customer to list of lists of item numbers.
+    """Ordered baskets: a JSON object from customer to a list of lists of item numbers.
 
     Raises:
         BasketsError: when the file is anything else.
@@ -134,7 +134,7 @@ def read_ordered(path: Path) -> Baskets:
 
 
 def _moment(table: Table, time: str | None, basket: str) -> tuple[str, bool]:
-    """The SQL of what baskets are ordered by, and whether it is a number of days."""
+    """The SQL of the column that orders baskets, and whether it is a time in days."""
     if time is None:
         return table.numbers(basket) or table.texts(basket), False
     return table.numbers(time) or table.days(time), True

@@ -1,7 +1,4 @@
-"""An evaluation as a page and a plot in docs/.
-
-Belongs here: words, table and picture. A page keeps the protocols that this run did not do.
-"""
+"""Writes an evaluation as a page and a plot in docs/; the page keeps other protocols' results."""
 
 import json
 from dataclasses import asdict
@@ -34,7 +31,7 @@ PUBLISHED = {
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Writes the plot of a protocol and the page of all; returns the page's path."""
+    """Writes the plot of a protocol and the page of all protocols; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / DATA
     known: dict[str, Any] = json.loads(data.read_text()) if data.exists() else {}

@@ -1,9 +1,7 @@
-"""The seed of the dbt targets for development: recommendations for the small retailer in seeds/.
+"""Makes the dbt seed of recommendations for the small retailer in seeds/.
 
-Belongs here: how this one seed is made. Does not belong here: choosing and scoring (`household`),
-and the seeds that are cut from samples (`sample.seeds`).
-
-Run as `python -m orchestration.learn.recommend.seed`, after the household seeds changed.
+Run `python -m orchestration.learn.recommend.seed` after changing the household seeds. Other seeds
+are cut from samples (`sample.seeds`).
 """
 
 import tempfile
@@ -21,7 +19,7 @@ PER_KIND = 5
 
 
 def main() -> None:
-    """Loads the household seeds into a folder of its own and learns from them."""
+    """Loads the household seeds into a temporary folder and learns from them."""
     seeds = PROJECT_DIR / "seeds"
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder))

@@ -1,8 +1,4 @@
-"""A user's table, CSV or Parquet, whose columns are asked for by name.
-
-Belongs here: opening it, and saying in one line what is wrong with it. Does not belong here: what
-its rows mean.
-"""
+"""A user's table, CSV or Parquet, read by column names, with errors in one line."""
 
 import tempfile
 from collections.abc import Iterator
@@ -30,34 +26,34 @@ class Table:
     columns: dict[str, str]
 
     def texts(self, name: str) -> str:
-        """The SQL of a column as text, null where blank; raises `BasketsError` without it."""
+        """The SQL of a column as text, null if blank; raises `BasketsError` if it is missing."""
         if name.lower() not in self.columns:
             known = ", ".join(self.columns.values())
             raise BasketsError(f"{self.path} has no column {name}; its columns are {known}")
         return f"nullif(trim({identifier(self.columns[name.lower()])}::varchar), '')"
 
     def whole_numbers(self, name: str) -> str:
-        """The SQL of a column as whole numbers; raises `BasketsError` where it holds others."""
+        """The SQL of a column as whole numbers; raises `BasketsError` for other values."""
         text = self.texts(name)
         odd = self._other_than(text, f"try_cast({text} as bigint)")
         if odd is not None:
-            raise BasketsError(f"{self.path}: {name} holds {odd!r}, which is no whole number")
+            raise BasketsError(f"{self.path}: {name} holds {odd!r}, which is not a whole number")
         return f"cast({text} as bigint)"
 
     def numbers(self, name: str) -> str | None:
-        """The SQL of a column as numbers; None where it holds others."""
+        """The SQL of a column as numbers; None if it holds other values."""
         value = f"try_cast({self.texts(name)} as double)"
         return value if self._other_than(self.texts(name), value) is None else None
 
     def days(self, name: str) -> str:
         """The SQL of a column of dates or times as days since 1970.
 
-        Raises `BasketsError` where it holds others.
+        Raises `BasketsError` for other values.
         """
         value = f"try_cast({self.texts(name)} as timestamp)"
         odd = self._other_than(self.texts(name), value)
         if odd is not None:
-            raise BasketsError(f"{self.path}: {name} holds {odd!r}, which is no time and no number")
+            raise BasketsError(f"{self.path}: {name} holds {odd!r}, neither a time nor a number")
         return f"epoch({value}) / {_DAY_SECONDS}"
 
     def _other_than(self, text: str, value: str) -> str | None:
@@ -68,11 +64,11 @@ class Table:
 
 @contextmanager
 def open_table(path: Path) -> Iterator[Table]:
-    """Open a CSV or Parquet file, also in gzip.
+    """Open a CSV or Parquet file, plain or in gzip.
 
     Raises:
         LoadError: when it is another kind of file.
-        BasketsError: when it cannot be read as what it is.
+        BasketsError: when it cannot be read.
 
     """
     with tempfile.TemporaryDirectory() as work, open_duckdb() as engine:

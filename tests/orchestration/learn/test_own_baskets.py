@@ -115,8 +115,8 @@ OWN = {"user": "who", "item": "sku", "time": "at"}
             "t.csv has 0 customers with enough baskets to measure on; 10 are needed",
         ),
         ("who,at,item\n1,1,1\n", OWN, "t.csv has no column sku; its columns are who, at, item"),
-        ("who,at,sku\nu,soon,1\n", OWN, "t.csv: at holds 'soon', which is no time and no number"),
-        ("who,at,sku\nu,1,1\nu,2024-01-01,1\n", OWN, "t.csv: at holds '1', which is no time"),
+        ("who,at,sku\nu,soon,1\n", OWN, "t.csv: at holds 'soon', neither a time nor a number"),
+        ("who,at,sku\nu,1,1\nu,2024-01-01,1\n", OWN, "t.csv: at holds '1', neither a time"),
         ("", OWN, "t.csv is empty; fetch it again or leave it out"),
         ("%PDF-1.7", OWN, "t.csv is a PDF; export the data as CSV"),
         ("PAR1", OWN, "t.csv cannot be read: "),
@@ -137,7 +137,7 @@ def test_a_wrong_table_is_one_clear_line(tmp_path, content, options, message):
         ("household_key,day\n", "has no column basket_id; its columns are household_key, day"),
         (
             "household_key,basket_id,product_id,day,trans_time\n1,1,1,soon,1\n",
-            "t.csv: day holds 'soon', which is no whole number",
+            "t.csv: day holds 'soon', which is not a whole number",
         ),
         (
             "household_key,basket_id,product_id,day,trans_time\n1,1,1,1,\n",

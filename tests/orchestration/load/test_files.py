@@ -452,7 +452,7 @@ def test_a_parquet_dataset_may_come_as_csv(shop):
 def test_parquet_lacking_a_column(shop):
     path = shop.folder / "sales.parquet"
     duckdb.sql(f"COPY (SELECT 1 AS id, [1] AS name, 2 AS amount) TO '{path}'")
-    with pytest.raises(LoadError, match=r"column name is INTEGER\[\], which is no text"):
+    with pytest.raises(LoadError, match=r"column name is INTEGER\[\], not text"):
         shop.load(from_=path)
     duckdb.sql(f"COPY (SELECT 1 AS id) TO '{path}'")
     with pytest.raises(LoadError, match=r"sales.parquet lacks columns name, amount"):

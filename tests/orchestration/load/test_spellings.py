@@ -92,7 +92,7 @@ def test_parquet(door, type_, spelling):
         with pytest.raises(LoadError) as caught:
             door.parquet(type_, spelling.written)
         assert f"column value is {spelling.reason}" in str(caught.value)
-        assert str(caught.value).endswith(f", which is no {type_}")
+        assert str(caught.value).endswith(f", not {type_}")
         return
     landed, rejects = door.parquet(type_, spelling.written)
     assert (landed, rejects) == (
