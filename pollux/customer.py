@@ -164,7 +164,7 @@ class Customer(Individual):
     account_number = Column[int]("Account; `customer_id` is the same as text.")
     account_status = Column[str | None]("Status code, as the source spells it.")
     sign_up_date = Column[date | None]("Day of sign-up.")
-    churn_date = Column[date | None]("Day the customer left; None for who stays.")
+    churn_date = Column[date | None]("Day the customer left; None for a customer who stays.")
     first_service_live_date = Column[date | None]("First day that any service ran.")
     end_of_onboarding_period = Column[date | None]("Last day of onboarding.")
     sign_up_source = Column[str | None]("Where the customer signed up.")
@@ -261,7 +261,7 @@ class Member(Individual):
     fb_user = Column[str | None]("User name on Facebook; None where unknown.")
     insta_user = Column[str | None]("User name on Instagram; None where unknown.")
     gender = Column[str | None]("As listed, F or M; None where unknown.")
-    joined_by = Column[str]("list or purchase; list for who is on the list and bought as well.")
+    joined_by = Column[str]("list or purchase; list for a member who also bought.")
     joined_at = Column[datetime | None]("When the member joined; None where the data do not say.")
 
 
