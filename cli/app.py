@@ -1,7 +1,7 @@
 """The `pollux` command: its sub-commands by name, and how errors end it.
 
-Belongs here: what every sub-command shares. Each lives in a module of its own, which is imported
-only when it runs, so that `pollux --help` is quick.
+Each sub-command is in its own module, which is imported only when it runs, so that `pollux --help`
+is quick.
 """
 
 import signal
@@ -61,7 +61,7 @@ def _say_version(is_asked: bool) -> None:
 def options(
     version: Annotated[  # noqa: ARG001
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """From a retailer's raw data to tested, served answers about its customers."""
@@ -70,10 +70,10 @@ def options(
 
 
 def run() -> int:
-    """Runs the command and tells its exit code; an error that a user can mend is one message."""
+    """Runs the command and returns its exit code; an error that a user can fix is one message."""
     output.allow_any_terminal()
     drop_environment()
-    # An end from outside is an end like any other: what was started is stopped.
+    # Signals end the command like an exit, so that it stops the processes it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
@@ -90,7 +90,7 @@ def run() -> int:
         output.fail("Interrupted.")
         return 130
     except Exception as error:
-        # A full disk, a folder that cannot be written, a server that went away.
+        # A full disk, a folder that cannot be written, a lost connection.
         text = explain(error)
         if text is None:
             raise

@@ -1,7 +1,7 @@
 """Dagster's processes: code server, daemon and web page.
 
-Belongs here: how each is started and when it is ready. Does not belong here: what they are
-configured with (`orchestration.instance.home`), and keeping them running (`cli.supervisor`).
+Belongs here: how each is started and when it is ready. Does not belong here: their configuration
+(`orchestration.instance.home`), and keeping them running (`cli.supervisor`).
 """
 
 import shutil
@@ -28,7 +28,7 @@ CODE_SERVER, DAEMON, WEB_PAGE = "dagster code server", "dagster daemon", "dagste
 
 @contextmanager
 def socket_of_code() -> Iterator[Path]:
-    """Where the code server listens: a short path, in a folder that is closed to other users."""
+    """The code server's socket: a short path, in a folder that other users cannot open."""
     folder = Path(tempfile.mkdtemp(prefix="pollux"))
     try:
         yield folder / "code.sock"
@@ -37,7 +37,7 @@ def socket_of_code() -> Iterator[Path]:
 
 
 def dagster_services(settings: Settings, socket: Path) -> list[Service]:
-    """All three, in the order of their start."""
+    """All three services, in starting order."""
     from orchestration.instance.home import (
         LOCATION,
         MODULE,
@@ -75,14 +75,14 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
             is_ready=socket.exists,
             stop_seconds=PATIENCE_SECONDS,
         ),
-        # Whoever looks for the code while it is not there remembers that it was not.
+        # Daemon and web page need it first: they remember a code server that they did not find.
         Service(
             name=DAEMON,
             command=run("dagster._daemon", "run", *quiet, *workspace),
             log=log_of(settings, DAEMON),
             environment=environment,
             needs=[CODE_SERVER],
-            # It starts runs, so they are ended after it.
+            # The daemon starts runs, so runs are ended after it.
             clear_up=end_runs,
         ),
         Service(
@@ -98,5 +98,5 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
 
 
 def url_of_dagster(settings: Settings) -> str:
-    """Where Dagster's web page is."""
+    """The URL of Dagster's web page."""
     return f"http://{DAGSTER_HOST}:{settings.dagster_port}"

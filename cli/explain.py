@@ -1,7 +1,7 @@
-"""What an error of the machine or of the installation means, in one line.
+"""Explains errors of the machine or the installation in one line.
 
 Belongs here: limits, folders that cannot be written, packages that are not installed. Does not
-belong here: errors of Pollux itself, which say what they mean (`PolluxError`).
+belong here: errors of Pollux itself, which explain themselves (`PolluxError`).
 """
 
 import errno
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pollux.runtime.errors import PolluxError
 
-# What the smallest command takes, its PostgreSQL included.
+# The memory that the smallest command needs, its PostgreSQL included.
 ENOUGH_MEMORY_MIB = 1536
 ENOUGH_FILES = 256
 WANTED_FILES = 4096
 
-# Modules by the extra that brings them; some come with both.
+# Modules by the extra that installs them; some come with both.
 EXTRAS = {
     "pipeline": "dagster dagster_dbt dagster_postgres dagster_webserver dbt jinja2 lightgbm "
     "matplotlib numpy scipy sqlalchemy yaml",
@@ -32,7 +32,7 @@ class LimitError(PolluxError):
 
 
 def check_limits() -> None:
-    """Takes as many open files as are allowed; raises `LimitError` where a limit is too low."""
+    """Raises the limit of open files as far as allowed; `LimitError` if a limit is too low."""
     files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < WANTED_FILES:
         is_endless = most_files == resource.RLIM_INFINITY
@@ -51,7 +51,7 @@ def check_limits() -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """The line for an error, None for one that is nobody's fault but the program's."""
+    """The line for an error, None for an error of the program itself."""
     text = str(error).strip()
     if isinstance(error, MemoryError) or any(said in text.lower() for said in OUT_OF_MEMORY):
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)

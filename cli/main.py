@@ -1,7 +1,7 @@
-"""Where the `pollux` command starts.
+"""The entry point of the `pollux` command.
 
-Belongs here: what must be in place before anything else is imported, which takes a second. The
-commands are in `cli.app`.
+Belongs here: what must be set up before the imports, which take a second. The commands are in
+`cli.app`.
 """
 
 import os
@@ -11,10 +11,10 @@ from types import FrameType
 
 
 def main() -> None:
-    """Runs the command; an interruption is one line, whenever it comes."""
+    """Runs the command; an interruption prints one line, whenever it comes."""
     # No telemetry, whatever dbt or its adapters default to.
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # An exception could surface anywhere in an import, and some libraries swallow it.
+    # Not an exception, which could surface during an import, where some libraries swallow it.
     signal.signal(signal.SIGINT, _end_at_once)
     from pollux.runtime.privacy import keep_private
 

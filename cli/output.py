@@ -1,6 +1,6 @@
-"""How the command speaks: progress to standard error, results to standard output.
+"""The command's output: progress to standard error, results to standard output.
 
-Belongs here: everything that decides what a line looks like. Does not belong here: what is said.
+Belongs here: everything that decides what a line looks like. Does not belong here: its text.
 """
 
 import csv
@@ -22,7 +22,7 @@ result_console = Console(highlight=False)
 
 
 class Step:
-    """A piece of work under way: `update` says how far it is, `result` how it ended."""
+    """A task in progress: `update` shows how far it is, `result` says how it ended."""
 
     def __init__(self, title: str, status: Status | None) -> None:
         self._title = title
@@ -31,21 +31,21 @@ class Step:
         self.has_failed = False
 
     def update(self, detail: str) -> None:
-        """Shows what is being done; only where somebody watches."""
+        """Shows what is being done, on a terminal only."""
         if self._status is not None:
             self._status.update(f"{self._title}: {detail}")
 
     def read(self, *, file: str, done: int, total: int | None) -> None:
-        """Shows how much of a file was read, bytes."""
+        """Shows how much of a file was read; `done` and `total` in bytes."""
         self.update(f"{file} {100 * done // total} %" if total else file)
 
     def count(self, detail: str, done: int, total: int) -> None:
-        """Shows how many of how many are done."""
+        """Shows that `done` of `total` are done."""
         self.update(f"{done} of {total}, {detail}")
 
 
 def allow_any_terminal() -> None:
-    """Lets a terminal that cannot show a character show a question mark instead."""
+    """Prints a question mark for each character that the terminal cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -53,7 +53,7 @@ def allow_any_terminal() -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[Step]:
-    """Shows a piece of work while it runs, and one line with its seconds when it has ended."""
+    """Shows a task while it runs, and one line with its seconds when it has ended."""
     started = time.monotonic()
     if progress_console.is_terminal:
         with progress_console.status(title) as status:
@@ -71,7 +71,7 @@ def step(title: str) -> Iterator[Step]:
 
 @contextmanager
 def busy(title: str) -> Iterator[None]:
-    """Shows that something is under way, where somebody watches; says nothing of its end."""
+    """Shows on a terminal that a task is in progress; prints nothing when it ends."""
     if progress_console.is_terminal:
         with progress_console.status(title):
             yield
@@ -80,12 +80,12 @@ def busy(title: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """Says something a person should know, without failing."""
+    """Prints a note."""
     _say("[yellow]![/]", text)
 
 
 def fail(text: str) -> None:
-    """Says what went wrong."""
+    """Prints an error."""
     _say("[red]✗[/]", text)
 
 
@@ -95,7 +95,7 @@ def _say(mark: str, text: str) -> None:
 
 
 def print_json(content: object) -> None:
-    """Prints what scripts read."""
+    """Prints JSON for scripts."""
     sys.stdout.write(json.dumps(content, default=str, indent=2) + "\n")
 
 
@@ -114,7 +114,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], kind: str)
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        # Text, so that what is in brackets is not taken for markup.
+        # `Text`, so that brackets are not taken for markup.
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
     result_console.print(table)
 

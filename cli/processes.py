@@ -1,4 +1,4 @@
-"""What runs of an installation: one record per data folder, whichever command wrote it.
+"""The processes of an installation: one record per data folder, whichever command wrote it.
 
 Belongs here: finding and ending processes, whether a service answers. Does not belong here: keeping
 services running (`cli.supervisor`), and which there are (`cli.serving`, `cli.dagster`).
@@ -21,12 +21,12 @@ from pollux.runtime.processes import end, find, identity, write_record
 from pollux.runtime.settings import Settings
 
 UP, DAGSTER = "pollux up", "pollux dagster"
-# A run under way is told to end, and what it has in hand may take a while.
+# A run in progress is told to end, and its current step may take a while.
 COMMAND_STOP_SECONDS = 60
 
 
 class UpError(PolluxError):
-    """What an installation runs did not come up, or did not stay."""
+    """An installation's services did not start, or did not stay up."""
 
 
 class Running:
@@ -39,9 +39,9 @@ class Running:
 
     @contextmanager
     def only_one(self, command: str) -> Iterator[None]:
-        """Keeps a second command out for the data folder; raises `UpError` naming the first.
+        """Allows one command per data folder; raises `UpError` naming the one that runs already.
 
-        What an earlier one left running, because it was killed, is ended first.
+        Processes that a killed command left running are ended first.
         """
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._lock, timeout=0)
@@ -59,7 +59,7 @@ class Running:
             lock.release()
 
     def note(self, command: str, children: dict[str, psutil.Process]) -> None:
-        """Notes the command's own process and those of its services."""
+        """Records the command's own process and those of its services."""
         content = {}
         for name, process in ({command: psutil.Process()} | children).items():
             with suppress(psutil.Error):
@@ -67,7 +67,7 @@ class Running:
         write_record(self._record, content)
 
     def started(self) -> dict[str, psutil.Process]:
-        """What was started and still runs, by name, the command first; also after it was killed."""
+        """Processes that still run, by name, the command first, even if it was killed."""
         content: dict[str, object] = {}
         with suppress(OSError, ValueError):
             content = json.loads(self._record.read_text())
@@ -75,10 +75,10 @@ class Running:
         return {name: process for name, process in found.items() if process is not None}
 
     def end_all(self) -> list[str]:
-        """Ends all of them, and the runs of Dagster; returns their names."""
+        """Ends all processes, and the runs of Dagster; returns their names."""
         started = self.started()
         commands = {name: started.pop(name) for name in (UP, DAGSTER) if name in started}
-        # The command first: it would start again what ends, and ends its services itself.
+        # The command first: it ends its services itself, and would restart those that end.
         for process in commands.values():
             end(process, seconds=COMMAND_STOP_SECONDS)
         for process in reversed(started.values()):
@@ -103,7 +103,7 @@ class Running:
 
 
 def log_of(settings: Settings, name: str) -> Path:
-    """The log of something that runs in the background."""
+    """The log file of a background process."""
     return settings.logs_dir / f"{name.lower().replace(' ', '-')}.log"
 
 
@@ -115,8 +115,8 @@ def end_of_log(log: Path, lines: int) -> str:
 
 
 def ask(url: str) -> tuple[int, bytes]:
-    """Status and body of a GET; status 0 where nobody answers."""
-    # Whatever proxy is set is for other machines.
+    """Status and body of a GET; status 0 if nothing answers."""
+    # No proxy: proxies are for other machines.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as answer:

@@ -1,6 +1,6 @@
 """The services of `pollux up`: broker, scorer, event service, API.
 
-Belongs here: in which order they start, where each listens, when it is ready. Does not belong here:
+Belongs here: the order of their start, where each listens, when it is ready. Does not belong here:
 keeping them running (`cli.supervisor`), and Dagster's processes (`cli.dagster`).
 """
 
@@ -21,13 +21,13 @@ from pollux.runtime.broker import HOST as BROKER_HOST
 from pollux.runtime.settings import Settings
 
 API, SCORER, EVENTS, BROKER = "API", "scorer", "events", "broker"
-# How long the event service has to find broker, database and scorer before that is said.
+# How long the event service may take to reach broker, database and scorer before a note says so.
 EVENTS_SECONDS = 10
 POLL_SECONDS = 0.1
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises `PortError`, naming the process, where a port is taken."""
+    """Raises `PortError`, naming the process, if a port is taken."""
     from services.common.port import PortError, check_port_is_free
 
     runs_broker = has_own_broker()
@@ -39,7 +39,7 @@ def check_ports(settings: Settings) -> None:
         try:
             check_port_is_free(BROKER_HOST, settings.broker_port, setting="POLLUX_BROKER_PORT")
         except PortError as error:
-            # Debian starts Mosquitto when it is installed.
+            # Debian starts Mosquitto when its package is installed.
             raise PortError(
                 f"{error} If that is a broker that Pollux may use, name it in MQTT_HOST "
                 "(docs/events.md)."
@@ -47,7 +47,7 @@ def check_ports(settings: Settings) -> None:
 
 
 def has_own_broker() -> bool:
-    """Whether the installation runs a broker: no other is named, and one is wanted."""
+    """Whether the installation runs its own broker: none is named, and MQTT is not turned off."""
     from services.events.settings import read_mqtt_settings
 
     mqtt = read_mqtt_settings()
@@ -55,7 +55,7 @@ def has_own_broker() -> bool:
 
 
 def describe_broker(settings: Settings) -> str:
-    """Where events come from, for people."""
+    """Where events come from, in words."""
     from services.events.settings import read_mqtt_settings
 
     mqtt = read_mqtt_settings()
@@ -68,7 +68,7 @@ def describe_broker(settings: Settings) -> str:
 
 
 def services(settings: Settings) -> list[Service]:
-    """Broker, scorer, event service and API, in the order of their start."""
+    """Broker, scorer, event service and API, in starting order."""
     scorer_environment, events_environment = keys_between(settings)
     scorer = f"{url_of(settings, settings.scoring_port)}/healthz"
     events = f"{url_of(settings, settings.events_port)}/healthz"
@@ -93,14 +93,14 @@ def services(settings: Settings) -> list[Service]:
 
 
 def show_services(settings: Settings, supervisor: Supervisor) -> None:
-    """Says of each when it is ready, or why it is not."""
+    """Shows for each service when it is ready, or why it is not."""
     if has_own_broker():
         name = EmbeddedBroker(settings).name
         place = f"{name} on {BROKER_HOST}:{settings.broker_port}"
         _show(supervisor, BROKER, place)
         if name == AMQTT:
             output.note(
-                "Mosquitto is not installed. amqtt will do to look around: it forgets everything "
+                "Mosquitto is not installed. amqtt is enough to look around: it forgets everything "
                 "when it stops, and serves one worker."
             )
     _show(supervisor, SCORER, f"ready on {url_of(settings, settings.scoring_port)}")
@@ -132,13 +132,13 @@ def _service(
 
 
 def url_of(settings: Settings, port: int) -> str:
-    """Where a service is reached from this machine."""
+    """The URL of a service from this machine."""
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     return f"http://{host}:{port}"
 
 
 def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | None:
-    """Why events are not answered after so many seconds, None where they are."""
+    """Why events are not answered after `seconds`, None if they are."""
     deadline = time.monotonic() + seconds
     while True:
         status, body = ask(f"{url}/readyz")
@@ -153,9 +153,9 @@ def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | Non
 
 
 def keys_between(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
-    """What scorer and event service need in their environment to get on with each other.
+    """Environment variables of scorer and event service that let one call the other.
 
-    Where the scorer asks for keys and the event service was given none, one is made for this run.
+    If the scorer requires keys and the event service has none, one is made for this run.
     """
     if not settings.api_keys or settings.scoring_key or settings.scoring_url:
         return {}, {}

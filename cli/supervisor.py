@@ -1,10 +1,10 @@
-"""Keeps services running: starts each, again when it ends, and gives up one that keeps ending.
+"""Keeps services running: starts each, restarts it when it ends, and gives up if it keeps ending.
 
 Belongs here: the table of services and their processes, back-off, giving up, stopping. Does not
 belong here: which services there are (`cli.serving`, `cli.dagster`).
 
-A service that ends by itself is started again after 1, 2, 4, … seconds. One that ended five times
-within a minute is given up, and the others go on.
+A service that ends by itself is restarted after 1, 2, 4, … seconds. One that ends five times within
+a minute is given up, and the others go on.
 """
 
 import subprocess
@@ -29,20 +29,20 @@ POLL_SECONDS = 0.2
 READY_SECONDS = 60
 HEAL_SECONDS = 2
 DEATHS, DEATHS_SECONDS = 5, 60
-# Before the first new start; each further one waits twice as long.
+# The wait before the first restart; each further one waits twice as long.
 BACK_OFF_SECONDS = 1.0
 SHOWN_LINES = 10
-# A log is written by who has it open; what is older than its last part is dropped.
+# How often logs are checked, and the size at which one is moved to `<log>.1`.
 ROTATE_SECONDS = 30
 LOG_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
 class Service:
-    """A program that is to run all the time.
+    """A program to keep running.
 
-    `prepare` is called before every start, and what it raises counts as an end. `needs` names
-    services that must be ready before. `clear_up` is called once the program was stopped.
+    `prepare` is called before every start; an error it raises counts as an end. `needs` names
+    services that must be ready first. `clear_up` is called once the program has been stopped.
     """
 
     name: str
@@ -83,9 +83,9 @@ class Supervisor:
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
-        """Stops all services with the block, the last one first.
+        """Stops all services when the block ends, the last one first.
 
-        Raises `UpError` at the end where one was given up, so that the exit code says so.
+        Then raises `UpError` if one was given up, so that the exit code says so.
         """
         try:
             yield
@@ -96,12 +96,12 @@ class Supervisor:
             raise UpError(f"Given up: {', '.join(self.given_up)}. See {self._settings.logs_dir}.")
 
     def add(self, *services: Service) -> None:
-        """Takes services in and starts those that need no other."""
+        """Adds services and starts those that need no other."""
         self._entries |= {service.name: _Entry(service) for service in services}
         self.look()
 
     def wait(self, name: str, *, seconds: float = READY_SECONDS) -> str | None:
-        """Waits until a service is ready; tells why it is not after so many seconds."""
+        """Waits until a service is ready; returns why it is not after `seconds`."""
         entry = self._entries[name]
         deadline = time.monotonic() + seconds
         while not entry.is_ready:
@@ -114,13 +114,13 @@ class Supervisor:
         return None
 
     def watch(self) -> None:
-        """Keeps all running until Ctrl-C; raises `UpError` when every one was given up."""
+        """Keeps all services running until Ctrl-C; raises `UpError` when all were given up."""
         while len(self.given_up) < len(self._entries):
             time.sleep(POLL_SECONDS)
             self.look()
 
     def look(self) -> None:
-        """Looks once at every service, and does what is due."""
+        """Checks every service once, and does what is due."""
         now = time.monotonic()
         if now > self._rotated + ROTATE_SECONDS:
             self._rotated = now
@@ -183,7 +183,7 @@ class Supervisor:
             try:
                 process.wait(timeout=entry.service.stop_seconds)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                # A second Ctrl-C cuts one stop short, not those that follow.
+                # A second Ctrl-C cuts this stop short, but not the later ones.
                 kill(psutil.Process(process.pid))
                 process.wait()
             entry.process = None
@@ -200,9 +200,9 @@ class Supervisor:
 
 @contextmanager
 def database_kept_running(settings: Settings) -> Iterator[None]:
-    """Starts the embedded PostgreSQL again where it is killed, as long as the block runs.
+    """Restarts the embedded PostgreSQL if it is killed while the block runs.
 
-    In a thread, since it may be needed at any moment: in a build, at the start of a service.
+    It does so in a thread, since a build or a service may need the database at any moment.
     """
     embedded = find_serving_store(settings).embedded
     is_over = Event()
@@ -211,7 +211,7 @@ def database_kept_running(settings: Settings) -> Iterator[None]:
         said: set[str] = set()
 
         def say(text: str) -> None:
-            # Once, however often it is tried.
+            # Each text once, however often a start is tried.
             if text not in said:
                 output.note(text)
             said.add(text)
@@ -236,14 +236,14 @@ def database_kept_running(settings: Settings) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error is about, without what a program or a server said at length."""
+    """The first line of an error, without a program's or server's longer output."""
     return str(error).strip().partition("\n")[0].rstrip(":.")
 
 
 def rotate_logs(folder: Path, *, limit: int = LOG_BYTES) -> None:
     """Moves the content of every log that is larger than `limit` bytes to `<log>.1`.
 
-    A copy, since processes have the log open, and append to it: they go on in the emptied file.
+    It copies and truncates, since processes have the log open and go on appending to it.
     """
     for log in folder.glob("*.log"):
         if log.stat().st_size > limit:

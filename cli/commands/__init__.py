@@ -1,1 +1,1 @@
-"""The sub-commands of `pollux`, a module for those that belong together."""
+"""The sub-commands of `pollux`, grouped by topic."""

@@ -1,7 +1,4 @@
-"""`pollux backup` and `restore`: a consistent copy of an installation, and the way back.
-
-Belongs here: their options and reports. Does not belong here: the work (`orchestration.backup`).
-"""
+"""`pollux backup` and `restore`: options and reports of `orchestration.backup`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +13,10 @@ JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 def backup(
-    to: Annotated[Path, typer.Argument(metavar="TO", help="Folder to write; empty or not there.")],
+    to: Annotated[Path, typer.Argument(metavar="TO", help="Folder to write; empty or missing.")],
     as_json: JSON = False,
 ) -> None:
-    """Copies landing, models, releases and database, all of one moment, while everything runs."""
+    """Copies landing, models, releases and database consistently, while everything runs."""
     from orchestration.backup.create import back_up
 
     with output.step("backup") as step:

@@ -1,7 +1,7 @@
 """`pollux build`: models and tests, then the release of every domain that passed.
 
-Belongs here: its options, its report, and `run`, with which `pollux up` builds, too. Does not
-belong here: running the graph (`orchestration.instance.in_process`) and what a build does
+Belongs here: its options, its report, and `run`, which `pollux up` uses, too. Does not belong
+here: running the graph (`orchestration.instance.in_process`) and what a build does
 (`orchestration.build`).
 """
 
@@ -69,8 +69,8 @@ def run(
     accept_shrinking: bool = False,
     is_kept: bool = False,
 ) -> "GraphOutcome":
-    """Runs the graph for domains, shown at the console; `is_kept` shows it in Dagster, too."""
-    # Whoever has the warehouse is named before anything takes seconds.
+    """Runs the graph for domains and shows it on the console; with `is_kept` in Dagster, too."""
+    # If the warehouse is in use, say so now, before the slow steps.
     with lock_warehouse(settings, "a build"):
         pass
     with output.busy("reading the rules"):

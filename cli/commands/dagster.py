@@ -1,8 +1,6 @@
 """`pollux dagster`: the pipelines' web page and daemon, in the foreground.
 
-Belongs here: what is checked before the processes start, what is said when they are up, Ctrl-C.
-Does not belong here: the processes (`cli.dagster`) and what they run
-(`orchestration.defs.definitions`).
+`cli.dagster` describes the processes, `orchestration.defs.definitions` what they run.
 """
 
 import signal
@@ -28,7 +26,7 @@ def dagster() -> None:
     from services.common.port import check_port_is_free
 
     settings = Settings()
-    # A shell that started this in the background may have it ignored.
+    # A shell that started this in the background may have set SIGINT to be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     running = Running(settings)
     with running.only_one(DAGSTER), socket_of_code() as socket:

@@ -1,8 +1,8 @@
-"""`pollux sample` and `pollux load`: raw files made, raw files landed.
+"""`pollux sample` and `pollux load`: make raw files, and land raw files.
 
 Belongs here: options and reports of both, and what `--processed-basepath` does after a load. Does
-not belong here: making samples (`sample`), loading (`orchestration.load`) and writing
-marts as files (`orchestration.release.export`).
+not belong here: making samples (`sample`), loading (`orchestration.load`) and exporting marts
+(`orchestration.release.export`).
 """
 
 from pathlib import Path
@@ -57,11 +57,11 @@ def load(
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Remove what was loaded of the datasets before.")
+        bool, typer.Option("--replace", help="Remove what was loaded into the datasets before.")
     ] = False,
     allow_empty: Annotated[
         bool,
-        typer.Option("--allow-empty", help="Files without rows may take away what was loaded."),
+        typer.Option("--allow-empty", help="Files without rows may replace what was loaded."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -1,8 +1,7 @@
-"""`pollux db`, `query` and `env`: the serving store by hand.
+"""`pollux db`, `query` and `env`: the serving database by hand.
 
 Belongs here: starting and stopping its server, psql, a read-only query, variables for a shell. Does
-not belong here: where it is and who may do what in it (`pollux.runtime.serving`), and releases
-(`release`).
+not belong here: its address and roles (`pollux.runtime.serving`), and releases (`release`).
 """
 
 import os
@@ -21,7 +20,7 @@ from pollux.runtime.postgres import binaries_dir
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
-database = typer.Typer(help="The serving store: start, stop, psql.", no_args_is_help=True)
+database = typer.Typer(help="The serving database: start, stop, psql.", no_args_is_help=True)
 
 QUERY_TIMEOUT_SECONDS = 60
 
@@ -35,7 +34,7 @@ class Format(StrEnum):
 
 
 class QueryError(PolluxError):
-    """A query that the serving store does not answer."""
+    """A query that the serving database does not answer."""
 
 
 @database.command()
@@ -60,7 +59,7 @@ def stop() -> None:
 
 @database.command()
 def psql() -> None:
-    """Opens psql on the serving store, as its owner."""
+    """Opens psql on the serving database, as its owner."""
     serving_store = open_serving_store(Settings())
     program = shutil.which("psql") or str(binaries_dir() / "psql")
     environment = os.environ | serving_store.libpq_environment()
@@ -71,7 +70,7 @@ def query(
     statement: Annotated[str, typer.Argument(help="A select, such as: select * from hh_summary.")],
     kind: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
 ) -> None:
-    """Asks the serving store, read-only; tables of current releases need no schema."""
+    """Queries the serving database, read-only; tables of current releases need no schema."""
     with _reader(Settings()) as connection:
         domains = (
             "select string_agg(quote_ident(domain), ', ' order by domain) from release.current"
@@ -81,7 +80,7 @@ def query(
             connection.execute(f"set statement_timeout = '{QUERY_TIMEOUT_SECONDS}s'".encode())
             if found and found[0]:
                 connection.execute(f"set search_path = {found[0]}".encode())
-            # Prepared, so that it can be no more than one statement.
+            # A prepared statement can only be a single one.
             cursor = connection.execute(statement.encode("utf-8", "surrogateescape"), prepare=True)
         except psycopg.Error as error:
             raise QueryError(str(error).strip()) from error
@@ -92,7 +91,7 @@ def query(
 
 
 def _reader(settings: Settings) -> psycopg.Connection:
-    """A reader's connection; raises `QueryError` where no release was ever made."""
+    """A connection as the reader; raises `QueryError` if no release was ever made."""
     if find_serving_store(settings).is_made():
         serving_store = open_serving_store(settings)
         with serving_store.connect() as connection:

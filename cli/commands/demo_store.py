@@ -1,7 +1,7 @@
 """`pollux demo-store`: customers in the store, and what they are offered.
 
-Belongs here: how the walk is shown, and what must be there before it starts. Does not belong here:
-the walk itself (`services.events.demo.walk`).
+Belongs here: how the walk is shown, and checks before it starts. Does not belong here: the walk
+itself (`services.events.demo.walk`).
 """
 
 from statistics import median
@@ -58,11 +58,11 @@ def demo_store(
 def _require_model(settings: Settings) -> None:
     from pollux.propensity import current_id, models_dir
 
-    # A scorer elsewhere has models of its own.
+    # A scorer elsewhere has its own models.
     if settings.scoring_url is None and current_id(models_dir(settings)) is None:
         raise PolluxError(
-            "No coupon-propensity model was promoted yet, so nobody is offered anything: train "
-            "one with pollux learn propensity."
+            "No coupon-propensity model has been promoted yet, so nobody is offered anything: "
+            "train one with pollux learn propensity."
         )
 
 

@@ -1,7 +1,6 @@
-"""`pollux doctor`: whether this machine and installation have what Pollux needs.
+"""`pollux doctor`: checks that this machine and installation have what Pollux needs.
 
-Belongs here: a check for each subject, and what counts as wrong. Does not belong here: mending it,
-and what is loaded, built and released in detail, which is `pollux status` (`release`).
+Details of what is loaded, built and released are for `pollux status` (`release`).
 """
 
 import shutil
@@ -28,7 +27,7 @@ ENOUGH_DISK_GIB = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `is_fine` is None where it is only good to know."""
+    """The result of one check; `is_fine` is None if it is only information."""
 
     subject: str
     is_fine: bool | None
@@ -38,7 +37,7 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Looks at Python, disk, ports, broker, database, data; says what is wrong."""
+    """Checks Python, disk, ports, broker, database, data; says what is wrong."""
     findings = list(_examine(Settings()))
     if as_json:
         output.print_json([asdict(finding) for finding in findings])
@@ -123,7 +122,7 @@ def _broker(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
-    """Whether something listens at one of them: they are tried in turn."""
+    """Whether something listens at one of the brokers, tried in turn."""
     found = []
     for host, port in brokers:
         try:

@@ -1,7 +1,7 @@
-"""`pollux evaluate`: how good what was learned is, on data that it did not see.
+"""`pollux evaluate`: measures learned models on data that they did not see.
 
 Belongs here: a sub-command for each evaluation, its options and its table. Does not belong here:
-measuring and the page (`orchestration.learn.recommend`), and the measures that a training takes
+measuring and the page (`orchestration.learn.recommend`), and the measures that a training makes
 itself (`learn`).
 """
 

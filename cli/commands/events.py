@@ -1,6 +1,6 @@
-"""`pollux events`: what the event service could not read.
+"""`pollux events`: messages that the event service could not read.
 
-Belongs here: listing dead letters, printing a stranger's message safely, asking for a replay. Does
+Belongs here: listing dead letters, printing untrusted messages safely, requesting a replay. Does
 not belong here: reading and marking them (`services.events.database.dead_letters`), and running the
 service (`serve`).
 """
@@ -76,7 +76,7 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Has dead letters read again, after what was wrong is mended; a running worker takes them."""
+    """Has a running worker read dead letters again, once their cause is fixed."""
     from services.events.database.dead_letters import DeadLetterError, ask_for_replay
 
     with _connection() as connection:
@@ -96,7 +96,7 @@ def replay(
 
 @contextmanager
 def _connection() -> Iterator[psycopg.Connection | None]:
-    """A connection to where events are kept, None where none were taken yet."""
+    """A connection to the events' database, None if no event was ever received."""
     from services.events.database.dead_letters import has_events
 
     settings = Settings()
@@ -110,7 +110,7 @@ def _connection() -> Iterator[psycopg.Connection | None]:
 
 
 def _printable(payload: bytes) -> str:
-    # What a stranger sent must not steer the terminal.
+    # An untrusted message must not control the terminal.
     text = payload.decode("utf-8", "backslashreplace")
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text

@@ -1,8 +1,7 @@
 """`pollux learn`: models trained from the marts.
 
-Belongs here: a sub-command for each model that is trained, and what it reports. Does not belong
-here: training (`orchestration.learn.propensity.training`), and recommendations, which a build
-learns (`orchestration.learn.recommend.land`).
+A sub-command for each trained model (`orchestration.learn.propensity.training`). Recommendations
+are learned by a build (`orchestration.learn.recommend.land`).
 """
 
 from dataclasses import asdict
@@ -25,11 +24,11 @@ def _models() -> None:
 def propensity(
     seed: Annotated[int, typer.Option(min=0, help="Same data and seed, same model.")] = 1,
     if_due: Annotated[
-        bool, typer.Option("--if-due", help="Only where the data changed since the last model.")
+        bool, typer.Option("--if-due", help="Only if the data changed since the last model.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Trains the model that tells how likely a customer uses a coupon; it must beat baselines."""
+    """Trains the model that predicts coupon use by customers; it must beat the baselines."""
     from orchestration.learn.propensity.training import is_due, train
 
     settings = Settings()

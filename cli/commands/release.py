@@ -1,8 +1,8 @@
 """`pollux release`, `rollback` and `status`: what is served, and what was.
 
-Belongs here: options and tables of the three, and `release_domains`, with which `pollux up`
-releases, too. Does not belong here: releasing and going back (`orchestration.release.publish`), and
-reading the status (`orchestration.status`).
+Belongs here: options and tables of the three, and `release_domains`, which `pollux up` uses, too.
+Does not belong here: releasing and rolling back (`orchestration.release.publish`), and reading the
+status (`orchestration.status`).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ ACCEPT_SHRINKING = Annotated[
 def release_domains(
     settings: Settings, domains: Sequence[str], *, accept_shrinking: bool = False
 ) -> tuple[list["ReleaseReport"], list[str]]:
-    """Releases domains, each whatever becomes of the others; returns reports and failures."""
+    """Releases each domain even if others fail; returns reports and failures."""
     from orchestration.release.errors import ReleaseError
     from orchestration.release.publish import release as publish
 
@@ -64,7 +64,7 @@ def release(
     accept_shrinking: ACCEPT_SHRINKING = False,
     as_json: JSON = False,
 ) -> None:
-    """Publishes the marts of the last build, where every test passed."""
+    """Publishes the marts of the last build, if every test passed."""
     from orchestration.build import loaded_domains
     from orchestration.release.errors import ReleaseError
 
@@ -83,7 +83,7 @@ def release(
 
 
 def rollback(
-    domain: Annotated[str, typer.Argument(help="Domain to take back.")],
+    domain: Annotated[str, typer.Argument(help="Domain to roll back.")],
     to: Annotated[
         int | None, typer.Option(help="Number of the release; default: the one before.")
     ] = None,
@@ -112,7 +112,7 @@ def status(as_json: JSON = False) -> None:
     if not found.datasets and not found.releases:
         output.result_console.print(
             "Nothing has been loaded yet: pollux up makes sample data and serves it, pollux load "
-            "takes files of yours.",
+            "takes your files.",
             soft_wrap=True,
         )
         return

@@ -1,8 +1,4 @@
-"""`pollux serve`: a service in the foreground.
-
-Belongs here: a sub-command for each service, which says where it listens. Does not belong here: the
-service's process (its own `server`), and all services together (`up`).
-"""
+"""`pollux serve`: runs one service in the foreground; `up` runs all of them."""
 
 import typer
 
@@ -24,7 +20,7 @@ def api() -> None:
 
 @services.command()
 def scoring() -> None:
-    """Serves the coupon-propensity model: how likely a customer uses a coupon."""
+    """Serves the coupon-propensity model: how likely a customer is to use a coupon."""
     from services.scoring.server import run
 
     settings = Settings()

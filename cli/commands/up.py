@@ -1,6 +1,6 @@
 """`pollux up` and `down`: everything an installation runs, started and stopped.
 
-Belongs here: the order of the steps, what a first start adds (samples, a first model), what is said
+Belongs here: the order of the steps, what a first start adds (samples, a first model), the message
 when all is up, and what `down` ends. Does not belong here: the services and their order
 (`cli.serving`, `cli.dagster`), and keeping processes running (`cli.supervisor`).
 """
@@ -35,7 +35,7 @@ def up(
     """Starts everything: database, data, release, services, Dagster. Ctrl-C stops it."""
     settings = Settings()
     began = time.monotonic()
-    # A shell that started this in the background may have it ignored.
+    # A shell that started this in the background may have set SIGINT to be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     running = Running(settings)
     with running.only_one(UP), socket_of_code() as socket, ExitStack() as stack:
@@ -90,9 +90,9 @@ def _load_sample(settings: Settings) -> None:
 
 
 def _domains_without_sample(settings: Settings) -> list[str]:
-    """The domains that lack their sample, or a part of it because a load was killed.
+    """The domains that lack their sample, or part of it because a load was killed.
 
-    None where anything of one's own was loaded: what is then served should all be real.
+    Empty if any of the user's own data was loaded: then everything served should be real.
     """
     from orchestration.build import loaded_domains
     from orchestration.load import landing
@@ -147,7 +147,7 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
 def _learn_from_sample(settings: Settings) -> None:
     """Trains the first coupon-propensity model, so that a sample's customers get offers.
 
-    For data of one's own that is the night's work, or `pollux learn propensity`.
+    For the user's own data the weekly schedule or `pollux learn propensity` does that.
     """
     from orchestration.learn.propensity.errors import LearnError
     from orchestration.learn.propensity.training import DOMAIN, train
@@ -160,7 +160,7 @@ def _learn_from_sample(settings: Settings) -> None:
         try:
             card = train(settings, progress=step.update)
         except LearnError as error:
-            # All else can be served without it.
+            # Everything else can be served without it.
             step.has_failed = True
             step.result = str(error)
             return
@@ -203,6 +203,6 @@ def _show(settings: Settings, seconds: float) -> None:
 
 
 def _program() -> str:
-    """What one types to run this program again."""
+    """The command to type to run this program again."""
     is_elsewhere = Path(sys.argv[0]).name == "pollux" and shutil.which("pollux") is None
     return sys.argv[0] if is_elsewhere else "pollux"

@@ -81,8 +81,8 @@ def _recommendations_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinitio
 def _propensity_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinition:
     @dg.asset(
         key=PROPENSITY,
-        description="The model that tells how likely a customer uses a coupon, trained anew where "
-        "the shop's data changed, and promoted where it beats both baselines.",
+        description="The model that predicts coupon use by customers, trained again if the shop's "
+        "data changed, and promoted if it beats both baselines.",
         deps=[
             ["store", "marts", name] for name in ("coupon_info", "customer_info", "product_info")
         ],

@@ -91,7 +91,7 @@ def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -
     try:
         return _land_from(database, settings, chosen)
     except psycopg.Error as error:
-        raise LandingError(f"Events cannot be read from the serving store: {error}") from error
+        raise LandingError(f"Events cannot be read from the serving database: {error}") from error
 
 
 def _land_from(

@@ -92,7 +92,7 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
     lines = [
         f"# Coupon propensity, model {card.id}",
         "",
-        "How likely a customer uses a coupon, in an order with something of its department.",
+        "How likely a customer is to use a coupon in an order with products of its department.",
         "",
         f"Trained {card.trained_at} ({training}), {verdict}.",
         f"It follows {card.replaces or 'no other'}.",
@@ -100,7 +100,7 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
         "## Data",
         "",
         "A pair is an order and a coupon valid on its day in a department of its lines.",
-        "What is known of the customer is as of before the order.",
+        "Customer features describe the time before the order.",
         "",
         *_table(
             ("window", "first day", "last day", "pairs", "used", "share"),
@@ -117,7 +117,7 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
             ],
         ),
         "",
-        f"Of {card.uses:,} uses of a coupon in the data, {card.uses_in_pairs:,} are of a pair.",
+        f"Of {card.uses:,} uses of a coupon in the data, {card.uses_in_pairs:,} are in a pair.",
         "",
         "## On the test window",
         "",
@@ -158,7 +158,7 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
             "",
         ]
     lines += [
-        "## What it looks at",
+        "## Features",
         "",
         *_table(
             ("feature", "share of gain"),
