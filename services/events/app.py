@@ -1,7 +1,4 @@
-"""The event service as an app: a worker, and what operators ask of it.
-
-Belongs here: which parts there are. Does not belong here: addresses and processes.
-"""
+"""The event service as an app: a worker, and routes for operators."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,8 +18,8 @@ from services.events.worker import Worker
 
 DESCRIPTION = """
 Takes entry and focus events, the loyalty list and conversions from an MQTT broker, and answers with
-coupons and promo codes. This is what operators ask of it; with `TESTING_NO_MQTT` it takes events
-here instead.
+coupons and promo codes. These routes are for operators; with `TESTING_NO_MQTT` it takes events here
+instead.
 """
 TAGS = [
     {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
@@ -33,8 +30,8 @@ TAGS = [
 def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -> FastAPI:
     """The event service of an installation whose schema `events` is up to date.
 
-    Raises `ApiKeysError` where the settings would leave it open to other machines. What ends the
-    worker ends the server (`app.state.server`) and stays in `app.state.failures`.
+    Raises `ApiKeysError` if the settings would leave it open to other machines. An error that ends
+    the worker ends the server (`app.state.server`) and is kept in `app.state.failures`.
     """
     hashes = read_key_hashes(settings)
     metrics = Metrics()

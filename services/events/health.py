@@ -1,7 +1,4 @@
-"""Routes of the event service about itself: where things are, and whether it is ready.
-
-Belongs here: what operators ask. Does not belong here: events.
-"""
+"""Routes of the event service about itself: where things are, and whether it is ready."""
 
 from http import HTTPStatus
 from typing import Literal

@@ -1,7 +1,6 @@
-"""Which worker has which number, and which one leads: it alone takes the ordered topics.
+"""Which worker has which number, and which one leads: only the leader takes the ordered topics.
 
-Belongs here: numbers and leadership, held in PostgreSQL as advisory locks, which are released when
-their holder is gone. Does not belong here: what a leader does.
+Both are advisory locks in PostgreSQL, which are released when their holder is gone.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ SPACE = 7_655_902
 LEADER = 0
 MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
-# The locks of a lost machine are free when the server notices: by default after two hours.
+# The locks of a lost machine are freed when the server notices, by default after two hours.
 SESSION = {
     "application_name": "pollux-events-leader",
     "tcp_keepalives_idle": "5",
@@ -50,7 +49,7 @@ class Leadership:
         self._connection: asyncpg.Connection | None = None
         self._one_at_a_time = asyncio.Lock()
         self.number = 0
-        # Whether no other worker has a session at the broker, be it there or not.
+        # Whether no other worker, running or not, has a session at the broker.
         self.is_alone = True
         self.is_leader = asyncio.Event()
 
@@ -83,7 +82,7 @@ class Leadership:
             await asyncio.sleep(CHECK_SECONDS)
 
     async def lock(self, number: int) -> bool:
-        """Takes the number of another worker unless it is there; raises as asyncpg does."""
+        """Takes another worker's number, unless that worker runs; raises as asyncpg does."""
         async with self._one_at_a_time:
             connection = await self._connect()
             return bool(await connection.fetchval(TRY, SPACE, number))
@@ -128,7 +127,7 @@ class Leadership:
 
     async def _take_again(self, connection: asyncpg.Connection) -> None:
         deadline = time.monotonic() + LOST_SECONDS
-        # Our own connection of before may hold it still.
+        # Our own previous connection may still hold it.
         while not await connection.fetchval(TRY, SPACE, self.number):
             if time.monotonic() > deadline:
                 raise WorkerNumberError(
@@ -136,5 +135,5 @@ class Leadership:
                     "start this one again."
                 )
             await asyncio.sleep(CHECK_SECONDS)
-        # Another may have taken it for one that stays away.
+        # The leader may have taken this worker for one that stays away.
         await connection.execute(STARTED, self.number)

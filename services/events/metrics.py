@@ -1,4 +1,4 @@
-"""The metrics of the event service; those of HTTP, which every service has, are elsewhere."""
+"""The metrics of the event service; those of HTTP are in `services.common.metrics`."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ class EventMetrics:
             return {kind: counter.labels(kind) for kind in KINDS}
 
         self.received = by_kind("pollux_events_received", "Messages taken from the broker.")
-        self.repeated = by_kind("pollux_events_repeated", "Events that had been here before.")
+        self.repeated = by_kind("pollux_events_repeated", "Events that had arrived before.")
         self.dead = by_kind("pollux_events_dead", "Messages that could not be read.")
         decided = Counter(
             "pollux_events_decided", "Decisions, by outcome.", ["outcome"], registry=registry

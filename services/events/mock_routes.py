@@ -76,9 +76,9 @@ class WrappedFocusEvent(BaseModel):
 
 
 class MockDecision(BaseModel):
-    """What was decided; the same again for an event that had been here before."""
+    """The decision; a repeated event gets the same one again."""
 
-    event_key: UUID = Field(description="Name of the event.")
+    event_key: UUID = Field(description="Key of the event.")
     outcome: Literal["prepared", "offer", "no offer"]
     reason: str | None = Field(
         description="Why there is no offer.", examples=["no coupon valid on 1976-02-05"]
@@ -95,7 +95,7 @@ def _described(*shapes: type[BaseModel]) -> dict[str, Any]:
 
 
 def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """Schemas with what they refer to in place: references are to the document they stand in."""
+    """Schemas with their definitions put in place: references would not resolve in OpenAPI."""
     for shape in schema["oneOf"]:
         defined = shape.pop("$defs", {})
         for name, found in shape["properties"].items():
@@ -106,7 +106,7 @@ def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
 
 PROBLEMS = problem_responses(
     *body_problems(),
-    invalid_input("body", "", "ts is missing or no whole number of seconds"),
+    invalid_input("body", "", "ts is missing or not a whole number of seconds"),
     unauthorized(),
     internal_error(),
     StoreUnavailableError(),

@@ -1,9 +1,6 @@
-"""What the readers of all messages share.
+"""What the readers of all messages share: JSON within a limit, and the error of an unreadable one.
 
-Belongs here: JSON within a limit, and the error of what cannot be read. Does not belong here: what
-any kind of message says (`coupons.messages`, `loyalty.messages`).
-
-A reason never holds what it speaks of: it is logged, and may be somebody's data.
+A reason never quotes the value that it is about: reasons are logged, values may be personal data.
 """
 
 from typing import Any
@@ -24,5 +21,5 @@ def read_json(payload: bytes, limit: int) -> Any:  # noqa: ANN401 - whatever JSO
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        # Its first words tell what; what follows may quote.
+        # The first words say what is wrong; the rest may quote the message.
         raise UnreadableError(f"not JSON: {error.msg.partition(':')[0]}") from None

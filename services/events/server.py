@@ -23,7 +23,7 @@ def run(settings: Settings) -> None:
     refuses the credentials.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # It would log every request.
+    # httpx would log every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     mqtt = read_mqtt_settings()
     serving_store = open_serving_store(settings)
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
 
 
 def _leaves(errors: list[BaseException]) -> list[BaseException]:
-    """The errors themselves, those of groups included; what people can mend first."""
+    """The single errors, also those inside groups; first those that people can fix."""
     found: list[BaseException] = []
     for error in errors:
         inner = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else None

@@ -141,7 +141,7 @@ def read_mqtt_settings() -> MqttSettings:
 
 
 def _address(text: str, port: int) -> tuple[str, int]:
-    # An IPv6 address has several colons; [::1]:1883 says which is the port's.
+    # An IPv6 address has several colons; in [::1]:1883, brackets show which is the port's.
     host, colon, own = text.rpartition(":")
     if colon and (":" not in host or host.endswith("]")):
         if not own.isdecimal() or not 1 <= int(own) <= MAX_PORT:

@@ -1,9 +1,9 @@
 """Taking over the session of a worker that does not come back.
 
 Belongs here: noticing its absence, taking its messages, ending its session. Does not belong here:
-how they are handled, which is the same as for one's own.
+how messages are handled, which is the same for all.
 
-A broker goes on giving an absent worker its share, and forgets all of it when the session ends.
+A broker goes on keeping an absent worker's share of messages, and drops them with the session.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from services.events.database.connection import DatabaseWriter
 from services.events.leader import Leadership
 
 LOOK_SECONDS = 1.0
-# A session that has sent nothing for so long has nothing more.
+# A session from which nothing has come for this long is empty.
 QUIET_SECONDS = 3.0
 KNOWN = "select number from events.workers where number <> $1 order by number"
 ENDED = "delete from events.workers where number = $1"
@@ -85,7 +85,7 @@ class Takeover:
             await self._leadership.unlock(number)
 
     async def _empty(self, number: int) -> None:
-        """Takes what waits for a worker at every broker, and ends its sessions."""
+        """Takes the messages that wait for a worker at every broker, and ends its sessions."""
         log.info("Worker %d is away: its session is taken over", number)
         failed: Exception | None = None
         for host, port in self._brokers:
@@ -96,12 +96,12 @@ class Takeover:
             )
             try:
                 await connection.open(host, port)
-                # From here on its share goes to the others.
+                # From here on its share goes to the other workers.
                 await connection.unsubscribe(self._topics)
                 self._last = time.monotonic()
                 await self._wait_until_quiet(connection)
             except (BrokerUnreachableError, BrokerRefusesError) as error:
-                # The others have messages, too; this one is tried again.
+                # Other brokers have messages, too; this one is tried again.
                 connection.close()
                 failed = error
             except BaseException:

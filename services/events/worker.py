@@ -1,7 +1,4 @@
-"""One worker: its parts put together, and what runs beside the flow of events.
-
-Belongs here: which parts there are and which tasks run. Does not belong here: what any does.
-"""
+"""One worker: its parts put together, and the tasks that it runs."""
 
 import asyncio
 import logging
@@ -46,7 +43,7 @@ log = logging.getLogger("pollux.events")
 
 
 class Worker:
-    """Takes events from the broker, decides them, sends answers; `run` is its life."""
+    """Takes events from the broker, decides them and sends answers while `run` runs."""
 
     def __init__(
         self, settings: Settings, mqtt: MqttSettings, serving_store: ServingStore, metrics: Metrics
@@ -74,7 +71,7 @@ class Worker:
         self.is_scorer_up = False
         self.is_started = False
         self._coupon_session: BrokerSession | None = None
-        # The one of the ordered topics, while this worker is the leader.
+        # The session of the ordered topics, while this worker is the leader.
         self._loyalty_session: BrokerSession | None = None
         self.coupons: CouponHandler | None = None
 
@@ -90,7 +87,7 @@ class Worker:
 
     @property
     def broker_problem(self) -> str | None:
-        """Why events cannot arrive, None where they can or none is to come from a broker."""
+        """Why events cannot arrive; None if they can, or if no broker is used."""
         if self._mqtt.testing_no_mqtt:
             return None
         sessions = [self._coupon_session]
@@ -104,7 +101,7 @@ class Worker:
         return None
 
     async def run(self) -> None:
-        """Works until cancelled; raises a `PolluxError` for what only people can mend."""
+        """Works until cancelled; raises a `PolluxError` for what only people can fix."""
         try:
             await self._run()
         finally:
@@ -197,8 +194,8 @@ class Worker:
                 return Topics(alone, shared) if is_alone else Topics(shared, alone)
             if number > 1:
                 raise BrokerRefusesError(
-                    "The broker is spoken to in MQTT 3.1.1, where one worker runs; another does "
-                    "already. MQTT 5 lets several share the work."
+                    "With MQTT 3.1.1 only one worker can run, and another runs already. MQTT 5 "
+                    "lets several share the work."
                 )
             return Topics(alone)
 
@@ -267,7 +264,7 @@ class Worker:
         return self._mqtt.brokers(self._settings.broker_port)
 
     async def _use_first_releases(self) -> None:
-        """Tells what is released, or that nothing is; events wait for that, not for a release."""
+        """Finds out what is released, if anything: events wait for this, not for a release."""
         while True:
             try:
                 self._use_releases(await self._watcher.all_current())
@@ -301,7 +298,7 @@ class Worker:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _replay(self, coupons: CouponHandler, loyalty: LoyaltyHandler) -> None:
-        """Reads dead letters again that somebody asked for."""
+        """Replays the dead letters that an operator asked for."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             is_leader = self._leadership.is_leader.is_set()
@@ -316,7 +313,7 @@ class Worker:
 
 
 def _coupon_client(name: str, number: int) -> str:
-    # Brokers keep sessions under these names since the first version.
+    # Brokers have kept sessions under these names since the first version.
     return f"{name}shop{number}"
 
 
@@ -325,10 +322,10 @@ def _loyalty_client(name: str) -> str:
 
 
 def _alone_and_shared(name: str, topics: Iterable[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """What a worker subscribes to that is alone, and one that shares with others.
+    """What a lone worker subscribes to, and what one that shares with others does.
 
-    Mosquitto 2.0 forgets shared subscriptions when it is restarted, and with them what is sent
-    until they are made again; those of a worker that is alone it keeps.
+    When Mosquitto 2.0 restarts, it forgets shared subscriptions, and with them what is sent until
+    they are made again; it keeps those of a lone worker.
     """
     alone = list(topics)
     return alone, [f"$share/{name}/{topic}" for topic in alone]
@@ -339,7 +336,7 @@ def _hand_over(
 ) -> None:
     kind = kinds.get(message.topic)
     if kind is None:
-        # The session remembers topics of other settings.
+        # The session still has topics of earlier settings.
         log.warning("A message on a topic that the service does not know was skipped")
         message.receipt.acknowledge()
     else:

@@ -1,1 +1,1 @@
-"""What goes to and comes from an MQTT broker."""
+"""Messages to and from an MQTT broker."""

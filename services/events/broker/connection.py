@@ -1,10 +1,10 @@
 """One connection to one broker, on asyncio.
 
-Belongs here: paho's client driven by the event loop, acknowledgements in the order of arrival, what
-a refusal means. Does not belong here: what a message says, and when to connect again.
+Belongs here: paho's client driven by the event loop, acknowledgements in order of arrival, what a
+refusal means. Does not belong here: what a message says, and when to connect again.
 
-Every connection has a client of its own, so nothing of an older one, packet numbers least of all,
-can be mixed up with it; the session that outlives both is the broker's.
+Every connection has a client of its own, so that nothing from an older one, such as packet numbers,
+is mixed up with it. The broker keeps the session, which outlives both.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ patch_paho()
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
-# How many messages may be in hand without being acknowledged.
+# How many unacknowledged messages the broker may send.
 RECEIVE_MAXIMUM = 500
-# How many are under way is the outbox's business; paho looks through all of them otherwise.
+# The publisher limits what is under way; with a limit, paho would look through all of it.
 NO_LIMIT = 0
 SESSION_SECONDS = 7 * 24 * 3600
-# Messages in hand beyond which nothing more is read (QoS 0 knows no other brake).
+# Messages in hand beyond which nothing more is read (QoS 0 has no other flow control).
 MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
 # Reason codes of MQTT 5; paho translates those of 3.1.1.
 UNSUPPORTED_VERSION = 132
 CREDENTIALS = (134, 135, 138, 140)
 FAILED = 128
 SESSION_TAKEN_OVER = 142
-# What a message needs beside topic and payload: header, packet number, properties.
+# Bytes of a message besides topic and payload: header, packet number, properties.
 OVERHEAD = 100
 
 EVENT_ID = "event-id"
 ANSWER_ID = "answer-id"
-# To fall back by itself would lose event ids where it was only a hiccup.
+# Falling back by itself after a mere hiccup would lose event ids.
 SILENT_REFUSAL = "it closed the connection (if it speaks MQTT 3.1.1 only: MQTT_PROTOCOL=3.1.1)"
 
 log = logging.getLogger("pollux.events")
@@ -62,11 +62,11 @@ class BrokerUnreachableError(Exception):
 
 
 class TooLongError(Exception):
-    """A message is longer than the broker takes."""
+    """A message is longer than the broker accepts."""
 
 
 class UnsupportedProtocolError(BrokerUnreachableError):
-    """A broker does not speak the version of MQTT that it was asked in."""
+    """A broker does not speak the version of MQTT that was tried."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Login:
 
 
 class Receipt:
-    """What acknowledges one message; the broker gets acknowledgements in the order of arrival."""
+    """Acknowledges one message; the broker gets acknowledgements in order of arrival."""
 
     __slots__ = ("_connection", "_is_acknowledged", "_mid")
 
@@ -90,7 +90,7 @@ class Receipt:
         self._is_acknowledged = False
 
     def acknowledge(self) -> None:
-        """Tells the broker that the message is done, once all before it are."""
+        """Marks the message as done; the broker is told once all before it are done."""
         self._is_acknowledged = True
         self._connection.send_acknowledgements()
 
@@ -101,13 +101,13 @@ class Receipt:
 
     @property
     def mid(self) -> int | None:
-        """The number of its packet, None where the broker expects no acknowledgement (QoS 0)."""
+        """The number of its packet; None if the broker expects no acknowledgement (QoS 0)."""
         return self._mid
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What arrived. `event_id` is the sender's own, None where it gave none."""
+    """A message that arrived; `event_id` is the sender's, or None."""
 
     topic: str
     payload: bytes
@@ -136,7 +136,7 @@ class BrokerConnection:
         self._on_message = on_message
         self._on_published = on_published
         self._connected: asyncio.Future[None] = self._loop.create_future()
-        # Nobody may be waiting for it any more.
+        # Retrieves its error even if nobody waits for it any more.
         self._connected.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._subscribed: dict[int | None, asyncio.Future[list[ReasonCode]]] = {}
         self._receipts: deque[Receipt] = deque()
@@ -145,7 +145,7 @@ class BrokerConnection:
         self._is_paused = False
         self._client_id = login.client_id
         self._client = self._make_client(login)
-        # One for all: to make one costs more than to send a message, and each is packed at once.
+        # Shared: making one costs more than sending a message, and paho packs it at once.
         self._properties = (
             Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             if protocol == MQTTProtocolVersion.MQTTv5
@@ -160,7 +160,7 @@ class BrokerConnection:
     async def open(self, host: str, port: int) -> None:
         """Connects; raises `BrokerRefusesError` or `BrokerUnreachableError`."""
         try:
-            # It looks up names and shakes hands, which blocks; nothing else uses the client yet.
+            # Name lookup and handshake block; nothing else uses the client yet.
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
             raise BrokerUnreachableError(_in_words(error)) from error
@@ -200,7 +200,7 @@ class BrokerConnection:
                 )
 
     async def can_subscribe(self, topic: str) -> bool:
-        """Subscribes with QoS 0; whether the broker allows it. Raises `BrokerUnreachableError`."""
+        """Subscribes with QoS 0; returns whether it may. Raises `BrokerUnreachableError`."""
         (code,) = await self._subscribe([topic], qos=0)
         return not code.is_failure
 
@@ -217,7 +217,7 @@ class BrokerConnection:
         return codes
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
-        """Has nothing new sent to the session; raises `BrokerUnreachableError`."""
+        """Ends subscriptions of the session; raises `BrokerUnreachableError`."""
         _, mid = self._client.unsubscribe(list(topics))
         if mid is None:
             raise BrokerUnreachableError("the connection was lost")
@@ -229,16 +229,16 @@ class BrokerConnection:
             raise BrokerUnreachableError("it did not answer") from None
 
     def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
-        """Sends a message with QoS 1; returns its packet number, None where it cannot be sent.
+        """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
 
-        Raises `TooLongError` for one that the broker does not take.
+        Raises `TooLongError` if it is longer than the broker accepts.
         """
         if self.maximum_packet_size is not None:
             size = len(payload) + len(topic.encode()) + OVERHEAD
             if size > self.maximum_packet_size:
                 raise TooLongError(f"{size} bytes; the broker takes {self.maximum_packet_size}")
         if self._properties is not None:
-            # Past its own setter, which adds to what was there.
+            # Bypasses the setter, which would add to the previous ones.
             object.__setattr__(self._properties, "UserProperty", list(properties.items()))
         info = self._client.publish(topic, payload, qos=1, properties=self._properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
@@ -248,7 +248,7 @@ class BrokerConnection:
         self._client.publish(topic, payload, qos=0)
 
     def send_acknowledgements(self) -> None:
-        """Acknowledges what is done, in the order of arrival, as MQTT asks."""
+        """Acknowledges messages that are done, in order of arrival, as MQTT requires."""
         receipts = self._receipts
         while receipts and receipts[0].is_acknowledged:
             receipt = receipts.popleft()
@@ -260,27 +260,27 @@ class BrokerConnection:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is read because too much is in hand."""
+        """Whether reading is paused because too many messages are in hand."""
         return self._is_paused
 
     def keep_alive(self) -> None:
-        """Pings the broker where that is due; call it every few seconds."""
+        """Pings the broker when that is due; call it every few seconds."""
         self._client.loop_misc()
 
     @property
     def has_receipts(self) -> bool:
-        """Whether messages are in hand that are not acknowledged."""
+        """Whether any message in hand is not acknowledged."""
         return bool(self._receipts)
 
     def close(self, *, ends_session: bool = False) -> None:
-        """Disconnects; the broker keeps the session unless it is to end."""
+        """Disconnects; the broker keeps the session unless `ends_session`."""
         if self._socket is not None:
             properties = None
             if ends_session:
                 properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
                 properties.SessionExpiryInterval = 0
             self._client.disconnect(properties=properties)
-            # Sent at once: nobody waits for the socket any more.
+            # Sent at once: the event loop no longer watches the socket.
             self._client.loop_write()
         self._end()
 
@@ -290,7 +290,7 @@ class BrokerConnection:
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
             protocol=self.protocol,
-            # Of MQTT 5 it is said at connecting.
+            # For MQTT 5, it is said when connecting.
             clean_session=None if is_v5 else False,
             manual_ack=True,
             reconnect_on_failure=False,
@@ -322,7 +322,7 @@ class BrokerConnection:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_SECONDS
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        # A clean start would empty the queue of what came while nobody was there.
+        # A clean start would drop what came while the client was away.
         self._client.connect(
             host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties
         )
@@ -330,7 +330,7 @@ class BrokerConnection:
     def _read(self) -> None:
         self._client.loop_read()
         found = self._socket
-        # What TLS has decrypted already makes no socket readable.
+        # Data that TLS has already decrypted does not make the socket readable.
         while found is not None and found is self._socket and getattr(found, "pending", int)():
             self._client.loop_read()
         if len(self._receipts) > MAX_IN_HAND and self._socket is not None:
@@ -345,7 +345,7 @@ class BrokerConnection:
             return
         self._client.loop_write()
         if self._client.want_write() and self._socket is not None:
-            # The other side is slow: what is left goes when there is room.
+            # The broker is slow: the rest is sent when there is room.
             self._is_waiting_to_write = True
             self._loop.add_writer(self._socket, self._write)
 
@@ -392,7 +392,7 @@ class BrokerConnection:
         self._receipts.append(receipt)
         properties: Any = message.properties
         pairs = getattr(properties, "UserProperty", None) or ()
-        # An empty one is no name: all messages would be the same event.
+        # With empty ids, all messages would be the same event.
         event_id = next(
             (value for name, value in pairs if name == EVENT_ID and value.strip()), None
         )

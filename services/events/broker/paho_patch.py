@@ -1,9 +1,7 @@
-"""Messages whose properties paho refuses, although a broker delivers them.
+"""Makes paho read messages whose properties it refuses, although a broker delivers them.
 
-Belongs here: reading such messages all the same. Does not belong here: what a message says.
-
-paho ends the connection over such a property, and the broker sends the message again on the next
-one: a single message would stop a worker for good. Seen with paho 2.2 and Mosquitto 2.0.
+paho closes the connection over such a property, and the broker sends the message again on the next
+connection: a single message would stop a worker for good. Seen with paho 2.2 and Mosquitto 2.0.
 """
 
 from typing import Any
@@ -18,7 +16,7 @@ _unpack = Properties.unpack
 
 
 def patch_paho() -> None:
-    """Has paho read texts with U+FEFF, which are legal, and pass over properties that are not."""
+    """Makes paho read texts with U+FEFF, which are legal, and skip properties that are not."""
     properties.readUTF = _read_text
     Properties.unpack = _unpack_what_is_legal  # type: ignore[method-assign]
 
@@ -34,7 +32,7 @@ def _unpack_what_is_legal(self: Properties, buffer: bytes) -> tuple[Properties, 
     try:
         found: tuple[Properties, int] = _unpack(self, buffer)  # type: ignore[no-untyped-call]
     except Exception:
-        # The message without its properties: they are as long as is said before them.
+        # The message without its properties, whose length stands before them.
         self.clear()  # type: ignore[no-untyped-call]
         length: Any
         length, used = VariableByteIntegers.decode(buffer)  # type: ignore[no-untyped-call]

@@ -33,7 +33,7 @@ log = logging.getLogger("pollux.events")
 
 
 class Publisher:
-    """Publishes a worker's answers over the broker connection of the moment."""
+    """Publishes a worker's answers over its current broker connection."""
 
     def __init__(self, writer: DatabaseWriter, worker: str) -> None:
         self.depth = 0
@@ -46,18 +46,18 @@ class Publisher:
         self._claims_own = True
 
     def use_connection(self, connection: BrokerConnection | None) -> None:
-        """Takes a new connection; what the old one did not get acknowledged is sent again."""
+        """Switches to a new connection; answers not acknowledged on the old one are sent again."""
         self._connection = connection
         self._under_way.clear()
         self._waiting.clear()
         self.claim_own()
 
     def claim_own(self) -> None:
-        """Has the next sweep send everything of this worker that is not published."""
+        """Makes the next sweep send every unpublished answer of this worker."""
         self._claims_own = True
 
     def publish(self, answer: EventAnswer) -> None:
-        """Sends an answer that is committed, if that is possible now; else a sweep does."""
+        """Sends a committed answer now if possible; otherwise a sweep does."""
         if self._connection is None or len(self._waiting) >= MAX_WAITING:
             self.claim_own()
         else:
@@ -65,7 +65,7 @@ class Publisher:
             self._send()
 
     def on_acknowledged(self, mid: int, is_accepted: bool) -> None:
-        """The broker has an answer, or refuses it."""
+        """Notes that the broker has an answer, or refuses it."""
         answer_id = self._under_way.pop(mid, None)
         if answer_id is None:
             return
@@ -76,13 +76,13 @@ class Publisher:
         self._send()
 
     async def mark(self) -> None:
-        """Marks what the broker has; runs until cancelled."""
+        """Marks acknowledged answers as published; runs until cancelled."""
         while True:
             await asyncio.sleep(MARK_SECONDS)
             await self.mark_now()
 
     async def mark_now(self) -> None:
-        """Marks what the broker has."""
+        """Marks acknowledged answers as published."""
         if not self._acknowledged:
             return
         marked, self._acknowledged = self._acknowledged, []
@@ -93,13 +93,13 @@ class Publisher:
             raise
 
     async def sweep(self) -> None:
-        """Publishes what was left behind; runs until cancelled."""
+        """Publishes answers that were left behind; runs until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await self.sweep_now()
 
     async def sweep_now(self) -> None:
-        """Publishes what was left behind by a broker or a worker that went away."""
+        """Publishes answers left behind by a broker or worker that went away."""
         self.depth = await self._writer.retry(count_unpublished)
         connection = self._connection
         if not self.depth or connection is None or not connection.is_open:
@@ -107,7 +107,7 @@ class Publisher:
         if len(self._waiting) > CLAIMED_AT_ONCE:
             return
         claims_own, self._claims_own = self._claims_own, False
-        # What is under way, or acknowledged and not marked yet, needs no second sending.
+        # Answers under way, or acknowledged but not marked yet, are not sent again.
         waiting = (answer.id for answer in self._waiting)
         known = [*self._under_way.values(), *waiting, *self._acknowledged]
         answers = await self._writer.retry(
@@ -131,7 +131,7 @@ class Publisher:
             try:
                 mid = connection.publish(answer.topic, answer.payload, properties)
             except TooLongError as error:
-                # It stays in the outbox, and is tried again when its lease has ended.
+                # It stays in the outbox and is tried again when its lease has ended.
                 log.error("Answer %s is too long: %s", answer.id, error)  # noqa: TRY400
                 continue
             if mid is None:

@@ -1,12 +1,12 @@
-"""A client's session at a broker: connected again whenever the connection is lost, and proven.
+"""A client's session at a broker: reconnects when the connection is lost, and proves that it works.
 
 Belongs here: which broker, which version of MQTT, how long to wait, what is subscribed to, and
 whether messages arrive. Does not belong here: what a connection is (`connection`).
 
 An open connection proves little: a broker may have forgotten its session's subscriptions, because
 another client used the id, or because of a restart behind a proxy. So a session that hears nothing
-sends itself a message now and then, and connects again where that does not come back. A broker
-whose access control forbids such a message is asked for the subscriptions again instead.
+sends itself a message now and then, and reconnects if that does not arrive. If the broker's access
+control forbids such a message, the session subscribes again instead.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PROTOCOLS = {"5": (V5,), "3.1.1": (V311,), "auto": (V5, V311)}
 LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-# A session that heard nothing for so long is to prove that it can.
+# A session that received nothing for this long must prove that it can.
 QUIET_SECONDS = 10.0
 PROOF_SECONDS = 5.0
 MAX_LOST = 2
@@ -40,7 +40,7 @@ log = logging.getLogger("pollux.events")
 
 
 class Topics(NamedTuple):
-    """What a session is to be subscribed to, and what not, although it may have been once."""
+    """The topics that a session subscribes to, and former ones that it unsubscribes from."""
 
     wanted: Sequence[str]
     unwanted: Sequence[str] = ()
@@ -49,8 +49,8 @@ class Topics(NamedTuple):
 class BrokerSession:
     """Keeps one client of several brokers connected and subscribed.
 
-    `topics` says what to subscribe to in a version of MQTT, and may change; it raises
-    `BrokerRefusesError` where it refuses the version.
+    `topics` gives the topics for a version of MQTT, and may change them; it raises
+    `BrokerRefusesError` for a version that it refuses.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class BrokerSession:
         self._proof_topic = f"{PROOF_TOPIC}/{login.client_id}"
         self._heard = asyncio.Event()
         self._heard_at = 0.0
-        # Whether the broker delivers the session's messages to itself; None: not tried yet.
+        # Whether the broker delivers the session's messages to itself; None if not tried yet.
         self._delivers_proof: bool | None = None
-        # Whether it was connected to the last time, and nothing came.
+        # Whether the last connection was open but nothing arrived.
         self._is_deaf = False
         self._lost_while_proving = 0
         self._is_told = False
@@ -86,12 +86,12 @@ class BrokerSession:
 
     @property
     def is_up(self) -> bool:
-        """Whether messages come and go."""
+        """Whether messages can be sent and received."""
         connection = self.connection
         return connection is not None and connection.is_open and self._is_subscribed
 
     async def run(self) -> None:
-        """Connects, and again; runs until cancelled. Raises `BrokerRefusesError`."""
+        """Connects, and reconnects; runs until cancelled. Raises `BrokerRefusesError`."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             for host, port in self._brokers:
@@ -126,7 +126,7 @@ class BrokerSession:
                 # It may refuse the version.
                 self._topics(protocol)
                 await connection.open(host, port)
-                # A session that was here before sends at once what it kept.
+                # The broker sends at once what it kept for the session.
                 self.connection = connection
                 self._on_change(connection)
             except UnsupportedProtocolError as error:
@@ -141,7 +141,7 @@ class BrokerSession:
                 connection.close()
                 raise
             if protocol == V5:
-                # It speaks it: a later hiccup must not be taken for a refusal.
+                # The broker speaks MQTT 5: a later hiccup must not be taken for a refusal.
                 self._protocols = (V5,)
             log.info("%s is connected to %s:%d", self._login.client_id, host, port)
             return connection
@@ -163,11 +163,11 @@ class BrokerSession:
         """Keeps the connection subscribed until it is lost; raises `BrokerUnreachableError`."""
         topics = self._topics(connection.protocol)
         if self._is_deaf:
-            # amqtt would go on delivering to the session that it lost sight of.
+            # amqtt would go on delivering to the session that it lost track of.
             await connection.unsubscribe([*topics.wanted, self._proof_topic])
         await self._subscribe(connection, topics)
         if not self._delivers_proof:
-            # Some brokers end the connection over what they do not allow: not again, then.
+            # Some brokers close the connection over a forbidden topic: it is not tried again.
             self._delivers_proof = None if self._lost_while_proving < MAX_LOST else False
         await self._prove(connection, topics)
         self._is_subscribed = True
@@ -179,19 +179,19 @@ class BrokerSession:
             last, topics = topics, self._topics(connection.protocol)
             if topics != last:
                 await self._subscribe(connection, topics)
-            # What is not read proves nothing, and is no loss.
+            # While reading is paused, silence proves nothing.
             elif time.monotonic() - self._heard_at > QUIET_SECONDS and not connection.is_paused:
                 await self._prove(connection, topics)
 
     async def _subscribe(self, connection: BrokerConnection, topics: Topics) -> None:
-        """Subscribes to what is wanted; only then not any more to what is not."""
+        """Subscribes to the wanted topics, and only then unsubscribes from the unwanted ones."""
         await connection.subscribe(topics.wanted)
         if topics.unwanted:
             await connection.unsubscribe(topics.unwanted)
         log.info("%s is subscribed to %s", self._login.client_id, ", ".join(topics.wanted))
 
     async def _prove(self, connection: BrokerConnection, topics: Topics) -> None:
-        """Sees that messages arrive; raises `BrokerUnreachableError` where they do not."""
+        """Checks that messages arrive; raises `BrokerUnreachableError` if they do not."""
         if self._delivers_proof is not False and await connection.can_subscribe(self._proof_topic):
             self._heard.clear()
             connection.publish_unconfirmed(self._proof_topic, b"")
@@ -201,7 +201,7 @@ class BrokerSession:
         if self._delivers_proof:
             self._is_deaf = True
             raise BrokerUnreachableError(
-                f"it delivers nothing to {self._login.client_id}, although that is subscribed"
+                f"it delivers nothing to {self._login.client_id}, although it is subscribed"
             )
         self._delivers_proof = False
         if not self._is_told:
@@ -233,7 +233,7 @@ class BrokerSession:
         return self._heard.is_set()
 
     def _received(self, message: Message) -> None:
-        # Whatever comes proves that messages come.
+        # Any message proves that messages arrive.
         self._heard.set()
         self._heard_at = time.monotonic()
         if message.topic == self._proof_topic:

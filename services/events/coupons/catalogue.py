@@ -18,9 +18,9 @@ from services.events.database.event_keys import content_key
 from services.events.database.outbox import SharedDocument
 
 DAYS_KEPT = 64
-# What a customer's context may need at once.
+# As many as one customer's offers may need at once.
 KEPT_AT_LEAST = 64
-# A department's coupon has some 165 kB.
+# A department's coupon takes some 165 kB.
 DOCUMENT_BYTES_KEPT = 64 * 2**20
 
 DEPARTMENTS = """
@@ -76,12 +76,12 @@ from {schema}.coupon_info
 where coupon_info.coupon_id = any($1)
 """
 
-# What one needs to buy, where the type says it.
+# How many items to buy, for the types that fix it.
 HOW_MANY = {"department": -1, "just_discount": 1}
 
 
 class Catalogue:
-    """One release of the store; what was read is kept while the release is the current one."""
+    """One release of the store; what was read stays in memory while the release is current."""
 
     def __init__(self, database: Database, release: Release) -> None:
         self.release = release
@@ -99,11 +99,11 @@ class Catalogue:
         return self._departments
 
     def spelled(self, department: str) -> str | None:
-        """A department as the data spell it, None for one that is not known (or not read yet)."""
+        """A department as the data spell it, or None if it is not known (or not read yet)."""
         return (self._departments or {}).get(rules.text_key(rules.department(department)))
 
     async def customer(self, customer_id: int) -> dict[str, Any] | None:
-        """The scorer's document of a customer, None for one that is not known."""
+        """The scorer's document of a customer, or None if the customer is not known."""
         sql = CUSTOMER.format(schema=self.release.schema)
         rows = await self._database.fetch(sql, customer_id)
         return _plain(rows[0]) if rows else None
@@ -129,12 +129,12 @@ class Catalogue:
                 self._keep(row["coupon_id"], _document(row))
 
     def document(self, coupon_id: int) -> SharedDocument | None:
-        """A coupon's document, None where it is not in memory."""
+        """A coupon's document, or None if it is not in memory."""
         return self._documents.get(coupon_id)
 
     def _keep(self, coupon_id: int, document: SharedDocument) -> None:
         if coupon_id in self._documents:
-            # Read twice at once.
+            # Two events read it at the same time.
             return
         self._documents[coupon_id] = document
         self._document_bytes += len(document.body)

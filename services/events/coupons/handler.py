@@ -1,6 +1,6 @@
 """Entry and focus events: from a message to a committed decision and its answer.
 
-Belongs here: the way of an event through the worker, in groups of one transaction. Does not belong
+Belongs here: an event's path through the worker, in groups of one transaction. Does not belong
 here: how a coupon is chosen (`offers`) and how an answer is sent (`broker.publisher`).
 """
 
@@ -58,7 +58,7 @@ class PendingEvent:
     unreadable: str | None = None
     is_replay: bool = False
     is_committed: bool = False
-    # How often the flushing connection had been made when its commit began.
+    # The number of flushing connections so far when its commit began.
     connections: int = 0
 
 
@@ -84,7 +84,7 @@ class CouponHandler:
         self._metrics = metrics
         self._worker = worker
         self._zone = zone
-        # None where nothing is to be sent.
+        # None if nothing is to be sent.
         self._answer_topic = answer_topic
         self._in_hand: dict[UUID, PendingEvent] = {}
         self._ready: list[PendingEvent] = []
@@ -100,7 +100,7 @@ class CouponHandler:
         return 0.0 if first is None else time.monotonic() - first.since
 
     def handle(self, kind: CouponKind, message: Message) -> None:
-        """Takes a message; never raises, or the connection would end."""
+        """Takes a message; never raises, which would end the connection."""
         key = event_key(message.topic, message.payload, message.event_id)
         present = self._in_hand.get(key)
         if present is not None:
@@ -132,7 +132,7 @@ class CouponHandler:
         return pending, await asyncio.shield(pending.is_new)
 
     async def run(self) -> None:
-        """Commits what is decided, all that is there at a time; runs until cancelled."""
+        """Commits decided events, in groups; runs until cancelled."""
         while True:
             await self._is_filled.wait()
             group, self._ready = self._ready[:GROUP], self._ready[GROUP:]
@@ -141,9 +141,9 @@ class CouponHandler:
             await self._commit(group)
 
     async def confirm(self) -> None:
-        """Acknowledges what is committed, once it is on disk; runs until cancelled.
+        """Acknowledges committed events once they are on disk; runs until cancelled.
 
-        Answers go out before that: should the database lose them, the event is here still, is
+        Answers are sent before that. If the database loses them, the event is still in hand: it is
         decided again, and answered under the same id.
         """
         await self._flushes.flush()
@@ -155,7 +155,7 @@ class CouponHandler:
             committed, self._committed = self._committed, []
             connections = await self._flushes.flush()
             for pending in committed:
-                # The flushing connection was there before the commit: the server did not restart.
+                # The flushing connection is older than the commit: the server did not restart.
                 if pending.connections == connections:
                     del self._in_hand[pending.key]
                     for receipt in pending.receipts:
@@ -217,7 +217,7 @@ class CouponHandler:
         if choice.coupon_id is not None:
             document = self._offers.document(choice.coupon_id)
             if document is None:
-                # A release came between: its choice counts.
+                # A new release came meanwhile: its choice counts.
                 self._decide_later(pending, event)
                 return
             outcome = "offer"
@@ -258,19 +258,19 @@ class CouponHandler:
         try:
             new = await self._writer.retry(lambda connection: self._write(connection, group))
         except asyncpg.ForeignKeyViolationError:
-            # A document was forgotten with the answers that it was kept for.
+            # A document was deleted together with the answers that shared it.
             self._kept_documents.clear()
             await self._commit(group)
             return
         except asyncpg.PostgresError as error:
-            # One of them is refused; alone it does not hold up the others.
+            # One event is refused; committed alone, it does not hold up the others.
             if len(group) == 1:
                 self._refuse(group[0], error)
             for pending in group:
                 await self._commit([pending])
             return
         if self._writer.interruptions != interruptions:
-            # A commit whose answer was lost looks as if the events had been here before.
+            # If a commit's reply was lost, its events look as if they were repeated.
             self._publisher.claim_own()
         self._kept_documents |= {document.key for document in _documents(group)}
         for pending in group:

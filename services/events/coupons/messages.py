@@ -18,9 +18,9 @@ BIGINT_MAX = 2**63 - 1
 MAX_DEPARTMENT = 100
 MAX_SECONDS_AHEAD = 366 * 24 * 3600
 FIRST_YEAR = 1970
-# Of events that count milliseconds, too.
+# Also the reason for events that count milliseconds.
 IMPLAUSIBLE = "an implausible day: ts counts seconds, from 1970 to a year from now"
-# A number of so many digits has 64 bits at most.
+# A number of this many digits fits into 64 bits.
 PLAIN_DIGITS = 18
 
 
@@ -48,7 +48,7 @@ def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """A focus event; raises `UnreadableError`."""
     customer, moment, department = _parts(read_json(payload, MAX_BYTES))
     if not isinstance(department, str) or not department.strip():
-        raise UnreadableError("the department is missing or no text")
+        raise UnreadableError("the department is missing or not text")
     if len(department) > MAX_DEPARTMENT:
         raise UnreadableError(f"the department has more than {MAX_DEPARTMENT} characters")
     return _event(customer, moment, department.strip(), zone)
@@ -61,7 +61,7 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     if "payload" not in document:
         for name in ("x", "y"):
             if not isinstance(document.get(name, 0), (int, float, type(None))):
-                raise UnreadableError(f"{name} is no number")
+                raise UnreadableError(f"{name} is not a number")
         return document.get("id"), document.get("ts"), document.get("dep")
     inner = document["payload"]
     if not isinstance(inner, dict):
@@ -84,7 +84,7 @@ def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo)
 
 def _whole(what: str, value: object) -> int:
     """A whole number in any spelling that loses nothing."""
-    # As nearly all events have it; the table says the same.
+    # As in nearly all events; `read_scalar` would say the same.
     if type(value) is int and -BIGINT_MAX <= value <= BIGINT_MAX:
         return value
     if type(value) is str and len(value) <= PLAIN_DIGITS and value.isascii() and value.isdigit():

@@ -1,9 +1,9 @@
-"""Which coupon a customer would be offered, department by department: prepared, or found out now.
+"""Which coupon a customer would be offered in each department: prepared at entry, or chosen now.
 
 Belongs here: what is prepared for whom, where it is kept, and when it no longer holds. Does not
-belong here: what an event makes of it.
+belong here: how an event uses it.
 
-A choice rests on a release of the store and a model; with either replaced, all choices are
+A choice rests on a release of the store and a model; when either is replaced, all choices are
 dropped, from memory and from `events.contexts`.
 """
 
@@ -66,7 +66,7 @@ class Choice(NamedTuple):
 
 @dataclass
 class _Kept:
-    """A customer's choices of one day, by department; complete where every department is there."""
+    """A customer's choices for one day, by department; complete if every department is there."""
 
     choices: dict[str, Choice] = field(default_factory=dict)
     is_complete: bool = False
@@ -90,7 +90,7 @@ class PreparedOffers(NamedTuple):
 
 
 class Offers:
-    """Choices of the current release and model."""
+    """The choices made with the current release and model."""
 
     def __init__(
         self, database: Database, writer: DatabaseWriter, scorer: ScorerClient, *, threshold: float
@@ -100,11 +100,11 @@ class Offers:
         self._scorer = scorer
         self._threshold = threshold
         self._catalogue: Catalogue | None = None
-        # Until then no event is decided: it would look as if nothing were released.
+        # Until it is set, no event is decided: it would look as if nothing were released.
         self._is_release_known = asyncio.Event()
         self._model: str | None = None
         self._kept: OrderedDict[tuple[int, date], _Kept] = OrderedDict()
-        # Set whenever all choices were dropped from memory.
+        # Set whenever all choices are dropped from memory.
         self.are_dropped = asyncio.Event()
         self._preparing: dict[tuple[int, date], asyncio.Task[PreparedOffers | Choice]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -116,7 +116,7 @@ class Offers:
         return Basis(release, self._model)
 
     def use_release(self, release: Release | None) -> None:
-        """Takes the current release of the store, None where nothing is released."""
+        """Switches to the current release of the store; None if nothing is released."""
         self._is_release_known.set()
         current = None if self._catalogue is None else self._catalogue.release
         if release != current:
@@ -124,39 +124,39 @@ class Offers:
             self._forget()
 
     def use_model(self, model: str | None) -> None:
-        """Takes the model that scores."""
+        """Switches to the model that scores; None if there is none."""
         if model != self._model:
             self._model = model
             self._forget()
 
     async def drop_outdated(self) -> None:
-        """Drops the offers that rest on something else than what is current."""
+        """Deletes prepared offers of other releases and models from `events.contexts`."""
         basis = self.basis
         if None not in basis:
             await self._writer.retry(lambda connection: connection.execute(DROP, *basis))
 
     def is_prepared(self, event: StoreEvent) -> bool:
-        """Whether the customer's choices of the event's day are in memory, all of them."""
+        """Whether all of the customer's choices for the event's day are in memory."""
         kept = self._kept.get((event.customer_id, event.event_date))
         return kept is not None and kept.is_complete
 
     def spelled(self, department: str) -> str | None:
-        """A department as the data spell it, None where it is not known."""
+        """A department as the data spell it, or None if it is not known."""
         return None if self._catalogue is None else self._catalogue.spelled(department)
 
     def document(self, coupon_id: int) -> SharedDocument | None:
-        """A chosen coupon as shops get it, None where it is not in memory any more."""
+        """A chosen coupon as shops get it, or None if it is no longer in memory."""
         return None if self._catalogue is None else self._catalogue.document(coupon_id)
 
     async def read_document(self, coupon_id: int) -> SharedDocument | None:
-        """A coupon as shops get it, None where the current release has none of that number."""
+        """A coupon as shops get it, or None if the current release has no such coupon."""
         if self._catalogue is None:
             return None
         await self._catalogue.read_documents([coupon_id])
         return self._catalogue.document(coupon_id)
 
     def ready(self, event: StoreEvent) -> Choice | None:
-        """The choice for a focus event, where it is in memory."""
+        """The choice for a focus event, if it is in memory."""
         kept = self._kept.get((event.customer_id, event.event_date))
         if kept is None or event.department is None:
             return None
@@ -169,7 +169,7 @@ class Offers:
         return choice
 
     async def prepare(self, event: StoreEvent) -> PreparedOffers | Choice:
-        """The context of who entered, or the reason why there is none."""
+        """The offers for a customer who entered, or the reason why there are none."""
         place = (event.customer_id, event.event_date)
         task = self._preparing.get(place)
         if task is None:
@@ -178,12 +178,12 @@ class Offers:
         return await asyncio.shield(task)
 
     async def choose(self, event: StoreEvent) -> Choice:
-        """The choice for a focus event, wherever it comes from."""
+        """The choice for a focus event: from memory, from the database, or scored now."""
         assert event.department is not None  # noqa: S101 - focus events name one
         place = (event.customer_id, event.event_date)
         task = self._preparing.get(place)
         if task is not None:
-            # The customer has just entered: the answer is under way.
+            # The customer has just entered: the offers are being prepared.
             found = await asyncio.shield(task)
             if isinstance(found, Choice) and found.reason == SCORER_SILENT:
                 return found
@@ -227,7 +227,7 @@ class Offers:
     async def _read(
         self, catalogue: Catalogue, customer_id: int, day: date
     ) -> Mapping[str, Choice] | None:
-        """What another worker prepared, or this one before it was started again."""
+        """What another worker prepared, or this one before a restart."""
         release, model = catalogue.release.number, self._model
         if model is None:
             return None
@@ -265,7 +265,7 @@ class Offers:
         choices = _no_coupons(departments, day)
         of_coupon = {coupon["coupon_id"]: coupon["department"] for coupon in coupons}
         for coupon_id, prediction in sorted(predictions, key=lambda one: (one[1], -one[0])):
-            # The last one written is the best, and the first by number of equals.
+            # The last one written is the best; of equals, the one with the lowest number.
             choices[of_coupon[coupon_id]] = (
                 Choice(coupon_id, prediction)
                 if prediction > self._threshold

@@ -14,7 +14,7 @@ from services.events.coupons.offers import PreparedOffers
 from services.events.database.inbox import INSERT_NEW
 from services.events.database.outbox import INSERT, LEASE, EventAnswer, answer_columns
 
-# Of an event that was here before, nothing is written and nothing answered.
+# For a repeated event, nothing is written and nothing answered.
 WRITE = f"""
 with
     arrived as ({INSERT_NEW}),
@@ -91,7 +91,7 @@ async def write_decisions(
     answers: Sequence[tuple[UUID, EventAnswer]],
 ) -> set[UUID]:
     """Writes decisions and their answers; returns the keys of the events that were new."""
-    # In one order for all workers, so that none waits for another in a circle.
+    # In the same order in all workers, so that they do not deadlock.
     columns = list(zip(*sorted(decisions, key=lambda one: one.event_key), strict=True))
     arrays = answer_columns(answers)
     rows = await connection.fetch(WRITE, worker, *columns, *arrays)
@@ -101,7 +101,7 @@ async def write_decisions(
 async def write_prepared_offers(
     connection: asyncpg.Connection, prepared: Sequence[PreparedOffers]
 ) -> None:
-    """Keeps what was prepared; of several for a customer the last."""
+    """Keeps prepared offers; of several for a customer, the last."""
     last = {one.customer_id: one for one in prepared}
     rows = [
         (customer, context.event_date, *context.basis, context.threshold, context.choices)

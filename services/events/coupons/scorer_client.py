@@ -1,8 +1,4 @@
-"""The coupon scorer, asked over HTTP.
-
-Belongs here: requests to `services.scoring`, and which model answers. Does not belong here: what a
-prediction is good for.
-"""
+"""The client of the coupon scorer (`services.scoring`): requests, and which model answers."""
 
 import logging
 import time
@@ -18,7 +14,7 @@ from pollux.runtime.settings import Settings
 
 MODEL_HEADER = "X-Pollux-Model"
 SECONDS = 5.0
-# An offer is worth something while the customer still stands there.
+# An offer is only worth something while the customer is still there.
 SILENT_SECONDS = 10.0
 CONNECTIONS = 8
 
@@ -32,7 +28,7 @@ class ScorerRefusesError(PolluxError):
 
 
 class ScorerUnavailableError(Exception):
-    """The scorer does not answer; it may do so again."""
+    """The scorer does not answer; it may recover."""
 
 
 class NoModelYetError(Exception):
@@ -52,7 +48,7 @@ class ScorerClient:
             headers=headers,
             timeout=SECONDS,
             limits=httpx.Limits(max_connections=CONNECTIONS),
-            # Whatever proxy is set is for other machines.
+            # A proxy in the environment is for other machines.
             trust_env=False,
         )
         self.model: str | None = None
@@ -60,12 +56,12 @@ class ScorerClient:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has not answered for so long that nobody should wait for it."""
+        """Whether it has been silent for so long that nobody should wait for it."""
         since = self._silent_since
         return since is not None and time.monotonic() - since >= SILENT_SECONDS
 
     async def look(self) -> str | None:
-        """Asks which model scores, None where there is none; raises as `score` does."""
+        """Asks which model scores; returns None if there is none. Raises as `score` does."""
         try:
             await self._ask("GET", "/model", None)
         except NoModelYetError:
@@ -77,7 +73,7 @@ class ScorerClient:
     ) -> tuple[str, list[tuple[int, float]]]:
         """The model, and coupons with their predictions, the best first.
 
-        Raises `ScorerUnavailableError`, at once where it is silent, `NoModelYetError` or
+        Raises `ScorerUnavailableError`, at once if it is silent, `NoModelYetError` or
         `ScorerRefusesError`.
         """
         if self.is_silent:
@@ -124,10 +120,10 @@ class ScorerClient:
 
 
 def scoring_url(settings: Settings) -> str:
-    """Where the scorer is."""
+    """The URL of the scorer."""
     if settings.scoring_url is not None:
         return settings.scoring_url
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    # A service that listens everywhere is reached on this machine.
+    # A service that listens on all addresses is reached on this machine.
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
     return f"http://{host}:{settings.scoring_port}"

@@ -1,1 +1,1 @@
-"""Schema `events` of the serving database: what the service keeps of events."""
+"""Schema `events` of the serving database: what the service stores about events."""

@@ -21,9 +21,9 @@ SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
 }
-# A commit with its own record, so that it waits until all before it is on disk.
+# Writes a WAL record of its own, so that its commit waits until all before it is on disk.
 FLUSH = "select pg_logical_emit_message(true, 'pollux', '')"
-# Another worker came between: the same work succeeds the next time.
+# Conflicts with another worker: the same work succeeds the next time.
 ONCE_MORE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -55,7 +55,7 @@ class DatabaseWriter:
     async def retry(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """What `work` returns, tried until the database answers; `work` must be safe to repeat.
 
-        Raises asyncpg's errors for what the database makes of a statement.
+        Raises asyncpg's errors for a statement that the database rejects.
         """
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -65,15 +65,15 @@ class DatabaseWriter:
             except ONCE_MORE:
                 continue
             except UNAVAILABLE:
-                # Without the lock: what is slow for one need not be for the next.
+                # Waits without the lock: what is slow for one need not be for the next.
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def flush(self) -> int:
-        """Waits until what was committed is on disk; returns how many connections there were.
+        """Waits until all commits are on disk; returns the number of connections so far.
 
-        What was committed while there was one fewer may be lost: the server may have gone away and
-        come back since, and forgotten what it had not flushed.
+        Commits made while that number was lower may be lost: the server may have restarted since
+        and lost what it had not flushed.
         """
         await self.retry(lambda connection: connection.execute(FLUSH))
         return self.connections
@@ -91,7 +91,7 @@ class DatabaseWriter:
         except asyncpg.PostgresError:
             raise
         except BaseException:
-            # Cancelled in the middle: the answer would come to the next.
+            # Cancelled in the middle: the next statement would receive the reply.
             self._drop()
             raise
         self.is_up = True

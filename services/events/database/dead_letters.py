@@ -30,7 +30,7 @@ update events.dead_letter
 set resolved_at = clock_timestamp(), replay_requested_at = null
 where event_key = any($1) and resolved_at is null
 """
-# Of a message that is longer than what is read, for people.
+# How much of an over-long message is kept, for people to look at.
 KEPT_BYTES = 64 * 1024
 
 REPLAYS = """
@@ -56,7 +56,7 @@ from events.dead_letter
 where id = any(%s)
 for update
 """
-# A cut message cannot be read again.
+# A message that was cut cannot be replayed.
 ASK = """
 update events.dead_letter
 set replay_requested_at = clock_timestamp()
@@ -75,7 +75,7 @@ class UnreadableMessage(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A dead letter that is to be read again."""
+    """A dead letter to read again."""
 
     event_key: UUID
     kind: str
@@ -86,7 +86,7 @@ class Replay(NamedTuple):
 async def write_dead_letters(
     connection: asyncpg.Connection, messages: Sequence[UnreadableMessage], *, max_bytes: int
 ) -> None:
-    """Keeps what could not be read; more than `max_bytes` is cut, and cannot be replayed."""
+    """Keeps unreadable messages; one of more than `max_bytes` is cut, and cannot be replayed."""
     rows = []
     for message in sorted(messages, key=lambda one: one.event_key):
         is_whole = len(message.payload) <= max_bytes
@@ -103,17 +103,17 @@ async def resolve(connection: asyncpg.Connection, keys: Sequence[UUID]) -> None:
 
 
 async def read_replays(connection: asyncpg.Connection, kinds: Sequence[str]) -> list[Replay]:
-    """Dead letters of these kinds that somebody asked to have read again, some at a time."""
+    """Dead letters of these kinds whose replay was requested, at most 100."""
     return [Replay(*row) for row in await connection.fetch(REPLAYS, kinds)]
 
 
 class DeadLetterError(PolluxError):
-    """Dead letters that are not there, or cannot be replayed."""
+    """Dead letters that do not exist, or cannot be replayed."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that could not be read; of one that `is_whole` is false the beginning was kept."""
+    """A message that could not be read; unless `is_whole`, only its beginning was kept."""
 
     id: int
     kind: str
@@ -128,7 +128,7 @@ class DeadLetter:
 
     @property
     def state(self) -> str:
-        """What is to become of it, in a word or two."""
+        """Its state, in a word or two."""
         if self.resolved_at is not None:
             return "resolved"
         if not self.is_whole:
@@ -153,7 +153,7 @@ def read_dead_letters(
 def ask_for_replay(connection: psycopg.Connection, ids: Sequence[int] | None) -> int:
     """Asks the workers to read dead letters again, all open ones without `ids`; returns how many.
 
-    Raises `DeadLetterError`, and asks for none, where one of `ids` cannot be replayed.
+    Raises `DeadLetterError`, and asks for none, if one of `ids` cannot be replayed.
     """
     with connection.transaction():
         if ids is not None:

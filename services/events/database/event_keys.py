@@ -1,16 +1,13 @@
-"""Names of events and answers that stay the same however often a message comes.
-
-Belongs here: how a key is made. Does not belong here: what it guards.
-"""
+"""Keys of events and answers, which stay the same however often a message arrives."""
 
 from hashlib import sha256
 from uuid import UUID
 
 
 def event_key(topic: str, payload: bytes, event_id: str | None) -> UUID:
-    """The key of an event: its `event-id` on a topic, else topic and payload themselves.
+    """The key of an event, made from topic and `event-id`, or else from topic and payload.
 
-    A payload's `id` is the customer, not the event.
+    A payload's `id` is the customer's, not the event's.
     """
     if event_id is not None:
         return _uuid(b"id", topic.encode(), event_id.encode())

@@ -1,9 +1,6 @@
-"""Which events are new: `events.inbox` holds the key of every event that was here.
+"""Which events are new: `events.inbox` holds the keys of the events that were handled."""
 
-Belongs here: the statement. Does not belong here: what an event leads to.
-"""
-
-# The worker, keys and kinds of events; what it returns is new, whatever else came meanwhile.
+# Takes the worker, and keys and kinds of events; returns the keys that no worker had before.
 INSERT_NEW = """
 insert into events.inbox (event_key, kind, worker)
 select event_key, kind, $1

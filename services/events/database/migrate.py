@@ -1,7 +1,6 @@
-"""The schema `events`: made and brought up to date when the service starts.
+"""The schema `events`: created and migrated when the service starts.
 
-Belongs here: running `migrations/` in order, each once, and seeing that they fit what ran. Does not
-belong here: what they make.
+Runs `migrations/` in order, each once, and checks that they match those that ran before.
 """
 
 from hashlib import sha256
@@ -14,10 +13,10 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import ServingStore, make_reader
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Any number of ours: whoever holds it migrates.
+# An arbitrary advisory lock: its holder migrates.
 LOCK = 7_655_901
 
-# Version 0.1.0 noted names only.
+# Version 0.1.0 recorded names only.
 TABLE = """
 create table if not exists events.migrations (
     name text primary key,
@@ -38,7 +37,7 @@ class MigrationError(PolluxError):
 
 
 def prepare_database(connection: psycopg.Connection, database: ServingStore) -> None:
-    """Makes what the service needs before anything is released: the reader, and schema `events`.
+    """Creates what the service needs before anything is released: the reader, and schema `events`.
 
     Raises `MigrationError`.
     """
@@ -56,8 +55,8 @@ def prepare_database(connection: psycopg.Connection, database: ServingStore) -> 
 def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[str]:
     """Runs the files of `folder` that have not run yet, all or nothing; returns their names.
 
-    Two that start at once run one after the other. What is in the tables stays. Raises
-    `MigrationError` where the schema is newer than the files, or a file was changed since it ran.
+    Concurrent calls run one after the other. What is in the tables stays. Raises `MigrationError`
+    if the schema is newer than the files, or if a file was changed since it ran.
     """
     texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql"))}
     checksums = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}

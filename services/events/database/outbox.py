@@ -3,9 +3,9 @@
 Belongs here: the statements. Does not belong here: sending (`broker.publisher`), and what an answer
 says.
 
-Whoever commits an answer has a lease on it and publishes it at once. What is not published when its
-lease ends, because the broker or the worker went away, any worker claims and publishes again, under
-the same answer id.
+The worker that commits an answer has a lease on it and publishes it at once. If the answer is not
+published when the lease ends, because the broker or the worker went away, any worker claims it and
+publishes it under the same answer id.
 """
 
 from collections.abc import Collection, Sequence
@@ -67,7 +67,7 @@ COUNT_UNPUBLISHED = "select count(*) from events.outbox where published_at is nu
 
 
 class SharedDocument(NamedTuple):
-    """A part that many answers share, kept once; the key is its content's."""
+    """A part that many answers share, kept once; its key is made from its content."""
 
     key: UUID
     body: bytes
@@ -101,14 +101,14 @@ def answer_columns(answers: Sequence[tuple[UUID, EventAnswer]]) -> list[tuple[ob
 async def write_answers(
     connection: asyncpg.Connection, worker: str, answers: Sequence[tuple[UUID, EventAnswer]]
 ) -> None:
-    """Keeps answers to publish, in their order, leased to a worker."""
+    """Stores answers to publish, in order, leased to a worker."""
     await connection.execute(INSERT_ANSWERS, worker, *answer_columns(answers))
 
 
 async def write_documents(
     connection: asyncpg.Connection, documents: Sequence[SharedDocument]
 ) -> None:
-    """Keeps documents that answers refer to."""
+    """Stores documents that answers refer to."""
     rows = sorted(set(documents))
     await connection.execute(INSERT_DOCUMENTS, *zip(*rows, strict=True))
 
@@ -116,9 +116,9 @@ async def write_documents(
 async def claim_answers(
     connection: asyncpg.Connection, worker: str, known: Collection[UUID], *, claims_own: bool
 ) -> list[EventAnswer]:
-    """Leases answers whose lease has ended, the worker's own at once if `claims_own`.
+    """Claims answers whose lease has ended and, if `claims_own`, all of the worker's own.
 
-    In their order, without those that are `known` to be under way, and at most `CLAIMED_AT_ONCE`.
+    Returns them in order, at most `CLAIMED_AT_ONCE`, without those `known` to be under way.
     """
     rows = await connection.fetch(CLAIM, worker, claims_own, known)
     return [
@@ -130,7 +130,7 @@ async def claim_answers(
 
 
 async def mark_published(connection: asyncpg.Connection, answers: Collection[UUID]) -> None:
-    """Notes that the broker has these answers."""
+    """Records that the broker has these answers."""
     await connection.execute(MARK_PUBLISHED, sorted(answers))
 
 

@@ -12,7 +12,7 @@ from pollux.runtime.serving import ServingStore
 from services.events.database.connection import DatabaseWriter
 
 EVERY_SECONDS = 3600.0
-# As many as one statement deletes well within its time.
+# As many as one statement deletes well within its timeout.
 AT_ONCE = 10_000
 OLD = "< clock_timestamp() - $1::interval"
 UNUSED = "not exists (select from events.outbox where outbox.document_key = documents.document_key)"
@@ -58,6 +58,6 @@ class Retention:
                 lambda connection: connection.execute(statement, self._age)
             )
         except asyncpg.ForeignKeyViolationError:
-            # A new answer refers to a document of these: the next hour knows.
+            # A new answer refers to one of these documents: tried again in an hour.
             return 0
         return int(done.split()[-1])

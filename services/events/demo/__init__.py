@@ -1,1 +1,1 @@
-"""Customers of the sample walk through the store, for anyone to watch."""
+"""The demo: customers of the sample walk through the store."""

@@ -1,7 +1,6 @@
-"""A client of the broker that comes and goes, for demonstrations: no session stays behind.
+"""The demo's broker client: publishes events, collects predictions, leaves no session behind.
 
-Belongs here: connecting as the settings say, publishing events, collecting predictions. Does not
-belong here: the event service's own sessions (`services.events.broker`), which lose nothing.
+The event service's own sessions, which lose nothing, are in `services.events.broker`.
 """
 
 import json
@@ -50,7 +49,7 @@ class ReceivedCoupon(NamedTuple):
 
 
 class DemoClient:
-    """A connected client; `coupons` are all that arrived since then."""
+    """A connected client; `coupons` are all that arrived since it connected."""
 
     def __init__(self, mqtt: MqttSettings, own_port: int) -> None:
         self.coupons: dict[Question, ReceivedCoupon] = {}
@@ -61,7 +60,7 @@ class DemoClient:
 
     @contextmanager
     def staying(self) -> Iterator[None]:
-        """Leaves the broker with the block."""
+        """Disconnects at the end of the block."""
         try:
             yield
         finally:
@@ -82,7 +81,7 @@ class DemoClient:
         return event_key(topic, payload, event_id), began
 
     def wait(self, question: Question | None, seconds: float) -> ReceivedCoupon | None:
-        """The answer to what was question, as soon as it is there."""
+        """The answer to a question as soon as it arrives; None if it does not in `seconds`."""
         with self._arrived:
             self._arrived.wait_for(lambda: question in self.coupons, seconds)
             return None if question is None else self.coupons.get(question)

@@ -1,6 +1,6 @@
-"""A walk through the store: real customers' events, published as its sensors would.
+"""A walk through the store: real customers' events, published as its sensors would publish them.
 
-Belongs here: who walks where and on which day, publishing, waiting for what follows. Does not
+Belongs here: who walks where and on which day, publishing events, waiting for answers. Does not
 belong here: how events are decided, and how the walk is shown.
 """
 
@@ -24,7 +24,7 @@ ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.02
 DEPARTMENTS_EACH = 3
 
-# The day on which most departments have a coupon: today where it is one, else the latest.
+# A day on which most departments have a coupon: today if it is one, else the latest.
 DAY = """
 with
     days as (select end_date as day from coupon_info union select %(today)s)
@@ -55,7 +55,7 @@ DECISION = "select outcome, reason, prediction from events.decisions where event
 
 
 class RecordedDecision(NamedTuple):
-    """What was decided, why, and how likely the best coupon is used."""
+    """What was decided, why, and how likely the best coupon is to be used."""
 
     outcome: str
     reason: str | None
@@ -68,7 +68,7 @@ class DemoError(PolluxError):
 
 @dataclass(frozen=True)
 class DemoCustomer:
-    """Who walks."""
+    """A customer who walks through the store."""
 
     id: int
     gender: str | None
@@ -79,7 +79,7 @@ class DemoCustomer:
 
 @dataclass(frozen=True)
 class WalkPlan:
-    """Who walks where, and the day that the events are of."""
+    """Who walks where, and the day of the events."""
 
     day: date
     is_today: bool
@@ -98,7 +98,7 @@ class FocusResult:
 
 
 def plan_walk(connection: psycopg.Connection, settings: Settings, count: int) -> WalkPlan:
-    """Chooses customers and a day; raises `DemoError` where the store is not released."""
+    """Chooses customers and a day; raises `DemoError` if the store is not released."""
     row = None
     if connection.execute("select to_regclass('release.current')").fetchone() != (None,):
         row = connection.execute(
@@ -122,7 +122,7 @@ def plan_walk(connection: psycopg.Connection, settings: Settings, count: int) ->
 
 
 def _some_of(departments: Sequence[str], place: int) -> Sequence[str]:
-    """Some departments, others for the next customer."""
+    """Some of the departments; the next customer gets others."""
     first = place % len(departments)
     return [*departments[first:], *departments[:first]][:DEPARTMENTS_EACH]
 
@@ -143,7 +143,7 @@ class StoreFloor:
         self._decisions = decisions
 
     def enter(self, customer: DemoCustomer, day: date) -> None:
-        """Publishes an entry event; raises `DemoError` where nobody takes it."""
+        """Publishes an entry event; raises `DemoError` if no event service takes it."""
         document = {"id": str(customer.id), "ts": self._moment(day)}
         key, _ = self._client.publish(self._mqtt.entry_event_topic_name, document)
         if self._wait_for_decision(key) is None:
@@ -153,7 +153,7 @@ class StoreFloor:
             )
 
     def stop_at(self, customer: DemoCustomer, department: str, day: date) -> FocusResult:
-        """Publishes a focus event and waits for its prediction, or for the reason of none."""
+        """Publishes a focus event and waits for its prediction, or for why there is none."""
         question = Question(str(customer.id), department, self._moment(day))
         document = {"id": question.customer_id, "ts": question.ts, "dep": department}
         key, began = self._client.publish(self._mqtt.focus_event_topic_name, document)
@@ -169,14 +169,14 @@ class StoreFloor:
         return FocusResult(customer, department, offer.coupon, None, 1000 * (offer.arrived - began))
 
     def _moment(self, day: date) -> int:
-        """The time of day it is now, on that day."""
+        """The current time of day, on that day."""
         now = datetime.now(self._zone)
         return int(datetime.combine(day, now.time(), self._zone).timestamp())
 
     def _wait_for_decision(
         self, key: UUID, question: Question | None = None
     ) -> RecordedDecision | None:
-        """What was decided; None where there was none in time, or its coupon came first."""
+        """The decision; None if there was none in time, or if its coupon arrived first."""
         deadline = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < deadline and self._client.wait(question, POLL_SECONDS) is None:
             try:
@@ -192,7 +192,7 @@ class StoreFloor:
 def walk_through(
     walk: WalkPlan, floor: StoreFloor, *, seconds: float
 ) -> Iterator[DemoCustomer | FocusResult]:
-    """Everyone enters and stops at some departments: what happens, as it happens."""
+    """Every customer enters and stops at some departments; yields what happens, as it happens."""
     steps = sum(1 + len(customer.departments) for customer in walk.customers)
     for customer in walk.customers:
         floor.enter(customer, walk.day)

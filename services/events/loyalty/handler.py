@@ -1,7 +1,7 @@
-"""The loyalty list and conversions: members made, extra codes sent.
+"""The loyalty list and conversions: adds members and sends extra codes.
 
-Belongs here: what a row leads to, in the order in which rows come. Does not belong here: what a
-row must have to be read (`messages`), and how it is written (`repository`).
+Belongs here: what a row leads to, in order of arrival. Does not belong here: what a row must have
+to be read (`messages`), and how it is written (`repository`).
 
 One worker does this at a time: whether a click earns a code depends on what came before it.
 """
@@ -99,7 +99,7 @@ class LoyaltyHandler:
         return 0.0 if first is None else time.monotonic() - first.since
 
     def handle(self, kind: LoyaltyKind, message: Message) -> None:
-        """Takes a message; never raises, or the connection would end."""
+        """Takes a message; never raises, which would end the connection."""
         key = event_key(message.topic, message.payload, message.event_id)
         now = time.monotonic()
         self._begin(PendingMessage(key, kind, message.topic, message.payload, message.receipt, now))
@@ -112,11 +112,11 @@ class LoyaltyHandler:
             )
 
     def drop(self) -> None:
-        """Forgets what waits: the broker sends it again, to whoever leads."""
+        """Forgets waiting messages: the broker sends them again, to the leader."""
         self._waiting.clear()
 
     async def run(self) -> None:
-        """Commits what came, in its order; runs until cancelled."""
+        """Commits messages in order of arrival; runs until cancelled."""
         while True:
             await self._is_filled.wait()
             group = self._under_way = self._next_group()
@@ -126,7 +126,7 @@ class LoyaltyHandler:
             self._under_way = []
 
     def _next_group(self) -> list[PendingMessage]:
-        """What is there, as far as one transaction does it in good time; at least one message."""
+        """As many waiting messages as one transaction handles in good time; at least one."""
         rows = size = count = 0
         for message in self._waiting[:GROUP]:
             rows += len(message.rows)
@@ -160,7 +160,7 @@ class LoyaltyHandler:
                 lambda connection: self._write(connection, group, emails, released)
             )
         except asyncpg.PostgresError as error:
-            # One of them is refused; alone it does not hold up the others.
+            # One message is refused; committed alone, it does not hold up the others.
             if len(group) == 1:
                 self._refuse(group[0], error)
             for message in group:
@@ -236,7 +236,7 @@ class LoyaltyHandler:
 
 
 class _Plan:
-    """What rows lead to, one after the other, given who is a member and has a code already."""
+    """What rows lead to, one after the other, given who is a member or has a code already."""
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ class _Plan:
         self._line_topic = line_topic
 
     def add(self, message: PendingMessage) -> None:
-        """Adds a message."""
+        """Adds the rows of a message."""
         for line, row in enumerate(message.rows, start=1):
             if isinstance(row, Refused):
                 self.reject(line_key(message.key, line), message, row.raw, row.reason)

@@ -4,8 +4,8 @@ Belongs here: what a row must have to count, the same as for files (`int_convers
 `int_loyalty_lines_judged`). Does not belong here: what its texts mean (`pollux.rules`), and what
 follows from a row.
 
-A message holds one row or several; each that cannot be read is refused alone. A reason never
-holds what it speaks of.
+A message holds one row or several; a row that cannot be read is refused alone. A reason never
+quotes the value that it is about.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,12 +54,12 @@ Row = TypeVar("Row", Listed, Conversion)
 
 
 def read_loyalty_rows(payload: bytes) -> list[Listed | Refused]:
-    """The rows of a message of the loyalty list; raises `UnreadableError` for the whole."""
+    """The rows of a loyalty list message; raises `UnreadableError` for the message as a whole."""
     return _read(payload, _listed, _listed_fields)
 
 
 def read_conversions(payload: bytes) -> list[Conversion | Refused]:
-    """The conversions of a message; raises `UnreadableError` for the whole."""
+    """The conversions of a message; raises `UnreadableError` for the message as a whole."""
     return _read(payload, _conversion, _conversion_fields)
 
 
@@ -87,7 +87,7 @@ def _documents(
     if payload.lstrip()[:1] in {b"{", b"["}:
         content = read_json(payload, MAX_BYTES)
         for one in content if isinstance(content, list) else [content]:
-            # Alone, a text of a list would be read as a line.
+            # In a list again: a bare text would be replayed as a line.
             yield _as_it_came(one if isinstance(one, dict) else [one]), one
         return
     if len(payload) > MAX_BYTES:
@@ -105,7 +105,7 @@ def _as_it_came(document: object) -> bytes:
     try:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
-        # It reads deeper than it writes.
+        # orjson reads deeper nesting than it writes.
         raise UnreadableError("nested too deep") from None
 
 
@@ -162,7 +162,7 @@ def _text(document: dict[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise UnreadableError(f"{name} is no text")
+        raise UnreadableError(f"{name} is not text")
     if "\0" in value:
         raise UnreadableError(f"{name} holds a NUL character")
     value = rules.spelled(value)

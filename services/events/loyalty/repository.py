@@ -1,7 +1,4 @@
-"""What the loyalty list and conversions read and write in the database.
-
-Belongs here: the statements. Does not belong here: what a row leads to.
-"""
+"""What the loyalty list and conversions read and write in the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +12,7 @@ from services.events.database.dead_letters import UnreadableMessage
 from services.events.database.inbox import INSERT_NEW
 from services.events.database.outbox import EventAnswer, write_answers
 
-# Keys in the inbox are deleted in time; what their events led to is not.
+# Retention deletes keys from the inbox, but not what their events led to.
 HANDLED = """
 select event_key from events.conversions where event_key = any($1)
 union
@@ -67,7 +64,7 @@ class Effects:
 async def write_new_keys(
     connection: asyncpg.Connection, worker: str, events: Sequence[tuple[UUID, str]]
 ) -> set[UUID]:
-    """Notes the keys and kinds of events; returns the keys of those that were never handled."""
+    """Records the keys and kinds of events; returns the keys that were never handled before."""
     keys, kinds = [key for key, _ in events], [kind for _, kind in events]
     arrived = {row[0] for row in await connection.fetch(INSERT_NEW, worker, keys, kinds)}
     handled = {row[0] for row in await connection.fetch(HANDLED, sorted(arrived))}
@@ -77,13 +74,13 @@ async def write_new_keys(
 async def read_released_members(
     database: Database, release: Release, emails: Sequence[str]
 ) -> set[str]:
-    """Which of these are members in a release; raises as `Database.fetch` does."""
+    """Which of these emails are members' in a release; raises as `Database.fetch` does."""
     sql = RELEASED_MEMBERS.format(schema=release.schema)
     return {row[0] for row in await database.fetch(sql, list(emails))}
 
 
 async def read_members(connection: asyncpg.Connection, emails: Sequence[str]) -> set[str]:
-    """Which of these joined through an event."""
+    """Which of these emails joined through an event."""
     return {row[0] for row in await connection.fetch(MEMBERS, emails)}
 
 
@@ -93,7 +90,7 @@ async def read_codes(connection: asyncpg.Connection, emails: Sequence[str]) -> s
 
 
 async def write_effects(connection: asyncpg.Connection, worker: str, effects: Effects) -> None:
-    """Writes what a group of messages leads to, but for what is unreadable."""
+    """Writes what a group of messages leads to, except the dead letters."""
     for sql, rows in (
         (LISTED, effects.listed),
         (JOINED_BY_LIST, effects.joined_by_list),

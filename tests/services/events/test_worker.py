@@ -315,7 +315,7 @@ def test_mqtt_3_has_one_worker(shop_v5: Shop) -> None:
         wait_for(lambda: client.heard)
         second = shops.start_worker(shop_v5.settings, **environment)
         assert second.process.wait(timeout=shops.SECONDS) == 3
-        assert "MQTT 3.1.1, where one worker runs" in second.text
+        assert "With MQTT 3.1.1 only one worker can run" in second.text
     client.close()
 
 

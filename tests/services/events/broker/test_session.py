@@ -92,7 +92,7 @@ def test_a_broker_that_delivers_nothing_any_more_is_connected_to_again() -> None
         await until(lambda: broker.connections > 2)
         # It connects, and is not ready before something arrives.
         assert not desk.session.is_up
-        assert "it delivers nothing to me, although that is subscribed" in desk.session.problem
+        assert "it delivers nothing to me, although it is subscribed" in desk.session.problem
         broker.echoes = True
         await until(lambda: desk.session.is_up)
         assert desk.changes[:3] == [True, False, True]
