@@ -1,4 +1,4 @@
-{# Refreshes the planner's statistics of a table just built; engines without a planner that needs them do nothing. #}
+{# Refreshes the planner's statistics of a table just built, on engines whose planner needs them. #}
 {% macro analyze(relation) -%}
     {{ return(adapter.dispatch("analyze")(relation)) }}
 {%- endmacro %}

@@ -4,7 +4,7 @@
     / nullif(cast({{ divisor }} as double precision), 0)
 {%- endmacro %}
 
-{# Sum of an amount of money, to the cent; 0 where there is nothing to add. #}
+{# Sum of an amount of money, to the cent; 0 where there are no rows. #}
 {% macro sum_money(amount) -%}
     cast(coalesce(sum({{ amount }}), 0) as decimal(18, 2))
 {%- endmacro %}

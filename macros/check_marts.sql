@@ -1,4 +1,4 @@
-{# Fails where a mart does not say what its release needs; the build of an installation checks the rest, too. #}
+{# Fails where a mart does not declare what its release needs; an installation's build checks more. #}
 {% macro check_marts() -%}
     {%- if execute -%}
         {%- set faults = [] -%}
@@ -24,7 +24,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# What a mart lacks, in words; nothing where it lacks nothing. #}
+{# What a mart lacks, in words; empty where it is complete. #}
 {% macro missing_in_mart(node) -%}
     {%- set constraints = (
         node.constraints + node.columns.values()
@@ -62,7 +62,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Where a model begins in a YAML file, as ":4"; nothing where the engine cannot read the file. #}
+{# The line at which a model begins in a YAML file, as ":4"; empty where the engine cannot read the file. #}
 {% macro default__line_of_model(path, name) -%} {%- endmacro %}
 
 {% macro duckdb__line_of_model(path, name) -%}

@@ -1,4 +1,4 @@
-{# The department that a text means: Sport where it says Sports. #}
+{# The department that a text names: Sports is read as Sport. #}
 {% macro department(expression) -%}
     case
         when {{ text_key(expression) }} in ('sport', 'sports')

@@ -8,7 +8,7 @@
     {%- endfor %}
 {%- endmacro %}
 
-{# The fifth (1 lowest) of an expression, upper bound included, so that ties fall in the same fifth. #}
+{# The fifth (1 is lowest) that an expression is in; bounds belong to the lower fifth, so ties stay together. #}
 {% macro fifth(expression) -%}
     case
         {%- for bound in range(1, 5) %}

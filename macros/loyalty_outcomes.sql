@@ -1,4 +1,4 @@
-{# The reasons for which a line of each loyalty dataset is dropped, in the order in which they are tried. #}
+{# The reasons to drop a line of each loyalty dataset, in the order in which they are checked. #}
 {% macro loyalty_drop_reasons() -%}
     {{
         return(

@@ -1,4 +1,4 @@
-{# Means that every engine rounds alike, in whatever order it sums: whole numbers, halves up. #}
+{# Means in whole numbers, halves up: every engine rounds them alike, in whatever order it sums. #}
 {# Aggregate: the mean amount of money, to the cent; null where there is none. #}
 {% macro mean_money(amount) -%}
     cast(
@@ -49,7 +49,7 @@
     {{ return(adapter.dispatch("floored_quotient")(dividend, divisor)) }}
 {%- endmacro %}
 
-{# Division drops the rest, of a negative number too much: so the rest goes first. #}
+{# Division truncates towards zero, which is wrong for negative numbers: so the remainder goes first. #}
 {% macro default__floored_quotient(dividend, divisor) -%}
     divide(
         {{ dividend }}

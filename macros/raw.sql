@@ -1,4 +1,4 @@
-{# The raw data of a dataset: the small retailer's seed on a development target, else what was loaded. #}
+{# The raw data of a dataset: the small retailer's seed on a development target, else the loaded data. #}
 {% macro raw(domain, dataset) -%}
     {%- if target.name in ["dev", "dev_postgres"] -%}
         {%- set seed = "raw_" ~ domain ~ "__" ~ dataset -%}
@@ -10,7 +10,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Says what to write where a dataset has no seed: dbt itself would only say that a node was not found. #}
+{# Says what to write if a dataset has no seed; dbt itself would only say that a node was not found. #}
 {% macro require_seed(seed, domain, dataset) -%}
     {%- set found = [] -%}
     {%- for file in ref.manifest.files if file.endswith("/" ~ seed ~ ".csv") -%}

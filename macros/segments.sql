@@ -1,4 +1,4 @@
-{# Name of the segment, from its first number (or 0) to its last (or on and on), that a number falls in; null where none. #}
+{# Name of the segment that a number is in, from the segment's first number (or 0) to its last (or without end); else null. #}
 {% macro segment(expression, segments) -%}
     case
         {%- for segment in segments %}

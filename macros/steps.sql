@@ -1,4 +1,4 @@
-{# The number of the step that an expression falls in: 1 up to and including the first bound, and so on. #}
+{# The number of the step that an expression is in: 1 up to and including the first bound, and so on. #}
 {% macro step(expression, last_values) -%}
     case
         {%- for last_value in last_values %}

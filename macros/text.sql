@@ -1,4 +1,4 @@
-{# Text without blanks around it. Engines differ on what else a bare trim takes away. #}
+{# Text without blanks around it. Engines differ on what else a bare trim removes. #}
 {% macro trimmed(text) -%} trim(both ' ' from {{ text }}) {%- endmacro %}
 
 {# Text to order by: byte by byte on every engine, whatever the database's collation. #}
@@ -10,12 +10,12 @@
 
 {% macro postgres__text_order(text) -%} {{ text }} collate "C" {%- endmacro %}
 
-{# Text with A to Z in lower case; what else has a lower case differs between engines. #}
+{# Text with A to Z in lower case; engines differ on other letters. #}
 {% macro lower_ascii(text) -%}
     translate({{ text }}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
 {%- endmacro %}
 
-{# A text as a literal of SQL; null where there is none. #}
+{# A text as an SQL literal; none gives null. #}
 {% macro text_literal(text) -%}
     {%- if text is none -%} cast(null as text)
     {%- else -%} {%- set quoted = text | replace("'", "''") -%} '{{ quoted }}'

@@ -1,4 +1,4 @@
-{# Field n of a line whose fields are set apart by commas, without blanks around it; -1 is the last; null where blank. #}
+{# Field n of a line with fields separated by commas, without blanks around it; -1 is the last; null where blank. #}
 {% macro line_field(line, n) -%}
     nullif(
         trim(
@@ -8,7 +8,7 @@
     )
 {%- endmacro %}
 
-{# The items of a list such as [6; 14;] as 6;14; null where there are none. #}
+{# The items of a list such as [6; 14;], as 6;14; null for an empty list. #}
 {% macro item_list(text) -%}
     nullif(trim(translate({{ text }}, '[] ', ''), ';'), '')
 {%- endmacro %}
@@ -28,12 +28,12 @@
     > {{ var("label_length") }}
 {%- endmacro %}
 
-{# An email as members are found by; null where it has no @. #}
+{# The email that identifies a person; null where it has no @. #}
 {% macro email_key(expression) -%}
     case when strpos({{ expression }}, '@') > 0 then {{ text_key(expression) }} end
 {%- endmacro %}
 
-{# The kind of a conversion by the word that files have for it; null for another. #}
+{# The kind of a conversion, from the word used in files; null for any other word. #}
 {% macro conversion_type(text) -%}
     case
         {{ lower_ascii(text) }}
@@ -58,7 +58,7 @@
     )
 {%- endmacro %}
 
-{# The gender in a line of the loyalty list: its last field, where there are more than three. #}
+{# The gender in a line of the loyalty list: its last field, if it has more than three. #}
 {% macro gender_field(line) -%}
     case when {{ count_parts(line, ",") }} > 3 then {{ line_field(line, -1) }} end
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# What becomes of a raw voucher assignment, in the order in which the reasons are asked. #}
+{# The outcomes of a raw voucher assignment, in the order in which they are checked. #}
 {% macro voucher_outcomes() -%}
     {{
         return(

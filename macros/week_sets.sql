@@ -1,5 +1,5 @@
 {# Sets of weeks of the study as bits: `<name>_early` holds weeks 0 to 62, `<name>_late` 63 to 125. #}
-{# Aggregate: the set of the weeks of the rows that meet a condition. #}
+{# Aggregate: the set of weeks of the rows that meet a condition. #}
 {% macro week_set(name, week_no, condition="1 = 1") -%}
     bit_or(
         case

@@ -1,5 +1,5 @@
 {# A text that holds a whole number of at most nine digits, such as `2` or `2.0`, as integer; else null. #}
-{# Patterns are anchored: `~` finds a part on PostgreSQL and asks for the whole on DuckDB. #}
+{# The pattern is anchored because `~` matches a part on PostgreSQL and the whole on DuckDB. #}
 {% macro whole_number(text) -%}
     case
         when {{ text }} ~ '^ *[+-]?0*[0-9]{1,9}([.]0*)? *$'

@@ -1,4 +1,4 @@
--- Accounts of status TML are no customers.
+-- Accounts of status TML are not customers.
 with
     accounts as (select * from {{ ref("stg_customer_accounts__accounts") }}),
 

@@ -1,6 +1,6 @@
 -- An assignment counts when its order count is a whole number above zero and its dates
--- are there and in order: first order, last order, assignment. Any other is dropped for
--- the first reason it meets.
+-- are present and in order: first order, last order, assignment. Any other is dropped
+-- for the first reason that applies.
 {{ config(materialized="table") }}
 
 with

@@ -1,5 +1,5 @@
--- Vouchers are counted by country, and there as a whole and by each segment; without an
--- amount, country or segment nothing counts.
+-- Vouchers are counted by country, for the country as a whole and for each segment; an
+-- assignment without an amount, country or segment does not count there.
 with
     assignments as (
         select * from {{ ref("int_voucher_assignments_segmented_by_recency") }}

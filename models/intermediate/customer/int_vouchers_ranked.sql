@@ -1,4 +1,4 @@
--- The voucher used most comes first; of two used alike, the larger amount.
+-- The voucher used most comes first; of two used equally often, the larger amount.
 with
     vouchers as (select * from {{ ref("int_vouchers_counted") }}),
 

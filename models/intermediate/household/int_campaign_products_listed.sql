@@ -1,4 +1,4 @@
--- A campaign is about the products that its coupons are for, each once however many
+-- A campaign's products are those that its coupons apply to, each once however many
 -- coupons name it.
 with
     coupons as (select * from {{ ref("stg_complete_journey__coupons") }}),

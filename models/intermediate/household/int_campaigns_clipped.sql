@@ -1,6 +1,6 @@
--- A campaign is seen on the days that lie in the data: from the later of its start and
--- the first day with sales to the earlier of its end and the last; as many days before
--- and after, as far as there are any, are what it is compared with.
+-- A campaign is measured on the days that lie in the data: from the later of its start
+-- and the first day with sales to the earlier of its end and the last. It is compared
+-- with as many days before and after, as far as there are any.
 with
     campaigns as (select * from {{ ref("stg_complete_journey__campaigns") }}),
 

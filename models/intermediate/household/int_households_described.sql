@@ -1,4 +1,4 @@
--- What a household's demographics say of age, income, size, kids and partnership.
+-- Age, income, size, kids and partnership of a household, from its demographics.
 with
     demographics as (select * from {{ ref("stg_complete_journey__demographics") }}),
 

@@ -1,5 +1,5 @@
--- What a product sold in a store with a display, or in the mailer, is set against what
--- it sold there in the other weeks that the promotion data cover.
+-- Sales of a product in a store with a display, or in the mailer, are compared with its
+-- sales there in the other weeks that the promotion data cover.
 with
     promoted as (select * from {{ ref("int_product_weeks_promoted") }}),
 

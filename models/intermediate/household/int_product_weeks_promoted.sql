@@ -1,6 +1,6 @@
--- A product has a display, or stands in the mailer, in a store and week when any row of
--- the promotion data says so; a code of 0 says no. Only weeks with sales count. Weeks
--- are kept as a set: that takes a tenth of the time of a row per week.
+-- A product has a display, or is in the mailer, in a store and week when any row of the
+-- promotion data says so; a code of 0 says no. Only weeks with sales count. Weeks are
+-- kept as a set, which takes a tenth of the time of a row per week.
 with
     promotions as (select * from {{ ref("stg_complete_journey__promotions") }}),
 

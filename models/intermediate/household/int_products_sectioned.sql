@@ -1,5 +1,5 @@
--- A product belongs to the section of its commodity; where the commodity is blank or
--- not listed, to misc.
+-- A product belongs to the section of its commodity, or to misc where the commodity is
+-- blank or not listed.
 with
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 

@@ -1,5 +1,4 @@
--- The lines that household analytics count, without those that were dropped for a
--- reason.
+-- The lines that household analytics count: those without a reason to drop them.
 {{ config(materialized="table") }}
 
 with

@@ -1,7 +1,7 @@
 -- Household analytics count a line when no field that they need is blank, something was
--- bought and paid for, on a day of the study's steady part and in a week of it, the
--- product is known and is not fuel, and its household then still shopped on more than
--- one day; any other line is dropped for the first reason it meets.
+-- bought and paid for, its day is in the study's steady part and its week in the study,
+-- the product is known and is not fuel, and its household still shopped on more than
+-- one day. Any other line is dropped for the first reason that applies.
 with
     transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
 

@@ -1,5 +1,5 @@
--- A person belongs, in a promotion, to the channel that it clicked most, the first by
--- name of several; who did not click belongs to "no click".
+-- In a promotion, a person belongs to the channel clicked most (of several, the first
+-- by name); a person who did not click belongs to "no click".
 with
     conversions as (select * from {{ ref("int_conversions_kept") }}),
 

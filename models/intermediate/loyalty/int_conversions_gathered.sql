@@ -1,5 +1,5 @@
--- The conversions are the lines of their files together with those that came in live,
--- of which each kind keeps what a line of it would have.
+-- Conversions are the lines of files together with those that came in live, each of
+-- which keeps what a line of its kind would have.
 with
     conversion_lines as (select * from {{ ref("int_conversions_parsed") }}),
 

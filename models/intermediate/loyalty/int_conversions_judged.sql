@@ -1,5 +1,5 @@
 -- A conversion counts when all that its kind needs can be read; any other is dropped
--- for the first reason it meets.
+-- for the first reason that applies.
 {{ config(materialized="table") }}
 
 with

@@ -1,5 +1,5 @@
--- A line of the conversions has promotion, kind and email, and then: of a click where
--- it was, of a basket its items, of a purchase its items and the total.
+-- A line of the conversions has promotion, kind and email, and then: for a click its
+-- channel, for a basket its items, for a purchase its items and the total.
 with
     conversion_lines as (select * from {{ ref("stg_promotions__conversion_lines") }}),
 

@@ -1,5 +1,5 @@
--- A member who clicks is sent an extra code, one per promotion however often it clicks:
--- live, whom the event service sent one; in files, a member by list.
+-- A member who clicks is sent an extra code, one per promotion however often the member
+-- clicks: live, those whom the event service sent one; in files, members by list.
 with
     conversions as (select * from {{ ref("int_conversions_kept") }}),
 

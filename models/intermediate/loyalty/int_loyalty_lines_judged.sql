@@ -1,6 +1,7 @@
--- A row of the loyalty list makes a member unless it is blank, has no email or a field
--- too long for a name; of several with the same email the one with most fields filled
--- counts, of as many the last that came in live, of lines in files the first by text.
+-- A row of the loyalty list makes a member unless it is blank, has no email or has a
+-- field too long for a name. Of several with the same email, the one with most fields
+-- filled counts; of equals the last that came in live, then of lines in files the first
+-- by text.
 {{ config(materialized="table") }}
 
 with

@@ -1,5 +1,5 @@
 -- A line of the loyalty list has email, Facebook and Instagram user as its first three
--- fields; gender is its last, whatever stands between.
+-- fields; gender is its last, whatever is between.
 with
     loyalty_lines as (select * from {{ ref("stg_promotions__loyalty_lines") }}),
 

@@ -1,5 +1,5 @@
--- A member joined by the loyalty list, or, as a stranger, by a purchase; it did so when
--- the first row came in live that made it a member. The files say no time.
+-- A member joined by the loyalty list, or, as a stranger, by a purchase, when the first
+-- live row that made the person a member came in. Files give no time.
 with
     loyalty_lines as (select * from {{ ref("int_loyalty_lines_judged") }}),
 

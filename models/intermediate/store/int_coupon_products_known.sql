@@ -1,4 +1,4 @@
--- A coupon is for the products that it is linked to, where both the coupon and the
+-- A coupon applies to the products that it is linked to, where both the coupon and the
 -- product are known.
 with
     coupon_products as (select * from {{ ref("stg_store__coupon_products") }}),

@@ -1,5 +1,5 @@
--- The shop's coupons are those it lists; one that only its ready aggregates have comes
--- from there.
+-- The shop's coupons are those it lists; a coupon that only its ready-made aggregates
+-- have comes from there.
 with
     coupons as (select * from {{ ref("stg_store__coupons") }}),
 

@@ -1,5 +1,5 @@
--- What is computed from a coupon's products wins; a coupon without known products has
--- what the shop's ready aggregates say, else no mean price and 0 products.
+-- Figures computed from a coupon's products win; a coupon without known products has
+-- those of the shop's ready-made aggregates, else no mean price and 0 products.
 with
     coupons as (select * from {{ ref("int_coupons_gathered") }}),
 

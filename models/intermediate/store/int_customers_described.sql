@@ -1,5 +1,5 @@
--- A customer is anyone listed, summed up or with an order line; the list says who it
--- is, else the ready aggregates do.
+-- A customer is anyone in the list, in the ready-made aggregates or with an order line;
+-- gender and age come from the list, else from the aggregates.
 with
     customers as (select * from {{ ref("stg_store__customers") }}),
 

@@ -1,4 +1,4 @@
--- What a customer bought is told by its order lines, one line being one item.
+-- A customer's purchases are its order lines, one line being one item.
 {{ config(materialized="table") }}
 
 with

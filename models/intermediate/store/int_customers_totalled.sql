@@ -1,5 +1,5 @@
--- A customer's order lines win; one without any has what the shop's ready aggregates
--- say, else totals of 0 and no means.
+-- A customer's order lines win; a customer without any has the figures of the shop's
+-- ready-made aggregates, else totals of 0 and no means.
 with
     customers as (select * from {{ ref("int_customers_described") }}),
 

@@ -1,6 +1,5 @@
--- A decision belongs to the department that the data name; Sports means Sport. One
--- for a
--- department that is not known, or for an entry, belongs to none.
+-- A decision belongs to the department that the data name; Sports means Sport. A
+-- decision for an unknown department, or for an entry, belongs to none.
 with
     decisions as (select * from {{ ref("stg_events__decisions") }}),
 

@@ -11,7 +11,7 @@ with
 
     coupons as (select * from {{ ref("int_coupons_gathered") }}),
 
-    -- Of several uses the last one says whether any was later.
+    -- Of several uses, the last one shows whether any was later.
     last_valid_uses as (
 
         select

@@ -1,5 +1,5 @@
--- An order line's discount is what was not paid of its original price, in percent; a
--- line without an original price above 0 has none.
+-- An order line's discount is the unpaid part of its original price, in percent; a line
+-- without an original price above 0 has none.
 with
     order_lines as (select * from {{ ref("stg_store__order_lines") }}),
 

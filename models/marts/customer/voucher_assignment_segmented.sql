@@ -5,7 +5,7 @@ with
 
     final as (
 
-        -- Rows that share all of these are the same row, whichever gets the number.
+        -- Rows that share all of these are equal: their order does not matter.
         select
             row_number() over (
                 order by

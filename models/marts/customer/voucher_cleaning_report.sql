@@ -12,7 +12,7 @@ with
 
     ),
 
-    -- A row that counts does so once: its repetitions are dropped.
+    -- A kept row counts once: its repetitions are dropped.
     found as (
 
         select

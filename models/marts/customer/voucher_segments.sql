@@ -1,4 +1,4 @@
--- The segments that vouchers are assigned and chosen by are what the variables say.
+-- The segments that vouchers are assigned and chosen by, from the variables.
 with
     final as (
 

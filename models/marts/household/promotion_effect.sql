@@ -3,8 +3,7 @@ with
 
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 
-    -- Of a kind of support, only the products and stores count that had it at some
-    -- time.
+    -- Per kind of support, only products and stores that had it at some time count.
     commodities as (
 
         select

@@ -16,7 +16,7 @@ with
             cast(coupon_id as bigint) as coupon_id,
             cast(prediction as double precision) as prediction
         from source
-        -- Taken in before times were checked: of no day.
+        -- Events taken in before times were checked may have an infinite day.
         where event_date is null or isfinite(cast(event_date as date))
 
     )
