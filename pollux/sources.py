@@ -396,7 +396,7 @@ def with_connection(database: ServingStore, work: Callable[[psycopg.Connection],
         connection = _connections.get(key)
         if connection is not None and not connection.closed:
             try:
-                return work(connection)
+                return _work(database, connection, work)
             except psycopg.OperationalError:
                 if not connection.closed:
                     raise
@@ -404,6 +404,16 @@ def with_connection(database: ServingStore, work: Callable[[psycopg.Connection],
             connection = _connections[key] = database.connect_reader()
         except ServingStoreError as error:
             raise NoDatabaseError(str(error)) from error
+        return _work(database, connection, work)
+
+
+def _work(
+    database: ServingStore, connection: psycopg.Connection, work: Callable[[psycopg.Connection], T]
+) -> T:
+    if connection.autocommit:
+        return work(connection)
+    with connection.transaction():
+        database.begin_reading(connection)
         return work(connection)
 
 

@@ -19,6 +19,8 @@ from pollux.runtime.settings import Settings
 DATABASE = "pollux"
 READER_ROLE = "pollux_reader"
 MINIMUM_VERSION = 150000
+# A pooler that lends sessions gives the one that was used last; others may come between.
+POOLER_TRIES = 5
 
 
 class ServingStoreError(PolluxError):
@@ -49,9 +51,23 @@ class ServingStore:
         """A connection as the owner; raises `ServingStoreError` where it cannot be made."""
         return _connect(self.owner_url, autocommit=autocommit)
 
+    @property
+    def reader_variable(self) -> str:
+        """The setting that says where services read."""
+        return "POLLUX_DATABASE_URL" if self.reader_set_role else "POLLUX_READER_URL"
+
     def connect_reader(self) -> psycopg.Connection:
-        """A connection that can read releases and nothing else."""
+        """A connection that can read releases and nothing else.
+
+        Through a pooler, where settings of a session would be others' too, it is not in autocommit:
+        `begin_reading` makes each of its transactions a reader's.
+        """
         connection = _connect(self.reader_url, autocommit=True)
+        if hides_server(connection):
+            connection.prepare_threshold = None
+            connection.autocommit = False
+            connection.read_only = True
+            return connection
         try:
             if self.reader_set_role is not None:
                 connection.execute(f"set role {self.reader_set_role}")
@@ -62,6 +78,11 @@ class ServingStore:
             ) from error
         connection.execute("set default_transaction_read_only = on")
         return connection
+
+    def begin_reading(self, connection: psycopg.Connection) -> None:
+        """Makes the transaction that begins here a reader's, on a connection through a pooler."""
+        if self.reader_set_role is not None:
+            connection.execute(f"set local role {self.reader_set_role}")
 
     def libpq_environment(self) -> dict[str, str]:
         """The PG… variables that let any libpq program connect as the owner."""
@@ -112,13 +133,24 @@ def open_serving_store(settings: Settings) -> ServingStore:
     if serving_store.embedded is not None:
         serving_store.embedded.use()
         _make_database(serving_store.embedded)
-    with serving_store.connect() as connection:
+    with serving_store.connect(autocommit=True) as connection:
+        if serving_store.embedded is None and _lends_sessions(serving_store, connection):
+            raise ServingStoreError(
+                "POLLUX_DATABASE_URL leads to a pooler in transaction mode (such as PgBouncer), "
+                "which keeps no session and so no lock: point it past the pooler, at PostgreSQL "
+                "itself. POLLUX_READER_URL may go through the pooler."
+            )
         if connection.info.server_version < MINIMUM_VERSION:
             raise ServingStoreError(
                 f"The serving store runs PostgreSQL {connection.info.server_version // 10000}; "
                 f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
             )
     return serving_store
+
+
+def hides_server(connection: psycopg.Connection) -> bool:
+    """Whether a pooler stands between: what it tells of the server's process is not so."""
+    return _server_pid(connection) != connection.info.backend_pid
 
 
 def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> None:
@@ -151,6 +183,24 @@ def _make_database(embedded: EmbeddedPostgres) -> None:
             # Another process may be making it at this moment.
             with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateDatabase):
                 connection.execute(f"create database {DATABASE}")
+
+
+def _server_pid(connection: psycopg.Connection) -> int:
+    row = connection.execute("select pg_backend_pid()", prepare=False).fetchone()
+    assert row is not None  # noqa: S101 - one row without a table
+    return int(row[0])
+
+
+def _lends_sessions(serving_store: ServingStore, connection: psycopg.Connection) -> bool:
+    """Whether transactions of one connection, or of two, come to sessions that they share."""
+    if not hides_server(connection):
+        return False
+    seen: tuple[set[int], set[int]] = (set(), set())
+    with serving_store.connect(autocommit=True) as other:
+        for _ in range(POOLER_TRIES):
+            for one, pids in zip((connection, other), seen, strict=True):
+                pids.add(_server_pid(one))
+    return bool(seen[0] & seen[1]) or max(map(len, seen)) > 1
 
 
 def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:

@@ -8,6 +8,7 @@ and for resetting a session that nothing here changes).
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping
 from datetime import date
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 import asyncpg
 from psycopg.conninfo import conninfo_to_dict
 
-from pollux.runtime.serving import ServingStore
+from pollux.runtime.serving import ServingStore, ServingStoreError
 from services.common.lookups import Key, Lookups
 from services.common.problems import ProblemError
 
@@ -26,12 +27,15 @@ CONNECT_SECONDS = 3
 # The server ends a slow query; the client's limit is for a server that no longer answers.
 STATEMENT_SECONDS = 5
 COMMAND_SECONDS = 6
-SESSION = {
-    "application_name": "pollux-service",
-    "default_transaction_read_only": "on",
+FOR_POOLERS = {"application_name", "options"}
+LIMITS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
+}
+SESSION = LIMITS | {
+    "application_name": "pollux-service",
+    "default_transaction_read_only": "on",
 }
 # What asyncpg reads from a URL; anything else it would send to the server as a setting.
 URL_PARAMETERS = {
@@ -39,6 +43,12 @@ URL_PARAMETERS = {
     "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation", "krbsrvname", "gsslib",
     "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs",
 }  # fmt: skip
+
+# What poolers answer to what no time mends; their other refusals are of a server that is away.
+REFUSED_BY_POOLER = re.compile(
+    r"unsupported startup parameter|transaction blocks not allowed|bouncer config error|"
+    r"no such (database|user)|does not exist|auth(entication)? failed"
+)
 
 UNAVAILABLE = (
     OSError,
@@ -83,12 +93,19 @@ class SlowQueryError(ProblemError):
 class Database:
     """Up to `size` connections that read from the serving store, opened when needed.
 
+    Through a pooler (PgBouncer) a connection has no session of its own: there each query has its
+    own transaction, which is told what a session is told else, and nothing is prepared.
+
     Its methods raise `StoreUnavailableError` when the store cannot be reached, and asyncpg's
     errors for a query that the server rejects.
     """
 
     def __init__(self, store: ServingStore, *, size: int = CONNECTIONS) -> None:
         self._dsn, self._settings = connection_arguments(store)
+        self._variable = store.reader_variable
+        self._begin = begin_statement(store)
+        # Known once a server answered; the embedded one has no pooler.
+        self._is_pooled: bool | None = None if store.embedded is None else False
         self._size = size
         # None is a slot without a connection; the last used connection is taken first.
         self._free: list[asyncpg.Connection | None] = [None] * size
@@ -96,16 +113,52 @@ class Database:
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
 
     async def connect(self) -> asyncpg.Connection:
-        """A connection of its own, not one of the pool's."""
+        """A connection of its own, not one of the pool's; `read` reads on it."""
         try:
-            return await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings=self._settings,
-            )
+            if self._is_pooled is None:
+                self._is_pooled = await self._find_pooler()
+            return await self._connect(is_pooled=self._is_pooled)
         except (*UNAVAILABLE, asyncpg.InvalidParameterValueError) as error:
+            if isinstance(error, asyncpg.ProtocolViolationError):
+                # A pooler came between, or went.
+                self._is_pooled = None
             raise StoreUnavailableError from error
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether a connection hears notifications: a pooler passes none on."""
+        return not self._is_pooled
+
+    async def check(self) -> None:
+        """Raises `ServingStoreError` for what no time mends; a server that is away may come."""
+        try:
+            connection = await self.connect()
+            try:
+                await self.read(connection, "select 1")
+            finally:
+                connection.terminate()
+        except (StoreUnavailableError, asyncpg.PostgresError) as error:
+            reason = error.__cause__ or error
+            if (message := _permanent(self._variable, reason)) is not None:
+                raise ServingStoreError(message) from None
+
+    async def read(
+        self, connection: asyncpg.Connection, sql: str, *arguments: object
+    ) -> list[asyncpg.Record]:
+        """The rows of a query on a connection of `connect`; raises asyncpg's errors."""
+        if not self._is_pooled:
+            direct: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            return direct
+        try:
+            await connection.execute(self._begin)
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+        except asyncpg.PostgresError:
+            if not connection.is_closed():
+                await connection.execute("rollback")
+            raise
+        # What asyncpg itself sets while it learns a type goes with the transaction.
+        await connection.execute("rollback")
+        return rows
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a query, which takes dates and times as text (`$1::text::date`).
@@ -117,7 +170,7 @@ class Database:
         try:
             if connection is None or connection.is_closed():
                 connection = await self.connect()
-            rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            rows = await self.read(connection, sql, *arguments)
         except asyncpg.QueryCanceledError as error:
             raise SlowQueryError from error
         except UNAVAILABLE as error:
@@ -144,6 +197,30 @@ class Database:
             if connection is not None:
                 connection.terminate()
         self._free = [None] * self._size
+
+    async def _connect(self, *, is_pooled: bool) -> asyncpg.Connection:
+        settings, more = self._settings, {}
+        if is_pooled:
+            # Options of the URL are not ours to drop: a pooler that does not take them says so.
+            settings = {name: told for name, told in settings.items() if name in FOR_POOLERS}
+            more = {"statement_cache_size": 0}
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=settings,
+            **more,
+        )
+
+    async def _find_pooler(self) -> bool:
+        """Whether a pooler stands between: what it tells of the server's process is not so."""
+        probe = await self._connect(is_pooled=True)
+        try:
+            async with probe.transaction():
+                pid = await probe.fetchval("select pg_backend_pid()")
+            return bool(pid != probe.get_server_pid())
+        finally:
+            probe.terminate()
 
     async def _take(self) -> asyncpg.Connection | None:
         if self._free:
@@ -178,6 +255,14 @@ def connection_arguments(store: ServingStore) -> tuple[str, dict[str, str]]:
     return dsn, settings
 
 
+def begin_statement(store: ServingStore) -> str:
+    """What begins a transaction of a reader that has no session of its own."""
+    told = [f"set local {name} = '{value}'" for name, value in LIMITS.items()]
+    if store.reader_set_role is not None:
+        told.insert(0, f"set local role {store.reader_set_role}")
+    return "; ".join(["begin read only", *told])
+
+
 def asyncpg_arguments(url: str, session: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """A libpq URL as asyncpg takes it, and the settings of its sessions.
 
@@ -191,6 +276,22 @@ def asyncpg_arguments(url: str, session: Mapping[str, str]) -> tuple[str, dict[s
     if "options" in parameters:
         settings["options"] = str(parameters["options"])
     return f"postgresql://?{urlencode(known)}", settings
+
+
+def _permanent(variable: str, error: BaseException) -> str | None:
+    """What only people can mend, in words; None for what may pass."""
+    told = str(error).rstrip(".")
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return f"The server of {variable} refuses its user: {told}."
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"The server of {variable} does not have its database: {told}."
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"The user of {variable} may not read: {told}."
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return f"{variable} cannot be used: {told}."
+    if isinstance(error, asyncpg.ProtocolViolationError) and REFUSED_BY_POOLER.search(told):
+        return f"The pooler of {variable} refuses the connection: {told}."
+    return None
 
 
 def _drop(connection: asyncpg.Connection | None) -> None:

@@ -92,6 +92,8 @@ class NothingReleasedError(ProblemError):
 class ReleaseWatcher:
     """Follows `release.current` over its own connection, by NOTIFY and by polling.
 
+    Through a pooler, by asking alone.
+
     `on_change` is called with the new releases by domain.
     """
 
@@ -199,16 +201,16 @@ class ReleaseWatcher:
     async def _listen(self) -> asyncpg.Connection:
         connection = await self._database.connect()
         connection.add_termination_listener(self._lost)
-        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+        if self._database.can_listen:
+            await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
         return connection
 
     async def _read(self, connection: asyncpg.Connection) -> list[asyncpg.Record]:
         try:
-            rows: list[asyncpg.Record] = await connection.fetch(CURRENT)
+            return await self._database.read(connection, CURRENT)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             # The first release creates them.
             return []
-        return rows
 
     def _know(self, rows: list[asyncpg.Record]) -> None:
         releases = {

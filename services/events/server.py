@@ -3,11 +3,13 @@
 Belongs here: what must be right before the first event. Does not belong here: what is decided.
 """
 
+import asyncio
 import logging
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from services.common.database import Database
 from services.common.port import bind
 from services.common.server import serve
 from services.events.app import create_app
@@ -29,6 +31,7 @@ def run(settings: Settings) -> None:
     serving_store = open_serving_store(settings)
     with serving_store.connect() as connection:
         prepare_database(connection, serving_store)
+    asyncio.run(Database(serving_store).check())
     app = create_app(settings, mqtt, serving_store)
     with bind(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT") as listening:
         serve(app, listening)
