@@ -1,1 +1,1 @@
-"""What each speed claim is measured by."""
+"""The measurement behind each speed claim."""

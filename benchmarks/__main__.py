@@ -43,7 +43,7 @@ Written by `make bench`. Ratios are taken within one run; seconds are for orient
 
 
 def main() -> None:
-    """Runs benchmarks one after the other, all in half an hour; the others' sections stay."""
+    """Runs benchmarks one after the other, all in half an hour; sections of others stay."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("only", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
     only = parser.parse_args().only
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _read_sections() -> dict[str, str]:
-    """What the report has, by title."""
+    """The sections of the report, by title."""
     _, *parts = REPORT.read_text(encoding="utf-8").split("\n## ")
     found = (part.partition("\n\n") for part in parts)
     return {title: text.rstrip("\n") + "\n" for title, _, text in found}

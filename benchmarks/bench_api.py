@@ -1,11 +1,8 @@
 """How fast the API answers, by itself and against the same server's constant answer.
 
-Belongs here: the speed claims of the API and how each is measured. Does not belong here: what the
-answers say.
-
 Everything runs on one machine: server, PostgreSQL and load generator share its cores, so ratios
 to a constant answer (a plain route returning as many bytes, behind the same middleware) tell more
-than the rates. Each figure is the median of several repetitions, measured by turns.
+than the rates. Each figure is the median of several repetitions, measured in turn.
 """
 
 import json
@@ -128,7 +125,7 @@ def run() -> Figures:
             if database.embedded is not None:
                 database.embedded.stop()
                 database.embedded.leave()
-                # Not under the data folder for root and for long paths.
+                # For root and for long paths it is not under the data folder.
                 shutil.rmtree(database.embedded.home, ignore_errors=True)
 
 
@@ -230,7 +227,7 @@ def _measure_select(port: int) -> Figures:
 
 
 def _select_bodies() -> list[str]:
-    """Requests as they come: any country, any number of orders, either kind of segment."""
+    """Typical requests: any country, any number of orders, either kind of segment."""
     rng = random.Random(1)
     names = ("frequency_segment", "recency_segment")
     return [

@@ -1,7 +1,7 @@
 """The customer domain at scale 1: vouchers against PySpark, and two million accounts.
 
-Belongs here: what is measured, and on which data. The same rules in PySpark are
-`vouchers_pyspark`; without PySpark (`pip install .[spark]`) that part is left out, and says so.
+`vouchers_pyspark` has the same rules in PySpark; without PySpark (`pip install .[spark]`) that part
+is left out with a message.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ from sample.customer import generate_customer
 
 REPETITIONS = 5
 SESSIONS = 3
-# All that is made of the assignments, staging to marts.
+# All models of the assignments, staging to marts.
 VOUCHERS = "source:customer.voucher_assignments+"
 
 
@@ -67,7 +67,7 @@ def _vouchers(root: Path) -> Figures:
     warm = statistics.median(seconds for _, *later in spark for seconds in later)
     return [
         *figures,
-        # Both in a new process, whose start is not counted, as a pipeline runs.
+        # Both in a new process, as a pipeline runs; its start is not counted.
         figure("the same in PySpark local[2], median of new sessions", cold, "s"),
         figure("PySpark ÷ SQL", cold / sql, "ratio", at_least=10),
         figure("the same again in a session that has run it before", warm, "s"),
@@ -76,10 +76,10 @@ def _vouchers(root: Path) -> Figures:
 
 
 def _sql_seconds(settings: Settings) -> float:
-    """What dbt waited for the statements of the models; each run is a process of its own."""
+    """Seconds that dbt waited for the models' statements; each run is a separate process."""
     log = settings.logs_dir / "dbt.log"
     log.unlink(missing_ok=True)
-    # One thread, so that no statement's time holds another's.
+    # One thread, so that no statement's time includes another's.
     options = ["--threads", "1", "--log-level-file", "debug", "--log-format-file", "json"]
     command = dbt_command("run", *options, "--select", VOUCHERS, target="duckdb")
     run_measured(command, dbt_environment(settings, None))
@@ -95,7 +95,7 @@ def _sql_seconds(settings: Settings) -> float:
 def _by_pyspark(landing: Path, out: Path) -> list[float]:
     script = Path(__file__).with_name("vouchers_pyspark.py")
     ran = run_measured([sys.executable, str(script), str(landing), str(out)], {})
-    # Its progress bar shares the line.
+    # Its progress bar is on the same line.
     answer = ran.output[ran.output.rindex('{"seconds"') :]
     seconds: list[float] = json.loads(answer)["seconds"]
     return seconds

@@ -1,7 +1,7 @@
 """What Dagster costs beyond the work: the full job from the inbox to the release.
 
-Belongs here: the time of a run that is none of load, dbt, learning or release. Does not belong
-here: those, which other benchmarks measure.
+Belongs here: the time of a run outside load, dbt, learning and release, which other benchmarks
+measure.
 """
 
 import json
@@ -38,14 +38,14 @@ STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { statu
 
 
 def run() -> Iterator[dict[str, Any]]:
-    """Measures a first run, of new files, and `pollux build` against its parts."""
+    """Measures a first run with new files, and `pollux build` against its parts."""
     with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
         settings = Settings(data_dir=Path(folder) / "dagster", dagster_port=_free_port())
         files = Path(folder) / "files"
         generate_household(files, scale=SCALE, seed=1)
         with _dagster(settings) as ready_seconds:
             yield figure("pollux dagster, until its page answers", ready_seconds, "s")
-            # Moved there at once, and taken by this run before the sensor asks for one.
+            # Moved there at once, and taken by this run before the sensor requests one.
             settings.inbox_dir.mkdir(parents=True, exist_ok=True)
             shutil.move(files, settings.inbox_dir / "household")
             started = time.monotonic()

@@ -4,7 +4,7 @@ Belongs here: the speed claims of the event service and how each is measured. Do
 what is offered to whom, and what happens when something fails.
 
 Mosquitto, PostgreSQL, worker and load generator share one machine. Every focus event is answered,
-from contexts that entry events prepared. Beside it the same with MQTT only: a client that answers
+from contexts that entry events prepared. The same is measured with MQTT only: a client that answers
 every event at once, over the same connection code, without a database.
 """
 
@@ -59,14 +59,14 @@ ECHO, ECHOED = "bench/echo", "bench/echoed"
 RATES = ((200, 10), (500, 25))
 STEPS = (500, 750, 1_000, 1_250, 1_500, 1_750, 2_000, 2_250, 2_500, 3_000, 3_500, 4_000)
 RATE_TARGET = 1_500
-# The host takes the machine away for moments: what was held once can be held.
+# The host pauses the machine at times: a rate held once can be held.
 TRIES = 2
 HIGHEST = "highest rate held"
 WHOLE_RATE = 5
 MAX_RUNS = 3
-# A virtual machine waits for its host: with more than this, that is what latencies show.
+# A virtual machine waits for its host: above this, latencies show that wait.
 CALM_PERCENT = 3.0
-# What may be under way without being a backlog, in seconds of the rate.
+# Events in flight that are not a backlog yet, in seconds of the rate.
 UNDER_WAY_SECONDS = 0.25
 
 DATA = f"""
@@ -126,7 +126,7 @@ select count(*), count(distinct cast(xmin as text)) from events.decisions where 
 
 
 class Lengths(NamedTuple):
-    """How long everything is measured, in seconds."""
+    """How long each part is measured, in seconds."""
 
     held: float = 60.0
     probe: float = 8.0
@@ -135,7 +135,7 @@ class Lengths(NamedTuple):
 
     @property
     def mark(self) -> float:
-        """When the backlog is looked at for the first time."""
+        """When the backlog is first measured."""
         return self.held / 3
 
 
@@ -147,7 +147,7 @@ class Parts(NamedTuple):
     database: psutil.Process
 
     def cpu_seconds(self) -> dict[str, float]:
-        """What each has used so far, by name."""
+        """CPU time that each has used so far, by name."""
         database = [self.database, *self.database.children()]
         return {
             "worker": _cpu([self.worker]),
@@ -157,7 +157,7 @@ class Parts(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the load goes, and what is looked at meanwhile."""
+    """Where the load goes, and what is observed meanwhile."""
 
     port: int
     topic: str
@@ -166,7 +166,7 @@ class Site(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A run at a rate; the backlogs are those of its first third and of its end."""
+    """A run at one rate; the backlogs are those after its first third and at its end."""
 
     measured: Measured
     rate: float
@@ -175,7 +175,7 @@ class Held(NamedTuple):
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing piled up: not sending, not answers, not the outbox."""
+        """Whether nothing piled up: neither sending, nor answers, nor the outbox."""
         measured, slack = self.measured, UNDER_WAY_SECONDS * self.rate
         is_sent = measured.seconds * self.rate <= measured.sent * 1.01
         is_answered = measured.answered == measured.sent
@@ -229,9 +229,9 @@ def _latencies(site: Site, lengths: Lengths) -> Figures:
 
 
 def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
-    """A run that other machines of the same host left alone, or the calmest of some.
+    """A run undisturbed by other machines of the same host, or the calmest of several.
 
-    Returns also the time that they took from this one, percent, and how many runs there were.
+    Also returns the time that they took from this one, percent, and the number of runs.
     """
     found: list[tuple[float, int, Held]] = []
     while len(found) < MAX_RUNS and (not found or min(found)[0] > CALM_PERCENT):
@@ -245,7 +245,7 @@ def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
 
 
 def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
-    """The highest rate without a growing backlog, and what an event costs at it."""
+    """The highest rate without a growing backlog, and the cost of an event at that rate."""
     assert site.serving_store is not None
     most = _probe(site, lengths)
     rates = [step for step in reversed(STEPS) if step <= most]
@@ -291,7 +291,7 @@ def _whole_department(site: Site, lengths: Lengths) -> Figures:
 
 
 def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
-    """The same with MQTT only, and how much longer everything took than that."""
+    """The same with MQTT only, and how much longer the whole service took."""
     rows = []
     for rate, _ in RATES:
         held, _, _ = _calmest(lambda rate=rate: _load(site, rate, lengths.echo, f"echo{rate}"))
@@ -333,7 +333,7 @@ def _load(
         seconds=seconds,
         customers=CUSTOMERS,
         departments=departments,
-        # No event of another run: they would have been here before.
+        # Events of an earlier run would count as repeated.
         name=f"{name}-{time.time_ns()}",
         marks=[seconds / 3],
     )
@@ -356,14 +356,14 @@ def _depth(serving_store: ServingStore | None) -> int:
 
 
 def _settle(serving_store: ServingStore | None) -> None:
-    """Waits until nothing of a run is left for the next."""
+    """Waits until nothing is left of a run."""
     deadline = time.monotonic() + 60
     while _depth(serving_store) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def _prepare(site: Site) -> None:
-    """Everybody enters, and is prepared for."""
+    """Every customer enters and gets prepared offers."""
     assert site.serving_store is not None
     client = Client(site.port, V311)
     for customer in range(1, CUSTOMERS + 1):
@@ -390,13 +390,13 @@ def _store(settings: Settings) -> Iterator[ServingStore]:
     finally:
         serving_store.embedded.stop()
         serving_store.embedded.leave()
-        # Not under the data folder for root and for long paths.
+        # For root and for long paths it is not under the data folder.
         shutil.rmtree(serving_store.embedded.home, ignore_errors=True)
 
 
 @contextmanager
 def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
-    """Its port and process; configured as for a shop."""
+    """Mosquitto's port and process, configured as for a shop."""
     if MOSQUITTO is None:
         raise RuntimeError("Mosquitto is not installed")
     port = _free_port()
@@ -448,7 +448,7 @@ def _worker(folder: Path, broker_port: int, scorer_port: int) -> Iterator[psutil
 
 @contextmanager
 def _process(arguments: list[str], *, announces: bool = False) -> Iterator[int]:
-    """A helper of this module in a process of its own; yields the port that it is given."""
+    """Runs a helper of this module in its own process; yields its port."""
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments, str(port)], stdout=subprocess.PIPE, text=True
@@ -501,7 +501,7 @@ def serve_predictions(port: int) -> None:
 
 
 async def echo(port: int) -> None:
-    """Answers every event at once, with as many bytes as a coupon has, over MQTT alone."""
+    """Answers every event at once with as many bytes as a coupon, over MQTT alone."""
     from paho.mqtt.enums import MQTTProtocolVersion  # noqa: PLC0415
 
     from services.events.broker.connection import BrokerConnection, Login, Message  # noqa: PLC0415
@@ -558,7 +558,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def _version() -> str:
-    """Mosquitto's, as it tells it."""
+    """Mosquitto's version, as it reports it."""
     told = subprocess.run([str(MOSQUITTO), "-h"], capture_output=True, text=True, check=False)
     return told.stdout.partition("\n")[0].replace("version ", "")
 

@@ -1,10 +1,7 @@
 """The Python gateway on 2,000,000 accounts: reading, choosing, judging, enriching.
 
-Belongs here: the speed claims of `pollux` and how each is measured. Does not belong here: how the
-accounts are made, which is the sample generator's.
-
-Each task runs in a process of its own, several times; the median counts. What is measured by a
-clock is measured with everything imported, but for the imports themselves.
+Each task runs in a process of its own, several times; the median counts. Times are measured with
+everything imported, except for those of the imports.
 """
 
 import json
@@ -122,10 +119,10 @@ def where() -> list[float]:
 
 
 def judge() -> list[float]:
-    """Seconds by the gateway, by itertuples, and by itertuples with text as objects before.
+    """Seconds by the gateway, by itertuples, and by itertuples with text made objects before.
 
-    The gateway reads the cohort each time, so that nothing of an earlier one is at hand; reading
-    and making the frame are not counted on either side.
+    The gateway reads the cohort each time, so that nothing is cached; reading and making the frame
+    are not counted on either side.
     """
 
     def chosen(customer: Any) -> bool:

@@ -1,7 +1,6 @@
-"""The household domain at scale 1: its SQL against a script by hand and pandas, its release.
+"""The household domain at scale 1: its SQL against a handwritten script and pandas, its release.
 
-Belongs here: what is measured, and on which data. The oracle that the SQL is compared with is
-`tests.oracles.household`, the script `household_handwritten.sql`.
+The pandas version is `tests.oracles.household`, the script `household_handwritten.sql`.
 """
 
 import json
@@ -69,7 +68,7 @@ def _load_and_sql(root: Path) -> Figures:
 
 
 def _model_seconds(settings: Settings) -> float:
-    # One thread, so that no node's time holds another's.
+    # One thread, so that no node's time includes another's.
     command = dbt_command("run", "--threads", "1", target="duckdb")
     run_measured(command, dbt_environment(settings, None))
     results = json.loads((target_dir(settings) / "run_results.json").read_text())["results"]
@@ -129,7 +128,7 @@ def _release(root: Path) -> Figures:
 
 
 class _Reading:
-    """Readers that join two tables of the current release over and over."""
+    """Readers that repeatedly join two tables of the current release."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -171,7 +170,7 @@ def _postgres(root: Path) -> Figures:
     load = ["load", "--domain", "household", "--from", str(root / "lean")]
     run_pollux(settings.data_dir, *load)
     database = open_serving_store(settings)
-    # The raw tables are copied by the first build; what is measured is dbt, start to end.
+    # The first build copies the raw tables; dbt is measured from start to end.
     run_pollux(settings.data_dir, "build", "--no-release", POLLUX_ENGINE="postgres")
     command = dbt_command("build", "--exclude-resource-type", "unit_test", target=settings.engine)
     build = run_measured(command, dbt_environment(settings, database))

@@ -1,7 +1,4 @@
-"""How fast `load` is against one hand-written COPY of DuckDB, and how much memory it takes.
-
-Belongs here: the measurement. Does not belong here: the data, which the sample generator makes.
-"""
+"""How fast `load` is against one handwritten COPY of DuckDB, and how much memory it takes."""
 
 import random
 import statistics
@@ -46,7 +43,7 @@ def run() -> Figures:
 
 
 def by_hand(source: Path, folder: Path) -> float:
-    """Return the seconds of one hand-written COPY."""
+    """Return the seconds of one handwritten COPY."""
     started = time.perf_counter()
     _execute(f"COPY (FROM {scan_csv(source)}) TO '{folder / 'by_hand.parquet'}'")
     return time.perf_counter() - started
@@ -61,7 +58,7 @@ def by_load(source: Path, folder: Path) -> float:
 
 
 def dirty(source: Path, folder: Path) -> Path:
-    """Write a copy of which every thousandth row has one value that does not fit."""
+    """Write a copy in which every thousandth row has one value that does not fit."""
     path = folder / "dirty" / source.name
     path.parent.mkdir()
     rng = random.Random(1)

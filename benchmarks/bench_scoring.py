@@ -1,10 +1,9 @@
 """The coupon-propensity model at scale 1: how it is trained, how good it is, how fast it scores.
 
-Belongs here: what is measured, and on which data. Does not belong here: how a model is measured
-(`orchestration.learn.propensity.measures`), which the card tells as well.
+`orchestration.learn.propensity.measures` computes the measures, which the card shows as well.
 
-The sample knows by which probabilities coupons were used: ranking by these is the best that any
-model can do, and the figures say how much of the way there, from the better baseline, was gone.
+The sample knows the true probabilities of coupon use: ranking by these is the best that any model
+can do. The figures say how far the model gets from the better baseline towards that.
 """
 
 import json
@@ -115,7 +114,7 @@ def _scoring(port: int) -> Figures:
     rng = random.Random(1)
     bodies = [json.dumps(_request(rng, number)) for number in range(500)]
     _measure(port, "/score", bodies, kind="open", seconds=3.0)
-    # By turns with an answer that needs no work: what the machine itself makes one wait.
+    # In turn with an answer that needs no work, which shows the machine's own latency.
     floors = []
     runs = []
     for _ in range(REPETITIONS):
@@ -158,7 +157,7 @@ def _measure(
 
 
 def _request(rng: random.Random, number: int) -> dict[str, Any]:
-    """A customer and coupons as they come."""
+    """A typical customer with coupons."""
     items = rng.randint(1, 3000)
     used = rng.randint(0, items // 5)
     customer = {

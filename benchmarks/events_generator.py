@@ -1,10 +1,8 @@
-"""Sends focus events on a fixed schedule and takes the time of their answers.
-
-Belongs here: the load and what it measured. Does not belong here: what is being measured.
+"""Sends focus events on a fixed schedule and measures the time to their answers.
 
 Runs in a process of its own, on one thread: two clients, one that sends (MQTT 5, with an event-id)
 and one that listens (MQTT 3.1.1), both QoS 1.
-Latency counts from the scheduled time, so a stalled service does not hide what waits meanwhile.
+Latency counts from the scheduled time, so a stalled service does not hide waiting events.
 """
 
 import argparse
@@ -21,24 +19,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
-# Of one day at the shop, 2024-05-14; an event is known by its second until the round is over.
+# One day at the shop, 2024-05-14; an event's second identifies it until the round is over.
 FIRST_SECOND = 1_715_652_000
 ROUND = 43_200
 TS = slice(-11, -1)
 DRAIN_SECONDS = 5.0
 V311, V5 = 4, 5
-# Packets of MQTT with the flags that they have here: QoS 1.
+# MQTT packets with the flags used here: QoS 1.
 CONNECT, CONNACK, PUBLISH, SUBSCRIBE = 0x10, 0x20, 0x32, 0x82
 CHUNK = 2**20
-# Mosquitto disconnects who sends more than its max_inflight_messages.
+# Mosquitto disconnects a client that sends more than its max_inflight_messages.
 MAX_UNACKNOWLEDGED = 900
 
 
 class Measured(NamedTuple):
     """What was sent and answered, in all and at marks; latencies in milliseconds.
 
-    `marks` has sent and answered for each of the seconds asked for, and at last for the end of
-    sending. What never was answered counts as waiting for ten seconds.
+    `marks` has sent and answered for each of the seconds asked for, and last for the end of
+    sending. An event that was never answered counts as ten seconds.
     """
 
     sent: int
@@ -56,7 +54,7 @@ class Measured(NamedTuple):
 
 
 class Generator:
-    """The generator at work; `measured` waits for it."""
+    """A running generator; `measured` waits for it."""
 
     def __init__(
         self,
@@ -93,7 +91,7 @@ class Generator:
         }
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
-        # It says when it begins.
+        # The generator says when it begins.
         self._process.stdout.readline()
 
     def measured(self) -> Measured:
@@ -105,14 +103,14 @@ class Generator:
 
 
 class Client:
-    """As much of MQTT as a load needs, at a tenth of the cost of a library."""
+    """The part of MQTT that a load needs, at a tenth of the cost of a library."""
 
     def __init__(self, port: int, level: int) -> None:
         self._socket = socket.create_connection((HOST, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._level = level
-        # A clean start; no properties, no keep-alive; the broker gives a name.
+        # A clean start; no properties, no keep-alive; the broker assigns the client id.
         properties = b"\0" if level == V5 else b""
         name = text_field(f"load-{level}-{time.time_ns()}")
         body = text_field("MQTT") + bytes([level, 2, 0, 0]) + properties + name
@@ -227,7 +225,7 @@ class _Load:
             due = start + number / self.task["rate"]
             while (ahead := due - time.perf_counter()) > 0:
                 self._turn(ahead)
-            # Behind schedule, too, answers are taken; and no more is sent than the broker takes.
+            # Even behind schedule, read answers, and send no more than the broker takes.
             while number % 16 == 0 or self.unacknowledged >= MAX_UNACKNOWLEDGED:
                 self._turn(0)
                 if self.unacknowledged < MAX_UNACKNOWLEDGED:

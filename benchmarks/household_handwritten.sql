@@ -1,6 +1,6 @@
--- The household marts as one would write them by hand for DuckDB, in one script: what the
--- project's models are compared with. {landing}/name stands for the landed dataset of that name,
--- {sections} for the reference file of commodities.
+-- The household marts as one would write them by hand for DuckDB, in one script, to compare the
+-- project's models with. {landing}/name stands for the landed dataset of that name, {sections}
+-- for the reference file of commodities.
 
 create table products as
 select

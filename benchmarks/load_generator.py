@@ -1,13 +1,12 @@
 """A small HTTP/1.1 load generator over raw asyncio, run as a process of its own.
 
-Belongs here: sending requests over kept-alive connections and measuring their answers, with
-nothing but the standard library (and uvloop where it is there). Does not belong here: what is
-measured, and against which target.
+It sends requests over kept-alive connections and measures their answers, with only the standard
+library (and uvloop where it is installed).
 
 Two kinds of load. `closed`: each of N connections sends its next request when the last one is
 answered; this measures throughput. `open`: requests leave on a fixed schedule, whatever the
-server does, and latency counts from the scheduled time; this measures what users wait, without
-leaving out the requests that a stalled server would have kept from being sent.
+server does, and latency counts from the scheduled time; this measures how long users wait, and
+includes the requests that a stalled server would have kept from being sent.
 """
 
 import argparse
@@ -27,7 +26,7 @@ Kind = Literal["closed", "open"]
 
 
 class Measured(NamedTuple):
-    """Answers by status, seconds they took in all, and latencies in milliseconds."""
+    """Answers by status, their total seconds, and latencies in milliseconds."""
 
     seconds: float
     requests: int
@@ -58,7 +57,7 @@ def measure(
 ) -> Measured:
     """Runs the generator in a process of its own; raises `RuntimeError` when it fails.
 
-    With `bodies` (JSON) the requests are POST, the paths and bodies in turn; else GET.
+    With `bodies` (JSON) the requests are POST, with paths and bodies in turn; else GET.
     """
     task = {
         "port": port,

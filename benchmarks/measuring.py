@@ -48,7 +48,7 @@ def run_pollux(data_dir: Path, *arguments: str, **environment: str) -> Ran:
 
 
 def run_measured(command: Sequence[str], environment: dict[str, str]) -> Ran:
-    """Runs any command and watches the memory of its process tree."""
+    """Runs a command and watches the memory of its process tree."""
     started = time.monotonic()
     with subprocess.Popen(
         command,

@@ -1,8 +1,7 @@
 """The voucher rules in PySpark, on two local cores; run in a process of its own.
 
-Belongs here: what `bench_customer` compares the models with. Takes the folder of landed
-assignments and one to write to, prints the seconds of each repetition as JSON; the session's
-start is not counted.
+`bench_customer` compares the models with it. It takes the folder of landed assignments and one to
+write to, and prints the seconds of each repetition as JSON, without the session's start.
 """
 
 import json
@@ -67,7 +66,7 @@ def main(landing: str, out: str) -> None:
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", "4g")
-        # As many as there are cores; the default of 200 would only slow it down.
+        # One per core; the default of 200 would only slow it down.
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.session.timeZone", "UTC")
         .getOrCreate()

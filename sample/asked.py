@@ -1,8 +1,4 @@
-"""What a sample may be asked for: a folder that can be written, a scale and a seed in range.
-
-Belongs here: checks that every domain's generator makes before its first row. Does not belong here:
-which domains and options there are (`generate`), and failures while files are written (`files`).
-"""
+"""Checks that every domain's generator makes first: a writable folder, scale and seed in range."""
 
 import math
 from pathlib import Path
@@ -21,7 +17,7 @@ def check_scale_and_seed(scale: float, seed: int) -> None:
 
 
 def make_folder(to: Path) -> None:
-    """Make the folder and its parents; raise `SampleError` where that cannot be."""
+    """Make the folder and its parents; raise `SampleError` where that fails."""
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:

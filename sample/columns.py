@@ -39,7 +39,7 @@ def numbers(values: Ints) -> pa.Array:
 
 
 def pick(draws: Floats, weights: Sequence[float]) -> Ints:
-    """Positions in `weights`, as likely as those say, from draws in [0, 1)."""
+    """Positions in `weights`, chosen with those weights by draws in [0, 1)."""
     bounds = np.cumsum(weights)
     chosen = np.searchsorted(bounds / bounds[-1], draws, side="right")
     return np.minimum(chosen, len(weights) - 1)

@@ -4,4 +4,4 @@ from pollux.runtime.errors import PolluxError
 
 
 class SampleError(PolluxError):
-    """A sample cannot be made as asked for, or not be written."""
+    """A sample cannot be made as asked for, or cannot be written."""

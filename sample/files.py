@@ -1,4 +1,4 @@
-"""Writing sample files: the only place that knows how raw CSV, Parquet and lines look.
+"""Writing sample files: the only place that knows the formats: raw CSV, Parquet and lines.
 
 Belongs here: a function for each format. Does not belong here: names, columns and rows of files,
 which the domains make.

@@ -32,7 +32,7 @@ GENERATORS: dict[str, Generator] = {
     "store": generate_store,
 }
 
-# Domains whose promotion rows are made in full only when asked for.
+# Domains that make all their promotion rows only on request.
 _WITH_CAUSAL: dict[str, Generator] = {"household": partial(generate_household, causal=True)}
 
 
@@ -48,7 +48,7 @@ def generate(
     """Writes a domain's raw files to a folder; returns rows by file name.
 
     Raises `SampleError` for a domain without a generator, `causal` of a domain that has no
-    promotion rows, a scale that is none, or a folder that cannot be written.
+    promotion rows, a scale or seed out of range, or a folder that cannot be written.
     """
     if domain not in GENERATORS:
         known = ", ".join(sorted(GENERATORS))

@@ -1,6 +1,6 @@
 """The dbt seeds in `seeds/`: a small cut of every domain's sample.
 
-Belongs here: which domains have seeds. What is kept of a sample is said in the domain's package.
+Belongs here: which domains have seeds. The domain's package says what is kept of a sample.
 
 Run as `python -m sample.seeds seeds`.
 """

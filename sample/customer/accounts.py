@@ -1,4 +1,4 @@
-"""The customer base of a utility supplier: who signed up when, how, and what became of it.
+"""The customer base of a utility supplier: who signed up, when and how, and who left.
 
 Belongs here: rows of customer_accounts, and what the files about accounts must know of them. Does
 not belong here: the rows of those other files (`enrichments`).
@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-# Sign-ups of each year from 2003, relative to each other: slow years, and the energy crisis.
+# Relative sign-ups of each year from 2003: slow years, and the energy crisis.
 _FIRST_YEAR = 2003
 _YEARS = (30, 36, 42, 50, 58, 66, 70, 62, 68, 84, 106, 104, 88, 82, 84, 80, 76, 62, 84, 178, 190,
           142, 134)  # fmt: skip
@@ -136,7 +136,7 @@ class Base:
 
     @cached_property
     def _known(self) -> int:
-        """The place of the known account: where its sign-up belongs, if there is room before."""
+        """The position of the known account: in order of sign-up, if there is room before it."""
         before = self._curve[_KNOWN_SIGN_UP - EXTRACT_DAY - 2] * self.size
         return min(int(before), self.size - 1, (KNOWN_ACCOUNT - _LOWEST_NUMBER) // self._step)
 
@@ -171,7 +171,7 @@ class Base:
         status = np.where(churned <= EXTRACT_DAY, CHURNED, LIVE)
         status[fate < _TML_SHARE + _CANCELLED_SHARE] = CANCELLED
         status[fate < _TML_SHARE] = TML
-        # Who is not live yet may still cancel, and is no TML account either.
+        # An account that is not live yet may still cancel, and is not a TML account either.
         status[live > EXTRACT_DAY] = PENDING
         started = (status != PENDING) & (status != CANCELLED)
 
@@ -215,7 +215,7 @@ class Base:
         shares = np.array(_REFERRAL_SHARES)[source]
         bounds = np.cumsum(shares, axis=1)[:, :-1]
         referral = (random.random(size)[:, None] >= bounds).sum(axis=1) - 1
-        # The later of two draws: who came lately tells more friends.
+        # The later of two draws: recent customers refer more friends.
         back = np.maximum(random.random(size), random.random(size))
         earlier = np.minimum((index * back).astype(np.int64), index - 1)
         partner = earlier - earlier % _ACCOUNTS_PER_PARTNER

@@ -186,7 +186,7 @@ def _cashback(seed: int, chunk: int, accounts: Accounts) -> pa.RecordBatch:
     size = accounts.number.size
     carded = (random.random(size) < _CARD_SHARE) & (accounts.live != NOTHING)
     carded[accounts.known] = True
-    # A card comes at least a month after the start, often much later.
+    # A card starts at least a month after the account, often much later.
     since = np.maximum(_month(accounts.live) + 1, random.integers(_CARDS_FROM, 672, size))
     since[accounts.known] = _KNOWN_CARD
     usual = 26_000 * np.exp(random.normal(0, 0.65, size))

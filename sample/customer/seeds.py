@@ -1,7 +1,7 @@
 """The customer domain's seeds: few rows that show every segment, status and reason to drop one.
 
-Belongs here: which rows of a sample the seeds keep. Does not belong here: making rows: none is
-written by hand, all come from `vouchers`, `accounts` and `enrichments`.
+Belongs here: which rows of a sample the seeds keep. Does not belong here: making rows. None is
+written by hand; all come from `vouchers`, `accounts` and `enrichments`.
 """
 
 from pathlib import Path

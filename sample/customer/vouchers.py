@@ -36,8 +36,8 @@ CHUNK = 100_000
 class _Country:
     """A market: its share of rows, how often its customers order, and its vouchers.
 
-    `seldom` and `often` weigh the amounts for customers of few and of many orders, `lapsed` is
-    what a step of recency adds to the weight of each next larger amount.
+    `seldom` and `often` weigh the amounts for customers with few and with many orders; `lapsed`
+    is what a step of recency adds to the weight of each next larger amount.
     """
 
     name: str
@@ -80,7 +80,7 @@ _COUNTRIES = (
         often=(5, 4, 54, 16, 21),
         lapsed=0.04,
     ),
-    # The voucher used most is the same whatever the segment.
+    # The voucher used most is the same in every segment.
     _Country(
         name="Peru",
         share=0.15,
@@ -138,7 +138,7 @@ _EARLY = 0.08
 _FIRST_AFTER_LAST = 0.004
 _NO_LAST, _NO_FIRST = 0.0002, 0.0002
 _ROWS_PER_DUPLICATE = 30_000
-# Order counts that are none, with their shares, as written.
+# Values that are not order counts, as written, with their shares.
 _ODD_COUNTS = (("", 0.08), ("0.0", 0.117), ("-1.0", 0.0002), ("3.5", 0.0002), ("n/a", 0.0002))
 _COUNTS = tuple(f"{count}.0" for count in range(_MOST_ORDERS + 1))
 _COUNT_TEXTS = _COUNTS + tuple(text for text, _ in _ODD_COUNTS)
@@ -207,14 +207,14 @@ def _assigned(random: np.random.Generator, rows: int) -> Ints:
     weekdays = np.array(_WEEKDAYS)[(_FIRST_DAY + np.arange(_DAYS) + 3) % 7]
     days = _FIRST_DAY + pick(random.random(rows), weekdays.tolist())
     hours = np.clip(random.normal(_HOUR, _HOURS_WIDE, rows), *_HOUR_ENDS)
-    # Spread evenly below the second, else the clipped ones would be alike.
+    # Spread evenly below the second, else clipped moments would be equal.
     below = random.integers(0, 1_000_000, rows)
     seconds = (hours * 3600).astype(np.int64) + random.integers(0, 300, rows)
     return days * _DAY_MICROSECONDS + seconds * 1_000_000 + below
 
 
 def _days_between(random: np.random.Generator, orders: Ints) -> Ints:
-    """Days from the first order to the last; who orders much orders more closely."""
+    """Days from the first order to the last; frequent customers order at shorter intervals."""
     usual = 17 * (orders - 1) ** 0.7
     result: Ints = (usual * np.exp(random.normal(0, 1.0, orders.size))).astype(np.int64)
     return result
@@ -223,7 +223,7 @@ def _days_between(random: np.random.Generator, orders: Ints) -> Ints:
 def _vouchers(
     random: np.random.Generator, country: Ints, orders: Ints, recency: Ints
 ) -> tuple[Floats, Flags]:
-    """Amounts, and whether there is one."""
+    """Amounts, and whether there is a voucher."""
     bounds, table = _amount_tables()
     group = np.searchsorted(_GROUP_ENDS, orders)
     place = (random.random(country.size)[:, None] >= bounds[country, group, recency]).sum(axis=1)
@@ -232,7 +232,7 @@ def _vouchers(
 
 
 def _amount_tables() -> tuple[Floats, Floats]:
-    """Cumulated shares by country, frequency, recency and amount; amounts by country."""
+    """Cumulative shares by country, frequency, recency and amount; amounts by country."""
     most = max(len(market.amounts) for market in _COUNTRIES)
     groups, steps = len(_GROUP_ENDS) + 1, len(_RECENCY_ENDS) + 1
     bounds = np.ones((len(_COUNTRIES), groups, steps, most - 1))

@@ -50,7 +50,7 @@ def _favourites(retailer: Retailer, traits: Traits, trips: Trips) -> Purchases:
     rng = generator(retailer.seed, Purpose.FAVOURITES, traits.part)
     catalogue, support = retailer.catalogue, retailer.support
     days = np.maximum(traits.end - traits.start, 1)
-    # Who shops seldom re-buys seldom.
+    # Households that shop seldom rebuy seldom.
     pace = np.clip((0.17 / traits.trips_a_day) ** 0.6, 0.6, 3.5)
     lines = traits.trips_a_day * 600 * traits.lines_a_trip
     counts = np.clip(np.round(lines * _FAVOURITES_PER_LINE * pace), 4, 500).astype(np.int64)
@@ -60,7 +60,7 @@ def _favourites(retailer: Retailer, traits: Traits, trips: Trips) -> Purchases:
     period: Floats = _PERIOD * pace[household] * rng.lognormal(0.0, _PERIOD_SPREAD, household.size)
     period = np.maximum(np.minimum(period, 200.0), 4.0)
 
-    # Some favourites are found late, some given up.
+    # Some favourites are found late, some are given up.
     first, last = traits.start[household] + 0.0, traits.end[household] + 0.0
     change = rng.random(household.size)
     point = first + rng.random(household.size) * days[household]
@@ -122,7 +122,7 @@ def _discoveries(retailer: Retailer, traits: Traits, trips: Trips) -> Purchases:
 
 
 def _follow(rng: np.random.Generator, traits: Traits, household: Ints) -> Ints:
-    """The taste that each discovery follows: the main one, the second one, or anybody's."""
+    """The taste that each discovery follows: the main one, the second one, or any."""
     draw: Floats = rng.random(household.size)
     devotion = traits.devotion[household]
     main: Flags = draw < devotion

@@ -54,7 +54,7 @@ def _bumps(of_year: Ints, peaks: tuple[tuple[int, float, float], ...]) -> Floats
 
 
 def trip_factor() -> Floats:
-    """How much more, or less, people shop on DAY 0 … DAYS; about 1 on average."""
+    """How much people shop on DAY 0 … DAYS; about 1 on average."""
     days = np.arange(DAYS + 1)
     of_year = day_of_year(days)
     factor = np.array(_WEEKDAYS)[(days + 8) % 7] * (1 + _bumps(of_year, _HOLIDAYS))

@@ -1,7 +1,7 @@
 """Campaigns and their coupons: who may be sent which, for which products, from when to when.
 
-Belongs here: what is planned before anybody is sent anything. Does not belong here: who is sent a
-campaign and what follows (`redemptions`), and lower prices for all (`support`).
+Belongs here: the plan, before anything is sent. Does not belong here: who is sent a campaign and
+what follows (`redemptions`), and lower prices for all (`support`).
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ class Campaigns:
 def make_campaigns(seed: int, catalogue: Catalogue) -> Campaigns:
     """The campaigns' coupons; the same at any scale."""
     rng = generator(seed, Purpose.CAMPAIGNS)
-    # Coupons go to products that lie together: a commodity, and a manufacturer within it.
+    # Coupons go to neighbouring products: a commodity, and a manufacturer within it.
     order = np.lexsort((catalogue.product_id, catalogue.manufacturer, catalogue.commodity))
     order = order[catalogue.popularity[order] > 0]
     running = np.cumsum(catalogue.popularity[order])
@@ -113,7 +113,7 @@ def make_campaigns(seed: int, catalogue: Catalogue) -> Campaigns:
             for c in mine
         ]
         pairs = np.concatenate(parts)
-        # Where a campaign repeats more rows than it has, some stand in it several times.
+        # Where a campaign repeats more rows than it has, some appear several times.
         extra = np.resize(rng.permutation(len(pairs)), plan.repeated)
         pairs = np.concatenate([pairs, pairs[extra]])
         rows.append(np.column_stack([pairs, np.full(len(pairs), plan.campaign)]))
@@ -127,12 +127,12 @@ def make_campaigns(seed: int, catalogue: Catalogue) -> Campaigns:
 
 
 def _sizes(rng: np.random.Generator, plan: Campaign) -> Ints:
-    """How many products each coupon of a campaign is for; they sum to its products."""
+    """The number of products of each coupon of a campaign; they sum to the campaign's."""
     weights = rng.lognormal(0.0, 1.0, plan.coupons)
     spare = max(plan.products - plan.coupons * 25, 0)
     usual = plan.products - spare
     sizes = np.maximum(np.floor(weights / weights.sum() * usual), 1).astype(np.int64)
-    # What is left goes to few coupons that are good for whole departments.
+    # The rest goes to a few coupons that are valid for whole departments.
     broad = min(8, plan.coupons)
     left = plan.products - int(sizes.sum())
     shares = np.floor(left * np.array([2.0 ** -(i + 1) for i in range(broad)])).astype(np.int64)

@@ -90,7 +90,7 @@ class Catalogue:
     price: Ints  # cents
     is_weighed: Flags
     season: Codes
-    popularity: Floats  # shares that sum to about 1; 0 for what is not bought like other goods
+    popularity: Floats  # shares that sum to about 1; 0 for products not bought like other goods
     tastes: Ints  # concatenated running sums of weights, one stretch of products per cluster
     gasoline: Ints  # positions
     blank: Ints  # positions
@@ -133,11 +133,11 @@ def make_catalogue(seed: int) -> Catalogue:
     popularity = appeal / np.bincount(commodity, appeal, len(names))[commodity] * lines[commodity]
     popularity = popularity / popularity.sum() * (1 - _RARELY_BOUGHT)
     popularity = np.where(appeal > 0, popularity + _RARELY_BOUGHT / PRODUCTS, 0.0)
-    # Rounded, so that a processor's last digit reaches neither the draws nor the files.
+    # Rounded, so that a processor's last digit affects neither the draws nor the files.
     popularity = np.round(popularity * _WHOLE) / _WHOLE
     season = np.array([SEASONS.index(row["season"]) for row in rows])[commodity]
 
-    # Names that neither the commodities' own list nor any product of them uses.
+    # Names that neither the list of commodities nor any of their products uses.
     for positions, sub_name in ((is_gasoline, GASOLINE), (is_blank, " ")):
         sub_names.append(sub_name)
         sub_commodity[positions] = len(sub_names) - 1
@@ -183,7 +183,7 @@ def _assign(rng: np.random.Generator, products: list[int]) -> tuple[Ints, Flags,
 def _makers(
     rng: np.random.Generator, commodity: Ints, is_own_brand: Flags, commodities: int
 ) -> tuple[Ints, Ints]:
-    """Manufacturer and taste cluster; all that one makes of a commodity has one cluster."""
+    """Manufacturer and taste cluster; a manufacturer's products of a commodity share a cluster."""
     slots = np.maximum(np.bincount(commodity, minlength=commodities) // 14, 1)
     starts = np.cumsum(slots) - slots
     slot = starts[commodity] + (rng.random(PRODUCTS) ** 1.8 * slots[commodity]).astype(np.int64)

@@ -31,7 +31,7 @@ _BATCHES_SORTED = 25  # batches whose lines are sorted together; more would not 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is written after the transactions, by batch."""
+    """Data to write after the transactions, by batch."""
 
     traits: list[Traits]
     sent: list[Ints]

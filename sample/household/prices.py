@@ -1,8 +1,8 @@
 """Lines of transaction_data: quantities, prices, discounts, and the odd ones among them.
 
-Belongs here: quantity and money of every line, and the lines that no basket proposes: gasoline, and
+Belongs here: quantity and money of every line, and lines that no basket proposes: gasoline, and
 products without names. Does not belong here: what is put into baskets (`baskets`, `redemptions`),
-usual prices (`catalogue`), and which are lowered when (`support`).
+usual prices (`catalogue`), and when they are lowered (`support`).
 """
 
 from dataclasses import dataclass, fields
@@ -75,7 +75,7 @@ class Lines:
 def make_lines(
     retailer: Retailer, traits: Traits, trips: Trips, purchases: Purchases, responses: Responses
 ) -> Lines:
-    """The lines of a batch by basket and product; a product is once in a basket."""
+    """The lines of a batch by basket and product; each product is in a basket once."""
     rng = generator(retailer.seed, Purpose.PRICES, traits.part)
     stands = _Stands(retailer, traits, trips)
     trip = np.concatenate([responses.trip, purchases.trip])
@@ -116,7 +116,7 @@ def make_lines(
 
 @dataclass(frozen=True)
 class _Stands:
-    """What a line can be looked up in."""
+    """The tables in which a line is looked up."""
 
     retailer: Retailer
     traits: Traits
@@ -133,7 +133,7 @@ class _Stands:
         coupon: Ints | None = None,
         match: Ints | None = None,
     ) -> Lines:
-        """Lines of trips; discounts are negative cents, coupons positive, none where not given."""
+        """Lines of trips, in cents: discounts negative, coupons positive, none where not given."""
         none = np.zeros(trip.size, np.int64)
         minute = self.trips.minute[trip]
         return Lines(
@@ -153,10 +153,10 @@ class _Stands:
 
 
 def _shelf_price(rng: np.random.Generator, stands: _Stands, trip: Ints, product: Ints) -> Ints:
-    """Cents for one, before discounts: a little dearer every quarter and in dear zones."""
+    """Cents for one item before discounts: a little more every quarter and in dear zones."""
     catalogue, trips = stands.retailer.catalogue, stands.trips
     base = catalogue.price[product]
-    # In whole per mille, so that cents come out the same on any machine.
+    # In whole thousandths, so that cents are the same on any machine.
     zone = stands.retailer.stores.zone[trips.store[trip]]
     factor = 960 + 20 * zone + 5 * (trips.week[trip] // 13)
     price = np.where(base < _FIXED, base, (base * factor + 5000) // 10_000 * 10 - 1)

@@ -1,4 +1,4 @@
-"""Who is sent which campaign, what it makes them buy, and which coupons they redeem.
+"""Who is sent which campaign, what they buy because of it, and which coupons they redeem.
 
 Belongs here: what households do because of a campaign. Does not belong here: the campaigns and
 their coupons (`campaigns`), ordinary purchases (`baskets`), and what a coupon takes off a line
@@ -28,7 +28,7 @@ _NOT_ON_A_LINE = 0.06
 
 @dataclass(frozen=True)
 class Responses:
-    """What a batch's campaigns led to."""
+    """The effects of a batch's campaigns."""
 
     sent: Ints  # rows of (position in CAMPAIGNS, household)
     trip: Ints  # lines added: trip, product, value of the coupon in cents (0 is none)
@@ -97,7 +97,7 @@ def make_responses(retailer: Retailer, traits: Traits, trips: Trips) -> Response
 
 
 def _targets(rng: np.random.Generator, traits: Traits) -> Flags:
-    """Households by CAMPAIGNS: better customers are sent more."""
+    """Households by CAMPAIGNS: better customers are sent more campaigns."""
     liking = np.where(traits.is_mailed, (0.5 + traits.activity) / _LIKING_MEAN, 0.0)
     sent = np.zeros((traits.key.size, len(CAMPAIGNS)), np.bool_)
     for position, plan in enumerate(CAMPAIGNS):

@@ -14,7 +14,7 @@ from sample.household.support import Support, make_support
 
 @dataclass(frozen=True)
 class Retailer:
-    """The parts of a retailer and the seed that they came from."""
+    """The parts of a retailer, and the seed that made them."""
 
     seed: int
     catalogue: Catalogue

@@ -109,7 +109,7 @@ def _cut(retailer: Retailer) -> _Cut:
     sent = np.concatenate([batch.sent for batch in batches])
     redeemed = np.concatenate([batch.redeemed for batch in batches])
     redeemed = redeemed[np.isin(redeemed[:, 0], households)]
-    # A redemption stays where the household still shops on that day.
+    # A redemption stays if the household still shops on that day.
     shopped = lines.household_key * 1000 + lines.day
     return _Cut(
         traits=[batch.traits for batch in batches],
@@ -121,14 +121,14 @@ def _cut(retailer: Retailer) -> _Cut:
 
 
 def _choose(pool: list[Traits]) -> list[int]:
-    """Household 1, then whoever adds most kinds of households that are still missing."""
+    """Household 1, then those that add most of the kinds still missing."""
     kinds = {
         key: _kinds(traits, row)
         for traits in pool
         for row, key in enumerate(traits.key.tolist())
         if traits.start[row] <= _FIRST_DAY or traits.is_one_timer[row]
     }
-    # Twice round, so that classes have more than one household where room is left.
+    # Two rounds, so that classes have more than one household where there is room.
     chosen = [FIRST_HOUSEHOLD]
     missing = set.union(*kinds.values()) - kinds[FIRST_HOUSEHOLD]
     while len(chosen) < _HOUSEHOLDS:
@@ -146,7 +146,7 @@ def _choose(pool: list[Traits]) -> list[int]:
 
 
 def _kinds(traits: Traits, row: int) -> set[tuple[str, int]]:
-    """What a household would show of the rules and values that the models know."""
+    """The rules and values of the models that a household would show."""
     kinds = {("recency", int(np.searchsorted(_RECENCY_ENDS, traits.end[row])))}
     if traits.has_demographics[row]:
         kinds |= set(zip(DEMOGRAPHICS, traits.demographics[row].tolist(), strict=True))
@@ -155,7 +155,7 @@ def _kinds(traits: Traits, row: int) -> set[tuple[str, int]]:
     if traits.gasoline[row] > 0:
         kinds.add(("gasoline", 1))
     if traits.is_one_timer[row]:
-        # Seen only before the first day that counts, it would show nothing.
+        # A household seen only before the first day that counts would show nothing.
         return {(_ONE_TIMER, 1)} if _FIRST_DAY <= traits.start[row] <= _LAST_DAY else set()
     if traits.uses_coupons[row] and traits.is_mailed[row]:
         kinds.add(("coupons", 1))
@@ -234,7 +234,7 @@ def _coupons(campaigns: Campaigns, catalogue: Catalogue, cut: _Cut) -> Ints:
         parts += [rows[:2], repeated]
         parts.append(-repeated)
     every = np.concatenate(parts)
-    # Each row once, then those marked by a minus once more.
+    # Each row once, then the rows marked by a minus again.
     once = np.unique(every[every[:, 0] > 0], axis=0)
     rows = np.concatenate([once, -every[every[:, 0] < 0]])
     return rows[np.lexsort((rows[:, 2], rows[:, 0], rows[:, 1]))]

@@ -1,4 +1,4 @@
-"""The retailer's stores, largest first: ids, how many call each their own, price zones.
+"""The retailer's stores, largest first: ids, shares of households, price zones.
 
 Belongs here: what stays the same for a store. Does not belong here: what is promoted in it
 (`support`), and which stores a household goes to (`traits`, `trips`).
@@ -11,7 +11,7 @@ import numpy as np
 from sample.household.chance import Floats, Ints, Purpose, generator
 
 STORES = 582
-TRACKED_STORES = 115  # those whose displays and mailers are known; they are the largest
+TRACKED_STORES = 115  # the largest, whose displays and mailers are known
 _TRACKED_SHARE = 0.9
 
 

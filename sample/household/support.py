@@ -1,9 +1,8 @@
 """Promotion: which products have a display, a place in the mailer or a lower price, and when.
 
-Belongs here: the support of every product, store and week, what it does to demand, and the rows
-of causal_data that tell of it. A product's week has one of some two thousand templates; the
-template says which stores take part and how. So one small table answers what a shopper met and
-writes the file alike.
+Belongs here: the support of every product, store and week, its effect on demand, and the rows
+of causal_data about it. A product's week has one of some two thousand templates, which says which
+stores take part and how. So one small table serves both the shoppers' demand and the file.
 """
 
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from sample.household.stores import TRACKED_STORES, Stores
 FIRST_WEEK, LAST_WEEK = 9, 101
 DISPLAYS = ("0", "1", "2", "3", "4", "5", "6", "7", "9", "A")
 MAILERS = ("0", "A", "C", "D", "F", "H", "J", "L", "P", "X", "Z")
-LIFT_CAP = 4.0  # demand with support and a lower price over demand without, at most
+LIFT_CAP = 4.0  # the most that support and a lower price multiply demand by
 
 _LIFT_PER_CENT = 0.018  # demand gained by each per cent off
 _DISPLAY_SHARES = (0.034, 0.134, 0.118, 0.019, 0.129, 0.066, 0.246, 0.185, 0.069)
@@ -63,7 +62,7 @@ CAUSAL_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Support:
-    """Support of products by weeks by tracked stores, and what it does."""
+    """Support of products by weeks by tracked stores, and its effect."""
 
     template: NDArray[np.uint16]  # products by (WEEKS + 1); 0 is no support
     display: Codes  # templates by (tracked stores + one column for all others)
@@ -73,7 +72,7 @@ class Support:
     mailer_lift: Floats
 
     def is_supported(self, product: Ints, store: Ints, week: Ints) -> Flags:
-        """Whether products had a display or stood in the mailer."""
+        """Whether products had a display or a place in the mailer."""
         template = self.template[product, week]
         column = np.minimum(store, TRACKED_STORES)
         supported: Flags = (self.display[template, column] > 0) | (
@@ -82,7 +81,7 @@ class Support:
         return supported
 
     def lift(self, catalogue: Catalogue, product: Ints, store: Ints, week: Ints) -> Floats:
-        """Demand over what it is at the usual price without support; from 1 to `LIFT_CAP`."""
+        """Demand over demand at the usual price without support; from 1 to `LIFT_CAP`."""
         template = self.template[product, week]
         column = np.minimum(store, TRACKED_STORES)
         commodity = catalogue.commodity[product]
@@ -141,7 +140,7 @@ def causal_rows(
         again = generator(seed, Purpose.REPEATS, part).random(slot.size) < _REPEATED_ROWS
         rows, twice = expand(1 + again.astype(np.int64))
         slot, pair = slot[rows], pair[rows]
-        # A repeated row tells of another place in the mailer.
+        # A repeated row has another place in the mailer.
         mailer = np.where(twice == 1, _elsewhere(mailer[rows]), mailer[rows])
         columns = [
             pa.array(catalogue.product_id[low + product[pair]]),
@@ -158,8 +157,7 @@ def causal_table(
 ) -> pa.Table:
     """Rows of causal_data for rows of product, week and store, all of them with support.
 
-    As many of the first as `repeated` says stand there twice, the second time elsewhere in the
-    mailer.
+    The first `repeated` rows appear twice, the second time with another place in the mailer.
     """
     product, week, store = rows.T
     template = support.template[product, week]

@@ -36,7 +36,7 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)
 _TRIPS_A_DAY = (0.012, 0.045, 0.085, 0.135, 0.21, 0.33, 0.52, 0.95)
 _LINES_A_TRIP = (2.2, 4.2, 6.0, 8.6, 12.5, 17.5, 23.0, 34.0)
 _START = ((0.0, 0.1, 0.5, 0.85, 0.95, 1.0), (1, 10, 55, 105, 210, 430))
-# The last day that a household may shop; most go on to the end.
+# The last day on which a household may shop; most shop to the end.
 _END = ((0.0, 0.03, 0.065, 0.12, 0.17, 0.1701, 1.0), (240, 525, 612, 672, 698, DAYS, DAYS))
 _ONE_TIMERS = 0.006
 _COUPON_USERS = 0.285
@@ -158,7 +158,7 @@ def make_traits(retailer: Retailer, keys: Ints, part: int) -> Traits:
     demographics = _demographics(rng, many)
     composition = demographics[:, 4]
 
-    # Who lives alike eats alike: half of the households take the taste of their kind.
+    # Similar households have similar tastes: half of them take the taste of their kind.
     kind = (composition * 2 + (demographics[:, 0] >= _AGES.index("45-54"))) % CLUSTERS
     own = rng.integers(0, CLUSTERS, many)
     main = np.where(rng.random(many) < _LIKE_OTHERS, kind, own)

@@ -21,9 +21,9 @@ from sample.household.traits import Traits
 
 _SECOND_TRIPS = 0.05  # of days with a trip
 _ELSEWHERE = 0.035  # trips to a store that is not one of the household's own
-_FADING_DAYS = 45  # before a household that leaves has left
+_FADING_DAYS = 45  # before a leaving household has left
 _MOST_A_DAY = 0.92
-_TO_THE_LAST_DAY = 0.6  # who shops more than this share of households does so to the last day
+_TO_THE_LAST_DAY = 0.6  # households that shop more than this share do so to the last day
 _SECOND_STORE = 0.4  # of the trips elsewhere go to the third store, the others to the second
 # Trips by hour of the day, for the three habits of `Traits.time_of_day`.
 _HOURS = (5, 3, 2, 2, 1, 2, 6, 11, 14, 28, 36, 48, 59, 66, 69, 79, 84, 99, 81, 65, 49, 38, 21, 10)
@@ -52,13 +52,13 @@ class Trips:
 
 
 def basket_range(households: int) -> int:
-    """How far apart one minute's basket ids are from the next one's; wider for more households."""
+    """The distance between the basket ids of consecutive minutes; wider for more households."""
     wide = max(_BASKET_RANGE, households + 1)
     return wide if wide % _STRIDE else wide + 1
 
 
 def make_trips(retailer: Retailer, traits: Traits, minute_range: int) -> Trips:
-    """The trips of a batch; a minute's basket ids start `minute_range` after the last one's."""
+    """The trips of a batch; each minute's basket ids start `minute_range` after the last."""
     rng = generator(retailer.seed, Purpose.TRIPS, traits.part)
     days = np.arange(DAYS + 1)
     chance = traits.trips_a_day[:, None] * trip_factor()[None, :]
@@ -66,7 +66,7 @@ def make_trips(retailer: Retailer, traits: Traits, minute_range: int) -> Trips:
     leaves = (traits.end < DAYS)[:, None] & (days > traits.end[:, None] - _FADING_DAYS)
     chance = np.where(leaves, chance * 0.6, chance)
     goes = (rng.random(chance.shape) < np.minimum(chance, _MOST_A_DAY)) & here
-    # A first and a last trip on the days that the traits name, one trip only for one-timers.
+    # A first and a last trip on the days in the traits, a single trip for one-timers.
     goes[np.arange(len(goes)), traits.end] = traits.activity > _TO_THE_LAST_DAY
     goes[np.arange(len(goes)), traits.start] = True
     goes &= ~traits.is_one_timer[:, None] | (days == traits.start[:, None])

@@ -81,7 +81,7 @@ def people(seed: int, chunk: int, count: int, members: int) -> list[Person]:
 
 
 def list_lines(members: list[Person]) -> Iterator[str]:
-    """Lines of the loyalty list; here and there one field too many, or a member once more."""
+    """Lines of the loyalty list; a few have a field too many or repeat a member."""
     for place, member in enumerate(members):
         fields = [member.email, member.facebook, member.instagram, member.gender]
         if place % _FIFTH_FIELD_EVERY == _FIFTH_FIELD_PLACE:
@@ -92,7 +92,7 @@ def list_lines(members: list[Person]) -> Iterator[str]:
 
 
 def other_spelling(email: str, draw: float) -> str:
-    """The address as its owner types it at times."""
+    """The address as its owner sometimes types it."""
     return _shout(email) if draw < _UPPER_CASE else email
 
 

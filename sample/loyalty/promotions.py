@@ -1,10 +1,10 @@
 """Promotions of the fan club's shop: clicks on ads, baskets, purchases.
 
-Belongs here: what is advertised, how people respond, and the lines that tell of it. Does not belong
+Belongs here: what is advertised, how people respond, and the lines that record it. Does not belong
 here: the people (`club`).
 
-Items are added to a basket one by one, and each time the basket is reported anew; what is bought
-is the last basket. The item promoted costs a tenth less, another tenth for members who clicked.
+Items are added to a basket one by one, and each time the basket is reported again; the last basket
+is bought. The item promoted costs a tenth less, another tenth for members who clicked.
 """
 
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ def _line(
 
 
 def _channels(random: np.random.Generator, offer: Promotion) -> Iterator[str]:
-    """Where someone clicks: mostly once, mostly in the same place again."""
+    """Where a person clicks: mostly once, mostly on the same channel again."""
     on_instagram = random.random() < offer.instagram
     yield "Instagram" if on_instagram else "Facebook"
     while random.random() < _CLICKS_AGAIN:

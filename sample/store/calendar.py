@@ -27,7 +27,7 @@ def day_of_year() -> Floats:
 
 
 def demand() -> Floats:
-    """How much is ordered on each day of the window; 1 is an ordinary day."""
+    """Demand on each day of the window; 1 is an ordinary day."""
     of_year = day_of_year()
     season = np.ones(DAYS)
     for centre, width, height in _PEAKS:

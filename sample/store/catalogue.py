@@ -1,4 +1,4 @@
-"""The products of the shop, and which of them a customer of some price level would pick.
+"""The products of the shop, and which of them a customer of a given price level picks.
 
 Belongs here: what is sold at which price, and the taste of each price level. Does not belong here:
 the words of names (`words`), a customer's level and favourites (`shoppers`), and discounts
@@ -27,7 +27,7 @@ LEVELS = len(_LEVELS)
 
 _QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _PRICES = (1.01, 2.4, 3.4, 6.0, 9.9, 13.5, 21.0, 34.0, 115.0, 2000.0)
-_PRICE_WIDTH = 0.55  # how far, in logarithms, people stray from what they like to spend
+_PRICE_WIDTH = 0.55  # how far, in logarithms, people deviate from what they like to spend
 _WHOLE = 1_000_000  # weights are whole numbers, so that their running sums are exact
 
 

@@ -23,7 +23,7 @@ from sample.store.words import DEPARTMENTS
 
 _BASE = -3.4
 _TYPE = np.array([0.1, 0.0, 1.1, 0.2])  # in the order of TYPES
-# What twenty years more do: young people buy more of one thing, older ones several things.
+# The effect of twenty years: young people buy more of one thing, older people several things.
 _OF_TYPE_BY_AGE = np.array([0.45, -0.55, 0.1, 0.0])
 # By department, women and men.
 _DEPARTMENT = np.array([[0.1, -0.2], [0.2, -0.4], [-0.3, 0.4], [0.0, 0.3], [0.4, -0.5]])
@@ -93,7 +93,7 @@ def probability(shop: Shop, shoppers: Shoppers, shopper: Ints, coupon: Ints, day
     kind = coupons.kind[coupon]
     age = shoppers.age[shopper]
     discount = (coupons.discount[coupon] - 30) / 15
-    # Who buys cheap looks at the discount more.
+    # Customers who buy cheap look at the discount more.
     keenness = 0.95 - 0.07 * (shoppers.level[shopper] - 4)
     dearer = np.log(coupons.mean_price[coupon] / shoppers.usual_price[shopper])
     strange = np.where(dearer > 0, 1.5 * dearer, -0.7 * dearer)

@@ -1,4 +1,4 @@
-"""The coupons: those of the orders' time, of two days long ago, and of the years that follow.
+"""The coupons: for the time of the orders, for two days long ago, and for the years that follow.
 
 Belongs here: type, discount, products and validity of each. Does not belong here: who uses them,
 and when (`coupon_use`).
@@ -22,11 +22,11 @@ ANY_NUMBER = -1  # of products: what department coupons ask for
 
 # Days that consumers of the shop's events name; each has a coupon of every department and type.
 EXAMPLE_DAYS = (day("2010-01-01"), day("2021-03-18"))
-# After the orders, half-yearly coupons for whoever asks later.
+# After the orders, half-yearly coupons for later requests.
 LATER_UNTIL = day("2035-12-31")
 
-# Each department's coupons follow one another in lanes. The gapless lanes and the lanes with gaps
-# are the least number valid on a day and what comes on top.
+# Each department's coupons follow one another in lanes. The gapless lanes give the least number
+# valid on a day; the lanes with gaps add to it.
 _GAPLESS_LANES = 3
 _GAPPY_LANES = 5
 MOST_VALID = _GAPLESS_LANES + _GAPPY_LANES

@@ -19,7 +19,7 @@ from sample.store.words import DEPARTMENTS
 SECONDS_A_DAY = 86_400
 _OPEN = (8, 21)  # hours; the last order of a day is before the second
 _DEPARTMENTS_AN_ORDER = (0.55, 0.83, 0.95, 0.99)  # running shares of 1, 2, 3, 4; else all
-_VARIETY = 2.5  # of an order's size: the shape of a gamma distribution
+_VARIETY = 2.5  # the shape of the gamma distribution of an order's size
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _times(rng: np.random.Generator, shoppers: Shoppers, shopper: Ints) -> tuple
     ).astype(np.int64)
     second = (FIRST_DAY + day) * SECONDS_A_DAY + of_day
     second = second[np.lexsort((second, shopper))]
-    # Two orders at one moment would leave open which came first: the later ones move on a second.
+    # Two orders at one moment would have no order: the later ones move on by a second.
     place = np.arange(shopper.size)
     apart = shopper * (DAYS * SECONDS_A_DAY * 2)
     second = np.maximum.accumulate(second + apart - place) - apart + place
@@ -124,6 +124,6 @@ def _lines(
 
 
 def price_with(price: Ints, discount: Ints) -> Ints:
-    """Cents left of a price in cents after a discount in percent, halves up."""
+    """A price in cents after a discount in percent, halves up."""
     left: Ints = (price * (100 - discount) + 50) // 100
     return left

@@ -1,7 +1,7 @@
 """The store domain's seeds: a small shop that shows every coupon type in every department.
 
 Belongs here: which orders, coupons, products and customers the seeds keep. References between the
-files are whole. Some ready-made aggregates stand beside them, as of a shop that keeps no orders.
+files are whole. Some ready-made aggregates are added, as from a shop that keeps no orders.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ _WITHOUT_ORDERS = 3  # customers
 
 _Columns = Mapping[str, Sequence[str | int | float]]
 
-# Ready-made rows: of the first coupon and a customer with orders, whose own rows must win, and of
-# those that no other file knows.
+# Ready-made rows: for the first coupon and a customer with orders, whose own rows must win, and for
+# ids that no other file has.
 _FIRST_READY_COUPON = 900_001
 _READY_COUPONS: _Columns = {
     "coupon_type": ["just_discount", "buy_all", "department"],
@@ -136,7 +136,7 @@ def _rows(table: pa.Table, column: str, values: Ints) -> pa.Table:
 
 
 def _other_spelling(coupons: pa.Table) -> pa.Table:
-    """The first coupon of Sport says Sports."""
+    """The first coupon of Sport is spelled Sports."""
     departments = coupons["department"].to_pylist()
     departments[departments.index("Sport")] = ANOTHER_SPELLING
     place = coupons.column_names.index("department")

@@ -12,7 +12,7 @@ from sample.store.coupons import Coupons, make_coupons
 
 @dataclass(frozen=True)
 class Shop:
-    """The products and coupons of a shop and the seed that they came from."""
+    """The products and coupons of a shop, and the seed that made them."""
 
     seed: int
     catalogue: Catalogue

@@ -25,11 +25,11 @@ _BASKET = (9.0, 15.0)
 _FEMALE = 0.56
 _OLDEST_SHARES = (0.0, 0.25, 0.6, 0.85, 1.0)
 _AGES = (18, 30, 45, 62, 85)
-_NEWCOMERS = 0.25  # of the customers had not come yet when the window begins
+_NEWCOMERS = 0.25  # of the customers are newcomers after the window begins
 # Liking of Boys, Girls, Men, Sport, Women by men and by women, as logarithms.
 _LIKING = ((-0.2, -0.5, 1.1, 0.4, -0.6), (0.0, 0.3, -0.3, 0.0, 1.2))
 _PARENTS = (38.0, 11.0, 0.9)  # age of most parents of children, years around it, liking
-_DEALS_HIDDEN = 0.85  # deviation of what age and gender do not tell
+_DEALS_HIDDEN = 0.85  # deviation that age and gender do not explain
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def make_shoppers(shop: Shop, ids: Ints, part: int) -> Shoppers:
     lines = np.interp(spread(ids, 0, shop.seed), _QUANTILES, _LINES)
     basket: Floats = np.minimum(rng.uniform(*_BASKET, many), np.maximum(lines / 3, 2.0))
     late = rng.random(many) < _NEWCOMERS
-    # Newcomers came in the first two thirds, so that every one could make a habit.
+    # Newcomers come in the first two thirds, so that each can form a habit.
     start = FIRST_DAY + np.where(late, rng.integers(0, (LAST_DAY - FIRST_DAY) * 2 // 3, many), 0)
 
     years, width, more = _PARENTS

@@ -1,7 +1,7 @@
-"""How likely each use of a coupon truly was: the best that any model of coupon use can know.
+"""The true probability of each coupon use: the best that any model can reach.
 
-Belongs here: what a test of a model may know and no file of the sample tells. Does not belong here:
-how these probabilities come about (`coupon_use`).
+Belongs here: what a test of a model may know and no file of the sample contains. How these
+probabilities come about is in `coupon_use`.
 """
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from sample.store.shop import make_shop
 
 
 def true_probabilities(*, scale: float = 1.0, seed: int = 1) -> pa.Table:
-    """The candidates of `generate_store`'s orders with the probabilities that they were drawn by.
+    """The candidates of `generate_store`'s orders, with the probabilities of their draws.
 
     A row per order and coupon that is valid on the order's day in a department of the order's
     lines: order_id, coupon_id, probability (0 to 1, six places), used (whether the written files

@@ -1,4 +1,4 @@
-"""The words that products are named with, all made up but for colours and garments.
+"""The words in product names, all made up except colours and garments.
 
 Belongs here: lists of words, and which departments sell a garment. Does not belong here: how a name
 is put together (`catalogue`).
