@@ -1,7 +1,7 @@
-"""`pollux dagster` as an operator has it: the real web page and daemon, on a PostgreSQL of ours.
+"""`pollux dagster` as an operator runs it: the real web page and daemon, on a test PostgreSQL.
 
 One installation goes through a day: a full run, files in the inbox, a failing test, and the
-deaths of a worker, of the daemon and of the database.
+loss of a worker, of the daemon and of the database.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the command says where there is nothing yet, something is missing, or a limit is met."""
+"""What the command says when nothing is there yet, something is missing, or a limit is reached."""
 
 import errno
 import os

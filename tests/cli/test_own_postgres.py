@@ -1,4 +1,4 @@
-"""Pollux on a PostgreSQL of one's own, 15 or newer: load, build inside it, release, serve."""
+"""Pollux on the user's own PostgreSQL, 15 or newer: load, build inside it, release, serve."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the shell around a command says of other servers, or of its terminal, changes nothing."""
+"""The shell's variables for other servers, and its terminal, do not affect a command."""
 
 import os
 import subprocess

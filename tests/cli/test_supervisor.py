@@ -1,4 +1,4 @@
-"""What keeps services running: new starts, back-off, giving up, and what a killed one leaves."""
+"""The supervisor of services: restarts, back-off, giving up, and what a killed one leaves."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`pollux up` as a new user has it: from an empty folder to an answer, and down again."""
+"""`pollux up` as a new user runs it: from an empty folder to an answer, and down again."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Links of the documentation's pages: right in the repository, right on the site."""
+"""Links in the documentation: right in the repository, right on the site."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page about a mart of one's own, taken at its word: its files, its commands, its answer."""
+"""The page about a mart of your own, followed literally: its files, its commands, its answer."""
 
 import json
 import os

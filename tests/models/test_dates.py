@@ -1,4 +1,4 @@
-"""Every date and time that is served is tested to be finite."""
+"""A data test checks that every served date and time is finite."""
 
 import pytest
 import yaml

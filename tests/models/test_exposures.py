@@ -1,4 +1,4 @@
-"""Who reads what, as the exposures say it, is what the code names; and every model has an owner."""
+"""The exposures list the marts that the code reads, and every model has an owner."""
 
 import inspect
 import re

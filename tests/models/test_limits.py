@@ -1,4 +1,4 @@
-"""What models and indexes hold is what types hold."""
+"""Models and indexes hold every value that types hold."""
 
 import pytest
 import yaml

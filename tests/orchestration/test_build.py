@@ -1,4 +1,4 @@
-"""A build that fails, is killed, or finds the warehouse in use; and what is served meanwhile."""
+"""A build that fails, is killed, or finds the warehouse in use, and what is served meanwhile."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What can befall a build from outside: each ends clearly, and the next build is right."""
+"""Faults from outside a build: each ends clearly, and the next build is right."""
 
 import os
 import subprocess

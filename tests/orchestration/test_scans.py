@@ -1,4 +1,4 @@
-"""A file is its bytes: no folder or file name becomes a value, and one module opens files."""
+"""Only a file's bytes count: no folder or file name becomes a value, and one module opens files."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What application developers write: from one customer to classes of their own."""
+"""Code that application developers write: from one customer to classes of their own."""
 
 import logging
 from collections.abc import Iterator

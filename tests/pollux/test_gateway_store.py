@@ -1,4 +1,4 @@
-"""The gateway on what the whole pipeline released: both sources, all domains, the contracts."""
+"""The gateway on releases of the whole pipeline: both sources, all domains, the contracts."""
 
 import typing
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What each type takes and refuses, by the table that every door reads by."""
+"""What each type takes and refuses, by the table of spellings."""
 
 import math
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""docs/types.md is what the table of types says."""
+"""docs/types.md agrees with the table of types."""
 
 from pollux.runtime.settings import PROJECT_DIR
 from pollux.types import TYPES

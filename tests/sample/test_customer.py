@@ -1,4 +1,4 @@
-"""The customer sample: the dirt of the real vouchers, and a customer base that holds together."""
+"""The customer sample: the dirt of the real vouchers, and a consistent customer base."""
 
 import hashlib
 import re

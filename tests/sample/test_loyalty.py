@@ -1,4 +1,4 @@
-"""The loyalty sample: the exact format of the real lines, and a funnel that holds together."""
+"""The loyalty sample: the exact format of the real lines, and a consistent funnel."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""The store sample: a shop by its rules, and coupon use by probabilities that are known."""
+"""The store sample: a shop by its rules, and coupon use by known probabilities."""
 
 from datetime import date
 from itertools import product as pairs

@@ -1,4 +1,4 @@
-"""Brokers and clients for tests of what goes over MQTT."""
+"""Brokers and clients for tests over MQTT."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ MOSQUITTO_IS_MISSING = "Mosquitto is not installed"
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
@@ -56,7 +56,7 @@ class Inbox:
 def connected(
     port: int, name: str, *, topic: str | None = None, is_v5: bool = True
 ) -> Iterator[tuple[Client, Inbox]]:
-    """A client with a session that stays, subscribed to `topic` before this yields."""
+    """A client with a persistent session, subscribed to `topic` before this yields."""
     inbox, is_there, is_subscribed = Inbox(), threading.Event(), threading.Event()
     if is_v5:
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)

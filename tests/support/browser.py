@@ -22,7 +22,7 @@ START_SECONDS = 60
 
 
 class Page:
-    """One tab; `errors` is what its console said that no console should, `requests` its URLs."""
+    """One tab; `errors` has the console's errors, `requests` the URLs."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -47,7 +47,7 @@ class Page:
         return answer["result"].get("value")
 
     def picture(self, path: Path) -> None:
-        """Writes what is to be seen as a PNG."""
+        """Writes a screenshot as PNG."""
         answer = self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(answer["data"]))
 

@@ -15,7 +15,7 @@ def build_again(
     domain: str = "household",
     **changes: object,
 ) -> None:
-    """Gives record and marts another invocation; `changes` go to the record alone."""
+    """Gives record and marts another invocation; `changes` apply to the record only."""
     record = read_record(settings, domain)
     assert record is not None
     fresh = invocation_id or f"{record.invocation_id}+"

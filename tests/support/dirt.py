@@ -1,4 +1,4 @@
-"""Dirt in the sample's files that lands, and that models have to deal with."""
+"""Dirt in the sample's files that lands and that models must handle."""
 
 import random
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def soil(folders: Mapping[str, Path]) -> None:
-    """Makes lines that models have to drop for a reason, and baskets without their time."""
+    """Adds lines that models have to drop, and baskets without a time."""
     chance = random.Random(8)
     path = folders["household"] / "transaction_data.csv"
     header, *lines = path.read_text().splitlines()

@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 class History(NamedTuple):
-    """Rows of every table; what is no list stays as it is."""
+    """Rows of every table; a value that is not a list stays unchanged."""
 
     orders: list[Order]
     order_lines: list[Line]
@@ -50,7 +50,7 @@ def random_line(rng: random.Random, order_id: int) -> Line:
 
 
 def random_history(rng: random.Random) -> History:
-    """A few customers, days on which some order more than once, even at one moment."""
+    """A few customers, some with several orders on a day, or even at one moment."""
     orders = [
         Order(number, rng.randint(1, 3), START + timedelta(hours=12 * rng.randint(0, 20)))
         for number in range(1, 26)
@@ -111,7 +111,7 @@ def open_sample(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def as_of(history: History, customer_id: int, moment: datetime) -> Mapping[str, Any]:
-    """What was known of a customer before a moment, counted by hand."""
+    """The features of a customer before a moment, counted by hand."""
     before = {
         order.order_id
         for order in history.orders

@@ -1,4 +1,4 @@
-"""Installations of the sample, each made once per run, whichever worker asks first, and copied.
+"""Installations of the sample, each made once per run, by the first worker that asks, and copied.
 
 `landed` holds the files of every domain, `everything` is built from it by DuckDB and released,
 `household` is that domain alone, for tests that change or release it.
@@ -33,13 +33,13 @@ from tests.support.live_events import live_events, make_events_schema, take_in
 
 # 20,000 accounts, 50 households, 500 members, 20 customers of the shop.
 SCALES = {"customer": 0.01, "household": 0.02, "loyalty": 0.1, "store": 0.02}
-# One row of the promotions in so many.
+# One of so many promotion rows is kept.
 CAUSAL_KEPT = 10
 PARSED = "partial_parse.msgpack"
 
 
 class Prepared:
-    """What a run has prepared, in a folder that its workers share."""
+    """Installations prepared in a run, in a folder that its workers share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Prepared:
         return {domain: self._once("samples", _make_samples) / domain for domain in SCALES}
 
     def land(self, data_dir: Path, *domains: str, engine: str = "duckdb") -> Settings:
-        """A new installation that some domains, or all of them, have landed in."""
+        """A new installation in which some or all domains have landed."""
         source = Settings(data_dir=self._landed())
         for domain in [*(domains or SCALES), LEARNED]:
             shutil.copytree(source.landing_dir / domain, data_dir / "landing" / domain)
@@ -70,7 +70,7 @@ class Prepared:
         return Settings(data_dir=self._once("household", self._make_household), database_url=None)
 
     def copy(self, source: Settings, data_dir: Path, *, released: bool = True) -> Settings:
-        """A copy of one of these to change, with its releases or without."""
+        """A copy of one of these that a test may change, with or without its releases."""
         settings = _copy_built(source, data_dir)
         if released:
             shutil.copytree(source.releases_dir, settings.releases_dir, symlinks=True)
@@ -83,13 +83,13 @@ class Prepared:
         return self._once("landed", self._make_landed)
 
     def _once(self, name: str, make: Callable[[Path], None]) -> Path:
-        """A folder that the first who asks makes, and all others wait for."""
+        """A folder that the first worker makes and all others wait for."""
         folder, done = self.folder / name, self.folder / f"{name}.done"
         if not done.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / f"{name}.lock"):
                 if not done.exists():
-                    # Left by a worker that failed at it.
+                    # Left by a worker that failed to make it.
                     shutil.rmtree(folder, ignore_errors=True)
                     make(folder)
                     done.touch()
@@ -131,7 +131,7 @@ class Prepared:
 
 
 def _keep_cluster(folder: Path) -> None:
-    """Keeps the database as it is now; its server may then run for those who read."""
+    """Keeps the database in its present state; its server may then run for readers."""
     server = EmbeddedPostgres(folder)
     server.stop()
     _copy_as_is(server.cluster, folder.with_suffix(".cluster"))
@@ -140,7 +140,7 @@ def _keep_cluster(folder: Path) -> None:
 def _make_samples(folder: Path) -> None:
     for domain, scale in SCALES.items():
         generate(domain, folder / domain, scale=scale, seed=1)
-    # Promotions are as many at any scale.
+    # The number of promotions is the same at any scale.
     causal = folder / "household" / "causal_data.csv"
     with causal.open() as lines:
         header, *rows = itertools.islice(lines, 0, None, CAUSAL_KEPT)
@@ -149,7 +149,7 @@ def _make_samples(folder: Path) -> None:
 
 
 def _copy_built(source: Settings, data_dir: Path) -> Settings:
-    """What was landed and built in files, without what was released."""
+    """Copies the landed and built files, without releases."""
     data_dir.mkdir(parents=True)
     for name in ("landing", "builds", "dbt", "dagster"):
         shutil.copytree(source.data_dir / name, data_dir / name)
@@ -160,15 +160,15 @@ def _copy_built(source: Settings, data_dir: Path) -> Settings:
 
 
 def _copy_as_is(source: Path, target: Path) -> None:
-    # Root's server has a system user, to whom its files belong.
+    # Root's server runs as a system user, who owns its files.
     subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
 
 
 def _move_parsed(source: Settings, settings: Settings) -> None:
-    """Makes what dbt parsed for `source` good for `settings`.
+    """Makes dbt's parsed project of `source` valid for `settings`.
 
-    dbt parses the whole project again where the profile is another, as the path of the warehouse
-    makes it. It also does where its hash is made differently one day: then it is only slower.
+    dbt parses the whole project again where the profile differs, as it does with another warehouse
+    path. If dbt changes how it hashes the profile, it parses again, which is only slower.
     """
     path = target_dir(settings) / PARSED
     parsed = msgpack.unpackb(path.read_bytes(), strict_map_key=False)

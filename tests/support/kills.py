@@ -24,7 +24,7 @@ SECONDS = 300
 
 
 def steps_of(prefix: str) -> list[str]:
-    """Every step `<prefix>.…` that the code has: a new one is killed at without being listed."""
+    """Every step `<prefix>.…` in the code, so that new ones need not be listed."""
     named = re.compile(rf"step\(\s*\"({re.escape(prefix)}\.[\w.]+)\"")
     text = (path.read_text() for room in ROOMS for path in (PROJECT_DIR / room).rglob("*.py"))
     return sorted({name for content in text for name in named.findall(content)})
@@ -33,12 +33,12 @@ def steps_of(prefix: str) -> list[str]:
 def start(
     step: str, function: Callable[..., object], *arguments: object, **named: object
 ) -> BaseProcess:
-    """The process that runs the function, as `POLLUX_STOP_AT=<step>` says ("" for to its end)."""
+    """The process that runs the function with `POLLUX_STOP_AT=<step>` ("" runs it to its end)."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["__main__", "orchestration.build", "orchestration.release.publish", "tests.support.kills"]
     )
-    # A daemon ends with the test, whatever becomes of that.
+    # A daemon ends with the test, even if the test fails.
     process = context.Process(target=_run, args=(step, function, arguments, named), daemon=True)
     process.start()
     return process
@@ -47,7 +47,7 @@ def start(
 def is_killed_at(
     step: str, function: Callable[..., object], *arguments: object, **named: object
 ) -> bool:
-    """Runs the function; whether it was killed at `step`, rather than came to its end."""
+    """Runs the function; returns whether it was killed at `step`."""
     process = start(step, function, *arguments, **named)
     process.join(SECONDS)
     code = process.exitcode
@@ -65,7 +65,7 @@ def kill_at(step: str, function: Callable[..., object], *arguments: object) -> N
 
 
 def each_time(step: str, is_killed: Callable[[str], bool]) -> Iterator[str]:
-    """Yields `<step>:1`, `<step>:2` …, as long as the kill there comes about."""
+    """Yields `<step>:1`, `<step>:2` …, as long as the kill happens."""
     for number in count(1):
         at = f"{step}:{number}"
         if not is_killed(at):

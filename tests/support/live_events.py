@@ -1,4 +1,4 @@
-"""What the event service took in, as its tables have it, written without the service."""
+"""Events in the tables of the event service, written without the service."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ Row = Mapping[str, Any]
 
 
 def make_events_schema(connection: psycopg.Connection[Any]) -> None:
-    """The tables, empty; whatever was there is gone."""
+    """Makes the tables, empty; drops what was there."""
     connection.execute("drop schema if exists events cascade")
     assert migrate(connection)
 
 
 def take_in(connection: psycopg.Connection[Any], table: str, rows: Sequence[Row]) -> None:
-    """Writes rows in order, each an event of its own; what is not given has a plain value."""
+    """Writes rows in order, each an event of its own; missing values get a default."""
     for row in rows:
         values = PLAIN[table] | {"event_key": uuid4()} | dict(row)
         connection.execute(
@@ -58,10 +58,10 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 
 def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
-    """What an event service took in of the sample's customers and members, by table.
+    """Events of the sample's customers and members, by table.
 
     Offers around the orders in which their coupons were used, members of the file and new ones, and
-    of each kind some that have to be left out.
+    of each kind some that must be left out.
     """
     chance = random.Random(7)
     zone = ZoneInfo("Europe/Berlin")
@@ -100,7 +100,7 @@ def live_events(folders: Mapping[str, Path]) -> dict[str, list[dict[str, Any]]]:
             "fb_user": chance.choice([None, "", "fb", " fb, with comma "]),
             "insta_user": chance.choice([None, "insta"]),
             "gender": chance.choice([None, "F", "M"]),
-            # Some come at one moment.
+            # Some arrive at the same moment.
             "received_at": began + timedelta(minutes=place // 2),
         }
         for place in range(40)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server as users have one: not the embedded one, and as old as Pollux takes."""
+"""A user's own PostgreSQL server: not embedded, and of the oldest supported version."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 VARIABLE = "POLLUX_TEST_DATABASE_URL"
-# Where Debian and the packages of postgresql.org put version 15.
+# Where packages of Debian and postgresql.org install version 15.
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"
 START_SECONDS = 60
@@ -24,7 +24,7 @@ START_SECONDS = 60
 
 @contextmanager
 def own_server() -> Iterator[str | None]:
-    """The URL of a server: the one the variable names, one of Debian's version 15, or none."""
+    """The URL of a server: from the variable, else Debian's version 15, else none."""
     if url := os.environ.get(VARIABLE):
         yield url
     elif PROGRAMS.is_dir():
@@ -59,7 +59,7 @@ def _started() -> Iterator[str]:
         subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
 
     run("initdb", "--auth=trust", f"--username={OWNER}", "--encoding=UTF8", "--no-sync")
-    # The shell ends the server when its input does: with this process, however that ends.
+    # The shell ends the server when its input closes: when this process ends, in any way.
     server = shlex.join([str(PROGRAMS / "postgres"), "-D", str(folder / "cluster")])
     options = f"-k {folder} -c listen_addresses= -c fsync=off"
     script = f"{server} {options} >{folder}/log 2>&1 </dev/null & cat; kill -QUIT $!; wait"

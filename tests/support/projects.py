@@ -16,7 +16,7 @@ SHOWN_FILE = re.compile(r"^`([\w./]+)`:\n\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 
 
 def copy_project(to: Path) -> Path:
-    """Copies what dbt reads of the project to a folder."""
+    """Copies the files that dbt reads to a folder."""
     for part in PARTS:
         source = PROJECT_DIR / part
         (to / part).parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def copy_project(to: Path) -> Path:
 
 
 def run_dbt(project: Path, *arguments: str) -> dbtRunnerResult:
-    """Runs a dbt command on a project; what it parsed is kept for the next command."""
+    """Runs a dbt command on a project; the parsed project is kept for the next command."""
     try:
         return dbtRunner().invoke(
             [
@@ -39,12 +39,12 @@ def run_dbt(project: Path, *arguments: str) -> dbtRunnerResult:
             ]
         )
     finally:
-        # dbt would keep the file open as long as the process lives.
+        # dbt would keep the file open until the process ends.
         DuckDBConnectionManager.close_all_connections()
 
 
 def copy_checkout(to: Path) -> Path:
-    """Copies all that an installation runs from, so that commands run from the copy."""
+    """Copies everything an installation runs from, so that commands run from the copy."""
     for package in ("cli", "orchestration", "pollux", "sample", "services"):
         shutil.copytree(
             PROJECT_DIR / package, to / package, ignore=shutil.ignore_patterns("__pycache__")
@@ -53,7 +53,7 @@ def copy_checkout(to: Path) -> Path:
 
 
 def files_of_page(page: Path) -> dict[str, str]:
-    """The files that a page shows: a path in backquotes with a colon, and an indented block."""
+    """The files that a page shows: a path in backquotes with a colon, then an indented block."""
     found = {}
     for path, block in SHOWN_FILE.findall(page.read_text()):
         # A command may follow in the same block.

@@ -33,7 +33,7 @@ ACCOUNTS = pa.table(
     }
 )
 
-# In the order of its key, the line, which is not that of the accounts.
+# In the order of its key, the line, which differs from that of the accounts.
 BROADBAND = pa.table(
     {
         "account_number": pa.array([9693465, 1000002, 9693465], pa.int64()),
@@ -85,7 +85,7 @@ def write_release(
 
 
 def many_accounts(count: int) -> pa.Table:
-    """Made-up accounts, numbered from 1,000,000 on; every value is a hash of the number."""
+    """Made-up accounts, numbered from 1,000,000; every value is a hash of the number."""
     query = f"""
         select
             i::bigint as account_number,
@@ -109,7 +109,7 @@ def many_accounts(count: int) -> pa.Table:
 
 
 def small_installation(folder: Path, patch: pytest.MonkeyPatch) -> Settings:
-    """An installation in a folder that serves a few customers, found by the environment."""
+    """An installation that serves a few customers, set in the environment."""
     patch.delenv("POLLUX_DATABASE_URL", raising=False)
     patch.setenv("POLLUX_DATA_DIR", str(folder))
     settings = Settings()

@@ -1,4 +1,4 @@
-"""Old runs are forgotten; what an asset's state rests on is not."""
+"""Old runs are deleted, except those that an asset's state depends on."""
 
 from collections.abc import Iterator
 from datetime import timedelta

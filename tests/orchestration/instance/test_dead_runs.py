@@ -1,4 +1,4 @@
-"""A process that was killed in a run does not keep the next one waiting."""
+"""A process killed during a run does not block the next run."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""What Dagster makes of its configuration: limits and retention as they take effect."""
+"""Dagster's configuration: limits and retention as they take effect."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`pollux evaluate recommend` on a user's own file, and what it says of a wrong one."""
+"""`pollux evaluate recommend` on a user's own file, and its messages for a wrong one."""
 
 import gzip
 import json

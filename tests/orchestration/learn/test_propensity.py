@@ -1,4 +1,4 @@
-"""Coupon propensity: pairs know only what came before, models are what was trained."""
+"""Coupon propensity: pairs only use the past, and an altered model is refused."""
 
 import json
 import random

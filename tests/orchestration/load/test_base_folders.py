@@ -1,4 +1,4 @@
-"""`pollux load` as a pipeline calls it that is told where raw and processed data lie."""
+"""`pollux load` for a pipeline that names the folders of raw and processed data."""
 
 import csv
 from pathlib import Path

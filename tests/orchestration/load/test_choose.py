@@ -1,4 +1,4 @@
-"""Which files a load takes: files and pipes that were asked for, nothing of elsewhere."""
+"""Which files a load takes: the files and pipes asked for, and no others."""
 
 import os
 import socket

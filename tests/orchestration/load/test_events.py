@@ -1,4 +1,4 @@
-"""What the event service took in lands: every row once, none missed, none of another database."""
+"""Events of the event service land: every row once, none missed, none of another database."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a user sees who loads good, odd and broken files."""
+"""What a user sees when loading good, odd and broken files."""
 
 import bz2
 import csv

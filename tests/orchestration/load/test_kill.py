@@ -1,4 +1,4 @@
-"""A load killed at random moments: what is there is one delivery or the other, not a mix."""
+"""A load killed at random moments leaves one delivery or the other, never a mix."""
 
 import os
 import random

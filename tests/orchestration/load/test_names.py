@@ -1,4 +1,4 @@
-"""Names of files as people are told them and as parts are called."""
+"""Names of files, as messages show them and as parts are named."""
 
 import os
 

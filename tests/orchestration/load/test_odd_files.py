@@ -1,6 +1,6 @@
-"""Generated odd files: each ends landed equal to its source, or refused with a reason; no more.
+"""Generated odd files: each lands equal to its source, or is refused with a reason.
 
-What is odd is drawn from lists: of names, of places and of contents. A new kind is a new entry.
+Oddities are drawn from lists of names, places and contents. A new kind is a new entry.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Every spelling of the table of types, through the doors of files: CSV and Parquet."""
+"""Every spelling of the table of types, in CSV and Parquet files."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Whatever one file in the inbox does, that file alone is set aside; the others land."""
+"""A bad file in the inbox is set aside alone; the others land."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The same content under different names counts once; nothing is taken away by an empty file."""
+"""The same content under different names counts once; an empty file removes nothing."""
 
 import gzip
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""What the models' YAML says of a mart and its columns stands in the database that serves it."""
+"""The YAML's descriptions of a mart and its columns become comments in the serving database."""
 
 from pathlib import Path
 from typing import Any

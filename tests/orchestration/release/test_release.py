@@ -1,4 +1,4 @@
-"""A release: all at once, audited, kept, gone back to; and what it refuses."""
+"""A release: all at once, audited, kept, rolled back; and what it refuses."""
 
 import json
 import threading

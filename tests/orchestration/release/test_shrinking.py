@@ -1,4 +1,4 @@
-"""A release that would take most of what is served: held back, said why, released when told to."""
+"""A release that would remove most served rows: held back with the reason, released on request."""
 
 import duckdb
 import pytest

@@ -1,4 +1,4 @@
-"""The file that tells services of the marts is written from the manifest, and told when stale."""
+"""The file of contracts is written from the manifest, and a stale one is noticed."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A bare dbt, as an analytics engineer runs it: from the seeds, on both engines, with docs."""
+"""Plain dbt, as an analytics engineer runs it: from the seeds, on both engines, with docs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a failure means for a domain, and what a domain serves, from a manifest by hand."""
+"""What a failure means for a domain, and what a domain serves, from a handmade manifest."""
 
 from typing import Any
 

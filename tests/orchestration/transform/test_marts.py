@@ -1,4 +1,4 @@
-"""A mart that cannot be released is told of by file and line, in words that say what to write."""
+"""A message names a mart that cannot be released, with file and line, and says what to write."""
 
 import json
 from pathlib import Path

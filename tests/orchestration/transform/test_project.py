@@ -1,4 +1,4 @@
-"""What an analytics engineer sees of a bare dbt when something of a mart, or a seed, is missing."""
+"""What plain dbt shows an analytics engineer when part of a mart, or a seed, is missing."""
 
 import json
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Nobody but its owner reads what an installation keeps."""
+"""Only its owner can read an installation's files."""
 
 import os
 import stat

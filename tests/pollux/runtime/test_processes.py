@@ -1,4 +1,4 @@
-"""Processes on record: found again by number and start, never started unknown, always ended."""
+"""Recorded processes: found again by number and start, never started unrecorded, always ended."""
 
 import json
 import os

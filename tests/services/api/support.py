@@ -1,4 +1,4 @@
-"""What the tests of the API share: releases made by hand, and servers to ask.
+"""What the API's tests share: releases made by hand, and servers.
 
 The tables are made from the models' contracts, so a change of a contract changes what is served.
 """

@@ -1,4 +1,4 @@
-"""Days in queries: asyncpg makes infinity of the first and the last that Python has."""
+"""Days in queries: asyncpg reads Python's first and last day as infinity."""
 
 import asyncio
 from datetime import date, datetime

@@ -1,6 +1,6 @@
 """Lists of vouchers, accounts, coupons, products, customers, members and promotions.
 
-Each is held, for every filter and every sort, to the rows themselves, filtered and sorted here.
+Every filter and every sort is compared with the rows, filtered and sorted here.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Any released mart, by its contract: each is held to the rows that it was made from.
+"""Any released mart, by its contract: each is compared with the rows that it was made from.
 
-Beside the shipped marts there is one of somebody's own, `store.my visits`, with every type and
-names that need quotes.
+Besides the shipped marts there is a user's own, `store.my visits`, with every type and names
+that need quotes.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The API where no database can be reached: everything but the answers is there."""
+"""The API without a reachable database: everything but the answers works."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The API held to its own description: no answer of any request may differ from it."""
+"""The API checked against its own description: no answer may differ from it."""
 
 import re
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""The API as a process: releases that switch under load, a database that goes and comes back."""
+"""The API as a process: releases that switch under load, a database that stops and comes back."""
 
 import os
 import signal

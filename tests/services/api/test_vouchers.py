@@ -1,4 +1,4 @@
-"""Voucher selection: the choice held to a brute-force one, its edges, and what it refuses."""
+"""Voucher selection: compared with brute force, its edges, and what it refuses."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The parts that any service shares, each by itself."""
+"""The parts that services share, each on its own."""
 
 import asyncio
 import hashlib

@@ -1,7 +1,7 @@
 """A shop for tests of the event service: broker, database, scorer and workers of its own.
 
 Belongs here: starting, stopping and killing them, sending and listening. Does not belong here:
-what must hold.
+assertions.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Garbage on every topic: set aside or recorded, never in the way, and nobody's data in the log."""
+"""Garbage on every topic: set aside or recorded, never blocking, no personal data in the log."""
 
 import json
 import signal

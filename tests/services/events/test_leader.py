@@ -1,4 +1,4 @@
-"""Worker numbers and leadership: one of each, given back with the connection that holds them."""
+"""Worker numbers and leadership: held once, and released with the connection that holds them."""
 
 import asyncio
 

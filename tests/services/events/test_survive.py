@@ -1,4 +1,4 @@
-"""Whatever is killed while events flow: each is decided once, and every offer is heard."""
+"""Kills while events flow: each event is decided once, and every offer arrives."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Taking over: who has been away for long enough, and how its session is emptied and ended."""
+"""Takeover: which worker has been away long enough, and how its session is emptied and ended."""
 
 import asyncio
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""A broker of a few lines whose answers a test decides: what it refuses, forgets or closes on."""
+"""A tiny broker whose answers a test decides: what it refuses, forgets or disconnects for."""
 
 import asyncio
 import struct

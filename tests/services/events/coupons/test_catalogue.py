@@ -1,4 +1,4 @@
-"""The catalogue of a release: documents are kept in memory as far as their size allows."""
+"""The catalogue of a release: documents stay in memory if they are small enough."""
 
 import asyncio
 from datetime import date

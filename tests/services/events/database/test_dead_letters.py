@@ -1,4 +1,4 @@
-"""Dead letters by hand: listed without what they say, replayed where that can work."""
+"""Dead letters: listed without their content, replayed where that can work."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The inbox: of several workers that take the same event, one has it."""
+"""The inbox: of several workers that take the same event, only one gets it."""
 
 import asyncio
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""Retention: what is old and done goes, what is kept for good stays."""
+"""Retention: old finished rows are deleted, permanent ones stay."""
 
 from datetime import timedelta
 from uuid import uuid4
