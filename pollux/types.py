@@ -123,7 +123,7 @@ def read_scalar(type_: str, value: object) -> Value | None:
         return read_text(type_, value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise UnfitError(f"{value} is no number; leave it out for null")
+            raise UnfitError(f"{value} is not a number; leave it out for null")
         if abs(value) >= EXACT_DOUBLE:
             # It may have lost digits; none are made up.
             return read_text(type_, f"{value:e}")

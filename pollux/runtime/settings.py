@@ -144,7 +144,9 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         folder = value.expanduser().resolve()
         if refused := sorted(UNSAFE_IN_PATH & set(str(folder))):
-            raise ValueError(f"{folder} holds {' '.join(refused)}, which no path of Pollux may")
+            raise ValueError(
+                f"{folder} contains {' '.join(refused)}, which Pollux cannot use in a path"
+            )
         return folder
 
     @field_validator("root_path")
@@ -161,7 +163,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (OSError, ValueError, ZoneInfoNotFoundError):
-            raise ValueError(f"{value} is no time zone, as Europe/Berlin is one") from None
+            raise ValueError(f"{value} is not a time zone such as Europe/Berlin") from None
         return value
 
     @property

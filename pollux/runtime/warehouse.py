@@ -76,4 +76,4 @@ def _describe_holder(path: Path) -> str:
             f"{holder['since']}"
         )
     except (OSError, ValueError, KeyError):
-        return "by a process that has not said its name"
+        return "by an unknown process"

@@ -1,4 +1,4 @@
--- Fails if accounts are not customers plus those left out by their status.
+-- Fails if the accounts are not the customers plus those left out for their status.
 with
     counted as (
 

@@ -1,5 +1,5 @@
--- Fails if an assignment is in another segment than the first whose bounds, as they are
--- released, its number of orders or of days is in.
+-- Fails if an assignment is not in the first segment whose released bounds hold its
+-- number of orders or of days.
 with
     assignments as (
         select

@@ -1,4 +1,4 @@
--- Fails if someone bought and is no member, or is a member by purchase and did not buy.
+-- Fails if a buyer is not a member, or a member by purchase did not buy.
 with
     buyers as (
 

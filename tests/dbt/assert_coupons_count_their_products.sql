@@ -1,4 +1,4 @@
--- Fails if a coupon with products does not state as many as it has.
+-- Fails if a coupon with products states another number of them than it has.
 with
     counted as (
 

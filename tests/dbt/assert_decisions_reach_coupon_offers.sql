@@ -1,5 +1,5 @@
--- Fails if the events of a day are not those of its departments, those left out for an
--- unknown department apart, which must say so and have no offer.
+-- Fails if the events of a day are not those of its departments plus those left out for
+-- an unknown department, which must say so and have no offer.
 with
     decided as (
 

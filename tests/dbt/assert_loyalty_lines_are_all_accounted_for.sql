@@ -1,6 +1,5 @@
--- Fails if the lines of a raw file and the rows that came in live are not those that
--- the
--- cleaning report counts.
+-- Fails if the lines of a raw file and the live rows are not those that the cleaning
+-- report counts.
 with
     reported as (
 

@@ -1,5 +1,5 @@
--- Fails if a product's raw price is no number of cents, beyond what a binary fraction
--- is off.
+-- Fails if a product's raw price is not a whole number of cents, within the error of a
+-- binary fraction.
 with
     products as (
 

@@ -1,5 +1,5 @@
--- Fails if a household in scope with demographics has no summary, or one without has
--- one.
+-- Fails if a household in scope with demographics has no summary, or one without them
+-- has a summary.
 select rfm.household_key, rfm.has_demographics, summary.index
 from {{ ref("household_rfm") }} as rfm
 left join

@@ -1,4 +1,4 @@
--- Fails if a segment ends before it begins, or a number is in two segments.
+-- Fails if a segment ends before it starts, or a number is in two segments.
 with
     segments as (select * from {{ ref("voucher_segments") }}),
 

@@ -1,5 +1,5 @@
--- Fails if a view lacks a country or segment of the ranking, has one too many, or names
--- another voucher than the most used one, the larger of a tie.
+-- Fails if a view lacks a country or segment of the ranking, has an extra one, or names
+-- another voucher than the most used one (in a tie, the larger).
 with
     ranking as (select * from {{ ref("voucher_ranking") }}),
 
