@@ -49,7 +49,7 @@ def start() -> None:
 
 @database.command()
 def stop() -> None:
-    """Stops the embedded PostgreSQL, whoever uses it."""
+    """Stops the embedded PostgreSQL, even if it is in use."""
     serving_store = find_serving_store(Settings())
     if serving_store.embedded is None:
         raise PolluxError("POLLUX_DATABASE_URL is set: Pollux does not stop that server.")

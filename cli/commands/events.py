@@ -76,7 +76,7 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Has a running worker read dead letters again, once their cause is fixed."""
+    """Replays dead letters, once their cause is fixed; a running worker reads them again."""
     from services.events.database.dead_letters import DeadLetterError, ask_for_replay
 
     with _connection() as connection:
@@ -88,7 +88,7 @@ def replay(
         return
     letters = "1 dead letter is" if asked == 1 else f"{asked} dead letters are"
     output.result_console.print(
-        f"{letters} read again by the next worker that looks; pollux events dead-letters shows "
+        f"{letters} read again by the next worker that checks; pollux events dead-letters shows "
         "what is left.",
         soft_wrap=True,
     )
@@ -96,12 +96,12 @@ def replay(
 
 @contextmanager
 def _connection() -> Iterator[psycopg.Connection | None]:
-    """A connection to the events' database, None if no event was ever received."""
+    """A connection to the events' database, None if no event service has run yet."""
     from services.events.database.dead_letters import has_events
 
     settings = Settings()
     embedded = find_serving_store(settings).embedded
-    # A server is not made only to find it empty.
+    # Do not create a server only to find it empty.
     if embedded is not None and not embedded.cluster.exists():
         yield None
         return

@@ -77,7 +77,7 @@ show(get_command(app))
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["status"], 0, "pollux up makes sample data and serves it, pollux load takes files"),
+        (["status"], 0, "pollux up makes sample data and serves it, pollux load takes your files"),
         (["query", "select 1"], 1, "Nothing has been released yet: pollux up makes sample data"),
         (["build"], 4, "Nothing has been loaded: run pollux load, or pollux up"),
         (["release"], 5, "run pollux load and pollux build, or pollux up"),

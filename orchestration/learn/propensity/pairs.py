@@ -221,9 +221,9 @@ def read_pairs(history: duckdb.DuckDBPyConnection) -> Pairs:
 
 
 def check_features(history: duckdb.DuckDBPyConnection) -> None:
-    """Raises `LearnError` where the features of training are not those of the mart `customer_info`.
+    """Raises `LearnError` if the training features are not those of the mart `customer_info`.
 
-    The mart is what the scorer is sent: a model trained on other features would answer wrongly.
+    The scorer is sent the columns of the mart: a model trained on others would answer wrongly.
     """
     history.execute(MACROS)
     differs = " or ".join(
