@@ -1,7 +1,9 @@
 """What texts of the data mean in Python; that the models agree is a test of every build."""
 
+import asyncio
 import unicodedata
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from pollux.rules import (
 )
 from services.api.loyalty.schemas import ConversionsQuery
 from services.api.store.schemas import CouponsQuery
+from services.events.coupons.catalogue import Catalogue
 from services.events.loyalty.messages import Refused, read_conversions, read_loyalty_rows
 from tests.conftest import PROJECT_DIR
 
@@ -98,6 +101,34 @@ def test_every_letter_has_one_lower_case() -> None:
 def test_the_scorer_knows_a_category_by_any_spelling(name: str, asked: str) -> None:
     code = category_code(name, asked, {name: ["Boys", "Łódź"]})
     assert code == 1.0 or (asked == "L\u0301o" and np.isnan(code))
+
+
+@pytest.mark.parametrize(
+    "asked", ["Łódź", "ŁÓDŹ", "Ło\u0301dz\u0301", "\u00a0łódź\u3000", "SPORTS"]
+)
+def test_events_name_a_department_by_any_spelling(asked: str) -> None:
+    async def departments(_sql: str) -> list[tuple[str]]:
+        return [("Boys",), ("Łódź",), ("Sport",)]
+
+    database = SimpleNamespace(fetch=departments)
+    catalogue = Catalogue(database, SimpleNamespace(schema="store__r1"))  # type: ignore[arg-type]
+    asyncio.run(catalogue.departments())
+    assert catalogue.spelled(asked) == ("Sport" if asked == "SPORTS" else "Łódź")
+    assert catalogue.spelled("Lodz") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{0}, click, {1}, {0}",
+        '{{"promotion": "{0}", "type": "click", "email": "{1}", "where": "{0}"}}',
+    ],
+)
+def test_events_hold_names_as_files_do(line: str) -> None:
+    payload = line.format("E\u0301te\u0301", " A\u0308NNE@example.org\u00a0").encode()
+    (found,) = read_conversions(payload)
+    assert not isinstance(found, Refused)
+    assert (found.promotion, found.channel, found.email) == ("Été", "Été", "änne@example.org")
 
 
 def test_an_email_is_spelled_alike_wherever_it_is_asked_for() -> None:
