@@ -89,6 +89,11 @@ def run() -> int:
     except KeyboardInterrupt:
         output.fail("Interrupted.")
         return 130
+    except SystemExit as ended:
+        # Typer turns a Ctrl-C within a command into an exit without a word.
+        if isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):
+            output.fail("Interrupted.")
+        raise
     except Exception as error:
         # A full disk, a folder that cannot be written, a lost connection.
         text = explain(error)

@@ -10,6 +10,7 @@ import pytest
 from orchestration.build import build
 from orchestration.load.run import load
 from orchestration.release.publish import release
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from sample.generate import generate
 from services.api.app import create_app
@@ -77,6 +78,7 @@ def test_what_duckdb_built_is_released_to_it(
         update={"database_url": Settings(database_url=database).database_url}
     )
     assert release(own, "household").number == 1
+    open_serving_store(built)
     path = "/v1/households?sort=-total_sales&limit=50"
     with client_of(create_app(built)) as embedded, client_of(create_app(own)) as api:
         first = embedded.get(path).json()["data"]

@@ -24,7 +24,7 @@ sources:
       - name: sales
         config: {meta: {load: {files: ["sales*.csv"], format: csv}}}
         columns:
-          - {name: id, data_type: integer}
+          - {name: id, data_type: id}
           - {name: text, data_type: text}
           - {name: amount, data_type: money}
           - {name: ratio, data_type: number}
@@ -38,7 +38,7 @@ sources:
 SALES = (
     b"id,text,amount,ratio,ok,day,at\n"
     b'1,"a ""b"", c",1.20,0.1,true,2024-02-29,2024-02-29T10:00:00Z\n'
-    b'9223372036854775807,"two\nlines",-9999999999999999.99,1e300,no,0001-01-01,'
+    b'9223372036854775807,"two\nlines",-9999999999.99,1e-300,no,1000-01-01,'
     b"1970-01-01 00:00:00.000001\n"
     b"3,,,,,,\n"
     b"4,\\.,0.00,-0.0,0,9999-12-31,9999-12-31 23:59:59.999999\n"
