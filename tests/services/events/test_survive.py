@@ -261,14 +261,19 @@ def test_what_waits_for_a_worker_that_stays_away_goes_to_the_other(
     sender = shop.sender()
     with flowing(rng, sender, events[:1_000], per_second=150):
         other.start_and_wait()
-        eventually(lambda: "shared with" in worker.text(), seconds=30, what=worker.text)
+        eventually(
+            lambda: "is subscribed to $share/" in worker.text(), seconds=30, what=worker.text
+        )
         time.sleep(rng.uniform(0, 1))
         other.kill()
     # Its share has been waiting; of what comes now, all goes to the one that is there.
     decided = "from events.decisions"
     eventually(lambda: shop.count(decided) == 1_000, seconds=30, what=worker.text)
     eventually(
-        lambda: worker.text().count("All events come here") == 2, seconds=30, what=worker.text
+        # First alone, then shared, then alone again.
+        lambda: worker.text().count("is subscribed to pollux/entry") == 2,
+        seconds=30,
+        what=worker.text,
     )
     with flowing(rng, sender, events[1_000:], per_second=200):
         # A broker may forget what was shared, not what one alone has subscribed to.
