@@ -42,6 +42,14 @@ SHARED_FOLDER = "POLLUX_TEST_SHARED_FOLDER"
 Pollux = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names the cases of contents by number: compressed ones hold the second they were made in.
+
+    Test processes that collected different names would refuse to run.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the folder that the workers of this run share."""
     if not hasattr(config, "workerinput"):
