@@ -170,8 +170,6 @@ def _run(
         "build",
         *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
         *("--exclude-resource-type", "unit_test"),
-        # A test that also reads a domain not being built would check that domain's older state.
-        *("--indirect-selection", "cautious"),
         target=settings.engine,
     )
     return stream_dbt(

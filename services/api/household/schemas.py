@@ -4,7 +4,7 @@ Documents are made from the marts' contracts. PostgreSQL serialises the answers;
 they match.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import Field
@@ -36,10 +36,6 @@ HouseholdSort = Literal[
     "household_key", "-household_key", "total_sales", "-total_sales", "rfm_bins", "-rfm_bins",
     "rfm_score", "-rfm_score", "last_day", "-last_day", "baskets", "-baskets",
 ]  # fmt: skip
-
-
-def _section(name: str) -> Any:  # noqa: ANN401 - a field of any type
-    return Field(description=f"Sales of section {name}, dollars.")
 
 
 HouseholdRfm = document_of("household", "household_rfm")
