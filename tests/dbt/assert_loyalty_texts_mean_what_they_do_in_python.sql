@@ -12,38 +12,4 @@
     "gender_field": gender_field("given"),
 } %}
 
-with
-    {%- for rule in found %}
-        {{ rule }}_cases as (
-
-            {%- for given, expected in rule_cases(rule) %}
-                select
-                    {{ text_literal(given) }} as given,
-                    {{ text_literal(expected) }} as in_python
-                {%- if not loop.last %}
-                    union all
-                {%- endif %}
-            {%- endfor %}
-
-        ),
-    {%- endfor %}
-
-    compared as (
-
-        {%- for rule, expression in found.items() %}
-            select
-                {{ text_literal(rule) }} as rule,
-                given,
-                in_python,
-                cast({{ expression }} as text) as in_models
-            from {{ rule }}_cases
-            {%- if not loop.last %}
-                union all
-            {%- endif %}
-        {%- endfor %}
-
-    )
-
-select *
-from compared
-where in_python is distinct from in_models
+{{ differs_from_python(found) }}
