@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docs.spellings import SPELLINGS
 from pollux.types import TYPES, UnfitError, invisible, read_scalar, read_text, visible, write_text
 
 BLANKS = ["", " ", "\t", "\r\n"]
@@ -15,9 +16,9 @@ BLANKS = ["", " ", "\t", "\r\n"]
 
 def spellings(door):
     return [
-        pytest.param(one.name, spelling, id=f"{one.name}: {str(spelling.written)[:40]!r}")
-        for one in TYPES.values()
-        for spelling in getattr(one, door)
+        pytest.param(name, spelling, id=f"{name}: {str(spelling.written)[:40]!r}")
+        for name, every in SPELLINGS.items()
+        for spelling in getattr(every, door)
     ]
 
 

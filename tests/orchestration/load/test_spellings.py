@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from docs.spellings import SPELLINGS
 from orchestration.load.convert import Job, convert
 from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LoadError
@@ -62,7 +63,7 @@ def door(tmp_path):
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_csv(door, type_):
-    spellings = list(TYPES[type_].text)
+    spellings = list(SPELLINGS[type_].text)
     landed, rejects = door.csv(type_, [one.written for one in spellings])
     rows = dict(enumerate(spellings, 2))
     assert rejects == {row: one.reason for row, one in rows.items() if one.reason}
@@ -72,7 +73,7 @@ def test_csv(door, type_):
 @pytest.mark.parametrize("type_", TYPES)
 def test_csv_of_what_is_taken_alone(door, type_):
     """One read by DuckDB may do it all; it must not differ from the careful look."""
-    for one in TYPES[type_].text:
+    for one in SPELLINGS[type_].text:
         if one.reason is None:
             assert door.csv(type_, [one.written] * 2) == ({2: one.value, 3: one.value}, {})
         else:
@@ -82,9 +83,9 @@ def test_csv_of_what_is_taken_alone(door, type_):
 @pytest.mark.parametrize(
     ("type_", "spelling"),
     [
-        pytest.param(one.name, spelling, id=f"{one.name}: {spelling.written}")
-        for one in TYPES.values()
-        for spelling in one.parquet
+        pytest.param(name, spelling, id=f"{name}: {spelling.written}")
+        for name, every in SPELLINGS.items()
+        for spelling in every.parquet
     ],
 )
 def test_parquet(door, type_, spelling):
@@ -185,7 +186,7 @@ def test_bytes_that_are_no_text(door):
 @pytest.mark.parametrize("type_", TYPES)
 def test_words_for_null_count_where_the_declaration_names_them(door, type_):
     nulls = ("NA", "NULL", "\\N")
-    good = next(one for one in TYPES[type_].text if one.reason is None)
+    good = next(one for one in SPELLINGS[type_].text if one.reason is None)
     texts = [*nulls, good.written, "", "x" if type_ == "text" else good.written]
     landed, rejects = door.csv(type_, texts, nulls=nulls)
     assert rejects == {}

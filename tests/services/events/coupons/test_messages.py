@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from pollux.types import TYPES
+from docs.spellings import SPELLINGS
 from services.events.coupons.messages import read_entry, read_focus
 from services.events.payloads import UnreadableError
 
@@ -22,7 +22,7 @@ def as_json(document: object) -> bytes:
 
 
 SPELLINGS = [
-    one for one in TYPES["id"].json if not isinstance(one.written, int) or one.written < 2**64
+    one for one in SPELLINGS["id"].json if not isinstance(one.written, int) or one.written < 2**64
 ]
 
 

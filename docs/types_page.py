@@ -1,15 +1,17 @@
-"""docs/types.md from the table of types: `python -m pollux.types_page > docs/types.md`."""
+"""docs/types.md from the types and their spellings: `python -m docs.types_page > docs/types.md`."""
 
 import json
 import sys
 from collections.abc import Iterable
 
-from pollux.types import TYPES, DataType, Spelling, invisible, write_text
+from docs.spellings import SPELLINGS, Spelling
+from pollux.types import TYPES, DataType, invisible, write_text
 
 _HEAD = """# Types of data
 
-`python -m pollux.types_page` writes this page from the table that the code uses
-(`pollux/types.py`). Tests check every line below for each way that data come in.
+`python -m docs.types_page` writes this page from the types that the code uses
+(`pollux/types.py`) and spellings of them (`docs/spellings.py`). Tests try every line below for each
+way that data come in.
 
 A type holds what every later stage can hold: the landing zone, the models on both engines,
 PostgreSQL and its indexes, the API. A spelling that loses nothing is taken. One that may have lost
@@ -51,7 +53,8 @@ def page() -> str:
 
 def _section(type_: DataType) -> str:
     doors = "".join(
-        f"\n| {door} | | |\n| --- | --- | --- |\n" + "".join(_rows(getattr(type_, name), name))
+        f"\n| {door} | | |\n| --- | --- | --- |\n"
+        + "".join(_rows(getattr(SPELLINGS[type_.name], name), name))
         for name, door in _DOORS
     )
     return f"\n## {type_.name}\n\n{type_.holds[0].upper()}{type_.holds[1:]}.\n{doors}"
