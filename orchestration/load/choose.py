@@ -90,15 +90,14 @@ def kind_of(path: Path) -> str:
         LoadError: when nothing is there, or it cannot be read.
 
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if path.is_symlink():
-            to = shown(path.readlink())
-            raise LoadError(f"{shown(path)} is a link to {to}, which does not exist") from None
-        raise LoadError(f"{shown(path)} does not exist") from None
-    except OSError as error:
-        raise LoadError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
+    with readable(path):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            if path.is_symlink():
+                to = shown(path.readlink())
+                raise LoadError(f"{shown(path)} is a link to {to}, which does not exist") from None
+            raise LoadError(f"{shown(path)} does not exist") from None
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a file")
 
 

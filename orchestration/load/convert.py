@@ -15,13 +15,7 @@ from orchestration.load.convert_lines import screen_lines
 from orchestration.load.convert_parquet import write_csv
 from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
-from orchestration.load.examine import (
-    Counts,
-    Header,
-    Watch,
-    count,
-    read_header,
-)
+from orchestration.load.examine import Counts, Header, Watch, count, read_header
 from orchestration.load.formats import check_text, is_parquet, unpacked
 from orchestration.load.landing import part_record
 from orchestration.load.screen_csv import Rejects, Screened, screen
@@ -93,13 +87,12 @@ def convert(job: Job) -> tuple[int, int]:
             _must_agree(name, "rows in the file's footer", rows, "rows read", read)
             return read, rejected
         check_text(source, name)
-        text = source
         if job.dataset.format == "lines":
-            return _convert_lines(connection, job, text)
-        header = read_header(text, name)
+            return _convert_lines(connection, job, source)
+        header = read_header(source, name)
         binding = bind(name, header.names, job.dataset)
         _note_extra(job, binding)
-        return _convert_csv(connection, job, text, header, binding, by_row=False)
+        return _convert_csv(connection, job, source, header, binding, by_row=False)
 
 
 def _convert_csv(

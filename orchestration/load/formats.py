@@ -13,9 +13,11 @@ from pathlib import Path
 from orchestration.load.errors import LoadError
 from orchestration.load.examine import BOM, CHUNK
 
+GZIP = b"\x1f\x8b"
+# Gzip in gzip is unpacked this many times, and refused beyond.
+MOST_LAYERS = 3
+
 _START = 4096
-_MOST_LAYERS = 3
-_GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
 _PARQUET = b"PAR1"
 _OTHERS = (
@@ -50,14 +52,14 @@ def unpacked(path: Path, work: Path, name: str) -> Path:
     """Return `path` or, if it is gzip, an unpacked copy in `work`; errors call it `name`.
 
     Raises:
-        LoadError: when the gzip is damaged, or nested more than `_MOST_LAYERS` deep.
+        LoadError: when the gzip is damaged, or nested more than `MOST_LAYERS` deep.
 
     """
-    for layer in range(_MOST_LAYERS + 1):
+    for layer in range(MOST_LAYERS + 1):
         with path.open("rb") as file:
-            if file.read(len(_GZIP)) != _GZIP:
+            if file.read(len(GZIP)) != GZIP:
                 return path
-        if layer == _MOST_LAYERS:
+        if layer == MOST_LAYERS:
             break
         plain = work / f"plain{layer}"
         try:
@@ -68,7 +70,7 @@ def unpacked(path: Path, work: Path, name: str) -> Path:
         if layer:
             path.unlink()
         path = plain
-    raise LoadError(f"{name} is gzip in gzip, more than {_MOST_LAYERS} times over; unpack it")
+    raise LoadError(f"{name} is gzip in gzip, more than {MOST_LAYERS} times over; unpack it")
 
 
 def check_text(path: Path, name: str) -> None:

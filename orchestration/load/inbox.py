@@ -30,8 +30,6 @@ FAILED = "failed"
 TAKEN = ".taken"
 UNKNOWN_DATASET = "unknown"
 DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
-# Where a crash can leave a file half way; a test kills the process at each.
-STEPS = ("inbox.taken", "inbox.landed", "inbox.kept", "inbox.told", "inbox.set_aside")
 
 _REASON = ".reason.txt"
 _STAMP = "%Y%m%dT%H%M%S"

@@ -18,18 +18,6 @@ from orchestration.load.load_log import append_to_log, read_load_log
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 
-# Where a delivery can be interrupted; a test kills the process at each.
-STEPS = (
-    "load.staged",
-    "load.journal_written",
-    "load.journaled",
-    "load.removed",
-    "load.moved",
-    "load.placed",
-    "load.logged",
-    "load.finished",
-)
-
 
 def commit(
     settings: Settings,

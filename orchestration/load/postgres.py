@@ -3,7 +3,7 @@
 Belongs here: schema `raw_<domain>`, its tables, and the copy. Does not belong here: releases.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,13 +25,11 @@ def sync_raw(
     connection: psycopg.Connection[Any],
     settings: Settings,
     datasets: Iterable[Dataset],
-    progress: Callable[..., None] | None = None,
 ) -> dict[str, int | None]:
     """Make every dataset's raw table hold exactly what has landed.
 
     Returns rows copied by `domain.dataset`, None where the table was up to date. Each table
-    changes in its own transaction; it is emptied and filled, never dropped. `progress` is
-    called as `progress(file=dataset, done=bytes, total=None)`.
+    changes in its own transaction; it is emptied and filled, never dropped.
 
     Raises:
         LoadError: when a table's columns or their types are not those declared.
@@ -41,18 +39,11 @@ def sync_raw(
     with landing.locked(settings):
         for dataset in datasets:
             with connection.transaction():
-                copied[f"{dataset.domain}.{dataset.name}"] = _sync(
-                    connection, settings, dataset, progress or _silent
-                )
+                copied[f"{dataset.domain}.{dataset.name}"] = _sync(connection, settings, dataset)
     return copied
 
 
-def _sync(
-    connection: psycopg.Connection[Any],
-    settings: Settings,
-    dataset: Dataset,
-    progress: Callable[..., None],
-) -> int | None:
+def _sync(connection: psycopg.Connection[Any], settings: Settings, dataset: Dataset) -> int | None:
     table = sql.Identifier(f"raw_{dataset.domain}", dataset.name)
     _make_table(connection, dataset, table)
     fingerprint = f"landing {landing.dataset_fingerprint(settings, dataset)}"
@@ -64,7 +55,7 @@ def _sync(
     connection.execute(sql.SQL("TRUNCATE {}").format(table))
     found = landing.parts(settings, dataset)
     landing.check_declaration(dataset, found)
-    rows = _copy(connection, dataset, found, progress) if found else 0
+    rows = _copy(connection, dataset, found) if found else 0
     landed = sum(part.rows_landed for part in found)
     if rows != landed:
         raise LoadError(
@@ -108,12 +99,7 @@ def _make_table(
             connection.execute(add.format(table, sql.Identifier(name), sql.SQL(type_)))
 
 
-def _copy(
-    connection: psycopg.Connection[Any],
-    dataset: Dataset,
-    found: list[landing.Part],
-    progress: Callable[..., None],
-) -> int:
+def _copy(connection: psycopg.Connection[Any], dataset: Dataset, found: list[landing.Part]) -> int:
     try:
         with TemporaryDirectory() as folder, connect(Path(folder)) as duck:
             return copy_rows(
@@ -122,11 +108,6 @@ def _copy(
                 [CopiedColumn(column.name, column.data_type.is_text) for column in dataset.columns],
                 connection,
                 sql.Identifier(f"raw_{dataset.domain}", dataset.name),
-                lambda sent: progress(file=dataset.name, done=sent, total=None),
             )
     except duckdb.Error as error:
         raise LoadError(f"the landing zone cannot be read: {error}") from error
-
-
-def _silent(**_: object) -> None:
-    """Report no progress."""

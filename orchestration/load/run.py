@@ -100,14 +100,6 @@ class _Task:
         )
 
 
-@dataclass(frozen=True)
-class _Converted:
-    """A file's part and rejects, ready to be moved into place."""
-
-    task: _Task
-    folder: Path
-
-
 def load(
     settings: Settings,
     *,
@@ -183,18 +175,18 @@ def _load_locked(
     going = samples + (others if request.replace else [])
 
     reports: list[FileReport] = []
-    converted: list[_Converted] = []
+    converted: list[tuple[Chosen, Job]] = []
     with landing.workspace(settings) as work:
         for number, task in enumerate(tasks):
-            folder = work / str(number)
             if task.chosen.key in twins:
                 reports.append(_leave_out(request, task, twins[task.chosen.key]))
             elif task.is_unchanged and task.present is not None:
                 part = task.present
                 reports.append(_report(task, "unchanged", part.rows_read, part.rows_rejected))
             else:
-                reports.append(_convert(request, task, folder))
-                converted.append(_Converted(task, folder))
+                job, report = _convert(request, task, work / str(number))
+                converted.append((task.chosen, job))
+                reports.append(report)
         if not (request.allow_empty or request.sample):
             _check_emptying(request, tasks, reports, going)
         going += [task.present for task in tasks if task.chosen.key in twins and task.present]
@@ -211,7 +203,7 @@ def _load_locked(
 
 def _commit(
     request: _Request,
-    converted: Sequence[_Converted],
+    converted: Sequence[tuple[Chosen, Job]],
     going: Sequence[Part],
     reports: Sequence[FileReport],
 ) -> None:
@@ -222,14 +214,13 @@ def _commit(
     for part in going:
         rejects = landing.rejects_path(settings, part.domain, part.dataset, part.name)
         removals += [part.path, rejects]
-    for item in converted:
-        one = item.task.chosen
+    for one, job in converted:
         rejects = landing.rejects_path(settings, one.dataset.domain, one.dataset.name, one.part)
-        if (item.folder / "rejects").exists():
-            moves[item.folder / "rejects"] = rejects
+        if job.rejects.exists():
+            moves[job.rejects] = rejects
         else:
             removals.append(rejects)
-        moves[item.folder / "part"] = landing.part_path(settings, one.dataset, one.part)
+        moves[job.part] = landing.part_path(settings, one.dataset, one.part)
     entries = [_entry(request, dataclasses.asdict(report)) for report in reports]
     removals = [path for path in removals if path.exists()]
     if moves or removals:
@@ -246,7 +237,7 @@ def _examine(request: _Request, chosen: Chosen, source: Path, present: Part | No
     return _Task(chosen, source, digest, state, time.perf_counter() - started, present)
 
 
-def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
+def _convert(request: _Request, task: _Task, folder: Path) -> tuple[Job, FileReport]:
     """Convert one file in a work folder; a failure is logged before it is raised."""
     started = time.perf_counter()
     one, settings = task.chosen, request.settings
@@ -277,7 +268,7 @@ def _convert(request: _Request, task: _Task, folder: Path) -> FileReport:
                     "complete"
                 )
     outcome = "replaced" if task.present else "landed"
-    return _report(task, outcome, read, rejected, time.perf_counter() - started)
+    return job, _report(task, outcome, read, rejected, time.perf_counter() - started)
 
 
 def _leave_out(request: _Request, task: _Task, holder: str) -> FileReport:

@@ -8,10 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from orchestration.load.examine import BOM, CHUNK
-
-_GZIP = b"\x1f\x8b"
-# The reader refuses files nested deeper.
-_MOST_LAYERS = 4
+from orchestration.load.formats import GZIP, MOST_LAYERS
 
 Key = tuple[str, str]
 
@@ -37,8 +34,8 @@ def content_sha256(path: Path) -> str:
 
 def _plain(file: BufferedReader) -> BufferedReader | gzip.GzipFile:
     content: BufferedReader | gzip.GzipFile = file
-    for _ in range(_MOST_LAYERS):
-        if content.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
+    for _ in range(MOST_LAYERS + 1):
+        if content.peek(len(GZIP))[: len(GZIP)] != GZIP:
             break
         content = gzip.GzipFile(fileobj=content, mode="rb")
     return content

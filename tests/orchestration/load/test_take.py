@@ -372,11 +372,7 @@ def test_an_inbox_that_is_no_folder_is_named(shop):
 # --- killed ---
 
 
-def test_every_step_of_the_code_is_one_of_the_list():
-    assert steps_of("inbox") == sorted(inbox.STEPS)
-
-
-@pytest.mark.parametrize("step", inbox.STEPS)
+@pytest.mark.parametrize("step", steps_of("inbox"))
 def test_killed_at_a_step_no_file_is_lost_or_counted_twice(shop, last, step):
     shop.put("sales-bad.csv", b"")
     shop.put("sales-m.csv", HEADER + numbered(3))
