@@ -21,6 +21,8 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 # Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}
 RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
+# How many of dbt's last lines an error shows.
+SHOWN_LINES = 15
 # Session options of a build on PostgreSQL: sorts and hashes in memory, no wait for the disk.
 POSTGRES_OPTIONS = (
     "-c work_mem=256MB -c maintenance_work_mem=256MB -c hash_mem_multiplier=2 -c jit=off "
@@ -135,7 +137,7 @@ def stream_dbt(
     results_file = artifacts / "run_results.json"
     # An interrupted dbt also writes results, of the nodes it had finished.
     if process.returncode not in ENDED or not results_file.exists():
-        tail = "\n".join(_told(problems)[-15:]) or "it said nothing"
+        tail = "\n".join(_told(problems)[-SHOWN_LINES:]) or "it said nothing"
         raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
     return read_run(artifacts)
 

@@ -4,7 +4,7 @@ Belongs here: pure functions of a manifest, and of a run's results. Does not bel
 manifest (`dbt`, `manifest`), and names in Dagster (`orchestration.defs.translator`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,34 +21,36 @@ class ServedTable(Contract):
 
 def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable, ...]:
     """The marts in a domain's release, by name."""
-    return tuple(
-        _served_table(node) for node in sorted(_marts(manifest, domain), key=lambda n: n["name"])
-    )
+    return tuple(map(_served_table, _marts(manifest, domain)))
 
 
 def marts_made_of(
     manifest: Mapping[str, Any], domain: str, dataset: str
 ) -> tuple[ServedTable, ...]:
     """The marts of a domain that are built from one of its datasets, by name."""
-    children: dict[str, list[str]] = manifest["child_map"]
-    reached: set[str] = set()
-    waiting = [
+    sources = [
         source["unique_id"]
         for source in manifest["sources"].values()
         if (source["source_name"], source["name"]) == (domain, dataset)
     ]
-    while waiting:
-        unique_id = waiting.pop()
-        if unique_id not in reached:
-            reached.add(unique_id)
-            waiting += children.get(unique_id, [])
+    reached = _reached(sources, manifest["child_map"])
     marts = [node for node in _marts(manifest, domain) if node["unique_id"] in reached]
-    return tuple(_served_table(node) for node in sorted(marts, key=lambda node: node["name"]))
+    return tuple(map(_served_table, marts))
+
+
+def all_marts(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of all marts, by name."""
+    marts = [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+    ]
+    return sorted(marts, key=lambda node: node["name"])
 
 
 def domains(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """The domains that have marts to serve."""
-    return tuple(sorted({node["fqn"][2] for node in _marts(manifest)}))
+    return tuple(sorted({node["fqn"][2] for node in all_marts(manifest)}))
 
 
 def has_all_marts(run: DbtRun, domain: str) -> bool:
@@ -70,14 +72,8 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
 
 def needed_by(manifest: Mapping[str, Any], domain: str) -> set[str]:
     """A domain's marts and everything upstream of them, seeds and sources included."""
-    needed: set[str] = set()
-    waiting = [node["unique_id"] for node in _marts(manifest, domain)]
-    while waiting:
-        unique_id = waiting.pop()
-        if unique_id not in needed:
-            needed.add(unique_id)
-            waiting += manifest["parent_map"].get(unique_id, [])
-    return needed
+    marts = [node["unique_id"] for node in _marts(manifest, domain)]
+    return _reached(marts, manifest["parent_map"])
 
 
 def layer_of(manifest: Mapping[str, Any], unique_id: str) -> str:
@@ -114,6 +110,18 @@ def key_columns(node: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _reached(start: Iterable[str], links: Mapping[str, Sequence[str]]) -> set[str]:
+    """Nodes that links lead to, from the start on, the start included."""
+    reached: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id not in reached:
+            reached.add(unique_id)
+            waiting += links.get(unique_id, ())
+    return reached
+
+
 def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
     """What a test checks: the model it is attached to, or all that a singular test reads."""
     if not unique_id.startswith("test."):
@@ -122,14 +130,8 @@ def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
     return {attached} if attached else set(manifest["parent_map"][unique_id])
 
 
-def _marts(manifest: Mapping[str, Any], domain: str | None = None) -> list[dict[str, Any]]:
-    return [
-        node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model"
-        and node["fqn"][1] == "marts"
-        and (domain is None or node["fqn"][2] == domain)
-    ]
+def _marts(manifest: Mapping[str, Any], domain: str) -> list[dict[str, Any]]:
+    return [node for node in all_marts(manifest) if node["fqn"][2] == domain]
 
 
 def _served_table(node: dict[str, Any]) -> ServedTable:

@@ -6,16 +6,15 @@ build's own manifest, which dbt writes each time.
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from orchestration.transform.dbt import dbt_command, dbt_environment, target_dir
+from orchestration.transform.dbt import SHOWN_LINES, dbt_command, dbt_environment, target_dir
 from orchestration.transform.errors import BuildError
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import code_fingerprint
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
-
-SHOWN_LINES = 15
 
 
 class ManifestError(BuildError):
@@ -44,7 +43,7 @@ def prepare_manifest(settings: Settings) -> None:
         fingerprint = _fingerprint(settings)
         manifest = _parse(settings)
         check_marts(manifest, PROJECT_DIR)
-    path = settings.dagster_home / "manifest.json"
+    path = _path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
     unfinished.write_text(json.dumps({"fingerprint": fingerprint, "manifest": manifest}))
@@ -66,8 +65,12 @@ def check_manifest(settings: Settings) -> None:
         )
 
 
+def _path(settings: Settings) -> Path:
+    return settings.dagster_home / "manifest.json"
+
+
 def _read(settings: Settings) -> dict[str, Any]:
-    path = settings.dagster_home / "manifest.json"
+    path = _path(settings)
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:

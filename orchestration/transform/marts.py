@@ -13,7 +13,7 @@ import yaml
 
 from orchestration.load.declarations import LEARNED, TABLE
 from orchestration.transform.errors import BuildError
-from orchestration.transform.graph import key_columns
+from orchestration.transform.graph import all_marts, key_columns
 
 # Both engines know them by these names, and services know how to write them.
 TYPES = "text, integer, bigint, decimal(p, s), double precision, boolean, date, timestamp"
@@ -37,8 +37,7 @@ def check_marts(manifest: Mapping[str, Any], project_dir: Path) -> None:
     domains = _domains(manifest)
     faults = [
         f"{_place(project_dir, node, column)}: {node['name']} {what}"
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+        for node in all_marts(manifest)
         for column, what in _faults(node, domains)
     ]
     if faults:
@@ -46,7 +45,7 @@ def check_marts(manifest: Mapping[str, Any], project_dir: Path) -> None:
 
 
 def _domains(manifest: Mapping[str, Any]) -> set[str]:
-    """The domains for which datasets are declared, or which they feed."""
+    """The domains with datasets of files."""
     found: set[str] = set()
     for source in manifest["sources"].values():
         load = source["config"]["meta"].get("load") or {}
@@ -56,7 +55,7 @@ def _domains(manifest: Mapping[str, Any]) -> set[str]:
 
 
 def _faults(node: Node, domains: set[str]) -> Iterator[Fault]:
-    yield from _misplaced(node, ", ".join(sorted(domains)), domains)
+    yield from _misplaced(node, domains)
     if not node["patch_path"]:
         yield None, f"has no YAML: write {node['name']}.yml beside it, with {IN_YAML}"
         return
@@ -77,7 +76,8 @@ def _faults(node: Node, domains: set[str]) -> Iterator[Fault]:
         )
 
 
-def _misplaced(node: Node, known: str, domains: set[str]) -> Iterator[Fault]:
+def _misplaced(node: Node, domains: set[str]) -> Iterator[Fault]:
+    known = ", ".join(sorted(domains))
     # pollux, marts, domain, and the mart itself.
     domain = node["fqn"][2] if len(node["fqn"]) > 3 else None  # noqa: PLR2004
     if domain is None:
