@@ -240,15 +240,18 @@ def check_features(history: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def numbered(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
+    """The distinct texts of a column, null included, and the position of each row's text."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     found: npt.NDArray[np.float64] = column.to_numpy()
     return found
 
 
 def _codes(column: pa.ChunkedArray, name: str, categories: Categories) -> npt.NDArray[np.float64]:
-    encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = pa.concat_arrays(encoded.chunks)
-    codes = [category_code(name, text, categories) for text in encoded.dictionary.to_pylist()]
-    places: npt.NDArray[np.int64] = encoded.indices.to_numpy()
+    texts, places = numbered(column)
+    codes = [category_code(name, text, categories) for text in texts]
     return np.array(codes, dtype=np.float64)[places]

@@ -21,7 +21,7 @@ from orchestration.learn.propensity.card import Card, Feature, Window, write_car
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.history import open_history
 from orchestration.learn.propensity.measures import Bools, Floats, Measures, log_loss, measure
-from orchestration.learn.propensity.pairs import Pairs, check_features, read_pairs
+from orchestration.learn.propensity.pairs import Pairs, check_features, numbered, read_pairs
 from orchestration.transform.record import read_record
 from pollux import propensity
 from pollux.propensity import FEATURES, Calibration
@@ -287,15 +287,9 @@ def past_rates(table: pa.Table, is_used: Bools, split: Split) -> Floats:
 
     If there was no such coupon, how often any coupon was used.
     """
-    kinds = [
-        table[name].dictionary_encode(null_encoding="encode").unify_dictionaries().combine_chunks()
-        for name in ("coupon_type", "department")
-    ]
-    codes = [
-        (kind if isinstance(kind, pa.DictionaryArray) else kind.chunk(0)).indices.to_numpy()
-        for kind in kinds
-    ]
-    key = codes[0].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1]
+    _, kind = numbered(table["coupon_type"])
+    departments, department = numbered(table["department"])
+    key = kind * len(departments) + department
     past = slice(0, split.test_from)
     pairs = np.bincount(key[past], minlength=int(key.max()) + 1)
     used = np.bincount(key[past], weights=is_used[past], minlength=pairs.size)

@@ -67,6 +67,13 @@ class Baskets:
         np.maximum.at(last, self.owner, self.time)
         return np.where(self.counts > 0, last, 0.0)
 
+    def sample(self, most: int) -> Ints:
+        """Customers with baskets; of more than `most`, so many drawn, the same every time."""
+        found = np.flatnonzero(self.counts > 0)
+        if found.size > most:
+            found = np.sort(np.random.default_rng(0).choice(found, most, replace=False))
+        return found
+
     def without_last(self, many: int) -> "Baskets":
         """The histories without each customer's last `many` baskets."""
         kept = self.age >= many
@@ -118,14 +125,11 @@ class Baskets:
             line_item=np.append(self.line_item, distinct),
         )
 
-    def weighted(self, decay: float, latest: int | None = None) -> sparse.csr_matrix:
+    def weighted(self, decay: float) -> sparse.csr_matrix:
         """Customers by items: each purchase has weight `decay` to the power of its basket's age."""
         weights = decay ** self.age[self.line_basket].astype(np.float64)
-        owner, item = self.owner[self.line_basket], self.line_item
-        if latest is not None:
-            kept = self.age[self.line_basket] < latest
-            weights, owner, item = weights[kept], owner[kept], item[kept]
-        return sparse.csr_matrix((weights, (owner, item)), (self.customers, self.items))
+        places = self.owner[self.line_basket], self.line_item
+        return sparse.csr_matrix((weights, places), (self.customers, self.items))
 
 
 def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) -> Baskets:

@@ -15,10 +15,9 @@ import numpy as np
 from orchestration.learn.recommend import baselines
 from orchestration.learn.recommend.baskets import Baskets, Ints
 from orchestration.learn.recommend.choose import choose
-from orchestration.learn.recommend.metrics import Interval, Quality, Ranked, interval, measure
+from orchestration.learn.recommend.metrics import Interval, K, Quality, Ranked, interval, measure
 from orchestration.learn.recommend.model import fit, rank_all
 
-K = 10
 SAMPLE = 1500
 TIFU_SAMPLE = 600  # customers; each of the 48 settings compares every customer with all others
 OURS = "Pollux"
@@ -62,7 +61,7 @@ class Evaluation:
 def evaluate(protocol: str, baskets: Baskets, say: Say = lambda _text: None) -> Evaluation:
     """Chooses on the validation baskets, refits with them, measures on each last basket."""
     history, targets = baskets.without_last(1), baskets.targets(0)
-    parameters, _ = choose(history, sample=SAMPLE, progress=say)
+    parameters = choose(history, sample=SAMPLE, progress=say)
     started = time.monotonic()
     ours = rank_all(fit(history, parameters), K, np.arange(history.customers))
     seconds = time.monotonic() - started
@@ -116,10 +115,7 @@ def compare(
 def choose_tifu(history: Baskets, sample: int = TIFU_SAMPLE) -> baselines.TifuParameters:
     """The best of `TIFU_GRID` on the last baskets of the history."""
     before, targets = history.without_last(1), history.targets(0)
-    customers = np.flatnonzero(before.counts > 0)
-    if customers.size > sample:
-        rng = np.random.default_rng(0)
-        customers = np.sort(rng.choice(customers, sample, replace=False))
+    customers = before.sample(sample)
     wanted = [targets[customer] for customer in customers]
 
     def value(parameters: baselines.TifuParameters) -> float:

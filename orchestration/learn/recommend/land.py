@@ -27,7 +27,7 @@ from orchestration.learn.recommend.household import (
 )
 from orchestration.load import landing
 from orchestration.load.convert_csv import METADATA_KEY
-from orchestration.load.declarations import Dataset, read_datasets
+from orchestration.load.declarations import LEARNED, Dataset, read_datasets
 from orchestration.scans import literal, scan_parts
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -62,7 +62,7 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
     Returns whether it learned. A note beside the part, in JSON, says what it was made with.
     """
     datasets = read_datasets(PROJECT_DIR)
-    out = datasets["learned", NAME]
+    out = datasets[LEARNED, NAME]
     landing.ensure_empty_parts(settings, datasets.values())
     made_from = _made_from(settings, datasets)
     with landing.locked(settings):
@@ -122,7 +122,7 @@ def read_note(settings: Settings) -> dict[str, Any]:
 
 
 def _note_path(settings: Settings) -> Path:
-    return settings.landing_dir / "learned" / NAME / f"{NAME}.json"
+    return settings.landing_dir / LEARNED / NAME / f"{NAME}.json"
 
 
 def _made_from(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> str:
@@ -131,7 +131,7 @@ def _made_from(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> 
         digest.update(path.read_bytes())
     for name in ("transaction_data", "product"):
         digest.update(landing.dataset_fingerprint(settings, datasets["household", name]).encode())
-    digest.update(datasets["learned", NAME].fingerprint.encode())
+    digest.update(datasets[LEARNED, NAME].fingerprint.encode())
     return digest.hexdigest()
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from orchestration.learn.recommend.baskets import Floats, Ints
 
+# How many of the first items are measured.
+K = 10
 DRAWS = 1000
 
 # Items by customer, best first: lists, or customers by ranks.

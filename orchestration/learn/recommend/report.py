@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.learn.recommend.evaluate import OURS, Evaluation, K
+from orchestration.learn.recommend.evaluate import OURS, Evaluation
+from orchestration.learn.recommend.metrics import K
 
 PAGE, DATA = "recommend-evaluation.md", "recommend-evaluation.json"
 COLUMNS = ("repeat recall", "new recall", "gain in recall", "gain in NDCG")

@@ -161,7 +161,7 @@ def test_the_test_basket_changes_no_score(histories: Histories) -> None:
     scores = []
     for baskets in (kept, other):
         history = baskets.without_last(1)
-        parameters.append(choose(history, sample=20, rounds=1)[0])
+        parameters.append(choose(history, sample=20, rounds=1))
         model = fit(history, parameters[-1])
         scores.append(model.scores(np.arange(len(histories))))
     assert parameters[0] == parameters[1]
