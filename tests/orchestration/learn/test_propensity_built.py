@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from orchestration.build import build
@@ -33,13 +34,18 @@ def store(request: pytest.FixtureRequest, prepared: Prepared, short_tmp: Path) -
     return settings
 
 
+def make_writable(store: Settings, history: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Puts a table of its own in place of what the history reads."""
+    history.execute(f"create table copied as from {name}")
+    history.execute(f"drop {'table' if store.engine == 'postgres' else 'view'} {name}")
+    history.execute(f"alter table copied rename to {name}")
+
+
 def test_features_of_an_order_to_come_are_the_marts_rows(store: Settings) -> None:
     """What a model learned from is what the scorer is sent: no skew between the two."""
     with open_history(store) as history:
         for name in ("orders", "order_lines", "coupons"):
-            history.execute(f"create table copied as from {name}")
-            history.execute(f"drop {'table' if store.engine == 'postgres' else 'view'} {name}")
-            history.execute(f"alter table copied rename to {name}")
+            make_writable(store, history, name)
         history.execute("update coupons set end_date = '2200-01-01'")
         history.execute(
             f"insert into orders select -customer_id, customer_id, {LATER} from customers"
@@ -64,10 +70,7 @@ def test_features_of_an_order_to_come_are_the_marts_rows(store: Settings) -> Non
 def test_features_that_are_not_the_marts_are_refused(store: Settings) -> None:
     with open_history(store) as history:
         check_features(history)
-        kind = "table" if store.engine == "postgres" else "view"
-        history.execute("create table copied as from customer_totals")
-        history.execute(f"drop {kind} customer_totals")
-        history.execute("alter table copied rename to customer_totals")
+        make_writable(store, history, "customer_totals")
         ((changed,),) = history.execute(
             "select min(customer_id) from customer_totals where total_items_bought > 0"
         ).fetchall()

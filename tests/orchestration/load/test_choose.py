@@ -9,12 +9,7 @@ import pytest
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
-from tests.orchestration.load.test_files import BEFORE, HEADER, Shop, numbered, only
-
-
-@pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+from tests.orchestration.load.conftest import BEFORE, HEADER, numbered, only
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LandingError
 from orchestration.load.load_log import read_load_log
 from orchestration.load.run import load
-from tests.orchestration.load.test_files import HEADER, Shop
+from tests.orchestration.load.conftest import HEADER, Shop
 from tests.support.kills import each_time, is_killed_at, start, steps_of, wait_until_paused
 
 # Steps at which the journal is not yet in place.

@@ -13,12 +13,7 @@ from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
 from orchestration.load.load_log import read_load_log
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from tests.orchestration.load.test_files import BEFORE, HEADER, YAML, Shop, numbered, only
-
-
-@pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+from tests.orchestration.load.conftest import BEFORE, HEADER, YAML, numbered, only
 
 
 def test_the_same_file_again_is_unchanged(shop):

@@ -17,7 +17,7 @@ from orchestration.load import landing
 from orchestration.load.choose import is_backup, is_unfinished
 from orchestration.load.errors import LoadError
 from orchestration.scans import scan_parquet
-from tests.orchestration.load.test_files import HEADER, Shop
+from tests.orchestration.load.conftest import HEADER, Shop
 from tests.orchestration.load.test_take import Inbox, a_folder
 
 Rows = list[tuple[int, str]]

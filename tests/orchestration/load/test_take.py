@@ -14,8 +14,8 @@ from orchestration.load import disk, inbox, landing, run
 from orchestration.load import take as take_module
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.take import take_inbox
+from tests.orchestration.load.conftest import BEFORE, HEADER, Shop, numbered
 from tests.orchestration.load.test_choose import ODD_NAMES
-from tests.orchestration.load.test_files import BEFORE, HEADER, Shop, numbered
 from tests.support.kills import is_killed_at, start, steps_of, wait_until_paused
 
 

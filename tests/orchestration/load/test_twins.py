@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from orchestration.load.errors import LoadError
 from orchestration.load.twins import find_twins
-from tests.orchestration.load.test_files import BEFORE, HEADER, Shop, numbered, only
+from tests.orchestration.load.conftest import BEFORE, HEADER, numbered, only
 
 CONTENT = HEADER + numbered(3)
-
-
-@pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
 
 
 def ids(shop):
