@@ -1,6 +1,11 @@
 {# Text without blanks around it. Engines differ on what else a bare trim removes. #}
 {% macro trimmed(text) -%} trim(both ' ' from {{ text }}) {%- endmacro %}
 
+{# Text without blanks of any kind around it: what `strip(BLANKS)` leaves in Python. #}
+{% macro stripped(text) -%}
+    trim(both {{ text_literal(blanks()) }} from {{ text }})
+{%- endmacro %}
+
 {# Text to order by: byte by byte on every engine, whatever the database's collation. #}
 {% macro text_order(text) -%}
     {{ return(adapter.dispatch("text_order")(text)) }}
@@ -41,20 +46,13 @@
 {% macro duckdb__bytes_of(text) -%} strlen({{ text }}) {%- endmacro %}
 
 {# A name as the data keep it: accents composed, without blanks around it. #}
-{% macro spelled(text) -%}
-    trim(both {{ text_literal(blanks()) }} from {{ composed(text) }})
-{%- endmacro %}
+{% macro spelled(text) -%} {{ stripped(composed(text)) }} {%- endmacro %}
 
 {# What all spellings of a name have in common: as spelled, in lower case. #}
 {% macro text_key(text) -%}
     case
         when {{ bytes_of(text) }} = length({{ text }})
-        then
-            {{
-                lower_ascii(
-                    "trim(both " ~ text_literal(blanks()) ~ " from " ~ text ~ ")"
-                )
-            }}
+        then {{ lower_ascii(stripped(text)) }}
         else
             {{
                 composed(

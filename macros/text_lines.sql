@@ -1,11 +1,6 @@
 {# Field n of a line with fields separated by commas, without blanks around it; -1 is the last; null where blank. #}
 {% macro line_field(line, n) -%}
-    nullif(
-        trim(
-            both {{ text_literal(blanks()) }} from split_part({{ line }}, ',', {{ n }})
-        ),
-        ''
-    )
+    nullif({{ stripped("split_part(" ~ line ~ ", ',', " ~ n ~ ")") }}, '')
 {%- endmacro %}
 
 {# The items of a list such as [6; 14;], as 6;14; null for an empty list. #}
