@@ -7,6 +7,8 @@ import duckdb
 import psycopg
 from psycopg import sql
 
+from orchestration.scans import identifier
+
 BATCH_ROWS = 20_000
 
 
@@ -61,7 +63,7 @@ def _as_csv(
 
 
 def _field(column: CopiedColumn) -> str:
-    name = '"' + column.name.replace('"', '""') + '"'
+    name = identifier(column.name)
     if column.is_text:
         return f"'\"' || replace({name}, '\"', '\"\"') || '\"'"
     return f"{name}::varchar"

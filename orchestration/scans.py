@@ -8,8 +8,6 @@ column, in place of the file's own column of that name.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-ALL_PARTS = "*.parquet"
-
 
 def scan_csv(path: Path, options: Mapping[str, str] | None = None) -> str:
     """A `read_csv` of one file; `options` are SQL by name."""
@@ -25,13 +23,8 @@ def scan_parquet(paths: Iterable[Path]) -> str:
 
 def scan_parts(folder: Path) -> str:
     """A `read_parquet` of all Parquet files of a folder, by the names of their columns."""
-    files = literal(f"{escaped(folder)}/{ALL_PARTS}")
+    files = literal(f"{_escaped(folder)}/*.parquet")
     return f"read_parquet({files}, hive_partitioning = false, union_by_name = true)"
-
-
-def escaped(path: Path) -> str:
-    """A path escaped for places where DuckDB takes a glob pattern."""
-    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))
 
 
 def literal(text: str) -> str:
@@ -45,4 +38,9 @@ def identifier(name: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    return literal(escaped(path))
+    return literal(_escaped(path))
+
+
+def _escaped(path: Path) -> str:
+    """A path escaped for places where DuckDB takes a glob pattern."""
+    return "".join(f"[{c}]" if c in "[*?" else c for c in str(path))

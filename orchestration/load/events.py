@@ -22,7 +22,7 @@ from orchestration.load.convert_csv import Binding, connect, convert_clean
 from orchestration.load.declarations import TABLE, Column, Dataset, read_datasets
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.landing import Part
-from orchestration.scans import scan_parquet
+from orchestration.scans import identifier, scan_parquet
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -191,7 +191,7 @@ def _check_is_continued(
     the table must be the same, and the sequence must not be behind them.
     """
     done = max(map(_last_number, present))
-    names = ", ".join(f'"{column}"' for column in dataset.key)
+    names = ", ".join(map(identifier, dataset.key))
     with open_duckdb() as engine:
         rows = engine.execute(
             f"select number, {names} from {scan_parquet([part.path for part in present])} "

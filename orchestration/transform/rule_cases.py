@@ -47,9 +47,11 @@ def macro_text() -> str:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    text = str(value)
     # A JSON text is also a Jinja literal.
-    text = json.dumps(str(value), ensure_ascii=max(str(value), default="") <= "\uffff")
-    return "none" if value is None else text
+    return json.dumps(text, ensure_ascii=max(text, default="") <= "\uffff")
 
 
 def main() -> int:
@@ -58,9 +60,10 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
+    text = macro_text()
     if not asked.check:
-        asked.file.write_text(macro_text())
-    elif not asked.file.exists() or asked.file.read_text() != macro_text():
+        asked.file.write_text(text)
+    elif not asked.file.exists() or asked.file.read_text() != text:
         print(f"{asked.file} is not what pollux/rules.py says: make contracts", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -9,6 +9,7 @@ import duckdb
 from psycopg import sql
 
 from orchestration.learn.propensity.errors import LearnError
+from orchestration.scans import literal
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -93,7 +94,7 @@ def _attach_warehouse(settings: Settings, history: duckdb.DuckDBPyConnection) ->
     if not settings.warehouse_path.exists():
         raise _not_built("there is no warehouse yet")
     try:
-        history.execute(f"attach '{settings.warehouse_path}' as warehouse (read_only)")
+        history.execute(f"attach {literal(str(settings.warehouse_path))} as warehouse (read_only)")
         for name, (layer, model, columns) in TABLES.items():
             history.execute(
                 f"create view {name} as select {', '.join(columns)} "
