@@ -5,6 +5,7 @@ that rows add up. Does not belong here: the landing zone.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,8 +117,7 @@ def _convert_csv(
     )
     if landed is not None:
         return landed, 0
-    rejects = _rejects(job, counts)
-    try:
+    with closing(_rejects(job, counts)) as rejects:
         found = screen(
             text,
             str(job.file),
@@ -128,8 +128,6 @@ def _convert_csv(
             watch=watch,
             by_row=by_row,
         )
-    finally:
-        rejects.close()
     return _land_clean(
         connection, job, found=found, counts=counts, binding=binding, line_end=header.line_end
     )
@@ -138,14 +136,11 @@ def _convert_csv(
 def _convert_lines(connection: duckdb.DuckDBPyConnection, job: Job, text: Path) -> tuple[int, int]:
     watch = job.watch(text)
     counts = count(text, watch)
-    rejects = _rejects(job, counts)
     column = job.dataset.columns[0]
-    try:
+    with closing(_rejects(job, counts)) as rejects:
         found = screen_lines(
             text, str(job.file), column=column.name, clean=job.clean, rejects=rejects, watch=watch
         )
-    finally:
-        rejects.close()
     binding = Binding((column,), (0,))
     return _land_clean(connection, job, found=found, counts=counts, binding=binding, line_end=b"\n")
 
