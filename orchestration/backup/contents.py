@@ -17,7 +17,8 @@ from pollux.runtime.errors import PolluxError
 CONTENTS = "backup.json"
 DUMP = "database.dump"
 # Left out is what can be rebuilt or spared: the warehouse, dbt's folder, Dagster's history, logs.
-FOLDERS = ("landing", "rejects", "models", "releases")
+LANDED = ("landing", "rejects", "models")
+FOLDERS = (*LANDED, "releases")
 FORMAT = 1
 
 # The registry, the releases that are kept, and all tables of the event service.

@@ -21,6 +21,7 @@ from psycopg import sql
 from orchestration.backup.contents import (
     DUMP,
     FORMAT,
+    LANDED,
     BackupError,
     Contents,
     read_tables,
@@ -37,7 +38,6 @@ from pollux.runtime.steps import step
 
 # In the data folder, so that files can be hard-linked; one backup at a time.
 STAGING = ".backup"
-LANDED = ("landing", "rejects", "models")
 LEFT_OUT = shutil.ignore_patterns(".*", "*.new")
 
 

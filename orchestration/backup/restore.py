@@ -7,7 +7,7 @@ get their names one by one, landing last, since nothing can be built without it.
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from orchestration.backup.contents import (
     read_contents,
     read_tables,
     sha256,
-    tables,
 )
 from orchestration.release import registry
 from orchestration.release.follow import follow_switch
@@ -59,7 +58,7 @@ def restore(
     source = from_.expanduser().resolve()
     contents = read_contents(source)
     progress("checking the backup")
-    _check_files(source, contents)
+    _check_files(source, contents.files)
     staging = settings.data_dir / STAGING
     _check_data_dir(settings, staging)
     database = open_serving_store(settings)
@@ -72,11 +71,8 @@ def restore(
                 shutil.copytree(source / name, staging / name, symlinks=True)
         step("restore.files_copied")
         progress("database")
-        with database.connect() as connection:
-            if not _holds(connection, contents):
-                _check_database(connection)
-                connection.rollback()
-                _load_dump(database, source / DUMP)
+        if not _is_loaded(database, contents):
+            _load_dump(database, source / DUMP)
         step("restore.database_loaded")
         for name in reversed(FOLDERS):
             if (staging / name).is_dir():
@@ -101,11 +97,11 @@ def restore(
     )
 
 
-def _check_files(folder: Path, contents: Contents) -> None:
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Raises `BackupError` naming the files that are missing or not what was written."""
     damaged = [
         name
-        for name, expected in contents.files.items()
+        for name, expected in files.items()
         if not (folder / name).is_file() or sha256(folder / name) != expected
     ]
     if damaged:
@@ -125,20 +121,20 @@ def _check_data_dir(settings: Settings, staging: Path) -> None:
         )
 
 
-def _check_database(connection: psycopg.Connection) -> None:
-    found = sorted({schema for schema, _ in tables(connection)})
-    if found:
+def _is_loaded(database: ServingStore, contents: Contents) -> bool:
+    """Whether the tables of the backup are there, as after an interrupted restore.
+
+    Raises `BackupError` if there are others.
+    """
+    with database.connect() as connection:
+        found = read_tables(connection)
+    if found and found != contents.tables:
+        schemas = sorted({name.partition(".")[0] for name in found})
         raise BackupError(
-            f"The database holds {', '.join(found)} already: a restore needs a database without "
+            f"The database holds {', '.join(schemas)} already: a restore needs a database without "
             "them; POLLUX_DATABASE_URL names another."
         )
-
-
-def _holds(connection: psycopg.Connection, contents: Contents) -> bool:
-    """Whether the tables of the backup are there, as after an interrupted restore."""
-    found = read_tables(connection)
-    connection.rollback()
-    return bool(found) and found == contents.tables
+    return bool(found)
 
 
 def _load_dump(database: ServingStore, dump: Path) -> None:
@@ -195,7 +191,4 @@ def _check_restored(settings: Settings, database: ServingStore, contents: Conten
     if differing:
         raise BackupError(f"Restored, but these tables differ: {', '.join(differing)}.")
     files = {name: digest for name, digest in contents.files.items() if name != DUMP}
-    _check_files(
-        settings.data_dir,
-        Contents(contents.format, contents.pollux, contents.made_at, contents.engine, files, {}),
-    )
+    _check_files(settings.data_dir, files)

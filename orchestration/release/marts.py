@@ -16,7 +16,7 @@ from psycopg import sql
 
 from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.release.errors import ReleaseError
-from orchestration.release.tables import Marts
+from orchestration.release.tables import Marts, count_rows
 from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
 from pollux.runtime.duck import open_duckdb
@@ -102,9 +102,7 @@ class PostgresMarts:
 
     def count(self, table: ServedTable) -> int:
         """Rows of a mart."""
-        query = sql.SQL("select count(*) from {}").format(sql.Identifier(table.schema, table.name))
-        row = self._connection.execute(query).fetchone()
-        return int(row[0]) if row else 0
+        return count_rows(self._connection, table.schema, table.name)
 
     def built_by(self, table: ServedTable) -> str | None:
         """The dbt invocation that built a mart, None if there is no mart."""

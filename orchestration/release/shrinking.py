@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.release.errors import ShrinkingError
-from orchestration.release.tables import Marts
+from orchestration.release.tables import Marts, count_rows
 from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -44,9 +43,8 @@ def find_shrunken(
     for table in tables:
         if table.name not in served:
             continue
-        count = sql.SQL("select count(*) from {}").format(sql.Identifier(served_schema, table.name))
-        row = connection.execute(count).fetchone()
-        before, after = row[0] if row else 0, marts.count(table)
+        before = count_rows(connection, served_schema, table.name)
+        after = marts.count(table)
         if is_shrinking(before, after):
             shrunken.append(Shrunken(table.name, before, after))
     return shrunken

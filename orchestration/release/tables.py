@@ -88,18 +88,23 @@ def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> 
     connection.execute(sql.SQL("; ").join(statements))
 
 
+def count_rows(connection: psycopg.Connection, schema: str, table: str) -> int:
+    """Rows of a table."""
+    count = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
+    ((rows,),) = connection.execute(count).fetchall()
+    return int(rows)
+
+
 def _check_rows(
     connection: psycopg.Connection, schema: str, table: ServedTable, expected: int
 ) -> int:
-    count = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table.name))
-    row = connection.execute(count).fetchone()
-    found = row[0] if row else 0
+    found = count_rows(connection, schema, table.name)
     if found != expected:
         raise ReleaseError(
             f"{table.name} has {expected} rows where it was built and {found} in the release; "
             "nothing was switched."
         )
-    return int(found)
+    return found
 
 
 def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:
