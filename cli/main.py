@@ -25,6 +25,7 @@ def main() -> None:
         from cli.explain import explain
 
         sys.exit(f"✗ {explain(error) or error}")
+    # Also where a shell that started this in the background set SIGINT to be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run())
 

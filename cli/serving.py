@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from cli import output
@@ -62,9 +63,8 @@ def describe_broker(settings: Settings) -> str:
     if mqtt.testing_no_mqtt:
         return f"{url_of(settings, settings.events_port)}/docs (TESTING_NO_MQTT)"
     brokers = ", ".join(f"{host}:{port}" for host, port in mqtt.brokers(settings.broker_port))
-    answers = mqtt.coupon_prediction_topic_name
     topics = f"{mqtt.entry_event_topic_name}, {mqtt.focus_event_topic_name}"
-    return f"MQTT on {brokers}: {topics}; answers on {answers}"
+    return f"MQTT on {brokers}: {topics}; answers on {mqtt.coupon_prediction_topic_name}"
 
 
 def services(settings: Settings) -> list[Service]:
@@ -104,17 +104,19 @@ def show_services(settings: Settings, supervisor: Supervisor) -> None:
                 "when it stops, and serves one worker."
             )
     _show(supervisor, SCORER, f"ready on {url_of(settings, settings.scoring_port)}")
-    with output.step(EVENTS) as step:
-        url = url_of(settings, settings.events_port)
-        problem = supervisor.wait(EVENTS) or problem_of_events(url)
-        step.has_failed = problem is not None
-        step.result = problem or f"ready on {url}"
+    events = url_of(settings, settings.events_port)
+    _show(supervisor, EVENTS, f"ready on {events}", lambda: problem_of_events(events))
     _show(supervisor, API, f"ready on {url_of(settings, settings.api_port)}")
 
 
-def _show(supervisor: Supervisor, name: str, ready: str) -> None:
+def _show(
+    supervisor: Supervisor,
+    name: str,
+    ready: str,
+    find_problem: Callable[[], str | None] = lambda: None,
+) -> None:
     with output.step(name) as step:
-        problem = supervisor.wait(name)
+        problem = supervisor.wait(name) or find_problem()
         step.has_failed = problem is not None
         step.result = problem or ready
 

@@ -83,12 +83,14 @@ class Supervisor:
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
-        """Stops all services when the block ends, the last one first.
+        """Stops all services when the block ends, the last one first; Ctrl-C ends it as meant.
 
         Then raises `UpError` if one was given up, so that the exit code says so.
         """
         try:
             yield
+        except KeyboardInterrupt:
+            output.progress_console.print("Stopping.")
         finally:
             for entry in reversed(self._entries.values()):
                 self._stop(entry)

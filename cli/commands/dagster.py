@@ -3,16 +3,8 @@
 `cli.dagster` describes the processes, `orchestration.defs.definitions` what they run.
 """
 
-import signal
-
 from cli import output
-from cli.dagster import (
-    DAGSTER_HOST,
-    WEB_PAGE,
-    dagster_services,
-    socket_of_code,
-    url_of_dagster,
-)
+from cli.dagster import DAGSTER_HOST, WEB_PAGE, dagster_services, socket_of_code, url_of_dagster
 from cli.processes import DAGSTER, Running
 from cli.supervisor import Supervisor, database_kept_running
 from pollux.runtime.serving import open_serving_store
@@ -26,23 +18,18 @@ def dagster() -> None:
     from services.common.port import check_port_is_free
 
     settings = Settings()
-    # A shell that started this in the background may have set SIGINT to be ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = Running(settings)
     with running.only_one(DAGSTER), socket_of_code() as socket:
         check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
         open_serving_store(settings)
         supervisor = Supervisor(settings, running, DAGSTER)
         with database_kept_running(settings), supervisor.stopped_at_the_end():
-            try:
-                supervisor.add(*dagster_services(settings, socket))
-                if problem := supervisor.wait(WEB_PAGE, seconds=READY_SECONDS):
-                    output.fail(f"{WEB_PAGE}: {problem}")
-                else:
-                    _announce(settings)
-                supervisor.watch()
-            except KeyboardInterrupt:
-                output.progress_console.print("Stopping.")
+            supervisor.add(*dagster_services(settings, socket))
+            if problem := supervisor.wait(WEB_PAGE, seconds=READY_SECONDS):
+                output.fail(f"{WEB_PAGE}: {problem}")
+            else:
+                _announce(settings)
+            supervisor.watch()
 
 
 def _announce(settings: Settings) -> None:

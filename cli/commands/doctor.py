@@ -125,12 +125,10 @@ def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
     """Whether something listens at one of the brokers, tried in turn."""
     found = []
     for host, port in brokers:
-        try:
-            socket.create_connection((host, port), timeout=2).close()
-        except OSError as error:
-            found.append(f"{host}:{port} cannot be reached ({error.strerror or error})")
-        else:
+        problem = _connect(host, port)
+        if problem is None:
             return True, "; ".join([*found, f"{host}:{port} can be reached"])
+        found.append(f"{host}:{port} cannot be reached ({problem})")
     return False, "; ".join(found)
 
 
@@ -146,10 +144,17 @@ def _dagster(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _describe_port(host: str, port: int) -> str:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        in_use = probe.connect_ex((host, port)) == 0
-    return f"{host}:{port} is {'in use; by this Pollux if it is up' if in_use else 'free'}"
+    is_free = _connect(host, port) is not None
+    return f"{host}:{port} is {'free' if is_free else 'in use; by this Pollux if it is up'}"
+
+
+def _connect(host: str, port: int) -> str | None:
+    """Why nothing answers at an address, None if something does."""
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _database(settings: Settings) -> tuple[bool, str]:

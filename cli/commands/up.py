@@ -6,7 +6,6 @@ when all is up, and what `down` ends. Does not belong here: the services and the
 """
 
 import shutil
-import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.dagster import DAGSTER_HOST, dagster_services, socket_of_code
+from cli.dagster import dagster_services, socket_of_code, url_of_dagster
 from cli.processes import UP, Running
 from cli.serving import check_ports, describe_broker, services, show_services, url_of
 from cli.supervisor import Supervisor, database_kept_running
@@ -35,8 +34,6 @@ def up(
     """Starts everything: database, data, release, services, Dagster. Ctrl-C stops it."""
     settings = Settings()
     began = time.monotonic()
-    # A shell that started this in the background may have set SIGINT to be ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = Running(settings)
     with running.only_one(UP), socket_of_code() as socket, ExitStack() as stack:
         if not once:
@@ -52,15 +49,12 @@ def up(
             return
         supervisor = Supervisor(settings, running, UP)
         with supervisor.stopped_at_the_end():
-            try:
-                supervisor.add(*services(settings))
-                _learn_from_sample(settings)
-                show_services(settings, supervisor)
-                supervisor.add(*dagster_services(settings, socket))
-                _show(settings, time.monotonic() - began)
-                supervisor.watch()
-            except KeyboardInterrupt:
-                output.progress_console.print("Stopping.")
+            supervisor.add(*services(settings))
+            _learn_from_sample(settings)
+            show_services(settings, supervisor)
+            supervisor.add(*dagster_services(settings, socket))
+            _show(settings, time.monotonic() - began)
+            supervisor.watch()
 
 
 def down() -> None:
@@ -193,7 +187,7 @@ def _show(settings: Settings, seconds: float) -> None:
         ("all routes", f"{api}/docs"),
         ("events", describe_broker(settings)),
         ("try", f"{_program()} demo-store in a second terminal: customers in the shop, live"),
-        ("pipelines", f"http://{DAGSTER_HOST}:{settings.dagster_port} (in half a minute)"),
+        ("pipelines", f"{url_of_dagster(settings)} (in half a minute)"),
     ]
     output.result_console.print(
         f"\n[bold]Pollux is up[/] after {seconds:.1f} s. Ctrl-C stops it.\n"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from orchestration.build import BuildReport
 from orchestration.release.errors import ReleaseError
 from orchestration.release.publish import ReleaseReport
-from orchestration.transform.manifest import prepare_manifest, read_manifest
+from orchestration.transform.manifest import read_manifest
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -138,9 +138,8 @@ def run_graph(
 
     A domain whose tests fail is not released, while others are: the outcome says so. `is_kept`
     stores the run where Dagster's page shows it, which needs a process alone with the data folder.
-    Raises the error that ended the build early.
+    Raises the error that ended the build early, and `ManifestError` if no manifest was prepared.
     """
-    prepare_manifest(settings)
     outcome = GraphOutcome(console)
     definitions = build_definitions(
         read_manifest(settings), retries=None, settings=settings, reporter=outcome

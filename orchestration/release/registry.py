@@ -73,6 +73,16 @@ def schema_of(domain: str, number: int) -> str:
     return f"{domain}__r{number}"
 
 
+def number_of(schema: str) -> int:
+    """The number of the release whose tables a schema holds."""
+    return int(schema.rpartition("__r")[2])
+
+
+def schemas_of(domain: str) -> str:
+    """A regular expression for the schemas of a domain's releases."""
+    return f"^{domain}__r[0-9]+$"
+
+
 def prepare_store(connection: psycopg.Connection, database: ServingStore) -> None:
     """Makes the registry and the reader role if they are missing; commits.
 
@@ -199,10 +209,11 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
     """
     rows = read_releases(connection, domain)
     stay = {row.number for row in rows[:KEPT_RELEASES]} | {r.number for r in rows if r.is_current}
-    pattern = f"^{domain}__r[0-9]+$"
-    schemas = connection.execute("select nspname from pg_namespace where nspname ~ %s", [pattern])
+    schemas = connection.execute(
+        "select nspname from pg_namespace where nspname ~ %s", [schemas_of(domain)]
+    )
     for (schema,) in schemas.fetchall():
-        if int(schema.rpartition("__r")[2]) in stay:
+        if number_of(schema) in stay:
             continue
         try:
             _drop(connection, schema)

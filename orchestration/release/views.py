@@ -11,7 +11,7 @@ import time
 import psycopg
 from psycopg import sql
 
-from orchestration.release.registry import schema_of
+from orchestration.release.registry import number_of, schema_of, schemas_of
 
 TRIES = 3
 LOCK_TIMEOUT = "2s"
@@ -103,10 +103,9 @@ def _remake(connection: psycopg.Connection, domain: str, number: int, reader_rol
 
 def shown_releases(connection: psycopg.Connection, domain: str) -> set[int]:
     """The numbers of the releases that the views of a domain show: one, unless they differ."""
-    return {int(schema.rpartition("__r")[2]) for _, schema in _views(connection, domain)}
+    return {number_of(schema) for _, schema in _views(connection, domain)}
 
 
 def _views(connection: psycopg.Connection, domain: str) -> list[tuple[str, str]]:
     """Pollux's own views of a domain, each with the schema of the release that it shows."""
-    releases = f"^{domain}__r[0-9]+$"
-    return connection.execute(OURS, {"domain": domain, "releases": releases}).fetchall()
+    return connection.execute(OURS, {"domain": domain, "releases": schemas_of(domain)}).fetchall()
