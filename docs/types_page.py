@@ -80,7 +80,7 @@ def _shown(written: object, door: str) -> str:
         return json.dumps(written, ensure_ascii=False)
     odd = invisible(text)
     while odd is not None:
-        text = text.replace(chr(int(odd[2:], 16)), f"<{odd}>")
+        text = text.replace(chr(int(f"0x{odd[2:]}", 0)), f"<{odd}>")
         odd = invisible(text)
     return text
 

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.options import JSON
 from pollux.runtime.settings import Settings
-
-JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 def backup(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.commands.release import ACCEPT_SHRINKING
+from cli.options import ACCEPT_SHRINKING, DOMAINS, JSON
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 
@@ -22,18 +22,12 @@ if TYPE_CHECKING:
 
 
 def build(
-    domain: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this domain; may be given several times. Default: all loaded.",
-        ),
-    ] = None,
+    domain: DOMAINS = None,
     release: Annotated[
         bool, typer.Option(help="Release what passed; --no-release only builds and tests.")
     ] = True,
     accept_shrinking: ACCEPT_SHRINKING = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
     from orchestration.build import check_loaded, loaded_domains

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.options import JSON
 from pollux.runtime.privacy import as_the_user_has_it
 from pollux.runtime.settings import Settings
 
@@ -63,7 +64,7 @@ def load(
         bool,
         typer.Option("--allow-empty", help="Files without rows may replace what was loaded."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Loads files into the landing zone; rows that cannot be read go to the rejects."""
     from orchestration.load.run import load as load_files

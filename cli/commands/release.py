@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.options import ACCEPT_SHRINKING, DOMAINS, JSON
 from pollux.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.release.publish import ReleaseReport
-
-JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-ACCEPT_SHRINKING = Annotated[
-    bool,
-    typer.Option(
-        "--accept-shrinking",
-        help="Release even where a mart would be emptied or lose more than half of its rows.",
-    ),
-]
 
 
 def release_domains(
@@ -54,13 +46,7 @@ def release_domains(
 
 
 def release(
-    domain: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this domain; may be given several times. Default: all loaded.",
-        ),
-    ] = None,
+    domain: DOMAINS = None,
     accept_shrinking: ACCEPT_SHRINKING = False,
     as_json: JSON = False,
 ) -> None:
