@@ -19,6 +19,11 @@ class Spelling:
     value: Value | None = None
     reason: str | None = None
 
+    @property
+    def spoils_file(self) -> bool:
+        """Whether Parquet with such a column is refused as a whole; `reason` is then its type."""
+        return self.reason is not None and self.reason.isupper()
+
 
 @dataclass(frozen=True)
 class Spellings:

@@ -66,7 +66,7 @@ def _rows(spellings: Iterable[Spelling], door: str) -> Iterable[str]:
         if one.reason is None:
             value = one.value if one.value is not None else ""
             yield f"| {_code(written)} | taken | {_code(_shown(write_text(value), 'text'))} |\n"
-        elif one.reason.isupper():
+        elif one.spoils_file:
             yield f"| {_code(written)} | refused | the whole file |\n"
         else:
             yield f"| {_code(written)} | refused | {_cell(one.reason)} |\n"

@@ -123,7 +123,7 @@ def _broker(settings: Settings) -> tuple[bool | None, str]:
 
 def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
     """Whether something listens at one of the brokers, tried in turn."""
-    found = []
+    found: list[str] = []
     for host, port in brokers:
         problem = _connect(host, port)
         if problem is None:

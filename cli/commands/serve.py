@@ -3,6 +3,7 @@
 import typer
 
 from cli import output
+from cli.serving import url_of
 from pollux.runtime.settings import Settings
 
 services = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
@@ -14,7 +15,7 @@ def api() -> None:
     from services.api.server import run
 
     settings = Settings()
-    output.note(f"Serving http://{settings.api_host}:{settings.api_port} until Ctrl-C.")
+    output.note(f"Serving {url_of(settings, settings.api_port)} until Ctrl-C.")
     run(settings)
 
 
@@ -24,7 +25,7 @@ def scoring() -> None:
     from services.scoring.server import run
 
     settings = Settings()
-    output.note(f"Serving http://{settings.api_host}:{settings.scoring_port} until Ctrl-C.")
+    output.note(f"Serving {url_of(settings, settings.scoring_port)} until Ctrl-C.")
     run(settings)
 
 
@@ -34,5 +35,5 @@ def events() -> None:
     from services.events.server import run
 
     settings = Settings()
-    output.note(f"Serving http://{settings.api_host}:{settings.events_port} until Ctrl-C.")
+    output.note(f"Serving {url_of(settings, settings.events_port)} until Ctrl-C.")
     run(settings)

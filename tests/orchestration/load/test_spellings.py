@@ -89,7 +89,7 @@ def test_csv_of_what_is_taken_alone(door, type_):
     ],
 )
 def test_parquet(door, type_, spelling):
-    if spelling.reason and spelling.reason.isupper():
+    if spelling.spoils_file:
         with pytest.raises(LoadError) as caught:
             door.parquet(type_, spelling.written)
         assert f"column value is {spelling.reason}" in str(caught.value)
