@@ -4,8 +4,7 @@ It combines the records of `load.landing`, `transform.record` and `release.regis
 processes run is for `pollux doctor` to say.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
@@ -50,10 +49,6 @@ class Status:
     datasets: tuple[DatasetStatus, ...]
     builds: tuple[BuildStatus, ...]
     releases: tuple[ReleaseRow, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The status as plain dicts and lists."""
-        return asdict(self)
 
 
 def read_status(settings: Settings) -> Status:

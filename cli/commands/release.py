@@ -93,7 +93,7 @@ def status(as_json: JSON = False) -> None:
 
     found = read_status(Settings())
     if as_json:
-        output.print_json(found.as_json())
+        output.print_json(asdict(found))
         return
     if not found.datasets and not found.releases:
         output.result_console.print(
