@@ -95,7 +95,6 @@ def job_of_number(number: int) -> JobDefinition:
 def execute(
     job: JobDefinition,
     instance: dg.DagsterInstance,
-    tags: dict[str, str] | None = None,
     ops: dict[str, Any] | None = None,
 ) -> dg.JobExecutionResult:
     """Runs a job by its own executor, quietly; a failure is in the result.
@@ -113,7 +112,6 @@ def execute(
                     __name__, job_of_number.__name__, reconstructable_args=(number,)
                 ),
                 instance=instance,
-                tags=tags,
                 run_config={
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                     "ops": ops or {},
