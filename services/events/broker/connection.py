@@ -82,27 +82,18 @@ class Login:
 class Receipt:
     """Acknowledges one message; the broker gets acknowledgements in order of arrival."""
 
-    __slots__ = ("_connection", "_is_acknowledged", "_mid")
+    __slots__ = ("_connection", "is_acknowledged", "mid")
 
     def __init__(self, connection: "BrokerConnection", mid: int | None) -> None:
         self._connection = connection
-        self._mid = mid
-        self._is_acknowledged = False
+        # The number of its packet; None if the broker expects no acknowledgement (QoS 0).
+        self.mid = mid
+        self.is_acknowledged = False
 
     def acknowledge(self) -> None:
         """Marks the message as done; the broker is told once all before it are done."""
-        self._is_acknowledged = True
+        self.is_acknowledged = True
         self._connection.send_acknowledgements()
-
-    @property
-    def is_acknowledged(self) -> bool:
-        """Whether the message is done."""
-        return self._is_acknowledged
-
-    @property
-    def mid(self) -> int | None:
-        """The number of its packet; None if the broker expects no acknowledgement (QoS 0)."""
-        return self._mid
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +122,8 @@ class BrokerConnection:
         self.receive_maximum = 65_535
         self.maximum_packet_size: int | None = None
         self.reason = "it closed the connection"
+        # Whether reading is paused because too many messages are in hand.
+        self.is_paused = False
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
@@ -138,11 +131,10 @@ class BrokerConnection:
         self._connected: asyncio.Future[None] = self._loop.create_future()
         # Retrieves its error even if nobody waits for it any more.
         self._connected.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._subscribed: dict[int | None, asyncio.Future[list[ReasonCode]]] = {}
+        self._subscribed: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._receipts: deque[Receipt] = deque()
         self._socket: socket.socket | None = None
         self._is_waiting_to_write = False
-        self._is_paused = False
         self._client_id = login.client_id
         self._client = self._make_client(login)
         # Shared: making one costs more than sending a message, and paho packs it at once.
@@ -206,6 +198,15 @@ class BrokerConnection:
 
     async def _subscribe(self, topics: Sequence[str], *, qos: int) -> list[ReasonCode]:
         _, mid = self._client.subscribe([(topic, qos) for topic in topics])
+        return await self._answer_to(mid)
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Ends subscriptions of the session; raises `BrokerUnreachableError`."""
+        _, mid = self._client.unsubscribe(list(topics))
+        await self._answer_to(mid)
+
+    async def _answer_to(self, mid: int | None) -> list[ReasonCode]:
+        """The broker's answer to a request to subscribe or unsubscribe."""
         if mid is None:
             raise BrokerUnreachableError("the connection was lost")
         answer = self._subscribed[mid] = self._loop.create_future()
@@ -215,18 +216,6 @@ class BrokerConnection:
         except TimeoutError:
             raise BrokerUnreachableError("it did not answer a subscription") from None
         return codes
-
-    async def unsubscribe(self, topics: Sequence[str]) -> None:
-        """Ends subscriptions of the session; raises `BrokerUnreachableError`."""
-        _, mid = self._client.unsubscribe(list(topics))
-        if mid is None:
-            raise BrokerUnreachableError("the connection was lost")
-        answer = self._subscribed[mid] = self._loop.create_future()
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await answer
-        except TimeoutError:
-            raise BrokerUnreachableError("it did not answer") from None
 
     def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
         """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
@@ -254,14 +243,9 @@ class BrokerConnection:
             receipt = receipts.popleft()
             if receipt.mid is not None and not self.lost.done():
                 self._client.ack(receipt.mid, 1)
-        if self._is_paused and len(receipts) < MAX_IN_HAND // 2 and self._socket is not None:
-            self._is_paused = False
+        if self.is_paused and len(receipts) < MAX_IN_HAND // 2 and self._socket is not None:
+            self.is_paused = False
             self._loop.add_reader(self._socket, self._read)
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether reading is paused because too many messages are in hand."""
-        return self._is_paused
 
     def keep_alive(self) -> None:
         """Pings the broker when that is due; call it every few seconds."""
@@ -334,7 +318,7 @@ class BrokerConnection:
         while found is not None and found is self._socket and getattr(found, "pending", int)():
             self._client.loop_read()
         if len(self._receipts) > MAX_IN_HAND and self._socket is not None:
-            self._is_paused = True
+            self.is_paused = True
             self._loop.remove_reader(self._socket)
 
     def _want_write(self, *_: object) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -72,7 +72,8 @@ class BrokerSession:
         self._on_published = on_published
         self._on_change = on_change
         self._proof_topic = f"{PROOF_TOPIC}/{login.client_id}"
-        self._heard = asyncio.Event()
+        # Done when a message arrives while the session waits for its own.
+        self._heard: asyncio.Future[None] | None = None
         self._heard_at = 0.0
         # Whether the broker delivers the session's messages to itself; None if not tried yet.
         self._delivers_proof: bool | None = None
@@ -98,7 +99,7 @@ class BrokerSession:
                 connection = await self._try(host, port)
                 if connection is None:
                     continue
-                since, was_up = time.monotonic(), False
+                since = time.monotonic()
                 try:
                     await self._stay(connection)
                 except BrokerUnreachableError as error:
@@ -129,13 +130,14 @@ class BrokerSession:
                 # The broker sends at once what it kept for the session.
                 self.connection = connection
                 self._on_change(connection)
-            except UnsupportedProtocolError as error:
-                self._note(host, port, error)
-                self._leave(connection)
-                continue
             except BrokerUnreachableError as error:
-                self._note(host, port, error)
+                problem = f"{host}:{port}: {error}"
+                if problem != self.problem:
+                    log.warning("Broker %s", problem)
+                self.problem = problem
                 self._leave(connection)
+                if isinstance(error, UnsupportedProtocolError):
+                    continue
                 return None
             except BaseException:
                 connection.close()
@@ -146,12 +148,6 @@ class BrokerSession:
             log.info("%s is connected to %s:%d", self._login.client_id, host, port)
             return connection
         return None
-
-    def _note(self, host: str, port: int, error: BrokerUnreachableError) -> None:
-        problem = f"{host}:{port}: {error}"
-        if problem != self.problem:
-            log.warning("Broker %s", problem)
-        self.problem = problem
 
     def _leave(self, connection: BrokerConnection) -> None:
         self.connection = None
@@ -192,12 +188,13 @@ class BrokerSession:
 
     async def _prove(self, connection: BrokerConnection, topics: Topics) -> None:
         """Checks that messages arrive; raises `BrokerUnreachableError` if they do not."""
-        if self._delivers_proof is not False and await connection.can_subscribe(self._proof_topic):
-            self._heard.clear()
-            connection.publish_unconfirmed(self._proof_topic, b"")
-            if await self._hears(connection):
-                self._delivers_proof, self._is_deaf = True, False
-                return
+        if (
+            self._delivers_proof is not False
+            and await connection.can_subscribe(self._proof_topic)
+            and await self._hears_itself(connection)
+        ):
+            self._delivers_proof, self._is_deaf = True, False
+            return
         if self._delivers_proof:
             self._is_deaf = True
             raise BrokerUnreachableError(
@@ -215,26 +212,22 @@ class BrokerSession:
         await connection.subscribe(topics.wanted)
         self._heard_at = time.monotonic()
 
-    async def _hears(self, connection: BrokerConnection) -> bool:
-        hearing = asyncio.create_task(self._heard.wait())
-        try:
-            futures: set[asyncio.Future[Any]] = {hearing, connection.lost}
-            await asyncio.wait(
-                futures,
-                timeout=PROOF_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            hearing.cancel()
+    async def _hears_itself(self, connection: BrokerConnection) -> bool:
+        heard = self._heard = asyncio.get_running_loop().create_future()
+        connection.publish_unconfirmed(self._proof_topic, b"")
+        await asyncio.wait(
+            {heard, connection.lost}, timeout=PROOF_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
         if connection.lost.done():
             if not self._delivers_proof:
                 self._lost_while_proving += 1
             raise BrokerUnreachableError(connection.reason)
-        return self._heard.is_set()
+        return heard.done()
 
     def _received(self, message: Message) -> None:
         # Any message proves that messages arrive.
-        self._heard.set()
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
         self._heard_at = time.monotonic()
         if message.topic == self._proof_topic:
             message.receipt.acknowledge()
