@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 
 from services.common.database import UNAVAILABLE
 from services.events.broker.connection import (
+    V5,
     BrokerConnection,
     BrokerRefusesError,
     BrokerUnreachableError,
     Login,
     Message,
 )
-from services.events.broker.session import V5
 from services.events.database.connection import DatabaseWriter
 from services.events.leader import Leadership
 
@@ -89,11 +89,7 @@ class Takeover:
         log.info("Worker %d is away: its session is taken over", number)
         failed: Exception | None = None
         for host, port in self._brokers:
-            connection = BrokerConnection(
-                self._login(number),
-                V5,
-                on_message=self._received,
-            )
+            connection = BrokerConnection(self._login(number), V5, on_message=self._received)
             try:
                 await connection.open(host, port)
                 # From here on its share goes to the other workers.

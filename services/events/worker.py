@@ -15,9 +15,9 @@ from pollux.runtime.settings import Settings
 from services.common.database import Database, StoreUnavailableError
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
-from services.events.broker.connection import BrokerRefusesError, Login, Message
+from services.events.broker.connection import V5, BrokerRefusesError, Login, Message
 from services.events.broker.publisher import Publisher
-from services.events.broker.session import V5, BrokerSession, Topics
+from services.events.broker.session import BrokerSession, Topics
 from services.events.coupons.handler import CouponHandler, CouponKind
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import ScorerClient, ScorerUnavailableError

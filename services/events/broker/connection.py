@@ -26,6 +26,7 @@ from services.events.broker.paho_patch import patch_paho
 
 patch_paho()
 
+V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
 # How many unacknowledged messages the broker may send.
@@ -139,9 +140,7 @@ class BrokerConnection:
         self._client = self._make_client(login)
         # Shared: making one costs more than sending a message, and paho packs it at once.
         self._properties = (
-            Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if protocol == MQTTProtocolVersion.MQTTv5
-            else None
+            Properties(PacketTypes.PUBLISH) if protocol == V5 else None  # type: ignore[no-untyped-call]
         )
 
     @property
@@ -155,7 +154,7 @@ class BrokerConnection:
             # Name lookup and handshake block; nothing else uses the client yet.
             await asyncio.to_thread(self._connect, host, port)
         except (OSError, ValueError) as error:
-            raise BrokerUnreachableError(_in_words(error)) from error
+            raise BrokerUnreachableError(in_words(error)) from error
         found = cast("socket.socket | None", self._client.socket())
         if found is None:
             raise BrokerUnreachableError("the connection was closed")
@@ -269,7 +268,7 @@ class BrokerConnection:
         self._end()
 
     def _make_client(self, login: Login) -> Client:
-        is_v5 = self.protocol == MQTTProtocolVersion.MQTTv5
+        is_v5 = self.protocol == V5
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
@@ -288,8 +287,7 @@ class BrokerConnection:
                 client.tls_set(ca_certs=login.certificates)
             except OSError as error:
                 raise BrokerRefusesError(
-                    f"MQTT_BROKER_CERT_FILE {login.certificates} cannot be used: "
-                    f"{_in_words(error)}."
+                    f"MQTT_BROKER_CERT_FILE {login.certificates} cannot be used: {in_words(error)}."
                 ) from error
         client.on_connect = self._answered
         client.on_disconnect = self._disconnected
@@ -300,7 +298,7 @@ class BrokerConnection:
         return client
 
     def _connect(self, host: str, port: int) -> None:
-        if self.protocol != MQTTProtocolVersion.MQTTv5:
+        if self.protocol != V5:
             self._client.connect(host, port, KEEPALIVE_SECONDS)
             return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -408,5 +406,6 @@ class BrokerConnection:
             self.lost.set_result(None)
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Why a connection cannot be opened."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

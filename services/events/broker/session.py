@@ -18,6 +18,8 @@ from typing import NamedTuple
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from services.events.broker.connection import (
+    V5,
+    V311,
     BrokerConnection,
     BrokerUnreachableError,
     Login,
@@ -25,7 +27,6 @@ from services.events.broker.connection import (
     UnsupportedProtocolError,
 )
 
-V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 PROTOCOLS = {"5": (V5,), "3.1.1": (V311,), "auto": (V5, V311)}
 LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.1

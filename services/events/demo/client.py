@@ -19,12 +19,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.errors import PolluxError
-from services.events.broker.connection import EVENT_ID
-from services.events.broker.session import PROTOCOLS, V5
+from services.events.broker.connection import CONNECT_SECONDS, EVENT_ID, V5, in_words
+from services.events.broker.session import PROTOCOLS
 from services.events.database.event_keys import event_key
 from services.events.settings import MqttSettings
-
-CONNECT_SECONDS = 5.0
 
 
 class NoBrokerError(PolluxError):
@@ -141,7 +139,7 @@ class DemoClient:
                 client.tls_set(ca_certs=self._mqtt.mqtt_broker_cert_file)
             client.connect(host, port)
         except (OSError, ValueError) as error:
-            return None, getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return None, in_words(error)
         client.loop_start()
         is_settled.wait(CONNECT_SECONDS)
         if client.is_connected() and codes and not codes[-1].is_failure:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.events.broker.connection import BrokerConnection, BrokerRefusesError, Login
-from services.events.broker.session import V5
+from services.events.broker.connection import V5, BrokerConnection, BrokerRefusesError, Login
 from tests.services.events.doubles import run
 
 
