@@ -61,6 +61,11 @@ class PendingEvent:
     # The number of flushing connections so far when its commit began.
     connections: int = 0
 
+    def reject(self, reason: str) -> None:
+        """Makes it a dead letter, whatever was decided."""
+        self.unreadable = reason
+        self.decision = self.answer = self.prepared = None
+
 
 class CouponHandler:
     """Decides entry and focus events; what it commits is acknowledged and published."""
@@ -168,33 +173,24 @@ class CouponHandler:
         self._metrics.received[pending.kind].inc()
         try:
             event = pending.event = READERS[pending.kind](pending.payload, self._zone)
-            if not self._decide_from_memory(pending, event):
+            choice = self._offers.ready(event)
+            if choice is not None or (event.department is None and self._offers.is_prepared(event)):
+                self._decide(pending, event, choice)
+            else:
                 self._decide_later(pending, event)
         except UnreadableError as error:
-            self._is_unreadable(pending, str(error))
+            self._reject(pending, str(error))
         except Exception:
             # Not the exception's text, which may quote the message.
             log.error("An event broke its reader: %s", pending.key)  # noqa: TRY400
-            self._is_unreadable(pending, "internal error while reading")
-
-    def _decide_from_memory(self, pending: PendingEvent, event: StoreEvent) -> bool:
-        if event.department is None:
-            if not self._offers.is_prepared(event):
-                return False
-            self._decide(pending, event, None)
-            return True
-        choice = self._offers.ready(event)
-        if choice is None:
-            return False
-        self._decide(pending, event, choice)
-        return True
+            self._reject(pending, "internal error while reading")
 
     def _decide_later(self, pending: PendingEvent, event: StoreEvent) -> None:
-        task = asyncio.create_task(self._decide_later_now(pending, event))
+        task = asyncio.create_task(self._look_up_and_decide(pending, event))
         self._deciding.add(task)
         task.add_done_callback(self._deciding.discard)
 
-    async def _decide_later_now(self, pending: PendingEvent, event: StoreEvent) -> None:
+    async def _look_up_and_decide(self, pending: PendingEvent, event: StoreEvent) -> None:
         try:
             if event.department is not None:
                 self._decide(pending, event, await self._offers.choose(event))
@@ -204,7 +200,7 @@ class CouponHandler:
             self._decide(pending, event, found if isinstance(found, Choice) else None)
         except Exception as error:
             log.error("Event %s broke its decision: %s", pending.key, type(error).__name__)  # noqa: TRY400
-            self._is_unreadable(pending, f"internal error while deciding: {type(error).__name__}")
+            self._reject(pending, f"internal error while deciding: {type(error).__name__}")
 
     def _decide(self, pending: PendingEvent, event: StoreEvent, choice: Choice | None) -> None:
         """Records the outcome: `choice` of a focus event, or why an entry prepared nothing."""
@@ -242,9 +238,8 @@ class CouponHandler:
         )
         self._put(pending)
 
-    def _is_unreadable(self, pending: PendingEvent, reason: str) -> None:
-        pending.unreadable = reason
-        pending.decision = pending.answer = pending.prepared = None
+    def _reject(self, pending: PendingEvent, reason: str) -> None:
+        pending.reject(reason)
         self._put(pending)
 
     def _put(self, pending: PendingEvent) -> None:
@@ -314,8 +309,7 @@ class CouponHandler:
         if pending.unreadable is not None:
             raise error
         log.error("The database refuses event %s: %s", pending.key, type(error).__name__)
-        pending.unreadable = f"the database refuses it: {type(error).__name__}"
-        pending.decision = pending.answer = pending.prepared = None
+        pending.reject(f"the database refuses it: {type(error).__name__}")
 
     def _finish(self, pending: PendingEvent, *, is_new: bool) -> None:
         if is_new and pending.answer is not None:

@@ -173,7 +173,9 @@ class Offers:
         place = (event.customer_id, event.event_date)
         task = self._preparing.get(place)
         if task is None:
-            task = self._preparing[place] = asyncio.create_task(self._prepare(*place))
+            task = self._preparing[place] = asyncio.create_task(
+                self._retry(lambda catalogue: self._prepare(catalogue, *place))
+            )
             task.add_done_callback(lambda _: self._preparing.pop(place, None))
         return await asyncio.shield(task)
 
@@ -190,10 +192,7 @@ class Offers:
         name = event.department
         return await self._retry(lambda catalogue: self._choose(catalogue, *place, name))
 
-    async def _prepare(self, customer_id: int, day: date) -> PreparedOffers | Choice:
-        return await self._retry(lambda catalogue: self._prepare_with(catalogue, customer_id, day))
-
-    async def _prepare_with(
+    async def _prepare(
         self, catalogue: Catalogue, customer_id: int, day: date
     ) -> PreparedOffers | Choice:
         departments = sorted((await catalogue.departments()).values())
@@ -252,17 +251,17 @@ class Offers:
         customer = await catalogue.customer(customer_id)
         if customer is None:
             return Choice(reason=UNKNOWN_CUSTOMER)
+        choices = dict.fromkeys(departments, Choice(reason=f"no coupon valid on {day.isoformat()}"))
         predictions: list[tuple[int, float]] = []
         model = self._model
         if model is None and not coupons:
             # Nothing to score, so no model is needed to say so.
-            return "", _no_coupons(departments, day)
+            return "", choices
         for start in range(0, len(coupons), MAX_COUPONS):
             part = coupons[start : start + MAX_COUPONS]
             model, found = await self._scorer.score(customer, part)
             predictions += found
         assert model is not None  # noqa: S101 - there were coupons, so it answered
-        choices = _no_coupons(departments, day)
         of_coupon = {coupon["coupon_id"]: coupon["department"] for coupon in coupons}
         for coupon_id, prediction in sorted(predictions, key=lambda one: (one[1], -one[0])):
             # The last one written is the best; of equals, the one with the lowest number.
@@ -324,11 +323,6 @@ class Offers:
         self._kept.clear()
         self.are_dropped.set()
         log.info("Choices rest on release %s and model %s", *self.basis)
-
-
-def _no_coupons(departments: Sequence[str], day: date) -> dict[str, Choice]:
-    reason = f"no coupon valid on {day.isoformat()}"
-    return dict.fromkeys(departments, Choice(reason=reason))
 
 
 def _coupons(choices: Mapping[str, Choice]) -> list[int]:
