@@ -1,11 +1,13 @@
 """The metrics of the event service; those of HTTP are in `services.common.metrics`."""
 
 from collections.abc import Callable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-KINDS = ("entry", "focus", "loyalty", "conversion")
-OUTCOMES = ("prepared", "offer", "no offer")
+from services.events.coupons.repository import Outcome
+from services.events.settings import Kind
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -16,7 +18,7 @@ class EventMetrics:
         def by_kind(name: str, text: str) -> dict[str, Counter]:
             counter = Counter(name, text, ["kind"], registry=registry)
             # Looking up a child by its label costs more than counting.
-            return {kind: counter.labels(kind) for kind in KINDS}
+            return {kind: counter.labels(kind) for kind in get_args(Kind)}
 
         self.received = by_kind("pollux_events_received", "Messages taken from the broker.")
         self.repeated = by_kind("pollux_events_repeated", "Events that had arrived before.")
@@ -24,7 +26,7 @@ class EventMetrics:
         decided = Counter(
             "pollux_events_decided", "Decisions, by outcome.", ["outcome"], registry=registry
         )
-        self.decided = {outcome: decided.labels(outcome) for outcome in OUTCOMES}
+        self.decided = {outcome: decided.labels(outcome) for outcome in get_args(Outcome)}
         self.answer_seconds = Histogram(
             "pollux_events_answer_seconds",
             "Time from a focus event's arrival to the sending of its offer.",

@@ -6,7 +6,7 @@ event is decided, which is the same as over MQTT.
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -20,8 +20,10 @@ from services.common.database import StoreUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
-from services.events.coupons.handler import CouponKind, PendingEvent, prediction_message
+from services.events.coupons.handler import PendingEvent, prediction_message
+from services.events.coupons.repository import Outcome
 from services.events.health import worker_of
+from services.events.settings import CouponKind
 from services.events.worker import Worker
 
 # Longer than the scorer may be silent.
@@ -67,11 +69,10 @@ class WrappedEntryEvent(BaseModel):
     payload: EntryPayload
 
 
-class WrappedFocusEvent(BaseModel):
+class WrappedFocusEvent(WrappedEntryEvent):
     """The same in an envelope."""
 
     event_type: str = Field(examples=["focus event"])
-    event_timestamp: str = Field(description="ISO 8601.", examples=["2021-03-18T08:29:02.160Z"])
     payload: FocusPayload
 
 
@@ -79,7 +80,7 @@ class MockDecision(BaseModel):
     """The decision; a repeated event gets the same one again."""
 
     event_key: UUID = Field(description="Key of the event.")
-    outcome: Literal["prepared", "offer", "no offer"]
+    outcome: Outcome
     reason: str | None = Field(
         description="Why there is no offer.", examples=["no coupon valid on 1976-02-05"]
     )

@@ -18,7 +18,9 @@ MAX_PORT = 65535
 MAX_TOPIC = 1_000
 TOPIC = re.compile(rf"[^+#\0]{{1,{MAX_TOPIC}}}")
 
-Kind = Literal["entry", "focus", "loyalty", "conversion"]
+CouponKind = Literal["entry", "focus"]
+LoyaltyKind = Literal["loyalty", "conversion"]
+Kind = Literal[CouponKind, LoyaltyKind]
 
 
 class EventSettingsError(PolluxError):

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -18,21 +18,21 @@ from services.common.releases import Release, ReleaseWatcher
 from services.events.broker.connection import V5, BrokerRefusesError, Login, Message
 from services.events.broker.publisher import Publisher
 from services.events.broker.session import BrokerSession, Topics
-from services.events.coupons.handler import CouponHandler, CouponKind
+from services.events.coupons.handler import CouponHandler
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import ScorerClient, ScorerUnavailableError
 from services.events.database.connection import DatabaseWriter
 from services.events.database.dead_letters import read_replays
 from services.events.database.retention import Retention
 from services.events.leader import Leadership
-from services.events.loyalty.handler import LoyaltyHandler, LoyaltyKind
+from services.events.loyalty.handler import LoyaltyHandler
 from services.events.metrics import EventMetrics
-from services.events.settings import Kind, MqttSettings
+from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings
 from services.events.takeover import Takeover
 
 STORE, LOYALTY = "store", "loyalty"
-COUPON_KINDS: tuple[CouponKind, ...] = ("entry", "focus")
-LOYALTY_KINDS: tuple[LoyaltyKind, ...] = ("loyalty", "conversion")
+COUPON_KINDS: tuple[CouponKind, ...] = get_args(CouponKind)
+LOYALTY_KINDS: tuple[LoyaltyKind, ...] = get_args(LoyaltyKind)
 LOOK_SECONDS = 1.0
 
 IDENTITY = "select id from events.identity"
@@ -304,12 +304,10 @@ class Worker:
             is_leader = self._leadership.is_leader.is_set()
             kinds = [*COUPON_KINDS, *(LOYALTY_KINDS if is_leader else ())]
             for one in await self.writer.retry(partial(read_replays, kinds=kinds)):
-                if one.kind in COUPON_KINDS:
-                    kind = cast("CouponKind", one.kind)
-                    coupons.replay(one.event_key, kind, one.topic, one.payload)
-                else:
-                    kind_ = cast("LoyaltyKind", one.kind)
-                    loyalty.replay(one.event_key, kind_, one.topic, one.payload)
+                replay: Callable[..., None] = (
+                    coupons.replay if one.kind in COUPON_KINDS else loyalty.replay
+                )
+                replay(one.event_key, one.kind, one.topic, one.payload)
 
 
 def _coupon_client(name: str, number: int) -> str:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,7 +19,7 @@ from services.events.broker.publisher import Publisher
 from services.events.coupons import repository
 from services.events.coupons.messages import MAX_BYTES, StoreEvent, read_entry, read_focus
 from services.events.coupons.offers import Choice, Offers, PreparedOffers
-from services.events.coupons.repository import Decision
+from services.events.coupons.repository import Decision, Outcome
 from services.events.database.connection import DatabaseWriter
 from services.events.database.dead_letters import (
     UnreadableMessage,
@@ -31,8 +30,8 @@ from services.events.database.event_keys import answer_id, event_key
 from services.events.database.outbox import EventAnswer, SharedDocument, write_documents
 from services.events.metrics import EventMetrics
 from services.events.payloads import UnreadableError
+from services.events.settings import CouponKind
 
-CouponKind = Literal["entry", "focus"]
 GROUP = 200
 FLUSH_SECONDS = 0.01
 READERS = {"entry": read_entry, "focus": read_focus}
@@ -206,7 +205,7 @@ class CouponHandler:
         """Records the outcome: `choice` of a focus event, or why an entry prepared nothing."""
         basis = self._offers.basis
         department = self._offers.spelled(event.department) if event.department else None
-        outcome = "prepared" if choice is None else "no offer"
+        outcome: Outcome = "prepared" if choice is None else "no offer"
         if choice is None:
             choice = Choice()
         answer = name = None

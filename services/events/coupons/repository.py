@@ -5,7 +5,7 @@ Belongs here: the statements. Does not belong here: what an event leads to.
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +13,8 @@ import asyncpg
 from services.events.coupons.offers import PreparedOffers
 from services.events.database.inbox import INSERT_NEW
 from services.events.database.outbox import INSERT, LEASE, EventAnswer, answer_columns
+
+Outcome = Literal["prepared", "offer", "no offer"]
 
 # For a repeated event, nothing is written and nothing answered.
 WRITE = f"""
@@ -75,7 +77,7 @@ class Decision(NamedTuple):
     department: str | None
     event_at: datetime
     event_date: date
-    outcome: str
+    outcome: Outcome
     reason: str | None
     coupon_id: int | None
     prediction: float | None

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -42,8 +41,8 @@ from services.events.loyalty.messages import (
 from services.events.loyalty.repository import Effects
 from services.events.metrics import EventMetrics
 from services.events.payloads import UnreadableError
+from services.events.settings import LoyaltyKind
 
-LoyaltyKind = Literal["loyalty", "conversion"]
 Rows = Sequence[Listed | Conversion | Refused]
 GROUP = 100
 PAUSE_SECONDS = 1.0

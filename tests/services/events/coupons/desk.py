@@ -12,7 +12,7 @@ from pollux.runtime.serving import ServingStore
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.broker.publisher import Publisher
-from services.events.coupons.handler import CouponHandler, CouponKind
+from services.events.coupons.handler import CouponHandler
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import (
     NoModelYetError,
@@ -21,6 +21,7 @@ from services.events.coupons.scorer_client import (
 )
 from services.events.database.connection import DatabaseWriter
 from services.events.metrics import EventMetrics
+from services.events.settings import CouponKind
 from tests.services.events.doubles import ConnectionDouble, ReceiptDouble, message, until
 from tests.services.events.support import prediction
 

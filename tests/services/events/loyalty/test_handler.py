@@ -15,8 +15,9 @@ from services.common.releases import Release
 from services.events.broker.publisher import Publisher
 from services.events.database.connection import DatabaseWriter
 from services.events.loyalty import handler as module
-from services.events.loyalty.handler import LoyaltyHandler, LoyaltyKind
+from services.events.loyalty.handler import LoyaltyHandler
 from services.events.metrics import EventMetrics
+from services.events.settings import LoyaltyKind
 from tests.services.events.doubles import (
     ConnectionDouble,
     ReceiptDouble,
