@@ -11,8 +11,8 @@ import asyncpg
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import ServingStore
-from services.common.database import COMMAND_SECONDS, CONNECT_SECONDS, UNAVAILABLE
-from services.common.database import asyncpg_arguments as arguments
+from services.common.database import UNAVAILABLE
+from services.events.database.connection import connect_as_owner
 
 # A namespace of advisory locks; the second key is the worker's number, 0 for the ordered topics.
 SPACE = 7_655_902
@@ -45,7 +45,7 @@ class Leadership:
     """The worker's number, the smallest that is free, and whether it is the leader."""
 
     def __init__(self, serving_store: ServingStore) -> None:
-        self._dsn, self._settings = arguments(serving_store.owner_url, SESSION)
+        self._serving_store = serving_store
         self._connection: asyncpg.Connection | None = None
         self._one_at_a_time = asyncio.Lock()
         self.number = 0
@@ -110,12 +110,7 @@ class Leadership:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self.is_leader.clear()
-        connection = await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_SECONDS,
-            command_timeout=COMMAND_SECONDS,
-            server_settings=self._settings,
-        )
+        connection = await connect_as_owner(self._serving_store, SESSION)
         try:
             if self.number:
                 await self._take_again(connection)

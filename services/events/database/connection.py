@@ -1,19 +1,23 @@
-"""The connection that writes to schema `events`.
+"""Connections that write to schema `events`.
 
-Belongs here: keeping one connection, and trying work again until the database answers. Does not
+Belongs here: opening and keeping one, and trying work again until the database answers. Does not
 belong here: any statement.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import asyncpg
 
 from pollux.runtime.serving import ServingStore
-from services.common.database import COMMAND_SECONDS, CONNECT_SECONDS, UNAVAILABLE
-from services.common.database import asyncpg_arguments as arguments
+from services.common.database import (
+    COMMAND_SECONDS,
+    CONNECT_SECONDS,
+    UNAVAILABLE,
+    asyncpg_arguments,
+)
 
 SESSION = {
     "application_name": "pollux-events",
@@ -33,6 +37,16 @@ T = TypeVar("T")
 log = logging.getLogger("pollux.events")
 
 
+async def connect_as_owner(
+    serving_store: ServingStore, session: Mapping[str, str]
+) -> asyncpg.Connection:
+    """A connection that may write, with these settings of its session; raises as asyncpg does."""
+    dsn, settings = asyncpg_arguments(serving_store.owner_url, session)
+    return await asyncpg.connect(
+        dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=settings
+    )
+
+
 class DatabaseWriter:
     """One connection that writes, used by one task at a time.
 
@@ -44,8 +58,8 @@ class DatabaseWriter:
     """
 
     def __init__(self, serving_store: ServingStore, *, durable: bool) -> None:
-        session = SESSION | {"synchronous_commit": "on" if durable else "off"}
-        self._dsn, self._settings = arguments(serving_store.owner_url, session)
+        self._serving_store = serving_store
+        self._session = SESSION | {"synchronous_commit": "on" if durable else "off"}
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
         self.interruptions = 0
@@ -80,7 +94,9 @@ class DatabaseWriter:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._drop()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def _try(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         try:
@@ -92,19 +108,14 @@ class DatabaseWriter:
             raise
         except BaseException:
             # Cancelled in the middle: the next statement would receive the reply.
-            self._drop()
+            self.close()
             raise
         self.is_up = True
         return found
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings=self._settings,
-            )
+            self._connection = await connect_as_owner(self._serving_store, self._session)
             self.connections += 1
         return self._connection
 
@@ -113,9 +124,4 @@ class DatabaseWriter:
             log.warning("The database does not answer: %s", type(error).__name__)
         self.is_up = False
         self.interruptions += 1
-        self._drop()
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+        self.close()
