@@ -19,7 +19,7 @@ from services.common.bodies import body_problems, read_json_bytes
 from services.common.database import StoreUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
-from services.common.problems import ProblemError, internal_error, invalid_input
+from services.common.problems import internal_error, invalid_input
 from services.events.coupons.handler import PendingEvent, prediction_message
 from services.events.coupons.repository import Outcome
 from services.events.health import worker_of
@@ -155,7 +155,7 @@ async def _take(request: Request, kind: CouponKind) -> Response:
 
 async def _decision(worker: Worker, pending: PendingEvent, *, is_new: bool) -> dict[str, Any]:
     if pending.unreadable is not None or pending.event is None or pending.decision is None:
-        raise unreadable(pending.unreadable or "")
+        raise invalid_input("body", "", pending.unreadable or "")
     outcome, reason, coupon = (
         pending.decision.outcome,
         pending.decision.reason,
@@ -177,8 +177,3 @@ async def _decision(worker: Worker, pending: PendingEvent, *, is_new: bool) -> d
         "reason": reason,
         "prediction": None if message is None else orjson.Fragment(message),
     }
-
-
-def unreadable(reason: str) -> ProblemError:
-    """The problem of an event that cannot be read; it is kept among the dead letters."""
-    return invalid_input("body", "", reason)

@@ -12,12 +12,17 @@ class UnreadableError(Exception):
     """A message that cannot be read; the text says why, without any of its values."""
 
 
+def check_size(payload: bytes, limit: int) -> None:
+    """Raises `UnreadableError` for a message of more bytes than that."""
+    if len(payload) > limit:
+        raise UnreadableError(f"the message has {len(payload)} bytes; {limit} are read")
+
+
 def read_json(payload: bytes, limit: int) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The JSON value of a message; raises `UnreadableError`."""
     if not payload:
         raise UnreadableError("the message is empty")
-    if len(payload) > limit:
-        raise UnreadableError(f"the message has {len(payload)} bytes; {limit} are read")
+    check_size(payload, limit)
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:

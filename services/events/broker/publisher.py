@@ -20,14 +20,14 @@ from services.events.database.outbox import (
     mark_published,
 )
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 MARK_SECONDS = 0.1
 SWEEP_SECONDS = 1.0
 # A message may have hundreds of kilobytes, and stays in memory until it is acknowledged.
 MAX_UNDER_WAY = 200
 MAX_WAITING = 5_000
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 log = logging.getLogger("pollux.events")
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from pollux import rules
-from services.events.payloads import UnreadableError, read_json
+from services.events.payloads import UnreadableError, check_size, read_json
 
 MAX_BYTES = 2**20
 # All rows of a message are one transaction.
@@ -90,8 +90,7 @@ def _documents(
             # In a list again: a bare text would be replayed as a line.
             yield _as_it_came(one if isinstance(one, dict) else [one]), one
         return
-    if len(payload) > MAX_BYTES:
-        raise UnreadableError(f"the message has {len(payload)} bytes; {MAX_BYTES} are read")
+    check_size(payload, MAX_BYTES)
     try:
         text = payload.decode("utf-8-sig")
     except UnicodeDecodeError:
