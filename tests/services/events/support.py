@@ -42,6 +42,7 @@ from tests.conftest import PROJECT_DIR
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
 NOW = 1_760_000_000
+TODAY = date(2025, 10, 9)
 SECONDS = 30.0
 MOSQUITTO_IS_MISSING = "Mosquitto is not installed (Debian: apt-get install mosquitto)"
 
@@ -58,6 +59,7 @@ COUPONS: Sequence[tuple[int, str, str, int, int, str, str, Sequence[int]]] = (
 PRODUCTS = {
     101: "Boys", 102: "Boys", 201: "Girls", 301: "Sport", 302: "Sport", 401: "Men", 501: "Women",
 }  # fmt: skip
+DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 CUSTOMERS = range(1, 13)
 MEMBERS = ("released@shop.example",)
 
@@ -218,6 +220,11 @@ def best(
     ]
     above = [one for one in candidates if one[0] > threshold]
     return -max(above)[1] if above else None
+
+
+def who_gets(department: str) -> int:
+    """A customer who is offered a coupon of the department."""
+    return next(customer for customer in CUSTOMERS if best(customer, department, TODAY))
 
 
 @dataclass
@@ -444,17 +451,6 @@ def working(settings: Settings, **environment: str) -> Iterator[WorkerThread]:
     with starting(settings, **environment) as worker:
         wait_for(lambda: is_ready(worker))
         yield worker
-
-
-@contextmanager
-def working_process(settings: Settings, **environment: str) -> Iterator[Worker]:
-    """A worker in a process of its own that is ready, ended with the block."""
-    worker = start_worker(settings, **environment)
-    try:
-        wait_for(lambda: is_ready(worker))
-        yield worker
-    finally:
-        worker.stop()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -22,16 +21,20 @@ from services.events.broker import session
 from services.events.broker.connection import BrokerConnection
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop, decided, leave_behind
-from tests.services.events.support import NOW, Client, Worker, best, wait_for, working
+from tests.services.events.support import (
+    NOW,
+    TODAY,
+    Client,
+    Worker,
+    best,
+    wait_for,
+    who_gets,
+    working,
+)
 
-TODAY = date(2025, 10, 9)
 PREDICTION = "pollux/coupon-prediction"
 CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"
 USER_PROPERTY, FORMAT_INDICATOR = b"\x26", b"\x01"
-
-
-def who_gets(department: str) -> int:
-    return next(c for c in shops.CUSTOMERS if best(c, department, TODAY))
 
 
 def publish_raw(port: int, topic: bytes, payload: bytes, properties: bytes) -> None:

@@ -8,8 +8,16 @@ import pytest
 
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop
-from tests.services.events.support import NOW, Worker, best, start_worker, wait_for, working
-from tests.services.events.test_worker import TODAY
+from tests.services.events.support import (
+    NOW,
+    TODAY,
+    Worker,
+    best,
+    start_worker,
+    wait_for,
+    who_gets,
+    working,
+)
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def test_a_database_that_is_away_is_waited_for(new_shop: Shop, worker: Worker) -
     """The event stays in hand, and is decided when the database is back."""
     embedded = new_shop.store.embedded
     assert embedded is not None
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     embedded.kill()
     wait_for(lambda: worker.get("/readyz").status_code == 503)
     event = {"id": str(customer), "ts": NOW, "dep": "Boys"}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,17 @@ import pytest
 from pollux.runtime.broker import AMQTT
 from tests.services.events import support as shops
 from tests.services.events.conftest import TOPICS, Shop, decided, leave_behind
-from tests.services.events.support import NOW, Client, Worker, best, wait_for, working
+from tests.services.events.support import (
+    NOW,
+    TODAY,
+    Client,
+    Worker,
+    best,
+    wait_for,
+    who_gets,
+    working,
+)
 
-TODAY = date(2025, 10, 9)
 PUBLISHED = "select 1 from events.outbox where published_at is not null"
 NAMES = {"Boys": "Boys", "Girls": "Girls", "Men": "Men", "Sports": "Sport", "Women": "Women"}
 
@@ -94,7 +101,7 @@ def test_how_many_is_said_by_the_type(
     any_shop: Shop, worker: Worker, client: Client, department: str, how_many: int
 ) -> None:
     name = NAMES[department]
-    customer = next(c for c in shops.CUSTOMERS if best(c, name, TODAY) is not None)
+    customer = who_gets(name)
     client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": department})
     (heard,) = wait_for(lambda: client.on("pollux/coupon-prediction"))
     assert heard.document["coupon"]["how_many"] == how_many
@@ -123,7 +130,7 @@ def test_no_offer_has_a_reason(any_shop: Shop, worker: Worker, client: Client) -
 
 
 def test_the_same_event_is_decided_once(shop_v5: Shop, worker: Worker, client: Client) -> None:
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     event = {"id": customer, "ts": NOW, "dep": "Boys"}
     for event_id in (None, None, "a", "a", "b"):
         client.send("pollux/focus", event, event_id)
@@ -134,7 +141,7 @@ def test_the_same_event_is_decided_once(shop_v5: Shop, worker: Worker, client: C
 
 
 def test_both_shapes_are_the_same_over_mqtt(shop: Shop, worker: Worker, client: Client) -> None:
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY))
+    customer = who_gets("Women")
     moment = "2025-10-09T08:53:20.160Z"
     client.send(
         "pollux/focus",
@@ -162,7 +169,9 @@ def test_a_new_release_or_model_drops_what_was_prepared(
     client.send("pollux/entry", {"id": "1", "ts": NOW + 1})
     wait_for(lambda: any_shop.rows(context) == [(1, "m22")])
     # Of the new release only coupon 7 is left, in another department.
-    shops.release_store(any_shop.store, 2, [(7, "department", "Girls", 5, 1, *_YEAR, [201])])
+    shops.release_store(
+        any_shop.store, 2, [(7, "department", "Girls", 5, 1, "2025-01-01", "2025-12-31", [201])]
+    )
     wait_for(lambda: any_shop.rows(context) == [])
     wait_for(lambda: worker.get("/readyz").json()["release"] == 2)
     for department in ("Women", "Girls"):
@@ -173,9 +182,6 @@ def test_a_new_release_or_model_drops_what_was_prepared(
     )
     offered = 7 if shops.prediction("m22", 1, 7) > 0.2 else None
     assert rows == {"Women": None, "Girls": offered}
-
-
-_YEAR = ("2025-01-01", "2025-12-31")
 
 
 def test_without_a_model_or_a_release_the_reason_says_so(any_shop: Shop, client: Client) -> None:
@@ -195,7 +201,7 @@ def test_without_a_model_or_a_release_the_reason_says_so(any_shop: Shop, client:
 
 
 def test_what_came_while_nobody_was_there_is_answered(shop: Shop, client: Client) -> None:
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     with working(shop.settings, **shop.environment()):
         pass
     client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
@@ -204,7 +210,7 @@ def test_what_came_while_nobody_was_there_is_answered(shop: Shop, client: Client
 
 
 def test_a_prepared_context_outlives_the_worker(any_shop: Shop, client: Client) -> None:
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     with working(any_shop.settings, **any_shop.environment()):
         client.send("pollux/entry", {"id": customer, "ts": NOW})
         decided(any_shop, 1)
@@ -217,7 +223,7 @@ def test_a_prepared_context_outlives_the_worker(any_shop: Shop, client: Client) 
 
 def test_a_dead_letter_is_read_after_all(shop: Shop, worker: Worker, client: Client) -> None:
     """A broken event is mended in place, as a new version of the reader would; then replayed."""
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     client.send("pollux/focus", b"not json")
     client.send("pollux/focus", b"still not json")
     client.send("pollux/conversion", b"MarsupialHoodie, ClickConversion, released@shop.example")
@@ -241,7 +247,7 @@ def test_a_dead_letter_is_read_after_all(shop: Shop, worker: Worker, client: Cli
 
 
 def test_old_events_and_answers_are_forgotten(any_shop: Shop, client: Client) -> None:
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     with working(any_shop.settings, **any_shop.environment()):
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})
         wait_for(lambda: any_shop.rows(PUBLISHED))
@@ -308,7 +314,7 @@ def test_brokers_are_tried_in_turn_over_tls(new_shop: Shop) -> None:
 
 def test_mqtt_3_has_one_worker(shop_v5: Shop) -> None:
     client = Client(shop_v5.port, TOPICS, is_v5=False, prefix=shop_v5.prefix)
-    customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY))
+    customer = who_gets("Boys")
     environment = shop_v5.environment(MQTT_PROTOCOL="3.1.1")
     with working(shop_v5.settings, **environment):
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})

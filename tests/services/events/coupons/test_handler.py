@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import date
 
 import asyncpg
 import pytest
@@ -10,18 +9,11 @@ import pytest
 from pollux.runtime.serving import ServingStore
 from tests.services.events.coupons.desk import Desk
 from tests.services.events.doubles import connect, run, until, until_row
-from tests.services.events.support import CUSTOMERS, NOW, best
-
-TODAY = date(2025, 10, 9)
-DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
+from tests.services.events.support import CUSTOMERS, DEPARTMENTS, NOW, TODAY, best, who_gets
 
 
 def focus(customer: object, department: str = "Boys", ts: int = NOW) -> bytes:
     return json.dumps({"id": customer, "ts": ts, "dep": department}).encode()
-
-
-def who_gets(department: str) -> int:
-    return next(c for c in CUSTOMERS if best(c, department, TODAY))
 
 
 def test_every_focus_is_answered_with_the_best_coupon(store: ServingStore) -> None:

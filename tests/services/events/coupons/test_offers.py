@@ -13,10 +13,7 @@ from services.events.coupons.offers import Choice, PreparedOffers
 from services.events.coupons.repository import write_prepared_offers
 from tests.services.events.coupons.desk import Desk
 from tests.services.events.doubles import connect, run, until
-from tests.services.events.support import CUSTOMERS, NOW, best, prediction
-
-TODAY = date(2025, 10, 9)
-DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
+from tests.services.events.support import CUSTOMERS, DEPARTMENTS, NOW, TODAY, best, prediction
 
 
 def event(customer: int, department: str | None = None, day: date = TODAY) -> StoreEvent:

@@ -1,5 +1,6 @@
 """The scorer's client: which model answers, and what each kind of silence and refusal means."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -141,13 +142,10 @@ def test_one_that_was_silent_for_long_is_not_waited_for(monkeypatch: pytest.Monk
         assert await client.look() == "m"
         assert not client.is_silent
         assert (await client.score(CUSTOMER, COUPONS))[0] == "m"
+        await client.close()
 
-    import asyncio  # noqa: PLC0415
-
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(work())
-    loop.run_until_complete(client.close())
-    loop.close()
+    # The clock of the test's own limit of time would stand still, too.
+    asyncio.run(work())
 
 
 @pytest.mark.parametrize(
