@@ -16,7 +16,7 @@ from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitt
 from pollux.runtime.settings import Settings
 
 WAIT_SECONDS = 60
-MOSQUITTO_IS_MISSING = "Mosquitto is not installed"
+MOSQUITTO_IS_MISSING = "Mosquitto is not installed (Debian: apt-get install mosquitto)"
 
 
 def free_port() -> int:

@@ -11,12 +11,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pollux.runtime.broker import AMQTT, MOSQUITTO, EmbeddedBroker, find_mosquitto
+from pollux.runtime.broker import AMQTT, MOSQUITTO
 from pollux.runtime.postgres import OWNER
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
 from tests.services.events import support as shops
+from tests.support.brokers import free_port, make_broker
 
 NUMBERS = itertools.count(1)
 TOPICS = ("pollux/coupon-prediction", "pollux/promo-code", "pollux/promo-code-line")
@@ -152,14 +153,10 @@ def start_broker(short_tmp: Path) -> Iterator[Callable[[str], int]]:
     with ExitStack() as running:
 
         def start(program: str) -> int:
-            if program == MOSQUITTO and find_mosquitto() is None:
-                pytest.skip(shops.MOSQUITTO_IS_MISSING)
             if program not in ports:
-                settings = Settings(
-                    data_dir=short_tmp / f"broker-{program}", broker_port=shops.free_port()
-                )
-                running.enter_context(EmbeddedBroker(settings, program=program).running())
-                ports[program] = settings.broker_port
+                broker = make_broker(short_tmp / f"broker-{program}", program)
+                running.enter_context(broker.running())
+                ports[program] = broker.port
             return ports[program]
 
         yield start
@@ -181,7 +178,7 @@ def new_shop(
     number = next(NUMBERS)
     folder = short_tmp / "shops" / f"shop{number}"
     folder.mkdir(parents=True)
-    return Shop(shop_settings, store, scorer, shops.free_port(), folder, f"shop{number}")
+    return Shop(shop_settings, store, scorer, free_port(), folder, f"shop{number}")
 
 
 @pytest.fixture(params=[MOSQUITTO, AMQTT])

@@ -39,12 +39,12 @@ from services.events.app import create_app
 from services.events.database.migrate import prepare_database
 from services.events.settings import MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
+from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
 NOW = 1_760_000_000
 TODAY = date(2025, 10, 9)
 SECONDS = 30.0
-MOSQUITTO_IS_MISSING = "Mosquitto is not installed (Debian: apt-get install mosquitto)"
 
 # id, type, department, percent, items to buy, first day, last day, products
 COUPONS: Sequence[tuple[int, str, str, int, int, str, str, Sequence[int]]] = (
@@ -375,13 +375,6 @@ class WorkerThread(Worker):
 HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
 log = logging.getLogger("pollux.events")
 log.setLevel(logging.INFO)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(what: Callable[[], object], seconds: float = SECONDS) -> Any:

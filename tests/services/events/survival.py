@@ -28,14 +28,14 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from pollux.runtime.broker import find_mosquitto
+from pollux.runtime.broker import HOST, find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.services.events.stub_scorer import prediction
+from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
 
 MOSQUITTO = find_mosquitto()
-HOST = "127.0.0.1"
 ENTRY, FOCUS = "pollux/entry", "pollux/focus"
 LOYALTY, CONVERSION = "pollux/loyalty-list", "pollux/conversion"
 PREDICTION = "pollux/coupon-prediction"
@@ -129,12 +129,6 @@ def eventually(
         if time.monotonic() > deadline:
             pytest.fail(f"after {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(STEP_SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Mosquitto:
@@ -307,7 +301,7 @@ class Shop:
 @contextmanager
 def open_shop(data_dir: Path) -> Iterator[Shop]:
     if MOSQUITTO is None:
-        pytest.skip("Mosquitto is not installed")
+        pytest.skip(MOSQUITTO_IS_MISSING)
     shop = Shop(data_dir)
     try:
         yield shop

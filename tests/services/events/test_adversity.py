@@ -31,6 +31,7 @@ from tests.services.events.support import (
     who_gets,
     working,
 )
+from tests.support.brokers import free_port
 
 PREDICTION = "pollux/coupon-prediction"
 CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"
@@ -146,7 +147,7 @@ def _new_id() -> str:
 def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop_v5: Shop, client: Client) -> None:
     environment = shop_v5.environment(
         POLLUX_EVENTS_TAKEOVER_SECONDS="1",
-        MQTT_HOST=f"127.0.0.1:{shops.free_port()},127.0.0.1:{shop_v5.port}",
+        MQTT_HOST=f"127.0.0.1:{free_port()},127.0.0.1:{shop_v5.port}",
         MQTT_PORT="1",
     )
     with working(shop_v5.settings, **environment) as first:

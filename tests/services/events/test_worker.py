@@ -19,6 +19,7 @@ from tests.services.events.support import (
     who_gets,
     working,
 )
+from tests.support.brokers import free_port
 
 PUBLISHED = "select 1 from events.outbox where published_at is not null"
 NAMES = {"Boys": "Boys", "Girls": "Girls", "Men": "Men", "Sports": "Sport", "Women": "Women"}
@@ -301,7 +302,7 @@ def test_brokers_are_tried_in_turn_over_tls(new_shop: Shop) -> None:
     )
     with shops.broker(new_shop.folder / "broker", new_shop.port, *lines):
         environment = new_shop.environment(
-            MQTT_HOST=f"127.0.0.1:{shops.free_port()}, localhost",
+            MQTT_HOST=f"127.0.0.1:{free_port()}, localhost",
             MQTT_PORT=str(new_shop.port),
             MQTT_BROKER_CERT_FILE=str(certificate),
             ENTRY_EVENT_TOPIC_NAME="shop/in",
