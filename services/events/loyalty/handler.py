@@ -43,7 +43,6 @@ from services.events.metrics import EventMetrics
 from services.events.payloads import UnreadableError
 from services.events.settings import LoyaltyKind
 
-Rows = Sequence[Listed | Conversion | Refused]
 GROUP = 100
 PAUSE_SECONDS = 1.0
 
@@ -60,7 +59,7 @@ class PendingMessage:
     payload: bytes
     receipt: Receipt | None
     since: float
-    rows: Rows = ()
+    rows: Sequence[Listed | Conversion | Refused] = ()
     unreadable: str | None = None
     is_replay: bool = False
 

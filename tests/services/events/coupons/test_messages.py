@@ -21,12 +21,12 @@ def as_json(document: object) -> bytes:
     return orjson.dumps(document)
 
 
-SPELLINGS = [
+IDS = [
     one for one in SPELLINGS["id"].json if not isinstance(one.written, int) or one.written < 2**64
 ]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda one: repr(one.written))
+@pytest.mark.parametrize("spelling", IDS, ids=lambda one: repr(one.written))
 def test_ids_are_read_by_the_table_of_types(spelling) -> None:
     payload = as_json({"id": spelling.written, "ts": NOW})
     if spelling.reason is None:
