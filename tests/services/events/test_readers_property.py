@@ -34,20 +34,20 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
     max_leaves=8,
 )
-SHOP_FIELDS = ("id", "ts", "dep", "x", "y", "event_timestamp", "customer_id", "category")
-shop_fields = st.fixed_dictionaries(
+STORE_FIELDS = ("id", "ts", "dep", "x", "y", "event_timestamp", "customer_id", "category")
+store_fields = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(SHOP_FIELDS, values),
+    optional=dict.fromkeys(STORE_FIELDS, values),
 )
-shop_documents = st.one_of(
-    shop_fields,
-    st.builds(lambda outer, inner: {**outer, "payload": inner}, shop_fields, values),
-    st.builds(lambda outer, inner: {**outer, "payload": inner}, shop_fields, shop_fields),
+store_documents = st.one_of(
+    store_fields,
+    st.builds(lambda outer, inner: {**outer, "payload": inner}, store_fields, values),
+    st.builds(lambda outer, inner: {**outer, "payload": inner}, store_fields, store_fields),
 )
-CLUB_FIELDS = ("promotion", "type", "email", "where", "items", "total", "fb_user", "gender")
-club_documents = st.fixed_dictionaries(
+LOYALTY_FIELDS = ("promotion", "type", "email", "where", "items", "total", "fb_user", "gender")
+loyalty_documents = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(CLUB_FIELDS, values)
+    optional=dict.fromkeys(LOYALTY_FIELDS, values)
     | {"type": st.one_of(values, st.sampled_from(["click", "basket", "Purchase"]))},
 )
 lines = st.lists(
@@ -76,7 +76,7 @@ garbage = st.one_of(
 
 @settings(max_examples=400, deadline=None)
 @pytest.mark.parametrize("read", [read_entry, read_focus])
-@given(payload=st.one_of(garbage, shop_documents.map(as_json)))
+@given(payload=st.one_of(garbage, store_documents.map(as_json)))
 def test_entry_and_focus_events(read, payload: bytes) -> None:
     try:
         event = read(payload, ZONE)
@@ -95,8 +95,8 @@ def test_entry_and_focus_events(read, payload: bytes) -> None:
 @given(
     payload=st.one_of(
         garbage,
-        club_documents.map(as_json),
-        st.lists(st.one_of(club_documents, values), max_size=4).map(as_json),
+        loyalty_documents.map(as_json),
+        st.lists(st.one_of(loyalty_documents, values), max_size=4).map(as_json),
         st.lists(lines, max_size=4).map(lambda some: "\n".join(some).encode()),
     )
 )

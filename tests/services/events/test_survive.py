@@ -26,7 +26,6 @@ from tests.services.events.survival import (
     Listener,
     Sender,
     Shop,
-    Worker,
     eventually,
     expected_coupon,
     open_shop,
@@ -203,16 +202,12 @@ def test_database_away_for_10_seconds(shop: Shop, rng: random.Random, how: str) 
             database.kill()
         else:
             database.stop()
-        assert not worker_is_ready_after(worker, seconds=10)
+        time.sleep(10)
+        assert not worker.is_ready()
         database.use()
         eventually(worker.is_ready, seconds=30, what=worker.text)
     check(shop, events, listener)
     assert worker.is_running()
-
-
-def worker_is_ready_after(worker: Worker, *, seconds: float) -> bool:
-    time.sleep(seconds)
-    return worker.is_ready()
 
 
 def test_database_killed_again_and_again(shop: Shop, rng: random.Random) -> None:
