@@ -3,17 +3,17 @@
 Belongs here: how to read a text in the data, where services, the gateway or training must read it
 as the models do. Does not belong here: rules that only one side has.
 
-The models use macros of the same names. `make contracts` writes the results of these functions
-for `CASES` into `macros/rule_cases.sql`, and tests in every build compare the macros with them
-(`tests/dbt/assert_…_mean_what_they_do_in_python.sql`).
+The models use macros of the same names. `make contracts` writes what these functions answer at
+their edges into `macros/rule_cases.sql` (`orchestration.transform.rule_cases`), and tests in every
+build compare the macros with it (`tests/dbt/assert_…_mean_what_they_do_in_python.sql`).
 """
-
-# ruff: noqa: RUF001 - letters that look alike are what some cases are about
 
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+
+from pollux.types import LABEL_LENGTH, MONEY_DIGITS
 
 # What shows nothing and may stand around a text: no-break, ideographic and zero-width ones too.
 BLANKS = (
@@ -26,9 +26,6 @@ CONVERSION_TYPES = {
     "purchaseconversion": "purchase",
 }
 CENT = Decimal("0.01")
-# Characters of a label, digits of an amount before the point: dbt has variables of the same names.
-LABEL_LENGTH = 255
-MONEY_DIGITS = 10
 _TOTAL = re.compile(rf"[0-9]{{1,{MONEY_DIGITS}}}([.][0-9]{{1,2}})?", re.ASCII)
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -115,77 +112,3 @@ RULES: Mapping[str, Callable[[str], str | Decimal | None]] = {
         gender_field,
     )
 }
-# Of texts that mean the same and of some that do not, in several scripts.
-_SPELLINGS = (
-    "Summer",
-    "SUMMER",
-    " Summer\t",
-    "\xa0Summer\u3000",
-    "\ufeffSummer\u200b",
-    "Sum mer",
-    "",
-    "Été",
-    "E\u0301te\u0301",
-    "ÉTÉ",
-    "São Tomé",
-    "SA\u0303O TOME\u0301",
-    "ŁÓDŹ",
-    "Ⱥ",
-    "日本",
-    "한국",
-    "\u1112\u1161\u11ab\u1100\u116e\u11a8",
-    "ΌΔΥΣΣΕΎΣ",
-    "όδυσσεύς",
-    "ЖЁЛТЫЙ",
-    "Е\u0308ЛКА",
-    "İzmir",
-    "I\u0307zmir",
-    "ısı",
-    "STRASSE",
-    "Straße",
-    "STRAẞE",
-    "\u212aelvin",
-    "\u212bngström",
-    "A\u030angstro\u0308m",
-    "J\u030cA",
-    "ǅ",
-    "Ⅷ",
-    "Ａｂｃ",
-    "ﬁ",
-    "Việt Nam",
-    "VIE\u0323\u0302T NAM",
-    "VIE\u0302\u0323T NAM",
-    "Ꭰ",
-    "Ⴀ",
-    "𐐀",
-)
-# Texts at the edges of each rule.
-CASES: Mapping[str, tuple[str, ...]] = {
-    "spelled": _SPELLINGS,
-    "text_key": _SPELLINGS,
-    "email_key": (
-        "anna@example.org", "Anna.K@Example.ORG", " anna@example.org  ", "\tanna@example.org\f\n",
-        "ÄNNE@example.org", "A\u0308nne.O\u0308z@example.org", "İ@example.org", "anna", "@",
-        "an na@example.org", "anna'@example.org",
-    ),
-    "department": (
-        "Sport", "Sports", "sports", "SPORTS", "sPoRt", "Sportswear", "Boys", "boys", " Sports",
-        "Sports\xa0", "ſports", "Ka\u0308fer",
-    ),
-    "conversion_type": (
-        "clickConversion", "CLICKCONVERSION", "basketConversion", " purchaseConversion\t",
-        "click", "purchase Conversion", "clickconversions", "clic\u212aConversion",
-    ),
-    "label": ("", "a@b.c", "é" * LABEL_LENGTH, "é" * (LABEL_LENGTH + 1)),
-    "item_list": (
-        "[6;14]", "[ 6; 14; ]", "6;14", ";6;", "[]", ";;", "[6;;14]", "\t[7]", "[a b]", "6]14",
-    ),
-    "conversion_total": (
-        "12.5", "12.50", "12", "0", "0.01", "9999999999.99", "10000000000", "12.505",
-        "-1", "+1", "1,5", ".5", "5.", "1e3", " 7.25\t", "\uff17", "",
-    ),
-    "gender_field": (
-        "a@b,fb,insta,F", "a@b,fb,insta,x,y, M ", "a@b,fb,insta", "a@b,fb,insta,", "a@b",
-        "a@b,,,\tF",
-    ),
-}  # fmt: skip

@@ -8,11 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from orchestration.transform.rule_cases import macro_text
+from orchestration.transform.rule_cases import CASES, macro_text
 from pollux.domains import domain_named
 from pollux.propensity import category_code
 from pollux.rules import (
-    CASES,
     CASES_OF_LETTERS,
     RULES,
     conversion_total,

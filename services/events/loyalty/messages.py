@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from pollux import rules
+from pollux.types import LABEL_LENGTH
 from services.events.payloads import UnreadableError, check_size, read_json
 
 MAX_BYTES = 2**20
@@ -165,7 +166,7 @@ def _text(document: dict[str, Any], name: str) -> str | None:
     if "\0" in value:
         raise UnreadableError(f"{name} holds a NUL character")
     value = rules.spelled(value)
-    longest = MAX_ITEMS if name == "items" else rules.LABEL_LENGTH
+    longest = MAX_ITEMS if name == "items" else LABEL_LENGTH
     if len(value) > longest:
         raise UnreadableError(f"{name} has more than {longest} characters")
     return value or None
