@@ -39,6 +39,22 @@ async def known_names(
     return release.names[place]
 
 
+async def meant_by(
+    asked: str, database: Database, release: Release, tables: Sequence[str], column: str
+) -> list[str] | None:
+    """The values of a column that a filter means; None if there is no list to choose from.
+
+    Raises the problem of an unknown name if it means none of them.
+    """
+    known = await known_names(database, release, tables, column)
+    if not known:
+        return None
+    found = spellings(asked, known)
+    if not found:
+        raise unknown_name(column, asked, known)
+    return found
+
+
 def spellings(asked: str, known: Sequence[str]) -> list[str]:
     """The known names that `asked` means: itself, or all that are the same text."""
     if asked in known:

@@ -18,10 +18,10 @@ from typing import Any, Generic, TypeVar
 
 from pollux.contracts import Contract
 from services.api.documents import Document, PageQuery, document_of
-from services.api.names import known_names, spellings, unknown_name
+from services.api.names import known_names, meant_by, quoted, spellings
 from services.common.contracts import contract_of, python_type
 from services.common.database import Database
-from services.common.paging import Position, page, read_next, write_next
+from services.common.paging import Position, page_of_rows, read_next
 from services.common.problems import ProblemError, invalid_input
 from services.common.releases import Release
 
@@ -82,7 +82,7 @@ class Mart:
     @property
     def columns(self) -> str:
         """Its columns, for a select."""
-        return ", ".join(f'"{column.name}"' for column in self.contract.columns)
+        return ", ".join(quoted(column.name) for column in self.contract.columns)
 
     @property
     def contract(self) -> Contract:
@@ -179,11 +179,7 @@ class Listing(Generic[K]):
         if not rows and (meant := await self._meant(database, release, filters)):
             filters |= meant
             rows = await fetch(several=True)
-        # Of `limit` + 1 rows, the last one only shows that there are more.
-        shown = rows[: query.limit]
-        more = len(rows) > len(shown)
-        following = write_next(binding, shown[-1][1:]) if more else None
-        return page([row[0] for row in shown], following)
+        return page_of_rows(binding, rows, query.limit)
 
     async def _meant(
         self, database: Database, release: Release, filters: Mapping[str, Any]
@@ -198,12 +194,8 @@ class Listing(Generic[K]):
         meant = {}
         for name in self.names.keys() & filters.keys():
             tables = [mart.table for mart in self.names[name]]
-            if known := await known_names(database, release, tables, name):
-                meant[name] = spellings(filters[name], known)
-                if not meant[name]:
-                    raise unknown_name(name, filters[name], known)
-            else:
-                meant[name] = [filters[name]]
+            found = await meant_by(filters[name], database, release, tables, name)
+            meant[name] = found or [filters[name]]
         return meant if any(meant[name] != [filters[name]] for name in meant) else {}
 
     def order(self, sort: str) -> tuple[str, ...]:

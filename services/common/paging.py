@@ -57,8 +57,18 @@ def foreign_next() -> ProblemError:
     )
 
 
-def page(documents: Sequence[str], following: str | None) -> bytes:
-    """A page as JSON: the documents, and the token of the next page."""
+def page_of_rows(binding: str, rows: Sequence[Sequence[str]], limit: int) -> bytes:
+    """A page as JSON, from up to `limit` + 1 rows of a document and its sort keys.
+
+    The last row of so many only shows that there are more.
+    """
+    shown = rows[:limit]
+    following = write_next(binding, shown[-1][1:]) if len(rows) > limit else None
+    return page([row[0] for row in shown], following)
+
+
+def page(documents: Sequence[str], following: str | None = None) -> bytes:
+    """A page as JSON: the documents, and the token of the next page if there is one."""
     end = "null" if following is None else f'"{following}"'
     return f'{{"data":[{",".join(documents)}],"next":{end}}}'.encode()
 

@@ -15,16 +15,14 @@ import orjson
 from pollux.contracts import Contract
 from pollux.rules import text_key
 from services.api.marts.schemas import MartSchema, MartSummary, read_query, schema_of, summary_of
-from services.api.names import known_names, quoted, spellings, unknown_name
+from services.api.names import SHOWN_LENGTH, meant_by, quoted
 from services.api.queries import SQL_TYPES
 from services.common.answers import ReleaseUnreadableError
 from services.common.contracts import contracts_of, python_type
 from services.common.database import Database
-from services.common.paging import page, read_next, write_next
+from services.common.paging import page, page_of_rows, read_next
 from services.common.problems import ProblemError
 from services.common.releases import Release
-
-SHOWN_LENGTH = 100
 
 # The key comes as text beside each document: `next` is made from the last row's.
 PAGE = """
@@ -82,7 +80,7 @@ class Marts:
     async def read_list(self, database: Database, release: Release, prefix: str) -> bytes:
         """The marts of a release, as one page."""
         found = await self.read_summaries(database, release, prefix)
-        return page([orjson.dumps(one.model_dump()).decode() for one in found], None)
+        return page([orjson.dumps(one.model_dump()).decode() for one in found])
 
     async def read_schema(self, database: Database, release: Release, mart: str) -> bytes:
         """What a mart's contract says; raises a problem if the mart is unknown."""
@@ -113,11 +111,7 @@ class Marts:
                 contract, release.schema, tuple(filters), starts_after=bool(start), several=meant
             )
             rows = await database.fetch(several, query.limit + 1, *filters.values(), *start)
-        # Of `limit` + 1 rows, the last one only shows that there are more.
-        shown = rows[: query.limit]
-        more = len(rows) > len(shown)
-        following = write_next(binding, shown[-1][1:]) if more else None
-        return page([row[0] for row in shown], following)
+        return page_of_rows(binding, rows, query.limit)
 
     async def _contract(self, database: Database, release: Release, mart: str) -> Contract:
         contracts = await self.contracts(database, release)
@@ -133,12 +127,8 @@ async def _meant(
     meant = {}
     for name, asked in filters.items():
         if isinstance(asked, str) and python_type(contract.column(name)) is str:
-            if known := await known_names(database, release, [contract.name], name):
-                found = spellings(asked, known)
-                if not found:
-                    raise unknown_name(name, asked, known)
-            else:
-                found = [text_key(asked) if name == "email" else asked]
+            found = await meant_by(asked, database, release, [contract.name], name)
+            found = found or [text_key(asked) if name == "email" else asked]
             if found != [asked]:
                 meant[name] = found
     return meant

@@ -79,7 +79,7 @@ async def list_marts(request: Request) -> Response:
     prefix = prefix_of(request.scope)
     found = [await answers.read(domain, marts.read_summaries, prefix) for domain in sorted(domains)]
     texts = [orjson.dumps(one.model_dump()).decode() for _, listed in found for one in listed]
-    return answer_of_several(request, [release for release, _ in found], page(texts, None))
+    return answer_of_several(request, [release for release, _ in found], page(texts))
 
 
 @router.get(
