@@ -80,7 +80,12 @@ def read_here(body: type[BaseModel], query: type[BaseModel] | None = None) -> di
     described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     if query is None:
         return described
-    parameters = [
+    return {**described, "parameters": query_parameters(query)}
+
+
+def query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields of a query as parameters in OpenAPI."""
+    return [
         {
             "name": name,
             "in": "query",
@@ -90,7 +95,6 @@ def read_here(body: type[BaseModel], query: type[BaseModel] | None = None) -> di
         }
         for name, schema in query.model_json_schema()["properties"].items()
     ]
-    return {**described, "parameters": parameters}
 
 
 def body_problems(limit: int = MAX_BODY_BYTES) -> list[ProblemError]:

@@ -6,10 +6,11 @@ import orjson
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from services.api.documents import DEFAULT_LIMIT, MAX_LIMIT
+from services.api.documents import PageQuery
 from services.api.marts.repository import Marts, unknown_domain, unknown_mart
 from services.api.marts.schemas import MartList, MartPage, MartSchema
 from services.common.answers import Answers, answer_of_several, answers_of
+from services.common.bodies import query_parameters
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next, page
 from services.common.prefix import prefix_of
@@ -29,23 +30,7 @@ Domain = Annotated[str, Path(description="Domain.", examples=[EXAMPLE])]
 MartName = Annotated[str, Path(description="Mart.", examples=["coupon_info"])]
 PAGE_PARAMETERS: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "limit",
-            "in": "query",
-            "description": "Documents on a page, at most.",
-            "schema": {
-                "type": "integer",
-                "minimum": 1,
-                "maximum": MAX_LIMIT,
-                "default": DEFAULT_LIMIT,
-            },
-        },
-        {
-            "name": "next",
-            "in": "query",
-            "description": "`next` of the page before.",
-            "schema": {"type": "string"},
-        },
+        *query_parameters(PageQuery),
         {
             "name": "filters",
             "in": "query",

@@ -54,16 +54,12 @@ JSON_TYPES: Mapping[type, str] = {
 }
 
 
-class MartSummary(BaseModel):
-    """A mart that is served."""
+class Described(BaseModel):
+    """What a mart's contract says of it as a whole."""
 
     domain: str = Field(description="Domain.", examples=["store"])
     mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
-    release: str = Field(description="Release that holds it.", examples=["store-3"])
-    description: str = Field(
-        description="What one row is.",
-        examples=["One row per coupon: what it takes and gives."],
-    )
+    description: str = Field(description="What one row is.", examples=["One row per coupon."])
     key: list[str] = Field(
         description="Columns that no two rows share, in the order of its pages.",
         examples=[["coupon_id"]],
@@ -71,6 +67,12 @@ class MartSummary(BaseModel):
     filters: list[str] = Field(
         description="Columns that it can be filtered by.", examples=[["coupon_id", "department"]]
     )
+
+
+class MartSummary(Described):
+    """A mart that is served."""
+
+    release: str = Field(description="Release that holds it.", examples=["store-3"])
     path: str = Field(description="Where its rows are.", examples=["/v1/marts/store/coupon_info"])
 
 
@@ -89,19 +91,9 @@ class MartColumn(BaseModel):
     )
 
 
-class MartSchema(BaseModel):
+class MartSchema(Described):
     """What a mart's contract says."""
 
-    domain: str = Field(description="Domain.", examples=["store"])
-    mart: str = Field(description="Name of the mart.", examples=["coupon_info"])
-    description: str = Field(description="What one row is.", examples=["One row per coupon."])
-    key: list[str] = Field(
-        description="Columns that no two rows share, in the order of its pages.",
-        examples=[["coupon_id"]],
-    )
-    filters: list[str] = Field(
-        description="Columns that it can be filtered by.", examples=[["coupon_id", "department"]]
-    )
     columns: list[MartColumn] = Field(description="Columns, in the order of a document.")
 
 
@@ -126,26 +118,16 @@ def filters_of(contract: Contract) -> tuple[str, ...]:
 def summary_of(release: str, contract: Contract, prefix: str) -> MartSummary:
     """A mart in a few words."""
     return MartSummary(
-        domain=contract.domain,
-        mart=contract.name,
+        **_described(contract),
         release=release,
-        description=contract.description,
-        key=list(contract.key),
-        filters=list(filters_of(contract)),
         path=f"{prefix}/v1/marts/{contract.domain}/{contract.name}",
     )
 
 
 def schema_of(contract: Contract) -> MartSchema:
     """What a contract says."""
-    return MartSchema(
-        domain=contract.domain,
-        mart=contract.name,
-        description=contract.description,
-        key=list(contract.key),
-        filters=list(filters_of(contract)),
-        columns=[_column(contract, column) for column in contract.columns],
-    )
+    columns = [_column(contract, column) for column in contract.columns]
+    return MartSchema(**_described(contract), columns=columns)
 
 
 def read_query(
@@ -180,6 +162,16 @@ def read_query(
     if errors:
         raise invalid_parts(errors)
     return query, filters
+
+
+def _described(contract: Contract) -> dict[str, Any]:
+    return {
+        "domain": contract.domain,
+        "mart": contract.name,
+        "description": contract.description,
+        "key": contract.key,
+        "filters": filters_of(contract),
+    }
 
 
 def _column(contract: Contract, column: Column) -> MartColumn:
