@@ -60,8 +60,6 @@ async def read_index(request: Request) -> Response:
 )
 async def read_readiness(request: Request) -> Response:
     """Ready when the database answers and there is a release; else a problem says what is wrong."""
-    releases = await answers_of(request).watcher.all_current()
-    if not releases:
-        raise NothingReleasedError
+    releases = await answers_of(request).releases()
     ready = Readiness(releases={name: releases[name].name for name in sorted(releases)})
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.common.database import Database
 from services.common.prefix import prefix_of
 from services.common.problems import ProblemError
-from services.common.releases import Release, ReleaseWatcher
+from services.common.releases import NothingReleasedError, Release, ReleaseWatcher
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,6 +139,13 @@ class Answers:
         self.database = database
         self.watcher = watcher
         self.memory = memory
+
+    async def releases(self) -> Mapping[str, Release]:
+        """The current releases by domain; raises `NothingReleasedError` if there is none."""
+        releases = await self.watcher.all_current()
+        if not releases:
+            raise NothingReleasedError
+        return releases
 
     async def make(
         self,

@@ -15,7 +15,6 @@ from services.common.openapi import release_responses
 from services.common.paging import foreign_next, page
 from services.common.prefix import prefix_of
 from services.common.problems import invalid_input
-from services.common.releases import NothingReleasedError
 
 EXAMPLE = "store"
 NO_PARAMETERS = "This answer takes no parameters"
@@ -58,11 +57,9 @@ async def list_marts(request: Request) -> Response:
     _refuse_parameters(request)
     answers = answers_of(request)
     marts: Marts = request.app.state.marts
-    domains = await answers.watcher.all_current()
-    if not domains:
-        raise NothingReleasedError
+    domains = sorted(await answers.releases())
     prefix = prefix_of(request.scope)
-    found = [await answers.read(domain, marts.read_summaries, prefix) for domain in sorted(domains)]
+    found = [await answers.read(domain, marts.read_summaries, prefix) for domain in domains]
     texts = [orjson.dumps(one.model_dump()).decode() for _, listed in found for one in listed]
     return answer_of_several(request, [release for release, _ in found], page(texts))
 
@@ -113,9 +110,7 @@ async def read_mart_schema(request: Request, domain: Domain, mart: MartName) -> 
 async def _answers(request: Request, domain: str) -> Answers:
     """The app's answers; raises a problem if the domain has no release."""
     answers = answers_of(request)
-    releases = await answers.watcher.all_current()
-    if not releases:
-        raise NothingReleasedError
+    releases = await answers.releases()
     if domain not in releases:
         raise unknown_domain(domain, tuple(releases))
     return answers
