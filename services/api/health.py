@@ -8,9 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from services.common.answers import answers_of
 from services.common.database import StoreUnavailableError
-from services.common.health import NOT_KEPT, Index, process
+from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
-from services.common.prefix import index_of
 from services.common.releases import NothingReleasedError
 
 router = APIRouter(tags=["service"])
@@ -43,13 +42,8 @@ async def read_index(request: Request) -> Response:
         "members": "/v1/members",
         "promotions": "/v1/promotions",
         "marts": "/v1/marts",
-        "documentation": "/docs",
-        "openapi": "/openapi.json",
-        "health": "/healthz",
-        "readiness": "/readyz",
-        "metrics": "/metrics",
     }
-    return JSONResponse(index_of(request, links).model_dump())
+    return index_of(request, links)
 
 
 @router.get(

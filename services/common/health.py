@@ -1,8 +1,9 @@
 """Routes that every service has: whether its process is up, and its metrics.
 
-Readiness depends on what a service needs, so each has a route of its own.
+Readiness and the index depend on what a service needs and offers, so each has routes of its own.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -10,11 +11,22 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+from services.common.prefix import prefix_of
+
 NOT_KEPT = {"Cache-Control": "no-store"}
 
 TAG = {
     "name": "service",
     "description": "The service itself; healthz, readyz and metrics need no key.",
+}
+
+# Of every service, after its own.
+LINKS = {
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "health": "/healthz",
+    "readiness": "/readyz",
+    "metrics": "/metrics",
 }
 
 process = APIRouter(tags=["service"])
@@ -31,6 +43,13 @@ class Health(BaseModel):
     """The process answers."""
 
     status: Literal["up"] = "up"
+
+
+def index_of(request: Request, links: Mapping[str, str]) -> Response:
+    """The index of a service that has these links of its own, for the client to follow."""
+    prefix = prefix_of(request.scope)
+    found = {name: prefix + path for name, path in {**links, **LINKS}.items()}
+    return JSONResponse(Index(name=request.app.title, links=found).model_dump())
 
 
 @process.get("/healthz", response_model=Health, summary="Whether the process is up")

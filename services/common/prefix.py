@@ -3,13 +3,9 @@
 Nothing trusts the proxy's other headers.
 """
 
-from collections.abc import Mapping
-
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pollux.runtime.settings import PREFIX
-from services.common.health import Index
 
 HEADER = b"x-forwarded-prefix"
 MAX_LENGTH = 200
@@ -47,14 +43,6 @@ def path_of(scope: Scope) -> str:
     """The path of a request without the prefix."""
     path: str = scope["path"]
     return path.removeprefix(prefix_of(scope))
-
-
-def index_of(request: Request, links: Mapping[str, str]) -> Index:
-    """The index of a service, with links that the client can follow."""
-    prefix = prefix_of(request.scope)
-    return Index(
-        name=request.app.title, links={name: prefix + path for name, path in links.items()}
-    )
 
 
 def _forwarded(scope: Scope) -> str:

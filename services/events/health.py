@@ -7,9 +7,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.common.health import NOT_KEPT, Index, process
+from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
-from services.common.prefix import index_of
 from services.common.problems import ProblemError
 from services.events.worker import Worker
 
@@ -47,14 +46,7 @@ def not_ready(why: str) -> ProblemError:
 @router.get("/", response_model=Index, summary="Where things are")
 async def read_index(request: Request) -> Response:
     """Links to what the service offers."""
-    links = {
-        "documentation": "/docs",
-        "openapi": "/openapi.json",
-        "health": "/healthz",
-        "readiness": "/readyz",
-        "metrics": "/metrics",
-    }
-    return JSONResponse(index_of(request, links).model_dump())
+    return index_of(request, {})
 
 
 @router.get(

@@ -9,9 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from services.common.api_keys import unauthorized
 from services.common.bodies import body_problems, read_body, read_here
-from services.common.health import NOT_KEPT, Index, process
+from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
-from services.common.prefix import index_of
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.scoring import scores
 from services.scoring.models import CurrentModel, no_model
@@ -100,15 +99,7 @@ async def read_model(request: Request) -> Response:
 @service.get("/", response_model=Index, summary="Where things are")
 async def read_index(request: Request) -> Response:
     """Links to what the service offers."""
-    links = {
-        "model": "/model",
-        "documentation": "/docs",
-        "openapi": "/openapi.json",
-        "health": "/healthz",
-        "readiness": "/readyz",
-        "metrics": "/metrics",
-    }
-    return JSONResponse(index_of(request, links).model_dump())
+    return index_of(request, {"model": "/model"})
 
 
 @service.get(
