@@ -78,7 +78,7 @@ class Individual:
     ) -> Self:
         """The customer with an id, in the release that is served now.
 
-        Reads the serving store where it runs, else the files of the release. Raises
+        Reads the serving database where it runs, else the files of the release. Raises
         `UnknownCustomer`, `NoDatabaseError` or `NothingReleasedError`.
         """
         key = cls.domain.key(customer_id)

@@ -24,7 +24,7 @@ class UnknownEnrichment(GatewayError, LookupError):  # noqa: N818
 
 
 class NoDatabaseError(GatewayError):
-    """The serving store is not running or cannot be reached."""
+    """The serving database is not running or cannot be reached."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Where the tables of a release are read from: its Parquet files, or the serving store.
+"""Where the tables of a release are read from: its Parquet files, or the serving database.
 
 Belongs here: finding the release that is served, and reading any of its tables as Arrow, whole or
 for some ids. Does not belong here: what the tables mean.
@@ -89,8 +89,8 @@ def open_source(
 ) -> Source:
     """The release of a domain that is served now.
 
-    `auto` asks the serving store for its number, and reads its files where they are in the data
-    folder (with `prefer_store`, the store). While the embedded store is not running, it follows
+    `auto` asks the serving database for its number, and reads its files where they are in the data
+    folder (with `prefer_store`, the database). While the embedded server is not running, it follows
     the link beside the files. Raises `NoDatabaseError` or `NothingReleasedError`.
     """
     if name not in SOURCE_NAMES:
@@ -182,7 +182,7 @@ def _read_parquet(
 
 @dataclass(frozen=True)
 class StoreSource:
-    """A release in the serving store."""
+    """A release in the serving database."""
 
     database: ServingStore
     domain: str
@@ -367,13 +367,13 @@ def _store_of(settings: Settings) -> ServingStore:
 
 
 def _running_store(settings: Settings) -> ServingStore:
-    """The serving store; raises `NoDatabaseError`, which says what to start."""
+    """The serving database; raises `NoDatabaseError`, which says what to start."""
     database = _store_of(settings)
     if database.embedded is not None and not _is_connected(database):
         if not database.embedded.is_running():
             raise NoDatabaseError(
-                f"The serving store of {settings.data_dir} does not run: start it with pollux db "
-                "start (or everything, with pollux up), or set POLLUX_DATABASE_URL to your "
+                f"The serving database of {settings.data_dir} does not run: start it with pollux "
+                "db start (or everything, with pollux up), or set POLLUX_DATABASE_URL to your "
                 "PostgreSQL."
             )
         # Counted among its users, so that it is not stopped under us.

@@ -1,4 +1,4 @@
-"""Where the serving store is, and who may do what in it.
+"""Where the serving database is, and who may do what in it.
 
 Belongs here: URLs of the owner and of the reader, embedded or not. Does not belong here: what is
 stored, which the release decides.
@@ -24,14 +24,14 @@ POOLER_TRIES = 5
 
 
 class ServingStoreError(PolluxError):
-    """The serving store cannot be reached, or Pollux cannot use it."""
+    """The serving database cannot be reached, or Pollux cannot use it."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True)
 class ServingStore:
-    """How to reach the serving store.
+    """How to reach the serving database.
 
     Services connect with `reader_url`. Where Pollux made its read-only role in your own database,
     they connect as the owner and switch to `reader_set_role` at once; else it is None.
@@ -95,7 +95,7 @@ class ServingStore:
 
 
 def find_serving_store(settings: Settings) -> ServingStore:
-    """Tells where the serving store is, without starting or reaching it."""
+    """Tells where the serving database is, without starting or reaching it."""
     if settings.database_url is None:
         embedded = EmbeddedPostgres(settings.data_dir)
         return ServingStore(
@@ -124,7 +124,7 @@ def find_serving_store(settings: Settings) -> ServingStore:
 
 
 def open_serving_store(settings: Settings) -> ServingStore:
-    """Finds the serving store and makes sure that it is running and usable.
+    """Finds the serving database and makes sure that it is running and usable.
 
     Without `POLLUX_DATABASE_URL` it starts the embedded server and counts this process among its
     users.
@@ -142,7 +142,7 @@ def open_serving_store(settings: Settings) -> ServingStore:
             )
         if connection.info.server_version < MINIMUM_VERSION:
             raise ServingStoreError(
-                f"The serving store runs PostgreSQL {connection.info.server_version // 10000}; "
+                f"The serving database runs PostgreSQL {connection.info.server_version // 10000}; "
                 f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
             )
     return serving_store
@@ -211,7 +211,7 @@ def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
             )
     except psycopg.OperationalError as error:
         raise ServingStoreError(
-            f"The serving store cannot be reached: {error}".strip()
+            f"The serving database cannot be reached: {error}".strip()
             + "\nIs the server of POLLUX_DATABASE_URL up, or the embedded one started "
             "(pollux db start)?"
         ) from error

@@ -24,7 +24,7 @@ PREFIX = re.compile(r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", re.ASCII)
 
 
 class Settings(BaseSettings):
-    """One installation: a data folder, an engine, a serving store, an API.
+    """One installation: a data folder, an engine, a serving database, an API.
 
     Raises `pydantic.ValidationError` naming the variable when a value cannot be read.
     """

@@ -22,9 +22,9 @@ def run(settings: Settings) -> None:
     app = create_app(settings)
     with bind(settings.api_host, settings.api_port) as listening:
         # A database of yours may come later: the app waits for it.
-        store = find_serving_store(settings)
-        if store.embedded is not None:
+        serving_store = find_serving_store(settings)
+        if serving_store.embedded is not None:
             open_serving_store(settings)
         else:
-            asyncio.run(Database(store).check())
+            asyncio.run(Database(serving_store).check())
         serve(app, listening)

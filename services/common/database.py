@@ -1,6 +1,6 @@
-"""The reader's connections to the serving store.
+"""The reader's connections to the serving database.
 
-Belongs here: opening, sharing and dropping connections, and which failures mean that the store
+Belongs here: opening, sharing and dropping connections, and which failures mean that the database
 cannot be reached. Does not belong here: any query.
 
 The pool is our own: asyncpg's costs more time per query than the query itself (for its proxies,
@@ -63,49 +63,49 @@ UNAVAILABLE = (
 )
 
 
-class StoreUnavailableError(ProblemError):
-    """The serving store does not answer."""
+class DatabaseUnavailableError(ProblemError):
+    """The serving database does not answer."""
 
     def __init__(self) -> None:
         super().__init__(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "database-unavailable",
             "Database unavailable",
-            "The serving store cannot be reached, so the current release is not known. The "
+            "The serving database cannot be reached, so the current release is not known. The "
             "service recovers by itself.",
             headers={"Retry-After": "1"},
         )
 
 
 class SlowQueryError(ProblemError):
-    """The serving store ended a query that took too long."""
+    """The serving database ended a query that took too long."""
 
     def __init__(self) -> None:
         super().__init__(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "query-timeout",
             "Query took too long",
-            f"The serving store did not answer within {STATEMENT_SECONDS} s.",
+            f"The serving database did not answer within {STATEMENT_SECONDS} s.",
             headers={"Retry-After": "5"},
         )
 
 
 class Database:
-    """Up to `size` connections that read from the serving store, opened when needed.
+    """Up to `size` connections that read from the serving database, opened when needed.
 
     Through a pooler (PgBouncer) a connection has no session of its own: there each query has its
     own transaction, which is told what a session is told else, and nothing is prepared.
 
-    Its methods raise `StoreUnavailableError` when the store cannot be reached, and asyncpg's
+    Its methods raise `DatabaseUnavailableError` when the database cannot be reached, and asyncpg's
     errors for a query that the server rejects.
     """
 
-    def __init__(self, store: ServingStore, *, size: int = CONNECTIONS) -> None:
-        self._dsn, self._settings = connection_arguments(store)
-        self._variable = store.reader_variable
-        self._begin = begin_statement(store)
+    def __init__(self, serving_store: ServingStore, *, size: int = CONNECTIONS) -> None:
+        self._dsn, self._settings = connection_arguments(serving_store)
+        self._variable = serving_store.reader_variable
+        self._begin = begin_statement(serving_store)
         # Known once a server answered; the embedded one has no pooler.
-        self._is_pooled: bool | None = None if store.embedded is None else False
+        self._is_pooled: bool | None = None if serving_store.embedded is None else False
         self._size = size
         # None is a slot without a connection; the last used connection is taken first.
         self._free: list[asyncpg.Connection | None] = [None] * size
@@ -122,7 +122,7 @@ class Database:
             if isinstance(error, asyncpg.ProtocolViolationError):
                 # A pooler came between, or went.
                 self._is_pooled = None
-            raise StoreUnavailableError from error
+            raise DatabaseUnavailableError from error
 
     @property
     def can_listen(self) -> bool:
@@ -137,7 +137,7 @@ class Database:
                 await self.read(connection, "select 1")
             finally:
                 connection.terminate()
-        except (StoreUnavailableError, asyncpg.PostgresError) as error:
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
             reason = error.__cause__ or error
             if (message := _permanent(self._variable, reason)) is not None:
                 raise ServingStoreError(message) from None
@@ -175,7 +175,7 @@ class Database:
             raise SlowQueryError from error
         except UNAVAILABLE as error:
             _drop(connection)
-            raise StoreUnavailableError from error
+            raise DatabaseUnavailableError from error
         except asyncpg.PostgresError:
             raise
         except BaseException:
@@ -194,8 +194,7 @@ class Database:
     def close(self) -> None:
         """Ends every connection of the pool."""
         for connection in self._free:
-            if connection is not None:
-                connection.terminate()
+            _drop(connection)
         self._free = [None] * self._size
 
     async def _connect(self, *, is_pooled: bool) -> asyncpg.Connection:
@@ -234,7 +233,7 @@ class Database:
             if place.done() and not place.cancelled():
                 self._give(place.result())
             if isinstance(error, TimeoutError):
-                raise StoreUnavailableError from error
+                raise DatabaseUnavailableError from error
             raise
 
     def _give(self, connection: asyncpg.Connection | None) -> None:
@@ -247,19 +246,19 @@ class Database:
         self._free.append(connection)
 
 
-def connection_arguments(store: ServingStore) -> tuple[str, dict[str, str]]:
+def connection_arguments(serving_store: ServingStore) -> tuple[str, dict[str, str]]:
     """The reader's URL as asyncpg takes it, and the settings of its sessions."""
-    dsn, settings = asyncpg_arguments(store.reader_url, SESSION)
-    if store.reader_set_role is not None:
-        settings["role"] = store.reader_set_role
+    dsn, settings = asyncpg_arguments(serving_store.reader_url, SESSION)
+    if serving_store.reader_set_role is not None:
+        settings["role"] = serving_store.reader_set_role
     return dsn, settings
 
 
-def begin_statement(store: ServingStore) -> str:
+def begin_statement(serving_store: ServingStore) -> str:
     """What begins a transaction of a reader that has no session of its own."""
     told = [f"set local {name} = '{value}'" for name, value in LIMITS.items()]
-    if store.reader_set_role is not None:
-        told.insert(0, f"set local role {store.reader_set_role}")
+    if serving_store.reader_set_role is not None:
+        told.insert(0, f"set local role {serving_store.reader_set_role}")
     return "; ".join(["begin read only", *told])
 
 

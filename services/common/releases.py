@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 import asyncpg
 
-from services.common.database import UNAVAILABLE, Database, StoreUnavailableError
+from services.common.database import UNAVAILABLE, Database, DatabaseUnavailableError
 from services.common.problems import ProblemError
 
 CHANNEL = "release"
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.5
 # Older than this, the releases are read again before an answer.
 MAX_AGE_SECONDS = 1.0
 CHECK_SECONDS = 2.0
-# While the store is down, requests don't queue up for one failing connection each.
+# While the database is down, requests don't queue up for one failing connection each.
 FAILED_SECONDS = 0.25
 DOMAIN_PATTERN = re.compile(r"[a-z][a-z_]{0,40}", re.ASCII)
 
@@ -123,7 +123,7 @@ class ReleaseWatcher:
         return self._releases.get(domain)
 
     async def current(self, domain: str) -> Release:
-        """The current release; raises `StoreUnavailableError` or `NothingReleasedError`."""
+        """The current release; raises `DatabaseUnavailableError` or `NothingReleasedError`."""
         if not self.is_fresh():
             await self.refresh()
         release = self._releases.get(domain)
@@ -132,18 +132,18 @@ class ReleaseWatcher:
         return release
 
     async def all_current(self) -> Mapping[str, Release]:
-        """The current releases by domain; raises `StoreUnavailableError`."""
+        """The current releases by domain; raises `DatabaseUnavailableError`."""
         if not self.is_fresh():
             await self.refresh()
         return self._releases
 
     async def refresh(self) -> None:
-        """Looks now, or waits for a look that is under way; raises `StoreUnavailableError`."""
+        """Looks now, or waits for a look that is under way; raises `DatabaseUnavailableError`."""
         if time.monotonic() - self._failed_at < FAILED_SECONDS:
-            raise StoreUnavailableError
+            raise DatabaseUnavailableError
         await self._check()
         if not self.is_fresh():
-            raise StoreUnavailableError
+            raise DatabaseUnavailableError
 
     async def check_again(self) -> None:
         """Looks with a query that starts after this call."""
@@ -154,7 +154,7 @@ class ReleaseWatcher:
     async def follow(self) -> None:
         """Looks at every notification, and twice a second; runs until cancelled."""
         while True:
-            with suppress(StoreUnavailableError):
+            with suppress(DatabaseUnavailableError):
                 await self._check()
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
@@ -187,12 +187,12 @@ class ReleaseWatcher:
                     self._connection = await self._listen()
                 asked_at = time.monotonic()
                 rows = await self._read(self._connection)
-        except (*UNAVAILABLE, asyncpg.PostgresError, StoreUnavailableError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError, DatabaseUnavailableError) as error:
             if self._failed_at == float("-inf"):
-                log.warning("The serving store cannot be reached: %r", error.__cause__ or error)
+                log.warning("The serving database cannot be reached: %r", error.__cause__ or error)
             self.close()
             self._failed_at = time.monotonic()
-            raise StoreUnavailableError from error
+            raise DatabaseUnavailableError from error
         self._failed_at = float("-inf")
         self._know(rows)
         if self._connection is not None:

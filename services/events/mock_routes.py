@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from services.common.api_keys import unauthorized
 from services.common.bodies import body_problems, read_json_bytes
-from services.common.database import StoreUnavailableError
+from services.common.database import DatabaseUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import internal_error, invalid_input
@@ -110,7 +110,7 @@ PROBLEMS = problem_responses(
     invalid_input("body", "", "ts is missing or not a whole number of seconds"),
     unauthorized(),
     internal_error(),
-    StoreUnavailableError(),
+    DatabaseUnavailableError(),
 )
 
 
@@ -144,12 +144,12 @@ async def _take(request: Request, kind: CouponKind) -> Response:
     try:
         async with asyncio.timeout(SECONDS):
             if worker.coupons is None:
-                raise StoreUnavailableError
+                raise DatabaseUnavailableError
             pending, is_new = await worker.coupons.handle_and_wait(kind, f"{TOPIC}/{kind}", payload)
             decision = await _decision(worker, pending, is_new=is_new)
     except TimeoutError:
         # It stays in hand, and is decided when the database is back.
-        raise StoreUnavailableError from None
+        raise DatabaseUnavailableError from None
     return Response(orjson.dumps(decision), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
 
 

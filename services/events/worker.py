@@ -12,7 +12,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.common.database import Database, StoreUnavailableError
+from services.common.database import Database, DatabaseUnavailableError
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
 from services.events.broker.connection import V5, BrokerRefusesError, Login, Message
@@ -268,7 +268,7 @@ class Worker:
         while True:
             try:
                 self._use_releases(await self._watcher.all_current())
-            except StoreUnavailableError:
+            except DatabaseUnavailableError:
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 return

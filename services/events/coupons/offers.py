@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 import orjson
 
-from services.common.database import Database, SlowQueryError, StoreUnavailableError
+from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
 from services.common.releases import Release
 from services.events.coupons.catalogue import Catalogue
 from services.events.coupons.messages import StoreEvent
@@ -310,7 +310,7 @@ class Offers:
             except (ScorerUnavailableError, ScorerRefusesError):
                 if self._scorer.is_silent or time.monotonic() > deadline:
                     return Choice(reason=SCORER_SILENT)
-            except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
+            except (DatabaseUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
                 # Without the database nothing can be recorded, so there is no hurry.
                 deadline = time.monotonic() + SILENT_SECONDS
             else:

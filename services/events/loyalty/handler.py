@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.common.database import Database, SlowQueryError, StoreUnavailableError
+from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
 from services.common.releases import Release
 from services.events.broker.connection import Message, Receipt
 from services.events.broker.publisher import Publisher
@@ -195,7 +195,7 @@ class LoyaltyHandler:
                 break
             try:
                 return await repository.read_released_members(self._database, release, emails)
-            except (StoreUnavailableError, SlowQueryError, asyncpg.UndefinedTableError) as error:
+            except (DatabaseUnavailableError, SlowQueryError, asyncpg.UndefinedTableError) as error:
                 if not is_told:
                     log.warning("%s cannot be read: %s", release.name, type(error).__name__)
                 is_told = True

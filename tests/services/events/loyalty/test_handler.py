@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from pollux.runtime.serving import ServingStore
-from services.common.database import Database, StoreUnavailableError
+from services.common.database import Database, DatabaseUnavailableError
 from services.common.releases import Release
 from services.events.broker.publisher import Publisher
 from services.events.database.connection import DatabaseWriter
@@ -238,7 +238,7 @@ def test_messages_wait_until_it_is_known_who_is_a_member(
             nonlocal tries
             tries += 1
             if tries < 4:
-                raise StoreUnavailableError
+                raise DatabaseUnavailableError
             return await fetch(*given)
 
         monkeypatch.setattr(desk.database, "fetch", away)
