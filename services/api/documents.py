@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import Path
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,7 +26,6 @@ from services.common.contracts import contract_of, python_type
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_TEXT = 1000
-BIGINT_MAX = 2**63 - 1
 INTEGER_MAX = 2**31 - 1
 PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
 PLAIN_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -58,16 +56,12 @@ Integer = Annotated[int, BeforeValidator(_plain_integer)]
 CalendarDay = Annotated[date, BeforeValidator(_plain_date)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_storable)]
 Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=2)]
+Bigint = Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 # Not JSON Schema's date-time, which requires an offset.
 UtcTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
 IN_JSON: Mapping[type, Any] = {Decimal: Money, datetime: UtcTime}
-
-
-def id_in_path(description: str, example: int) -> Any:  # noqa: ANN401 - FastAPI's own type
-    """A path parameter that takes any bigint."""
-    return Path(description=description, ge=-BIGINT_MAX - 1, le=BIGINT_MAX, examples=[example])
 
 
 class Document(BaseModel):

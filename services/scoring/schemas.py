@@ -15,7 +15,6 @@ BIGINT_MAX = 2**63 - 1
 # More than any decimal(18, 2).
 NUMBER_MAX = 1e16
 
-Id = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
 Whole = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
 Count = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
 Number = Annotated[float, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
@@ -29,7 +28,7 @@ class Customer(BaseModel):
 
     model_config = EXACT
 
-    customer_id: Id = Field(description="Customer.", examples=[127])
+    customer_id: Whole = Field(description="Customer.", examples=[127])
     gender: Word | None = Field(description="F or M.", examples=["F"])
     age: Whole | None = Field(description="Years.", examples=[46])
     mean_buy_price: Number | None = Field(
@@ -53,7 +52,7 @@ class Coupon(BaseModel):
 
     model_config = EXACT
 
-    coupon_id: Id = Field(description="Coupon.", examples=[22])
+    coupon_id: Whole = Field(description="Coupon.", examples=[22])
     coupon_type: Word | None = Field(
         description="buy_more, buy_all, just_discount or department; any other is scored as "
         "unknown.",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+from fastapi import Path
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,13 +21,12 @@ from pydantic import (
 
 from services.api.documents import (
     INTEGER_MAX,
+    Bigint,
     CalendarDay,
-    Integer,
     Money,
     PageQuery,
     Text,
     document_of,
-    id_in_path,
     page_of,
 )
 from services.common.contracts import contract_of
@@ -36,7 +36,7 @@ TIMESTAMP = re.compile(
 )
 MAX_CUSTOMER_ID = 200
 
-AccountNumber = Annotated[Integer, id_in_path("Account.", 9693465)]
+AccountNumber = Annotated[Bigint, Path(description="Account.", examples=[9693465])]
 AccountSort = Literal["account_number", "-account_number", "sign_up_date", "-sign_up_date"]
 VoucherSort = Literal[
     "country_code", "-country_code", "voucher_amount", "-voucher_amount", "times_used",
@@ -218,14 +218,9 @@ class RunnerUp(BaseModel):
     rank: int = Field(description="Its rank, from 2.", examples=[2])
 
 
-class Explained(BaseModel):
+class Explained(Selected):
     """The voucher to offer, and why this one."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    voucher_amount: Money = Field(
-        description="Amount; without decimals where it is whole.", examples=[2640]
-    )
     country_code: str = Field(description="Country as the data spell it.", examples=["Peru"])
     segment_name: SegmentName = Field(
         description="Kind of segment in the request.", examples=["recency_segment"]

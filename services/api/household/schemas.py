@@ -10,24 +10,22 @@ from fastapi import Path
 from pydantic import Field
 
 from services.api.documents import (
-    BIGINT_MAX,
     INTEGER_MAX,
     MAX_LIMIT,
     Amount,
+    Bigint,
     Integer,
     PageQuery,
     Text,
     document_of,
-    id_in_path,
     page_of,
 )
 
-HouseholdKey = Annotated[Integer, id_in_path("Household.", 1)]
-Campaign = Annotated[Integer, id_in_path("Campaign.", 18)]
+HouseholdKey = Annotated[Bigint, Path(description="Household.", examples=[1])]
+Campaign = Annotated[Bigint, Path(description="Campaign.", examples=[18])]
 Commodity = Annotated[
     Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
-ProductId = Annotated[Integer, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
 MOST_EXCLUDED = 100
 Score = Annotated[Integer, Field(ge=1, le=5)]
@@ -118,7 +116,7 @@ class RecommendationsQuery(PageQuery):
     only: Literal["repeat", "new"] | None = Field(
         default=None, description="Only what the household bought before, or only what is new."
     )
-    exclude: list[ProductId] | None = Field(
+    exclude: list[Bigint] | None = Field(
         default=None,
         max_length=MOST_EXCLUDED,
         description="Products to leave out; may be given several times.",

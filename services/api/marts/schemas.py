@@ -9,14 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from pollux.contracts import Column, Contract
-from services.api.documents import (
-    BIGINT_MAX,
-    CalendarDay,
-    Integer,
-    Page,
-    PageQuery,
-    Text,
-)
+from services.api.documents import Bigint, CalendarDay, Page, PageQuery, Text
 from services.common.contracts import python_type
 from services.common.problems import invalid_parts
 
@@ -38,7 +31,7 @@ def _moment(value: object) -> object:
 
 # How the text of a filter is read, by the type of its column.
 READERS: Mapping[type, TypeAdapter[Any]] = {
-    int: TypeAdapter(Annotated[Integer, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]),
+    int: TypeAdapter(Bigint),
     Decimal: TypeAdapter(Annotated[Decimal, Field(max_digits=MAX_DIGITS, allow_inf_nan=False)]),
     float: TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
     bool: TypeAdapter(bool),

@@ -6,25 +6,24 @@ they match.
 
 from typing import Annotated, Literal
 
+from fastapi import Path
 from pydantic import AfterValidator, Field
 
 from pollux.rules import department
 from services.api.documents import (
-    BIGINT_MAX,
     Amount,
+    Bigint,
     CalendarDay,
     Count,
-    Integer,
     PageQuery,
     Text,
     document_of,
-    id_in_path,
     page_of,
 )
 
-CouponId = Annotated[Integer, id_in_path("Coupon.", 2)]
-ProductId = Annotated[Integer, id_in_path("Product.", 7)]
-StoreCustomerId = Annotated[Integer, id_in_path("Customer of the shop.", 1)]
+CouponId = Annotated[Bigint, Path(description="Coupon.", examples=[2])]
+ProductId = Annotated[Bigint, Path(description="Product.", examples=[7])]
+StoreCustomerId = Annotated[Bigint, Path(description="Customer of the shop.", examples=[1])]
 CouponSort = Literal[
     "coupon_id", "-coupon_id", "discount", "-discount", "start_date", "-start_date", "end_date",
     "-end_date", "product_mean_price", "-product_mean_price",
@@ -38,9 +37,6 @@ StoreCustomerSort = Literal[
 ]  # fmt: skip
 
 
-Department = Annotated[Text, AfterValidator(department)]
-
-
 CouponInfo = document_of("store", "coupon_info")
 CustomerInfo = document_of("store", "customer_info")
 ProductInfo = document_of("store", "product_info")
@@ -51,12 +47,17 @@ ProductInfoPage = page_of(ProductInfo, "A page of products.")
 CustomerInfoPage = page_of(CustomerInfo, "A page of customers of the shop.")
 
 
-class CouponsQuery(PageQuery):
-    """Which coupons, in which order."""
+class DepartmentQuery(PageQuery):
+    """Which department."""
 
-    department: Department | None = Field(
+    department: Annotated[Text, AfterValidator(department)] | None = Field(
         default=None, description="Only this department; Sports means Sport."
     )
+
+
+class CouponsQuery(DepartmentQuery):
+    """Which coupons, in which order."""
+
     valid_on: CalendarDay | None = Field(
         default=None, description="Only coupons that are valid on this day."
     )
@@ -66,12 +67,7 @@ class CouponsQuery(PageQuery):
     min_discount: Count | None = Field(
         default=None, description="Only this discount or more, percent."
     )
-    product_id: Integer | None = Field(
-        default=None,
-        ge=-BIGINT_MAX - 1,
-        le=BIGINT_MAX,
-        description="Only coupons for this product.",
-    )
+    product_id: Bigint | None = Field(default=None, description="Only coupons for this product.")
     sort: CouponSort = Field(
         default="coupon_id",
         description="Order; with a minus, descending. Ties go by coupon_id; coupons without a mean "
@@ -79,12 +75,9 @@ class CouponsQuery(PageQuery):
     )
 
 
-class CouponOffersQuery(PageQuery):
+class CouponOffersQuery(DepartmentQuery):
     """Which days and departments, in which order."""
 
-    department: Department | None = Field(
-        default=None, description="Only this department; Sports means Sport."
-    )
     from_day: CalendarDay | None = Field(default=None, description="First day.")
     to_day: CalendarDay | None = Field(default=None, description="Last day.")
     sort: CouponOfferSort = Field(
@@ -93,12 +86,9 @@ class CouponOffersQuery(PageQuery):
     )
 
 
-class ProductsQuery(PageQuery):
+class ProductsQuery(DepartmentQuery):
     """Which products, in which order."""
 
-    department: Department | None = Field(
-        default=None, description="Only this department; Sports means Sport."
-    )
     category: Text | None = Field(default=None, description="Only this kind of garment.")
     vendor: Text | None = Field(default=None, description="Only this maker.")
     min_price: Amount | None = Field(default=None, description="Only this price or more.")
