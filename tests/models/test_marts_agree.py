@@ -24,7 +24,7 @@ from tests.oracles.customer import customer_marts
 from tests.oracles.household import household_marts
 from tests.oracles.loyalty import loyalty_marts
 from tests.oracles.store import store_marts
-from tests.services.api.support import client_of
+from tests.services.api.support import PUBLISHED, client_of
 from tests.support.installations import Prepared
 from tests.support.live_events import live_events, make_events_schema, take_in
 from tests.support.own_postgres import new_database, own_server
@@ -238,18 +238,10 @@ def test_every_real_voucher_row_is_accounted_for(source: Source) -> None:
 
 @pytest.mark.parametrize("source", ["real", "sample"], indirect=True)
 def test_the_published_voucher_request_has_the_published_answer(source: Source) -> None:
-    request = {
-        "customer_id": 123,
-        "country_code": "Peru",
-        "last_order_ts": "2018-05-03 00:00:00",
-        "first_order_ts": "2017-05-03 00:00:00",
-        "total_orders": 15,
-        "segment_name": "recency_segment",
-    }
     settings = source.installation("duckdb")
     open_serving_store(settings)
     with client_of(create_app(settings)) as client:
-        answer = client.post("/v1/vouchers/select", json=request)
+        answer = client.post("/v1/vouchers/select", json=PUBLISHED)
     assert (answer.status_code, answer.text) == (200, '{"voucher_amount":2640}')
 
 

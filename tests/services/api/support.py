@@ -49,6 +49,17 @@ SUMMARY = {
     "junk_food": 764.02, "kitchen": 1.59, "meat": 379.04, "misc": 303.82, "produce": 477.82,
     "seasonal": 0.0, "total_sales": 4120.07,
 }  # fmt: skip
+# Of every release that is there from the start.
+NUMBER = 3
+# The request that the voucher service was published with.
+PUBLISHED = {
+    "customer_id": 123,
+    "country_code": "Peru",
+    "last_order_ts": "2018-05-03 00:00:00",
+    "first_order_ts": "2017-05-03 00:00:00",
+    "total_orders": 15,
+    "segment_name": "recency_segment",
+}
 WITHOUT_DEMOGRAPHICS = 2
 NOWHERE = 4711
 LARGEST = 2**63 - 1
@@ -573,6 +584,23 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.02)
+
+
+def read_all(client: httpx.Client, path: str, params: dict[str, Any], limit: int) -> list[Any]:
+    """The documents of a list, asked for in pages; all but the last are full."""
+    rows: list[Any] = []
+    following = None
+    while True:
+        asked = params | {"limit": limit} | ({"next": following} if following else {})
+        answer = client.get(path, params=asked)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert len(found["data"]) <= limit
+        rows += found["data"]
+        following = found["next"]
+        if following is None:
+            return rows
+        assert len(found["data"]) == limit
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> Row:

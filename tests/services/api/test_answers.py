@@ -83,6 +83,7 @@ from tests.services.api.support import (
     DOMAINS,
     LARGEST,
     NOWHERE,
+    NUMBER,
     SUMMARY,
     WITHOUT_DEMOGRAPHICS,
     client_of,
@@ -92,7 +93,7 @@ from tests.services.api.support import (
     make_schema_of_releases,
     primary_key,
     problem,
-    release_all,
+    read_all,
     release_rows,
     switch,
     write_release,
@@ -100,7 +101,6 @@ from tests.services.api.support import (
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 MARTS = {
     mart.document: mart
     for part in (household, customer, store, loyalty)
@@ -182,22 +182,8 @@ def release_of(path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, store):
-        with store.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-        yield settings, store
-
-
-@pytest.fixture(scope="module")
 def app_settings(installation: tuple[Settings, ServingStore]) -> Settings:
     return installation[0]
-
-
-@pytest.fixture(scope="module")
-def client(app_settings: Settings) -> Iterator[httpx.Client]:
-    with client_of(create_app(app_settings)) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -205,22 +191,6 @@ def forgetful(app_settings: Settings) -> Iterator[httpx.Client]:
     """A client of an app that keeps nothing in memory."""
     with client_of(create_app(app_settings.model_copy(update={"api_cache_mb": 0}))) as client:
         yield client
-
-
-def read_all(client: httpx.Client, path: str, params: dict[str, Any], limit: int) -> list[Any]:
-    rows: list[Any] = []
-    following = None
-    while True:
-        asked = params | {"limit": limit} | ({"next": following} if following else {})
-        answer = client.get(path, params=asked)
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
-        assert len(found["data"]) <= limit
-        rows += found["data"]
-        following = found["next"]
-        if following is None:
-            return rows
-        assert len(found["data"]) == limit
 
 
 def test_summary_is_the_published_document(client: httpx.Client) -> None:

@@ -16,22 +16,19 @@ import pytest
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.api import customer, household, loyalty, store
-from services.api.app import create_app
 from services.api.queries import Listing, Lookup, Mart, edition, list_sql
 from services.common.paging import write_next
 from tests.services.api.support import (
     LARGEST,
+    NUMBER,
     Row,
-    client_of,
-    embedded_store,
     problem,
-    release_all,
+    read_all,
     release_rows,
 )
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 LONG = "x" * 10_000
 ATTACK = "'; drop schema store__r3 cascade; --"
 Keep = Callable[[Row], bool]
@@ -235,35 +232,6 @@ CASES = [
     for query, keep in one.queries
     for sort in ["", *one.sorts, *(f"-{sort}" for sort in one.sorts)]
 ]
-
-
-@pytest.fixture(scope="module")
-def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, found):
-        with found.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-        yield settings, found
-
-
-@pytest.fixture(scope="module")
-def client(installation: tuple[Settings, ServingStore]) -> Iterator[httpx.Client]:
-    with client_of(create_app(installation[0])) as client:
-        yield client
-
-
-def read_all(client: httpx.Client, path: str, params: dict[str, Any], limit: int) -> list[Any]:
-    rows: list[Any] = []
-    following = None
-    while True:
-        asked = params | {"limit": limit} | ({"next": following} if following else {})
-        answer = client.get(path, params=asked)
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
-        rows += found["data"]
-        following = found["next"]
-        if following is None:
-            return rows
-        assert len(found["data"]) == limit
 
 
 def expected(one: List, keep: Keep, sort: str) -> list[tuple[Any, ...]]:

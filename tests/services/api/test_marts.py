@@ -5,7 +5,6 @@ that need quotes.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,16 +17,19 @@ from pollux.contracts import Column, Contract, contract_json
 from pollux.runtime.serving import READER_ROLE, ServingStore
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
+from services.api.names import quoted
 from services.common.contracts import contract_of
 from tests.conftest import PROJECT_DIR
 from tests.services.api.support import (
     DOMAINS,
     LARGEST,
+    NUMBER,
     Row,
     client_of,
     contracts,
     embedded_store,
     problem,
+    read_all,
     release_all,
     release_rows,
     switch,
@@ -37,7 +39,6 @@ from tests.services.api.support import (
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 OWN = "my visits"
 ATTACK = 'b"; drop schema store__r3 cascade; --'
 COLUMNS = {
@@ -82,10 +83,6 @@ ROWS: list[Row] = [
 ]
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def add_own_mart(connection: psycopg.Connection) -> None:
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in COLUMNS.items())
     key = ", ".join(quoted(name) for name in KEY)
@@ -103,32 +100,10 @@ def add_own_mart(connection: psycopg.Connection) -> None:
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, store):
-        with store.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-            add_own_mart(connection)
-        yield settings, store
-
-
-@pytest.fixture(scope="module")
-def client(installation: tuple[Settings, ServingStore]) -> Iterator[httpx.Client]:
-    with client_of(create_app(installation[0])) as client:
-        yield client
-
-
-def read_all(client: httpx.Client, path: str, limit: int, **filters: str) -> list[Row]:
-    found: list[Row] = []
-    asked: dict[str, Any] = {"limit": limit, **filters}
-    while True:
-        answer = client.get(path, params=asked)
-        assert answer.status_code == 200, answer.text
-        document = answer.json()
-        assert len(document["data"]) <= limit
-        found += document["data"]
-        if document["next"] is None:
-            return found
-        asked["next"] = document["next"]
+def installation(installation: tuple[Settings, ServingStore]) -> tuple[Settings, ServingStore]:
+    with installation[1].connect(autocommit=True) as connection:
+        add_own_mart(connection)
+    return installation
 
 
 def in_json(value: Any) -> Any:
@@ -172,7 +147,7 @@ def test_every_shipped_mart_is_served_with_its_columns(
     client: httpx.Client, domain: str, mart: str
 ) -> None:
     rows = release_rows(domain, NUMBER).get(mart, [])
-    found = read_all(client, f"/v1/marts/{domain}/{mart}", limit=1000)
+    found = read_all(client, f"/v1/marts/{domain}/{mart}", {}, 1000)
     key = contract_of(domain, mart).key
     assert len(found) == len(rows)
     keys = {tuple(str(in_json(row[name])) for name in key) for row in rows}
@@ -189,7 +164,7 @@ def test_every_shipped_mart_is_served_with_its_columns(
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
 def test_pages_are_the_whole_mart_in_the_order_of_its_key(client: httpx.Client, limit: int) -> None:
-    found = read_all(client, f"/v1/marts/store/{OWN}", limit)
+    found = read_all(client, f"/v1/marts/store/{OWN}", {}, limit)
     assert as_documents(found) == shown(ROWS)
 
 
@@ -211,13 +186,14 @@ def test_pages_are_the_whole_mart_in_the_order_of_its_key(client: httpx.Client, 
     ],
 )  # fmt: skip
 def test_filters_keep_what_equals(client: httpx.Client, column: str, text: str, value: Any) -> None:
-    found = read_all(client, f"/v1/marts/store/{OWN}", 3, **{column: text})
+    found = read_all(client, f"/v1/marts/store/{OWN}", {column: text}, 3)
     assert as_documents(found) == shown([row for row in ROWS if row[column] == value])
     assert bool(found) == (value not in {Decimal("2.101"), LARGEST})
 
 
 def test_filters_are_combined_and_paged(client: httpx.Client) -> None:
-    found = read_all(client, f"/v1/marts/store/{OWN}", 2, is_new="false", day="2024-01-02")
+    asked = {"is_new": "false", "day": "2024-01-02"}
+    found = read_all(client, f"/v1/marts/store/{OWN}", asked, 2)
     kept = [row for row in ROWS if not row["is_new"] and row["day"] == date(2024, 1, 2)]
     assert len(kept) > 2
     assert as_documents(found) == shown(kept)

@@ -1,19 +1,18 @@
 """A name means the same however it is spelled: at every filter, path and body that takes one."""
 
 import unicodedata
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from services.api.app import create_app
-from tests.services.api.support import client_of, embedded_store, problem, release_all
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from tests.services.api.support import problem
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 # What stands in the data, in place of what the made-up releases have: a column, and its names.
 RENAMED = {
     "store__r3": {
@@ -77,31 +76,28 @@ SPELLINGS = {
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with embedded_store() as (settings, store):
-        with store.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-            for schema, renamed in RENAMED.items():
-                for column, names in renamed.items():
-                    tables = connection.execute(
-                        "select table_name from information_schema.columns "
-                        "where table_schema = %s and column_name = %s",
-                        [schema, column],
-                    ).fetchall()
-                    for (table,) in tables:
-                        for old, new in names.items():
-                            connection.execute(
-                                f"update {schema}.{table} set {column} = %s where {column} = %s",
-                                [new, old],
-                            )
-            # One promotion twice, told apart by case alone.
-            connection.execute(
-                "insert into loyalty__r3.promotion_funnel (promotion, channel, clicks, baskets, "
-                "purchases, revenue, extra_codes_sent) "
-                "values ('SUMMER', 'Shouting', 1, 1, 1, 1, 1)"
-            )
-        with client_of(create_app(settings)) as client:
-            yield client
+def installation(installation: tuple[Settings, ServingStore]) -> tuple[Settings, ServingStore]:
+    with installation[1].connect(autocommit=True) as connection:
+        for schema, renamed in RENAMED.items():
+            for column, names in renamed.items():
+                tables = connection.execute(
+                    "select table_name from information_schema.columns "
+                    "where table_schema = %s and column_name = %s",
+                    [schema, column],
+                ).fetchall()
+                for (table,) in tables:
+                    for old, new in names.items():
+                        connection.execute(
+                            f"update {schema}.{table} set {column} = %s where {column} = %s",
+                            [new, old],
+                        )
+        # One promotion twice, told apart by case alone.
+        connection.execute(
+            "insert into loyalty__r3.promotion_funnel (promotion, channel, clicks, baskets, "
+            "purchases, revenue, extra_codes_sent) "
+            "values ('SUMMER', 'Shouting', 1, 1, 1, 1, 1)"
+        )
+    return installation
 
 
 def asked(client: httpx.Client, path: str, name: str) -> httpx.Response:

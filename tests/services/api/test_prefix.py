@@ -11,15 +11,7 @@ from pydantic import ValidationError
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
-from tests.services.api.support import client_of, embedded_store, problem, release_all
-
-
-@pytest.fixture(scope="module")
-def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, found):
-        with found.connect(autocommit=True) as connection:
-            release_all(connection, 3)
-        yield settings, found
+from tests.services.api.support import client_of, problem
 
 
 @pytest.fixture(scope="module", params=["header", "setting", "setting, prefix left there"])

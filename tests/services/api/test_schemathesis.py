@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -18,11 +19,9 @@ from schemathesis.specs.openapi.checks import (
 
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
-from tests.services.api.support import client_of, embedded_store, release_all
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 EXAMPLES = 8
 CHECKS = [
     not_a_server_error,
@@ -40,13 +39,9 @@ schema = schemathesis.openapi.from_dict(create_app(OFFLINE).openapi())
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(client: httpx.Client) -> str:
     """Where an API runs on releases of every domain."""
-    with embedded_store() as (store_settings, store):
-        with store.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-        with client_of(create_app(store_settings)) as client:
-            yield str(client.base_url)
+    return str(client.base_url)
 
 
 # A test with a name of its own for each: those of one `parametrize` all have the same, and

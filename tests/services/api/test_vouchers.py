@@ -20,12 +20,12 @@ from pollux.runtime.settings import Settings
 from services.api.app import create_app
 from services.api.customer.schemas import Explained, Selected
 from tests.services.api.support import (
+    NUMBER,
+    PUBLISHED,
     Assignment,
     assignments,
     client_of,
-    embedded_store,
     problem,
-    release_all,
     switch,
     wait_until,
     write_release,
@@ -33,33 +33,9 @@ from tests.services.api.support import (
 
 pytestmark = pytest.mark.integration
 
-NUMBER = 3
 PATH = "/v1/vouchers/select"
 AS_OF = datetime(2020, 6, 1, 12, tzinfo=UTC)
-# The request that the voucher service was published with.
-PUBLISHED = {
-    "customer_id": 123,
-    "country_code": "Peru",
-    "last_order_ts": "2018-05-03 00:00:00",
-    "first_order_ts": "2017-05-03 00:00:00",
-    "total_orders": 15,
-    "segment_name": "recency_segment",
-}
 LONG = "x" * 10_000
-
-
-@pytest.fixture(scope="module")
-def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, store):
-        with store.connect(autocommit=True) as connection:
-            release_all(connection, NUMBER)
-        yield settings, store
-
-
-@pytest.fixture(scope="module")
-def client(installation: tuple[Settings, ServingStore]) -> Iterator[httpx.Client]:
-    with client_of(create_app(installation[0])) as client:
-        yield client
 
 
 def body(**changes: Any) -> dict[str, Any]:
