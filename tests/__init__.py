@@ -3,4 +3,6 @@
 import pytest
 
 # What shared helpers assert is explained as in a test.
-pytest.register_assert_rewrite("tests.support", "tests.services.api.support")
+pytest.register_assert_rewrite(
+    "tests.support", "tests.sample.support", "tests.services.api.support"
+)

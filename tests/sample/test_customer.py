@@ -1,6 +1,5 @@
 """The customer sample: the dirt of the real vouchers, and a consistent customer base."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from sample.customer import generate_customer
 from sample.customer.seeds import write_seeds
 from sample.errors import SampleError
 from sample.generate import generate
+from tests.conftest import PROJECT_DIR
+from tests.sample.support import assert_seeds_are_committed, hashes, value, values
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 STAGING = PROJECT_DIR / "models/staging"
 ACCOUNT_FILES = ["customer_accounts", "broadband_services", "initial_services", "cashback"]
 SCALE = 0.1
@@ -51,18 +51,6 @@ def connect(folder: Path, vouchers: str, prefix: str = "") -> duckdb.DuckDBPyCon
     connection.execute(f"create table voucher_assignments as {vouchers}")
     connection.execute(SEGMENTED)
     return connection
-
-
-def value(connection, query):
-    return connection.execute(query).fetchone()[0]
-
-
-def values(connection, query):
-    return {row[0] for row in connection.execute(query).fetchall()}
-
-
-def hashes(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -401,14 +389,8 @@ def test_initial_services_are_those_known(db):
 
 
 def test_committed_seeds_are_current(seeds):
-    folder, rows = seeds
-    expected = [*ACCOUNT_FILES, "voucher_assignments"]
-    assert sorted(rows) == sorted(f"raw_customer__{name}.csv" for name in expected)
-    for name in rows:
-        committed = (PROJECT_DIR / "seeds" / name).read_bytes()
-        assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m sample.seeds seeds"
-        )
+    names = [*ACCOUNT_FILES, "voucher_assignments"]
+    assert_seeds_are_committed(seeds, [f"raw_customer__{name}.csv" for name in names])
 
 
 def test_seeds_are_small(seeds):

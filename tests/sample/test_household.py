@@ -11,8 +11,9 @@ import yaml
 from sample.errors import SampleError
 from sample.household import generate_household
 from sample.household.seeds import UNKNOWN_PRODUCT, UNKNOWN_PRODUCT_LINES, write_seeds
+from tests.conftest import PROJECT_DIR
+from tests.sample.support import assert_seeds_are_committed, one, value, values
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT_DIR / "models/staging/complete_journey/_complete_journey__sources.yml"
 DATASETS = [
     "transaction_data",
@@ -93,18 +94,6 @@ def db(sample):
 def seeds_db(seeds):
     with connect(seeds[0], "raw_household__") as connection:
         yield connection
-
-
-def one(connection, query):
-    return connection.execute(query).fetchone()
-
-
-def value(connection, query):
-    return one(connection, query)[0]
-
-
-def values(connection, query):
-    return {row[0] for row in connection.execute(query).fetchall()}
 
 
 def header(path):
@@ -543,13 +532,7 @@ def test_neighbours_share_tastes(db):
 
 
 def test_committed_seeds_are_current(seeds):
-    folder, rows = seeds
-    assert sorted(rows) == sorted(f"raw_household__{name}.csv" for name in DATASETS)
-    for name in rows:
-        committed = (PROJECT_DIR / "seeds" / name).read_bytes()
-        assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m sample.seeds seeds"
-        )
+    assert_seeds_are_committed(seeds, [f"raw_household__{name}.csv" for name in DATASETS])
 
 
 def test_seeds_are_small(seeds):

@@ -1,9 +1,7 @@
 """The loyalty sample: the exact format of the real lines, and a consistent funnel."""
 
 import csv
-import hashlib
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +10,9 @@ from sample.generate import generate
 from sample.loyalty import generate_loyalty
 from sample.loyalty.seeds import write_seeds
 from sample.seeds import WRITERS
+from tests.conftest import PROJECT_DIR
+from tests.sample.support import assert_seeds_are_committed, hashes
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 FILES = {
     "LoyaltyList.txt",
     "ClickConversion.txt",
@@ -59,10 +58,6 @@ def listed(lines):
 
 def emails(lines, name):
     return [fields[2].lower() for fields in lines[name]]
-
-
-def hashes(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir()}
 
 
 # --- form ---
@@ -207,13 +202,8 @@ def test_members_who_clicked_pay_less(lines, listed):
 
 
 def test_committed_seeds_are_current(seeds):
-    folder, rows = seeds
-    assert sorted(rows) == ["raw_loyalty__conversions.csv", "raw_loyalty__loyalty_list.csv"]
-    for name in rows:
-        committed = (PROJECT_DIR / "seeds" / name).read_bytes()
-        assert committed == (folder / name).read_bytes(), (
-            f"{name}: run python -m sample.seeds seeds"
-        )
+    names = ["raw_loyalty__conversions.csv", "raw_loyalty__loyalty_list.csv"]
+    assert_seeds_are_committed(seeds, names)
 
 
 def test_seeds_have_one_column(seeds):

@@ -12,8 +12,9 @@ import yaml
 from sample.errors import SampleError
 from sample.store import generate_store, true_probabilities
 from sample.store.seeds import write_seeds
+from tests.conftest import PROJECT_DIR
+from tests.sample.support import assert_seeds_are_committed, one, value, values
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT_DIR / "models/staging/store/_store__sources.yml"
 RAW = ["products", "coupons", "coupon_products", "customers", "orders", "order_lines"]
 READY = ["coupon_info", "customer_info"]
@@ -67,18 +68,6 @@ def seeds(tmp_path_factory):
 def seeds_db(seeds):
     with connect(seeds[0], RAW + READY, "raw_store__") as connection:
         yield connection
-
-
-def one(connection, query):
-    return connection.execute(query).fetchone()
-
-
-def value(connection, query):
-    return one(connection, query)[0]
-
-
-def values(connection, query):
-    return {row[0] for row in connection.execute(query).fetchall()}
 
 
 def kinds_valid_on(connection, day):
@@ -397,6 +386,18 @@ def test_lines_of_a_used_coupon(db, seeds_db):
         assert value(connection, strangers) == 0
 
 
+def assert_same_pairs(connection, these, those):
+    for one_side, other in ((these, those), (those, these)):
+        missing = f"""
+            select count(*) from (
+                select order_id, coupon_id from {one_side}
+                except all
+                select order_id, coupon_id from {other}
+            )
+        """
+        assert value(connection, missing) == 0, one_side
+
+
 def test_candidates_are_the_valid_coupons_of_an_orders_departments(db):
     db.execute(
         """
@@ -414,30 +415,12 @@ def test_candidates_are_the_valid_coupons_of_an_orders_departments(db):
         """
     )
     assert value(db, "select count(*) from candidates") > 10_000
-    for one_side, other in (("candidates", "truth"), ("truth", "candidates")):
-        missing = f"""
-            select count(*) from (
-                select order_id, coupon_id from {one_side}
-                except all
-                select order_id, coupon_id from {other}
-            )
-        """
-        assert value(db, missing) == 0, one_side
+    assert_same_pairs(db, "candidates", "truth")
 
 
 def test_labels_agree_with_the_files(db):
-    for one_side, other in (("truth where used", "lines"), ("lines", "truth where used")):
-        missing = f"""
-            with lines as (
-                select distinct order_id, coupon_id from order_lines where coupon_id is not null
-            )
-            select count(*) from (
-                select order_id, coupon_id from {one_side}
-                except all
-                select order_id, coupon_id from {other}
-            )
-        """
-        assert value(db, missing) == 0, one_side
+    lines = "(select distinct order_id, coupon_id from order_lines where coupon_id is not null)"
+    assert_same_pairs(db, "truth where used", lines)
 
 
 def test_use_is_as_likely_as_the_probabilities_say(db):
@@ -481,13 +464,12 @@ def test_probabilities_tell_users_from_others(db):
 
 def test_seeds_are_small_and_always_the_same(seeds, tmp_path):
     folder, rows = seeds
-    assert sorted(rows) == sorted(f"raw_store__{name}.csv" for name in RAW + READY)
+    assert_seeds_are_committed(seeds, [f"raw_store__{name}.csv" for name in RAW + READY])
     write_seeds(tmp_path)
     total = 0
     for name in rows:
         content = (folder / name).read_bytes()
         assert content == (tmp_path / name).read_bytes()
-        assert content == (PROJECT_DIR / "seeds" / name).read_bytes(), name
         assert 0 < rows[name] <= 300
         assert content.count(b"\n") == rows[name] + 1
         total += len(content)
