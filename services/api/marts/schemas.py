@@ -26,7 +26,10 @@ def _moment(value: object) -> object:
     if not isinstance(value, str) or not MOMENT.fullmatch(value):
         raise ValueError("Input should be a time such as 2022-01-08T10:30:00")
     moment = datetime.fromisoformat(value)
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        raise ValueError("Input should be a time of the years 1 to 9999 in UTC") from None
 
 
 # How the text of a filter is read, by the type of its column.

@@ -226,6 +226,7 @@ def test_schema_says_what_rows_hold(client: httpx.Client) -> None:
         ("day=1704240000", "day", "Input should be a day such as 2022-01-08"),
         ("at=1704240000", "at", "Input should be a time such as 2022-01-08T10:30:00"),
         ("at=2024-13-01T00:00:00", "at", "month must be in 1..12"),
+        ("at=0001-01-01T00:00:00%2B01:00", "at", "Input should be a time of the years 1 to 9999"),
         ("visits=07", "visits", "Input should be a whole number in plain digits"),
         ("visits=9223372036854775808", "visits", "Input should be less than or equal to"),
         ("price=NaN", "price", "Input should be a finite number"),
