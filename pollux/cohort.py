@@ -167,8 +167,7 @@ class Cohort(Sequence[C], Generic[C]):
         asked = domain_named(domain)
         keys = list(dict.fromkeys(asked.key(customer_id) for customer_id in customer_ids))
         found = open_source(settings or settings_now(), asked, source, prefer_store=True)
-        kind = pa.int64() if asked.has_numbers else pa.string()
-        table = found.read(asked.table, id_column=asked.id_column, ids=pa.array(keys, kind))
+        table = found.read(asked.table, id_column=asked.id_column, ids=asked.array(keys))
         snapshot = Snapshot(found, asked, table, is_complete=False)
         rows = array("q")
         for key in keys:
@@ -269,8 +268,7 @@ class Cohort(Sequence[C], Generic[C]):
         """
         domain = self._domain
         if customer_ids is not None:
-            kind = pa.int64() if domain.has_numbers else pa.string()
-            ids = pa.array([domain.key(customer_id) for customer_id in customer_ids], kind)
+            ids = domain.array([domain.key(customer_id) for customer_id in customer_ids])
         elif self._columns.is_everyone:
             return self._read_all(table, id_column or domain.id_column, columns)
         else:

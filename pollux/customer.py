@@ -10,8 +10,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
-import pyarrow as pa
-
 from pollux.columns import Columns, Snapshot
 from pollux.domains import DOMAINS, Domain, domain_named
 from pollux.runtime.settings import Settings
@@ -83,10 +81,8 @@ class Individual:
         """
         key = cls.domain.key(customer_id)
         found = open_source(settings or settings_now(), cls.domain, source, prefer_store=True)
-        kind = pa.int64() if cls.domain.has_numbers else pa.string()
-        table = found.read(
-            cls.domain.table, id_column=cls.domain.id_column, ids=pa.array([key], kind)
-        )
+        ids = cls.domain.array([key])
+        table = found.read(cls.domain.table, id_column=cls.domain.id_column, ids=ids)
         if not len(table):
             raise cls.domain.unknown(customer_id)
         snapshot = Snapshot(found, cls.domain, table, is_complete=False)

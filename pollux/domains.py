@@ -7,6 +7,8 @@ Belongs here: how an id of a domain is written. Does not belong here: columns, w
 from dataclasses import dataclass
 from operator import index
 
+import pyarrow as pa
+
 from pollux.errors import GatewayError, UnknownCustomer
 from pollux.rules import text_key
 
@@ -36,6 +38,10 @@ class Domain:
             if abs(number) < BIGINT and str(number) == str(customer_id):
                 return number
         raise self.unknown(customer_id)
+
+    def array(self, keys: list[int | str]) -> pa.Array:
+        """Keys as an Arrow array of the mart's type."""
+        return pa.array(keys, pa.int64() if self.has_numbers else pa.string())
 
     def unknown(self, customer_id: object) -> UnknownCustomer:
         """The error for an id that no customer has."""

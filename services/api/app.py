@@ -41,7 +41,7 @@ TAGS = [
     {"name": "marts", "description": "Any released mart, your own included, by its contract."},
     TAG,
 ]
-DOMAINS = (household, customer, store, loyalty)
+PARTS = (household, customer, store, loyalty, marts)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     watcher = ReleaseWatcher(
         database,
-        edition=edition(*(part.repository for part in (*DOMAINS, marts))),
+        edition=edition(*(part.repository for part in PARTS)),
         on_change=on_change,
     )
 
@@ -74,11 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         watcher.close()
         database.close()
 
-    routers = [
-        router
-        for part in (*(domain.routes for domain in (*DOMAINS, marts)), health)
-        for router in part.ROUTERS
-    ]
+    routers = [router for part in PARTS for router in part.routes.ROUTERS]
     app = make_app(
         title="Pollux",
         description=DESCRIPTION,
@@ -86,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         metrics=metrics,
         key_hashes=hashes,
-        routers=routers,
+        routers=[*routers, *health.ROUTERS],
         root_path=settings.root_path,
         middleware=[Middleware(AnswersFromMemory, memory=memory, watcher=watcher)],
     )
