@@ -28,9 +28,9 @@ class Column:
 class Contract:
     """A mart: what a row is, its columns in order, the columns of its key and of each index."""
 
-    domain: str = ""
+    domain: str
     name: str
-    description: str = ""
+    description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...]
