@@ -118,8 +118,10 @@ def convert_checked(
     """Write a CSV file as Parquet, while a thread counts its records independently.
 
     Returns the counts, and the rows landed: None if any value, count or byte leaves a doubt
-    (`out` is then useless). A single column always does: a blank line looks like a null.
+    (`out` is then not there). A single column always does: a blank line looks like a null.
     """
+    # DuckDB may remove the file of a COPY that failed after it said so: no other is written there.
+    attempt = out.with_name("attempt")
     with ThreadPoolExecutor(1) as pool:
         has_ids = any(column is not None and column.type == "id" for column in binding.columns)
         counting = pool.submit(count, path, watch, has_ids=has_ids)
@@ -134,7 +136,7 @@ def convert_checked(
                 selects,
                 _read(path, types, binding, line_end=header.line_end, header="true"),
                 " AND ".join(wheres),
-                out,
+                attempt,
                 metadata,
             )
             try:
@@ -147,7 +149,11 @@ def convert_checked(
         and landed == counts.records - 1
         and counts.commas == counts.records * (len(binding.columns) - 1)
     )
-    return counts, landed if proven else None
+    if not proven:
+        attempt.unlink(missing_ok=True)
+        return counts, None
+    attempt.replace(out)
+    return counts, landed
 
 
 def convert_clean(

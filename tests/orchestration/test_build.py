@@ -204,7 +204,7 @@ def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) ->
         ("POLLUX_ENGINE", "oracle", "POLLUX_ENGINE"),
         ("POLLUX_API_PORT", "eighty", "POLLUX_API_PORT"),
         ("POLLUX_DATABASE_URL", "no url at all", "POLLUX_DATABASE_URL cannot be read"),
-        ("POLLUX_DATA_DIR", "it's", "holds '"),
+        ("POLLUX_DATA_DIR", "it's", "contains '"),
         ("POLLUX_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "cannot be reached"),
     ],
 )

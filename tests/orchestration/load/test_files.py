@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from orchestration.load import convert, landing, screen_csv
+from orchestration.load import convert, convert_csv, landing, screen_csv
 from orchestration.load.declarations import read_datasets
 from orchestration.load.errors import LoadError
 from orchestration.load.load_log import read_load_log
@@ -424,3 +425,17 @@ def test_a_folder_above_a_file_is_no_column_of_it(tmp_path, folder, kind):
     (part,) = landing.domain_parts(shop.settings, "shop")
     found = duckdb.sql(f"FROM {scan_parquet([part.path])}").fetchall()
     assert found == [(1, "Peru", Decimal("2.50"))]
+
+
+def test_a_second_attempt_never_writes_where_the_first_failed(shop, monkeypatch):
+    """DuckDB may still remove the file of a COPY whose failure it has reported."""
+    written = []
+    rows = convert_csv._rows
+
+    def watched(connection, query):
+        written.append(re.findall(r" TO '([^']+)'", query)[-1])
+        return rows(connection, query)
+
+    monkeypatch.setattr(convert_csv, "_rows", watched)
+    shop.load(HEADER + numbered(500) + b"x,name,1\n")
+    assert len(written) == len(set(written)) == 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pollux.runtime.serving import ServingStore
 from services.api.customer import repository as customer
 from services.api.queries import SQL_TYPES, Listing, list_sql
 from services.api.store import repository as store
@@ -55,7 +56,9 @@ def test_a_day_is_sent_as_text(day: date, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Database, "_take", take)
     monkeypatch.setattr(Database, "_give", lambda _self, _connection: None)
-    asyncio.run(Database.fetch(Database.__new__(Database), "select", 7, day, None, "x"))
+    url = "postgresql://nowhere/pollux"
+    database = Database(ServingStore(url, url, "reader", None, None))
+    asyncio.run(database.fetch("select", 7, day, None, "x"))
     assert connection.asked == (7, str(day), None, "x")
 
 
