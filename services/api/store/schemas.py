@@ -24,6 +24,8 @@ from services.api.documents import (
 CouponId = Annotated[Bigint, Path(description="Coupon.", examples=[2])]
 ProductId = Annotated[Bigint, Path(description="Product.", examples=[7])]
 StoreCustomerId = Annotated[Bigint, Path(description="Customer of the shop.", examples=[1])]
+# Not in the class below, where `department` is the field.
+Department = Annotated[Text, AfterValidator(department)]
 CouponSort = Literal[
     "coupon_id", "-coupon_id", "discount", "-discount", "start_date", "-start_date", "end_date",
     "-end_date", "product_mean_price", "-product_mean_price",
@@ -50,7 +52,7 @@ CustomerInfoPage = page_of(CustomerInfo, "A page of customers of the shop.")
 class DepartmentQuery(PageQuery):
     """Which department."""
 
-    department: Annotated[Text, AfterValidator(department)] | None = Field(
+    department: Department | None = Field(
         default=None, description="Only this department; Sports means Sport."
     )
 
