@@ -298,6 +298,7 @@ SPELLINGS: Mapping[str, Spellings] = {
             Spelling("2024-01-05T10:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05", datetime(2024, 1, 5)),  # noqa: DTZ001
             Spelling("2024-01-05T10:00:00Z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05t10:00:00z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05 12:00:00+02:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05 10:00:00.120000000", datetime(2024, 1, 5, 10, 0, 0, 120000)),  # noqa: DTZ001
             Spelling("2024-01-05 10:00:00.123456789", reason="finer than a microsecond"),

@@ -15,8 +15,9 @@ way that data come in.
 
 A type holds what every later stage can hold: the landing zone, the models on both engines,
 PostgreSQL and its indexes, the API. A spelling that loses nothing is taken. One that may have lost
-something is refused with the reason, and a value beyond a range or a length with the limit. In a
-file such a row is a reject; the other rows land.
+something is refused with the reason, and a value beyond a range or a length with the limit: in a
+file the row is a reject, over MQTT the message or row is a dead letter, and the others are taken;
+the API and the scorer answer 422.
 
 | type | holds | DuckDB | PostgreSQL |
 | --- | --- | --- | --- |
@@ -27,6 +28,10 @@ _RULES = """
   `null` is null.
 - Words such as NA, NULL or \\N are not null by themselves. A dataset that uses them declares them:
   `nulls: [NA, "\\\\N"]` beside `files`.
+- In a JSON body, too, a blank text is null. In a path or a query it is refused, so that a filter
+  without a value never gives the whole list.
+- Names and codes in requests and messages are labels; blanks around them do not count. The total
+  of a purchase is money, and not below 0.
 - A line of text (format `lines`) lands unchanged, whatever its length; models judge its fields.
 - Parquet columns are judged like the text of their values. A file with a nested column, a time of
   day, an interval or a declared column that appears twice is refused as a whole. INT96 times and
@@ -35,7 +40,7 @@ _RULES = """
   character. In the names of columns such characters are ignored.
 """
 _DOORS = (
-    ("text", "A field of a CSV file, a text in JSON or in a text column of Parquet"),
+    ("text", "A text: in CSV, a text column of Parquet, JSON, a path or a query of the API"),
     ("json", "A value of JSON or Python"),
     ("parquet", "A column of Parquet, as SQL of DuckDB"),
 )

@@ -38,14 +38,23 @@ FALSE = ("false", "f", "no", "n", "0", "0.0")
 _BLANKS = " \t\n\r\v\f"
 _LONGEST_EXPONENT = 6
 _BIGINT_DIGITS = 19
+# A number of this many digits fits into 64 bits.
+_PLAIN_DIGITS = 18
+# Below these, numbers are what they are read as.
+_PLAIN: Mapping[tuple[str, type], int] = {
+    ("id", int): 2**63,
+    ("integer", int): 10**INTEGER_DIGITS,
+    ("number", int): 10**NUMBER_DIGITS,
+    ("number", float): 10**NUMBER_DIGITS,
+}
 _MONEY_DECIMALS = 2
 _MOST_BITS = 10_000
 _SECOND_DECIMALS = 6
 _NUMBER = re.compile(r"[+-]?(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
 _MOMENT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
-    r"(?:(Z)|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
+    r"(?:([Zz])|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
 )
 _NULL_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "nil", "none", "nat", "\\n", "-", "?"})
 
@@ -105,6 +114,11 @@ def read_scalar(type_: str, value: object) -> Value | None:
     """
     if value is None:
         return None
+    # Nearly all numbers; what follows would say the same.
+    if (type(value) is int or type(value) is float) and abs(value) < _PLAIN.get(
+        (type_, type(value)), 0
+    ):
+        return float(value) if type_ == "number" else value
     if isinstance(value, str):
         return read_text(type_, value)
     if isinstance(value, float):
@@ -193,6 +207,9 @@ def _integer(text: str) -> int:
 
 
 def _id(text: str) -> int:
+    # Nearly all ids; what follows would say the same.
+    if len(text) <= _PLAIN_DIGITS and text.isascii() and text.isdigit():
+        return int(text)
     if "e" in text.lower() and _NUMBER.fullmatch(text):
         raise UnfitError("an id with an exponent, which may have lost digits")
     value = _whole(text, _BIGINT_DIGITS, "beyond 64 bits")

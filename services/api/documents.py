@@ -1,63 +1,24 @@
 """What the documents and parameters of every domain are made of.
 
-Belongs here: types of fields, what all pages share, and making documents from the marts' contracts.
-Does not belong here: the parameters of one domain.
+Belongs here: what all pages share, and making documents from the marts' contracts. Does not belong
+here: how values are read (`services.common.values`), and the parameters of one domain.
 """
 
-import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    create_model,
-)
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from services.common.contracts import contract_of, python_type
+from services.common.values import read_as
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
-MAX_TEXT = 1000
-INTEGER_MAX = 2**31 - 1
-PLAIN_INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
-PLAIN_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 NEXT_EXAMPLE = "a3Jl…"
-NO_NUMBER = "Input should be a whole number in plain digits"
-
-
-def _plain_integer(value: object) -> object:
-    """One number has one address: 7, not 07, 7.0, +7 or 7_000."""
-    if isinstance(value, str) and (not PLAIN_INTEGER.fullmatch(value) or value != str(int(value))):
-        raise ValueError(NO_NUMBER)
-    return value
-
-
-def _plain_date(value: object) -> object:
-    if isinstance(value, str) and not PLAIN_DATE.fullmatch(value):
-        raise ValueError("Input should be a day such as 2022-01-08")
-    return value
-
-
-def _storable(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("Input should not contain NUL characters")
-    return value
-
-
-Integer = Annotated[int, BeforeValidator(_plain_integer)]
-CalendarDay = Annotated[date, BeforeValidator(_plain_date)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_storable)]
-Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=2)]
-Bigint = Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)]
-Count = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), read_as("integer")]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 # Not JSON Schema's date-time, which requires an offset.
 UtcTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
@@ -110,7 +71,5 @@ class PageQuery(BaseModel):
     # A misspelt filter must not return the whole list.
     model_config = ConfigDict(extra="forbid")
 
-    limit: Integer = Field(
-        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Documents on a page, at most."
-    )
+    limit: Limit = Field(default=DEFAULT_LIMIT, description="Documents on a page, at most.")
     next: str | None = Field(default=None, description="`next` of the page before.")

@@ -1,4 +1,4 @@
-"""What the readers of all messages share: JSON within a limit, and the error of an unreadable one.
+"""What the readers of all messages share: JSON within a limit, its values by the table of types.
 
 A reason never quotes the value that it is about: reasons are logged, values may be personal data.
 """
@@ -6,6 +6,9 @@ A reason never quotes the value that it is about: reasons are logged, values may
 from typing import Any
 
 import orjson
+
+from pollux.rules import spelled
+from pollux.types import UnfitError, Value, read_scalar
 
 
 class UnreadableError(Exception):
@@ -28,3 +31,21 @@ def read_json(payload: bytes, limit: int) -> Any:  # noqa: ANN401 - whatever JSO
     except orjson.JSONDecodeError as error:
         # The first words say what is wrong; the rest may quote the message.
         raise UnreadableError(f"not JSON: {error.msg.partition(':')[0]}") from None
+
+
+def read(type_: str, what: str, value: object) -> Value | None:
+    """The value of a type that a message gives, in any spelling that loses nothing.
+
+    Raises `UnreadableError`, which names `what` it is and why it cannot be read.
+    """
+    try:
+        return read_scalar(type_, value)
+    except UnfitError as error:
+        raise UnreadableError(f"{what}: {error}") from None
+
+
+def read_name(what: str, value: object) -> str | None:
+    """A name that a message gives, as the data keep it; raises as `read` does."""
+    # Blanks around it count for no limit, as in files.
+    found = read("label", what, spelled(value) if isinstance(value, str) else value)
+    return None if found is None else str(found)

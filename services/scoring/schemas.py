@@ -1,26 +1,27 @@
 """Requests and answers of the scorer, and their limits.
 
-Nothing is converted: a number in quotes, a boolean as a number and an unknown field are refused.
-A field that the marts may leave empty may be null, but must be present.
+Values are read by the table of types, as everywhere; an unknown field is refused. A field that the
+marts may leave empty may be null, but must be present.
 """
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from services.common.values import Id, read_as
+
 MAX_COUPONS = 1_000
 MAX_REQUESTS = 1_000
 MAX_PAIRS = 10_000
-BIGINT_MAX = 2**63 - 1
-# More than any decimal(18, 2).
-NUMBER_MAX = 1e16
 
-Whole = Annotated[int, Field(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)]
-Count = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
-Number = Annotated[float, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
-Word = Annotated[str, Field(max_length=100)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1), read_as("id")]
+# The marts may leave these empty.
+MaybeText = Annotated[str | None, read_as("label")]
+MaybeInteger = Annotated[int | None, read_as("integer")]
+MaybeNumber = Annotated[float | None, read_as("number")]
+MaybeCount = Annotated[Count | None, read_as("id")]
 
-EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+EXACT = ConfigDict(extra="forbid", strict=True)
 
 
 class Customer(BaseModel):
@@ -28,15 +29,15 @@ class Customer(BaseModel):
 
     model_config = EXACT
 
-    customer_id: Whole = Field(description="Customer.", examples=[127])
-    gender: Word | None = Field(description="F or M.", examples=["F"])
-    age: Whole | None = Field(description="Years.", examples=[46])
-    mean_buy_price: Number | None = Field(
+    customer_id: Id = Field(description="Customer.", examples=[127])
+    gender: MaybeText = Field(description="F or M.", examples=["F"])
+    age: MaybeInteger = Field(description="Years.", examples=[46])
+    mean_buy_price: MaybeNumber = Field(
         description="Mean price paid for an item, dollars; null where nothing was bought.",
         examples=[17.35],
     )
     total_coupons_used: Count = Field(description="Items bought with a coupon.", examples=[21])
-    mean_discount_received: Number | None = Field(
+    mean_discount_received: MaybeNumber = Field(
         description="Mean discount of an item, percent; null where nothing was bought.",
         examples=[2.4],
     )
@@ -52,24 +53,24 @@ class Coupon(BaseModel):
 
     model_config = EXACT
 
-    coupon_id: Whole = Field(description="Coupon.", examples=[22])
-    coupon_type: Word | None = Field(
+    coupon_id: Id = Field(description="Coupon.", examples=[22])
+    coupon_type: MaybeText = Field(
         description="buy_more, buy_all, just_discount or department; any other is scored as "
         "unknown.",
         examples=["buy_more"],
     )
-    department: Word | None = Field(
+    department: MaybeText = Field(
         description="Boys, Girls, Men, Sport (or Sports), Women; any other is scored as unknown.",
         examples=["Men"],
     )
-    discount: Number | None = Field(description="Percent off the price.", examples=[14])
-    how_many_products_required: Whole | None = Field(
+    discount: MaybeNumber = Field(description="Percent off the price.", examples=[14])
+    how_many_products_required: MaybeInteger = Field(
         description="Items to buy for the discount.", examples=[3]
     )
-    product_mean_price: Number | None = Field(
+    product_mean_price: MaybeNumber = Field(
         description="Mean regular price of the coupon's products, dollars.", examples=[21.5]
     )
-    products_available: Count | None = Field(description="The coupon's products.", examples=[4])
+    products_available: MaybeCount = Field(description="The coupon's products.", examples=[4])
 
 
 class ScoreRequest(BaseModel):

@@ -155,4 +155,4 @@ def test_an_event_is_refused_for_a_name_that_a_file_is(
     (found,) = read_conversions(",".join(row.values()).encode())
     assert isinstance(found, Refused) != is_read
     if isinstance(found, Refused):
-        assert found.reason == f"{field} has more than 255 characters"
+        assert found.reason == f"{field}: longer than 255 characters"

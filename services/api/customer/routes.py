@@ -30,12 +30,13 @@ from services.api.customer.vouchers import (
     unknown_country,
     unknown_segment,
 )
-from services.api.documents import NO_NUMBER, PageQuery
+from services.api.documents import PageQuery
 from services.common.answers import KeptPerRelease, answers_of
 from services.common.bodies import body_problems, read_body, read_here, read_query
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.values import NO_NUMBER
 
 vouchers = APIRouter(prefix="/v1/vouchers", tags=["vouchers"])
 accounts = APIRouter(prefix="/v1/accounts", tags=["accounts"])

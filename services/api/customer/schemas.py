@@ -3,86 +3,30 @@
 Documents of marts are made from their contracts. The choice of a voucher is in `vouchers`.
 """
 
-import re
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StrictInt,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from services.api.documents import (
-    INTEGER_MAX,
-    Bigint,
-    CalendarDay,
-    Money,
-    PageQuery,
-    Text,
-    document_of,
-    page_of,
-)
+from pollux.types import LABEL_LENGTH
+from services.api.documents import Money, PageQuery, document_of, page_of
 from services.common.contracts import contract_of
+from services.common.values import CalendarDay, Count, Id, Text, Truth, UtcMoment, read_as
 
-TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
-)
-MAX_CUSTOMER_ID = 200
-
-AccountNumber = Annotated[Bigint, Path(description="Account.", examples=[9693465])]
+AccountNumber = Annotated[Id, Path(description="Account.", examples=[9693465])]
 AccountSort = Literal["account_number", "-account_number", "sign_up_date", "-sign_up_date"]
 VoucherSort = Literal[
     "country_code", "-country_code", "voucher_amount", "-voucher_amount", "times_used",
     "-times_used", "share", "-share",
 ]  # fmt: skip
 SegmentName = Literal["frequency_segment", "recency_segment"]
-
-
-def _timestamp(value: object) -> datetime:
-    with suppress(ValueError, OverflowError):
-        if isinstance(value, str) and TIMESTAMP.fullmatch(text := value.upper()):
-            found = datetime.fromisoformat(text)
-            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    raise ValueError("Input should be an ISO 8601 timestamp such as 2018-05-03T00:00:00Z")
-
-
-def _customer_id(value: object) -> int | str:
-    number = _whole(value)
-    if isinstance(number, int) and not isinstance(number, bool):
-        return number
-    if isinstance(value, str) and 0 < len(value) <= MAX_CUSTOMER_ID:
-        return value
-    raise ValueError(
-        f"Input should be a whole number, or text of 1 to {MAX_CUSTOMER_ID} characters"
-    )
-
-
-def _whole(value: object) -> object:
-    # In JSON, 15 and 15.0 are the same number.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Timestamp = Annotated[
-    datetime,
-    PlainValidator(_timestamp),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-Orders = Annotated[StrictInt, Field(ge=0, le=INTEGER_MAX), BeforeValidator(_whole)]
 CustomerId = Annotated[
-    int | str,
-    PlainValidator(_customer_id),
+    Text,
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "integer"},
-                {"type": "string", "minLength": 1, "maxLength": MAX_CUSTOMER_ID},
+                {"type": "string", "minLength": 1, "maxLength": LABEL_LENGTH},
             ]
         }
     ),
@@ -143,7 +87,7 @@ class AccountsQuery(PageQuery):
     signed_up_to: CalendarDay | None = Field(
         default=None, description="Only sign-ups on this day or earlier."
     )
-    is_churned: bool | None = Field(
+    is_churned: Truth | None = Field(
         default=None, description="Only customers who left (true), or who stay."
     )
     sort: AccountSort = Field(
@@ -157,7 +101,7 @@ class SelectQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    explain: bool = Field(default=False, description="Say why this voucher was chosen.")
+    explain: Truth = Field(default=False, description="Say why this voucher was chosen.")
 
 
 class SelectRequest(BaseModel):
@@ -183,16 +127,16 @@ class SelectRequest(BaseModel):
         description="The customer, as a number or text; the choice does not depend on it."
     )
     country_code: Text = Field(description="The customer's country; case does not matter.")
-    last_order_ts: Timestamp = Field(
+    last_order_ts: UtcMoment = Field(
         description="Last order: ISO 8601, with T or a space, in UTC if it has no offset."
     )
-    first_order_ts: Timestamp = Field(description="First order, in the same form.")
-    total_orders: Orders = Field(description="Orders so far.")
+    first_order_ts: UtcMoment = Field(description="First order, in the same form.")
+    total_orders: Count = Field(description="Orders so far.")
     segment_name: SegmentName = Field(
         description="What to choose by: frequency_segment is by total_orders, recency_segment by "
         "whole days since the last order; /v1/vouchers/segments lists the bounds."
     )
-    as_of: Timestamp | None = Field(
+    as_of: Annotated[UtcMoment | None, read_as("timestamp")] = Field(
         default=None, description="When recency is measured, in the same form; by default now."
     )
 

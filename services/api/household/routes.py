@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api.documents import NO_NUMBER, PageQuery
+from services.api.documents import PageQuery
 from services.api.household import repository
 from services.api.household.repository import (
     DOMAIN,
@@ -41,6 +41,7 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.values import NO_NUMBER
 
 households = APIRouter(prefix="/v1/households", tags=["households"])
 campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])

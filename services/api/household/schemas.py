@@ -9,27 +9,17 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import Field
 
-from services.api.documents import (
-    INTEGER_MAX,
-    MAX_LIMIT,
-    Amount,
-    Bigint,
-    Integer,
-    PageQuery,
-    Text,
-    document_of,
-    page_of,
-)
+from services.api.documents import Limit, PageQuery, document_of, page_of
+from services.common.values import INTEGER_MAX, Amount, Count, Id, Text, Truth, read_as
 
-HouseholdKey = Annotated[Bigint, Path(description="Household.", examples=[1])]
-Campaign = Annotated[Bigint, Path(description="Campaign.", examples=[18])]
+HouseholdKey = Annotated[Id, Path(description="Household.", examples=[1])]
+Campaign = Annotated[Id, Path(description="Campaign.", examples=[18])]
 Commodity = Annotated[
     Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
 MOST_EXCLUDED = 100
-Score = Annotated[Integer, Field(ge=1, le=5)]
-Day = Annotated[Integer, Field(ge=0, le=INTEGER_MAX)]
+Score = Annotated[int, Field(ge=1, le=5), read_as("integer")]
 HouseholdSort = Literal[
     "household_key", "-household_key", "total_sales", "-total_sales", "rfm_bins", "-rfm_bins",
     "rfm_score", "-rfm_score", "last_day", "-last_day", "baskets", "-baskets",
@@ -74,7 +64,7 @@ class HouseholdsQuery(PageQuery):
     r_score: Score | None = Field(default=None, description="Only this recency.")
     f_score: Score | None = Field(default=None, description="Only this frequency.")
     m_score: Score | None = Field(default=None, description="Only this monetary value.")
-    has_demographics: bool | None = Field(
+    has_demographics: Truth | None = Field(
         default=None, description="Only households with a summary (true), or without."
     )
     min_total_sales: Amount | None = Field(default=None, description="Only sales of this or more.")
@@ -88,14 +78,14 @@ class HouseholdsQuery(PageQuery):
 class DaysQuery(PageQuery):
     """Which days."""
 
-    from_day: Day = Field(default=0, description="First day.")
-    to_day: Day = Field(default=INTEGER_MAX, description="Last day, included.")
+    from_day: Count = Field(default=0, description="First day.")
+    to_day: Count = Field(default=INTEGER_MAX, description="Last day, included.")
 
 
 class ResponsesQuery(PageQuery):
     """Which campaigns."""
 
-    has_redeemed: bool | None = Field(
+    has_redeemed: Truth | None = Field(
         default=None, description="Only campaigns with a redemption (true), or without."
     )
 
@@ -103,20 +93,18 @@ class ResponsesQuery(PageQuery):
 class WeeksQuery(PageQuery):
     """Which weeks."""
 
-    from_week: Day = Field(default=0, description="First week.")
-    to_week: Day = Field(default=INTEGER_MAX, description="Last week, included.")
+    from_week: Count = Field(default=0, description="First week.")
+    to_week: Count = Field(default=INTEGER_MAX, description="Last week, included.")
 
 
 class RecommendationsQuery(PageQuery):
     """Which recommendations."""
 
-    limit: Integer = Field(
-        default=10, alias="k", ge=1, le=MAX_LIMIT, description="Products, at most."
-    )
+    limit: Limit = Field(default=10, alias="k", description="Products, at most.")
     only: Literal["repeat", "new"] | None = Field(
         default=None, description="Only what the household bought before, or only what is new."
     )
-    exclude: list[Bigint] | None = Field(
+    exclude: list[Id] | None = Field(
         default=None,
         max_length=MOST_EXCLUDED,
         description="Products to leave out; may be given several times.",

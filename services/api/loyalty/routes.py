@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api.documents import MAX_TEXT, PageQuery
+from pollux.types import LABEL_LENGTH
+from services.api.documents import PageQuery
 from services.api.loyalty import repository
 from services.api.loyalty.repository import DOMAIN, unknown_member, unknown_promotion
 from services.api.loyalty.schemas import (
@@ -28,7 +29,7 @@ members = APIRouter(prefix="/v1/members", tags=["members"])
 promotions = APIRouter(prefix="/v1/promotions", tags=["promotions"])
 ROUTERS = (members, promotions)
 
-TOO_LONG = f"String should have at most {MAX_TEXT} characters"
+TOO_LONG = f"longer than {LABEL_LENGTH} characters"
 BAD_EMAIL = invalid_input("path", "email", TOO_LONG)
 BAD_PROMOTION = invalid_input("path", "promotion", TOO_LONG)
 

@@ -10,12 +10,8 @@ from fastapi import Path
 from pydantic import AfterValidator, Field
 
 from pollux.rules import BLANKS, text_key
-from services.api.documents import (
-    PageQuery,
-    Text,
-    document_of,
-    page_of,
-)
+from services.api.documents import PageQuery, document_of, page_of
+from services.common.values import Text
 
 
 def _without_blanks(email: str) -> str:

@@ -1,46 +1,27 @@
 """Documents about marts, and the filters that a mart takes: both from its contract."""
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pollux.contracts import Column, Contract
-from services.api.documents import Bigint, CalendarDay, Page, PageQuery, Text
+from services.api.documents import Page, PageQuery
 from services.common.contracts import python_type
 from services.common.problems import invalid_parts
-
-MAX_DIGITS = 38
-MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})?",
-    re.ASCII,
-)
-
-
-def _moment(value: object) -> object:
-    """A time in UTC, as the marts hold it."""
-    if not isinstance(value, str) or not MOMENT.fullmatch(value):
-        raise ValueError("Input should be a time such as 2022-01-08T10:30:00")
-    moment = datetime.fromisoformat(value)
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError:
-        raise ValueError("Input should be a time of the years 1 to 9999 in UTC") from None
-
+from services.common.values import CalendarDay, Exact, Id, Moment, Number, Text, Truth
 
 # How the text of a filter is read, by the type of its column.
 READERS: Mapping[type, TypeAdapter[Any]] = {
-    int: TypeAdapter(Bigint),
-    Decimal: TypeAdapter(Annotated[Decimal, Field(max_digits=MAX_DIGITS, allow_inf_nan=False)]),
-    float: TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
-    bool: TypeAdapter(bool),
+    int: TypeAdapter(Id),
+    Decimal: TypeAdapter(Exact),
+    float: TypeAdapter(Number),
+    bool: TypeAdapter(Truth),
     str: TypeAdapter(Text),
     date: TypeAdapter(CalendarDay),
-    datetime: TypeAdapter(Annotated[datetime, BeforeValidator(_moment)]),
+    datetime: TypeAdapter(Moment),
 }
 JSON_TYPES: Mapping[type, str] = {
     int: "integer",

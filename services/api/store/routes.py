@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api.documents import NO_NUMBER, PageQuery
+from services.api.documents import PageQuery
 from services.api.store import repository
 from services.api.store.repository import (
     DOMAIN,
@@ -33,6 +33,7 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.values import NO_NUMBER
 
 coupons = APIRouter(prefix="/v1/coupons", tags=["coupons"])
 coupon_offers = APIRouter(prefix="/v1/coupon-offers", tags=["coupons"])

@@ -10,20 +10,12 @@ from fastapi import Path
 from pydantic import AfterValidator, Field
 
 from pollux.rules import department
-from services.api.documents import (
-    Amount,
-    Bigint,
-    CalendarDay,
-    Count,
-    PageQuery,
-    Text,
-    document_of,
-    page_of,
-)
+from services.api.documents import PageQuery, document_of, page_of
+from services.common.values import Amount, CalendarDay, Count, Id, Text
 
-CouponId = Annotated[Bigint, Path(description="Coupon.", examples=[2])]
-ProductId = Annotated[Bigint, Path(description="Product.", examples=[7])]
-StoreCustomerId = Annotated[Bigint, Path(description="Customer of the shop.", examples=[1])]
+CouponId = Annotated[Id, Path(description="Coupon.", examples=[2])]
+ProductId = Annotated[Id, Path(description="Product.", examples=[7])]
+StoreCustomerId = Annotated[Id, Path(description="Customer of the shop.", examples=[1])]
 # Not in the class below, where `department` is the field.
 Department = Annotated[Text, AfterValidator(department)]
 CouponSort = Literal[
@@ -69,7 +61,7 @@ class CouponsQuery(DepartmentQuery):
     min_discount: Count | None = Field(
         default=None, description="Only this discount or more, percent."
     )
-    product_id: Bigint | None = Field(default=None, description="Only coupons for this product.")
+    product_id: Id | None = Field(default=None, description="Only coupons for this product.")
     sort: CouponSort = Field(
         default="coupon_id",
         description="Order; with a minus, descending. Ties go by coupon_id; coupons without a mean "

@@ -10,18 +10,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pollux.types import UnfitError, read_scalar
-from services.events.payloads import UnreadableError, read_json
+from services.events.payloads import UnreadableError, read, read_json, read_name
 
 MAX_BYTES = 64 * 1024
-BIGINT_MAX = 2**63 - 1
-MAX_DEPARTMENT = 100
 MAX_SECONDS_AHEAD = 366 * 24 * 3600
 FIRST_YEAR = 1970
 # Also the reason for events that count milliseconds.
 IMPLAUSIBLE = "an implausible day: ts counts seconds, from 1970 to a year from now"
-# A number of this many digits fits into 64 bits.
-PLAIN_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +42,10 @@ def read_entry(payload: bytes, zone: ZoneInfo) -> StoreEvent:
 def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """A focus event; raises `UnreadableError`."""
     customer, moment, department = _parts(read_json(payload, MAX_BYTES))
-    if not isinstance(department, str) or not department.strip():
-        raise UnreadableError("the department is missing or not text")
-    if len(department) > MAX_DEPARTMENT:
-        raise UnreadableError(f"the department has more than {MAX_DEPARTMENT} characters")
-    return _event(customer, moment, department.strip(), zone)
+    name = read_name("the department", department)
+    if name is None:
+        raise UnreadableError("the department is missing")
+    return _event(customer, moment, name, zone)
 
 
 def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
@@ -60,8 +54,7 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
         raise UnreadableError("not a JSON object")
     if "payload" not in document:
         for name in ("x", "y"):
-            if not isinstance(document.get(name, 0), (int, float, type(None))):
-                raise UnreadableError(f"{name} is not a number")
+            read("number", name, document.get(name))
         return document.get("id"), document.get("ts"), document.get("dep")
     inner = document["payload"]
     if not isinstance(inner, dict):
@@ -83,16 +76,7 @@ def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo)
 
 
 def _whole(what: str, value: object) -> int:
-    """A whole number in any spelling that loses nothing."""
-    # As in nearly all events; `read_scalar` would say the same.
-    if type(value) is int and -BIGINT_MAX <= value <= BIGINT_MAX:
-        return value
-    if type(value) is str and len(value) <= PLAIN_DIGITS and value.isascii() and value.isdigit():
-        return int(value)
-    try:
-        found = read_scalar("id", value)
-    except UnfitError as error:
-        raise UnreadableError(f"{what}: {error}") from None
+    found = read("id", what, value)
     if found is None:
         raise UnreadableError(f"{what} is missing")
     assert isinstance(found, int)  # noqa: S101 - what an id is
@@ -101,10 +85,7 @@ def _whole(what: str, value: object) -> int:
 
 def _seconds(moment: object) -> int:
     """A moment in seconds since 1970; without a time zone it is in UTC."""
-    try:
-        found = read_scalar("timestamp", moment)
-    except UnfitError as error:
-        raise UnreadableError(f"event_timestamp: {error}") from None
+    found = read("timestamp", "event_timestamp", moment)
     if found is None:
         raise UnreadableError("event_timestamp is missing")
     assert isinstance(found, datetime)  # noqa: S101 - what a timestamp is

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from pollux import rules
-from pollux.types import LABEL_LENGTH
-from services.events.payloads import UnreadableError, check_size, read_json
+from pollux.types import Value
+from services.events.payloads import UnreadableError, check_size, read, read_json, read_name
 
 MAX_BYTES = 2**20
 # All rows of a message are one transaction.
 MAX_ROWS = 2_000
-MAX_ITEMS = 1_000
 
 
 class Listed(NamedTuple):
@@ -126,7 +125,8 @@ def _conversion_fields(line: str) -> dict[str, Any]:
     named: dict[str, Any] = dict(zip(("promotion", "type", "email"), parts, strict=False))
     detail = parts[3:4]
     named["where"] = named["items"] = detail[0] if detail else None
-    named["total"] = parts[4] if len(parts) > 4 else None  # noqa: PLR2004
+    # As in files, whose lines the models judge.
+    named["total"] = rules.conversion_total(parts[4]) if len(parts) > 4 else None  # noqa: PLR2004
     return named
 
 
@@ -158,18 +158,7 @@ def _conversion(document: dict[str, Any]) -> Conversion:
 
 
 def _text(document: dict[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name} is not text")
-    if "\0" in value:
-        raise UnreadableError(f"{name} holds a NUL character")
-    value = rules.spelled(value)
-    longest = MAX_ITEMS if name == "items" else LABEL_LENGTH
-    if len(value) > longest:
-        raise UnreadableError(f"{name} has more than {longest} characters")
-    return value or None
+    return read_name(name, document.get(name))
 
 
 def _email(document: dict[str, Any]) -> str:
@@ -182,15 +171,22 @@ def _email(document: dict[str, Any]) -> str:
 def _items(document: dict[str, Any]) -> str | None:
     value = document.get("items")
     if isinstance(value, list):
-        if not all(isinstance(item, (int, str)) and not isinstance(item, bool) for item in value):
-            raise UnreadableError("items are neither numbers nor texts")
-        document = {"items": ";".join(str(item) for item in value)}
-    return rules.item_list(_text(document, "items") or "")
+        value = ";".join(str(_item(item)) for item in value)
+    return rules.item_list(str(read("text", "items", value) or ""))
+
+
+def _item(item: object) -> Value:
+    is_number = isinstance(item, int | float) and not isinstance(item, bool)
+    found = read("id" if is_number else "label", "items", item)
+    if found is None:
+        raise UnreadableError("items: one of them is missing")
+    return found
 
 
 def _total(value: object) -> Decimal:
-    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-    total = rules.conversion_total(text) if isinstance(text, str) else None
-    if total is None:
+    total = read("money", "unreadable total", value)
+    if not isinstance(total, Decimal):
         raise UnreadableError("unreadable total")
+    if total < 0:
+        raise UnreadableError("unreadable total: below 0")
     return total

@@ -29,7 +29,7 @@ from tests.services.api.support import (
 
 pytestmark = pytest.mark.integration
 
-LONG = "x" * 10_000
+LONG = "x" * 256
 ATTACK = "'; drop schema store__r3 cascade; --"
 Keep = Callable[[Row], bool]
 
@@ -349,7 +349,7 @@ def test_a_forged_next_is_refused_or_harmless(client: httpx.Client) -> None:
         f"/v1/vouchers?country_code={LONG}", "/v1/vouchers?country_code=%00",
         "/v1/vouchers?country_code=", "/v1/vouchers/cleaning-report?outcome=kept",
         "/v1/accounts?signed_up_from=yesterday", "/v1/accounts?signed_up_from=1641600000",
-        "/v1/accounts?signed_up_to=2022-02-30", "/v1/accounts?signed_up_to=2022-01-08T00:00:00",
+        "/v1/accounts?signed_up_to=2022-02-30", "/v1/accounts?signed_up_to=2022-01-08T10:00:00",
         "/v1/accounts?is_churned=perhaps", "/v1/accounts?sort=churn_date",
         f"/v1/accounts?account_status={LONG}", "/v1/accounts?sign_up_source=a%00b",
         "/v1/accounts/1/broadband?is_running=true", "/v1/accounts/1/cashback?sort=card_spend",
@@ -385,7 +385,7 @@ def test_invalid_queries_are_refused(client: httpx.Client, query: str) -> None:
     ],
 )  # fmt: skip
 def test_sql_in_text_is_text(client: httpx.Client, query: str) -> None:
-    for text in (ATTACK, "$1", "{release}", "%s", "\\", '"', "x" * 1000, "\U0001f600", "{0}"):
+    for text in (ATTACK, "$1", "{release}", "%s", "\\", '"', "x" * 255, "\U0001f600", "{0}"):
         answer = client.get(query.replace("{}", quote(text, safe="")))
         if "email" in query and " " not in text:
             assert (answer.status_code, answer.json()) == (200, {"data": [], "next": None}), text
@@ -405,7 +405,7 @@ def test_sql_in_text_is_text(client: httpx.Client, query: str) -> None:
     ],
 )
 def test_any_text_may_be_asked_for(client: httpx.Client, path: str, name: str, kind: str) -> None:
-    for text in (ATTACK, "$1", "{release}", "a/b/c", "\\", "?", "#", "x" * 1000, "\U0001f600"):
+    for text in (ATTACK, "$1", "{release}", "a/b/c", "\\", "?", "#", "x" * 255, "\U0001f600"):
         problem(client.get(path.format(quote(text, safe=""))), 404, kind)
     for bad in ("%00", "x%00", LONG):
         found = problem(client.get(path.format(bad)), 422, "invalid-input")

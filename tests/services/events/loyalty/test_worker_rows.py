@@ -149,7 +149,7 @@ def test_one_broken_line_does_not_stop_the_others(
     reasons = [row[0] for row in any_shop.rows("select reason from events.dead_letter")]
     assert sorted(reasons) == sorted(
         ["no email", "unknown conversion type", "missing promotion", "missing channel",
-         "unreadable total", "email is not text", "not a JSON object"]
+         "unreadable total", "no email", "not a JSON object"]
     )  # fmt: skip
     kept = [bytes(row[0]) for row in any_shop.rows("select payload from events.dead_letter")]
     assert lines[1].encode() in kept
