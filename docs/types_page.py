@@ -17,7 +17,7 @@ A type holds what every later stage can hold: the landing zone, the models on bo
 PostgreSQL and its indexes, the API. A spelling that loses nothing is taken. One that may have lost
 something is refused with the reason, and a value beyond a range or a length with the limit: in a
 file the row is a reject, over MQTT the message or row is a dead letter, and the others are taken;
-the API and the scorer answer 422.
+the API and the scorer answer 422, and the gateway raises a `GatewayError`.
 
 | type | holds | DuckDB | PostgreSQL |
 | --- | --- | --- | --- |
@@ -30,6 +30,8 @@ _RULES = """
   `nulls: [NA, "\\\\N"]` beside `files`.
 - In a JSON body, too, a blank text is null. In a path or a query it is refused, so that a filter
   without a value never gives the whole list.
+- The gateway takes scalars of NumPy, pandas and Arrow besides those of Python, as ids and as the
+  keywords of `where`, by the type of the column.
 - Names and codes in requests and messages are labels; blanks around them do not count. The total
   of a purchase is money, and not below 0.
 - A line of text (format `lines`) lands unchanged, whatever its length; models judge its fields.
@@ -40,8 +42,8 @@ _RULES = """
   character. In the names of columns such characters are ignored.
 """
 _DOORS = (
-    ("text", "A text: in CSV, a text column of Parquet, JSON, a path or a query of the API"),
-    ("json", "A value of JSON or Python"),
+    ("text", "A text: in CSV or Parquet, in a path, a query or JSON, or given to the gateway"),
+    ("json", "A value of JSON (API, scorer, events), or of Python (gateway)"),
     ("parquet", "A column of Parquet, as SQL of DuckDB"),
 )
 _LONGEST = 60

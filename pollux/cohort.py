@@ -219,10 +219,12 @@ class Cohort(Sequence[C], Generic[C]):
         """The customers for whom all conditions hold, in order; evaluated on whole columns.
 
         Conditions are expressions such as `col("sign_up_date") >= date(2021, 1, 1)`, combined with
-        `&`, `|` and `~`; keywords give a column's value, None for null, or a list of values. Raises
-        `UnknownColumn`, which lists the columns.
+        `&`, `|` and `~`; keywords give a column's value in any spelling that loses nothing, None
+        for null, or a list of values. Raises `UnknownColumn`, which lists the columns, and
+        `GatewayError` for a value that its column cannot hold, and for an unknown name.
         """
-        met = matches(self._columns.snapshot.table, conditions, equal)
+        snapshot = self._columns.snapshot
+        met = matches(snapshot.table, conditions, equal, snapshot.known_names)
         return self._child(rows_of(pc.indices_nonzero(pick(met, self._columns.rows))))
 
     def update_customers(

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pollux.arrow import Rows, is_ascending, pick, rows_array, sorted_ids, to_list
 from pollux.domains import Domain
 from pollux.errors import GatewayError
+from pollux.names import MAX_NAMES
 from pollux.sources import Source
 
 # After so many single reads of a column it pays to convert all its values.
@@ -48,6 +49,15 @@ class Snapshot:
         """A column as one array."""
         column = self.table[name]
         return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+    def known_names(self, name: str) -> Sequence[str]:
+        """The texts of a column in the whole release, sorted; none if they are too many."""
+        if self.is_complete:
+            column = self.table[name]
+        else:
+            column = self.source.read(self.domain.table, columns=[name])[name]
+        found = pc.drop_null(pc.unique(column))
+        return sorted(found.to_pylist()) if len(found) <= MAX_NAMES else []
 
     @cached_property
     def ids(self) -> Sequence[Any]:

@@ -5,14 +5,14 @@ Belongs here: how an id of a domain is written. Does not belong here: columns, w
 """
 
 from dataclasses import dataclass
-from operator import index
 
 import pyarrow as pa
 
 from pollux.errors import GatewayError, UnknownCustomer
+from pollux.names import read_name
 from pollux.rules import text_key
-
-BIGINT = 2**63
+from pollux.types import UnfitError
+from pollux.values import read_id
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,30 @@ class Domain:
     has_numbers: bool = True
 
     def key(self, customer_id: object) -> int | str:
-        """An id as the mart holds it; raises `UnknownCustomer` for what cannot be one."""
-        if not self.has_numbers:
-            if isinstance(customer_id, str):
-                return text_key(customer_id)
-        elif not isinstance(customer_id, bool):
-            try:
-                number = int(customer_id) if isinstance(customer_id, str) else index(customer_id)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
-                raise self.unknown(customer_id) from None
-            # One customer, one id: '007' and '1_0' are not how a number is written.
-            if abs(number) < BIGINT and str(number) == str(customer_id):
-                return number
-        raise self.unknown(customer_id)
+        """An id as the mart holds it, from any spelling that loses nothing.
+
+        Raises `UnknownCustomer`, which says why, for what cannot be one.
+        """
+        try:
+            found = read_id(customer_id) if self.has_numbers else read_name(customer_id)
+        except UnfitError as error:
+            raise self.unknown(customer_id, str(error)) from None
+        if found is None:
+            raise self.unknown(customer_id)
+        if isinstance(found, int):
+            return found
+        return text_key(found)
 
     def array(self, keys: list[int | str]) -> pa.Array:
         """Keys as an Arrow array of the mart's type."""
         return pa.array(keys, pa.int64() if self.has_numbers else pa.string())
 
-    def unknown(self, customer_id: object) -> UnknownCustomer:
+    def unknown(self, customer_id: object, why: str = "") -> UnknownCustomer:
         """The error for an id that no customer has."""
-        return UnknownCustomer(f"No customer of domain {self.name} has the id {customer_id!r}.")
+        reason = f": {why}" if why else ""
+        return UnknownCustomer(
+            f"No customer of domain {self.name} has the id {customer_id!r}{reason}."
+        )
 
 
 DOMAINS = {

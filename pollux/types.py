@@ -135,14 +135,24 @@ def read_scalar(type_: str, value: object) -> Value | None:
     return read_text(type_, write_text(value))
 
 
+def read_decimal(value: object) -> Decimal | None:
+    """A number with all its digits, for columns of decimals; raises as `read_scalar` does."""
+    found = read_scalar("number", value)
+    if found is None:
+        return None
+    text = value if isinstance(value, str) else write_text(value)  # type: ignore[arg-type]
+    return Decimal(text.strip(_BLANKS))
+
+
 def write_text(value: Value) -> str:
     """The text that `read_text` reads back as the same value, and DuckDB as well."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    # Not their classes' own texts: those of NumPy name the class.
     if isinstance(value, int):
-        return str(value)
+        return int.__repr__(value)
     if isinstance(value, float):
-        return repr(value)
+        return float.__repr__(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):

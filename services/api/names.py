@@ -1,21 +1,17 @@
 """Names in a request, and how the data of a release spell them.
 
-Belongs here: which spellings mean the same name, and the problem of an unknown name. Does not
-belong here: what makes two texts the same (`pollux.rules`).
+Belongs here: reading the known names, and the problem of an unknown one. Does not belong here:
+which names a text means (`pollux.names`).
 """
 
 from collections.abc import Sequence
 
-from pollux.rules import text_key
+from pollux.names import MAX_NAMES, no_such_name, spellings
 from services.common.database import Database
 from services.common.problems import ProblemError, invalid_input
 from services.common.releases import Release
 
 VALUES = "select distinct {column} from {release}.{table} where {column} is not null"
-# A column with more values is not a list to choose from.
-MAX_VALUES = 10_000
-SHOWN = 20
-SHOWN_LENGTH = 100
 
 
 async def known_names(
@@ -33,9 +29,9 @@ async def known_names(
             )
             for table in tables
         )
-        found = await database.fetch(f"{sql} limit {MAX_VALUES + 1}")
+        found = await database.fetch(f"{sql} limit {MAX_NAMES + 1}")
         names = sorted(str(name) for (name,) in found)
-        release.names[place] = names if len(names) <= MAX_VALUES else None
+        release.names[place] = names if len(names) <= MAX_NAMES else None
     return release.names[place]
 
 
@@ -55,21 +51,9 @@ async def meant_by(
     return found
 
 
-def spellings(asked: str, known: Sequence[str]) -> list[str]:
-    """The known names that `asked` means: itself, or all that are the same text."""
-    if asked in known:
-        return [asked]
-    key = text_key(asked)
-    return [name for name in known if text_key(name) == key]
-
-
-def unknown_name(name: str, asked: str, known: Sequence[str]) -> ProblemError:
+def unknown_name(column: str, asked: str, known: Sequence[str]) -> ProblemError:
     """The problem of a filter whose value is not a known name."""
-    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-    listed = ", ".join(known[:SHOWN])
-    return invalid_input(
-        "query", name, f"No {name} is called {asked[:SHOWN_LENGTH]!r}; there are: {listed}{more}."
-    )
+    return invalid_input("query", column, no_such_name(column, asked, known))
 
 
 def quoted(name: str) -> str:

@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from pollux.contracts import Contract
+from pollux.names import spellings
 from services.api.documents import Document, PageQuery, document_of
-from services.api.names import known_names, meant_by, quoted, spellings
+from services.api.names import known_names, meant_by, quoted
 from services.common.contracts import contract_of, python_type
 from services.common.database import Database
 from services.common.paging import Position, page_of_rows, read_next

@@ -10,7 +10,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, read_scalar
+from pollux.names import read_name
+from pollux.rules import BLANKS, department, text_key
+from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, read_decimal, read_scalar
 
 INTEGER_MAX = 10**INTEGER_DIGITS - 1
 # Of the text of an id that is none, for examples.
@@ -26,10 +28,11 @@ def read_as(type_: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _exact(value: object) -> object:
-    """A decimal of any precision, which a number of 64 bits may not be."""
-    found = read_scalar("number", value)
-    return found if found is None else Decimal(str(value).strip())
+def _without_blanks(email: str) -> str:
+    """In a query, an unencoded + arrives as a space."""
+    if any(blank in email for blank in BLANKS):
+        raise ValueError("An email holds no blank; a + in it is written %2B in a query")
+    return email
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -39,10 +42,14 @@ def _in_utc(moment: datetime) -> datetime:
 Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), read_as("id")]
 Count = Annotated[int, Field(ge=0, le=INTEGER_MAX), read_as("integer")]
 Number = Annotated[float, read_as("number")]
-Exact = Annotated[Decimal, BeforeValidator(_exact)]
+Exact = Annotated[Decimal, BeforeValidator(read_decimal)]
 Amount = Annotated[Decimal, read_as("money")]
 Truth = Annotated[bool, read_as("boolean")]
-Text = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH), read_as("label")]
+Text = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH), BeforeValidator(read_name)]
+# As the data keep them: Sports is Sport; of an email, neither case nor accents nor blanks matter.
+Department = Annotated[Text, AfterValidator(department)]
+Email = Annotated[Text, AfterValidator(text_key)]
+EmailInQuery = Annotated[Email, AfterValidator(_without_blanks)]
 CalendarDay = Annotated[date, read_as("date")]
 # As the marts hold it: in UTC, without saying so.
 Moment = Annotated[datetime, read_as("timestamp")]

@@ -3,11 +3,13 @@
 A reason never quotes the value that it is about: reasons are logged, values may be personal data.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
-from pollux.rules import spelled
+from pollux import names
 from pollux.types import UnfitError, Value, read_scalar
 
 
@@ -38,14 +40,19 @@ def read(type_: str, what: str, value: object) -> Value | None:
 
     Raises `UnreadableError`, which names `what` it is and why it cannot be read.
     """
-    try:
+    with _naming(what):
         return read_scalar(type_, value)
-    except UnfitError as error:
-        raise UnreadableError(f"{what}: {error}") from None
 
 
 def read_name(what: str, value: object) -> str | None:
     """A name that a message gives, as the data keep it; raises as `read` does."""
-    # Blanks around it count for no limit, as in files.
-    found = read("label", what, spelled(value) if isinstance(value, str) else value)
-    return None if found is None else str(found)
+    with _naming(what):
+        return names.read_name(value)
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UnfitError as error:
+        raise UnreadableError(f"{what}: {error}") from None

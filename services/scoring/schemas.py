@@ -6,8 +6,9 @@ marts may leave empty may be null, but must be present.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 
+from pollux.names import read_name
 from services.common.values import Id, read_as
 
 MAX_COUPONS = 1_000
@@ -16,7 +17,7 @@ MAX_PAIRS = 10_000
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), read_as("id")]
 # The marts may leave these empty.
-MaybeText = Annotated[str | None, read_as("label")]
+MaybeText = Annotated[str | None, BeforeValidator(read_name)]
 MaybeInteger = Annotated[int | None, read_as("integer")]
 MaybeNumber = Annotated[float | None, read_as("number")]
 MaybeCount = Annotated[Count | None, read_as("id")]

@@ -119,7 +119,7 @@ def test_repr_shows_what_is_known() -> None:
 
 @pytest.mark.parametrize(
     "customer_id",
-    ["1", "", "x", "09693465", "+9693465", " 9693465", "9_693465", 2**70, -1, 1.5, True, None],
+    ["1", "", "x", "9_693465", "9.693465e6", 2**70, -1, 1.5, True, None, [9693465]],
 )
 def test_others_are_unknown(customer_id: object) -> None:
     with pytest.raises(UnknownCustomer, match="No customer of domain customer has the id"):

@@ -7,23 +7,11 @@ they match.
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from pollux.rules import BLANKS, text_key
 from services.api.documents import PageQuery, document_of, page_of
-from services.common.values import Text
+from services.common.values import Email, EmailInQuery, Text
 
-
-def _without_blanks(email: str) -> str:
-    """In a query, an unencoded + arrives as a space."""
-    if any(blank in email for blank in BLANKS):
-        raise ValueError("An email holds no blank; a + in it is written %2B in a query")
-    return email
-
-
-# Normalised as in the data: case, composed accents and surrounding blanks do not matter.
-Email = Annotated[Text, AfterValidator(text_key)]
-EmailInQuery = Annotated[Email, AfterValidator(_without_blanks)]
 EmailInPath = Annotated[
     Email, Path(description="Email; case does not matter.", examples=["anna@example.org"])
 ]

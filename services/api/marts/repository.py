@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from pollux.contracts import Contract
-from pollux.rules import text_key
+from pollux.types import LABEL_LENGTH
 from services.api.marts.schemas import MartSchema, MartSummary, read_query, schema_of, summary_of
-from services.api.names import SHOWN_LENGTH, meant_by, quoted
+from services.api.names import meant_by, quoted
 from services.api.queries import SQL_TYPES
 from services.common.answers import ReleaseUnreadableError
 from services.common.contracts import contracts_of, python_type
@@ -40,7 +40,7 @@ def unknown_domain(domain: str, known: Sequence[str]) -> ProblemError:
         HTTPStatus.NOT_FOUND,
         "unknown-domain",
         "Unknown domain",
-        f"No release of a domain {domain[:SHOWN_LENGTH]}; there are releases of {_listed(known)}.",
+        f"No release of a domain {domain[:LABEL_LENGTH]}; there are releases of {_listed(known)}.",
     )
 
 
@@ -50,7 +50,7 @@ def unknown_mart(domain: str, mart: str, known: Sequence[str]) -> ProblemError:
         HTTPStatus.NOT_FOUND,
         "unknown-mart",
         "Unknown mart",
-        f"No mart {mart[:SHOWN_LENGTH]} in {domain}; its marts are {_listed(known)}.",
+        f"No mart {mart[:LABEL_LENGTH]} in {domain}; its marts are {_listed(known)}.",
     )
 
 
@@ -128,8 +128,7 @@ async def _meant(
     for name, asked in filters.items():
         if isinstance(asked, str) and python_type(contract.column(name)) is str:
             found = await meant_by(asked, database, release, [contract.name], name)
-            found = found or [text_key(asked) if name == "email" else asked]
-            if found != [asked]:
+            if found and found != [asked]:
                 meant[name] = found
     return meant
 

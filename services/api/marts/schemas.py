@@ -11,7 +11,17 @@ from pollux.contracts import Column, Contract
 from services.api.documents import Page, PageQuery
 from services.common.contracts import python_type
 from services.common.problems import invalid_parts
-from services.common.values import CalendarDay, Exact, Id, Moment, Number, Text, Truth
+from services.common.values import (
+    CalendarDay,
+    Department,
+    EmailInQuery,
+    Exact,
+    Id,
+    Moment,
+    Number,
+    Text,
+    Truth,
+)
 
 # How the text of a filter is read, by the type of its column.
 READERS: Mapping[type, TypeAdapter[Any]] = {
@@ -22,6 +32,11 @@ READERS: Mapping[type, TypeAdapter[Any]] = {
     str: TypeAdapter(Text),
     date: TypeAdapter(CalendarDay),
     datetime: TypeAdapter(Moment),
+}
+# Some names are kept in a form of their own.
+READERS_OF_NAMES: Mapping[str, TypeAdapter[Any]] = {
+    "department": TypeAdapter(Department),
+    "email": TypeAdapter(EmailInQuery),
 }
 JSON_TYPES: Mapping[type, str] = {
     int: "integer",
@@ -127,8 +142,7 @@ def read_query(
             errors.append({"loc": ("query", name), "msg": text})
         else:
             try:
-                reader = READERS[python_type(contract.column(name))]
-                filters[name] = reader.validate_python(value)
+                filters[name] = _reader(contract.column(name)).validate_python(value)
             except ValidationError as error:
                 errors += [{**part, "loc": ("query", name)} for part in error.errors()]
     query = PageQuery()
@@ -139,6 +153,12 @@ def read_query(
     if errors:
         raise invalid_parts(errors)
     return query, filters
+
+
+def _reader(column: Column) -> TypeAdapter[Any]:
+    kind = python_type(column)
+    by_type = READERS[kind]
+    return READERS_OF_NAMES.get(column.name, by_type) if kind is str else by_type
 
 
 def _described(contract: Contract) -> dict[str, Any]:

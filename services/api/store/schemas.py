@@ -7,17 +7,14 @@ they match.
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from pollux.rules import department
 from services.api.documents import PageQuery, document_of, page_of
-from services.common.values import Amount, CalendarDay, Count, Id, Text
+from services.common.values import Amount, CalendarDay, Count, Department, Id, Text
 
 CouponId = Annotated[Id, Path(description="Coupon.", examples=[2])]
 ProductId = Annotated[Id, Path(description="Product.", examples=[7])]
 StoreCustomerId = Annotated[Id, Path(description="Customer of the shop.", examples=[1])]
-# Not in the class below, where `department` is the field.
-Department = Annotated[Text, AfterValidator(department)]
 CouponSort = Literal[
     "coupon_id", "-coupon_id", "discount", "-discount", "start_date", "-start_date", "end_date",
     "-end_date", "product_mean_price", "-product_mean_price",

@@ -106,6 +106,9 @@ ALONE: list[tuple[Any, str]] = [
 
 
 def the_same(found: object, value: object) -> bool:
+    if isinstance(value, str):
+        # Blanks around a name do not count.
+        return found == value.strip()
     if isinstance(found, datetime) and found.tzinfo is not None:
         found = found.astimezone(UTC).replace(tzinfo=None)
     return found == value and isinstance(found, type(value))
