@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from services.common.answers import answers_of
-from services.common.database import DatabaseUnavailableError
+from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
 from services.common.releases import NothingReleasedError
@@ -49,7 +49,9 @@ async def read_index(request: Request) -> Response:
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses=problem_responses(DatabaseUnavailableError(), NothingReleasedError()),
+    responses=problem_responses(
+        DatabaseUnavailableError(), database_refuses(), NothingReleasedError()
+    ),
     summary="Whether the service can answer",
 )
 async def read_readiness(request: Request) -> Response:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import date
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import asyncpg
@@ -63,18 +64,44 @@ UNAVAILABLE = (
 )
 
 
-class DatabaseUnavailableError(ProblemError):
-    """The serving database does not answer."""
+class Refusal(NamedTuple):
+    """What only people can mend: `what` it is, and what the server told, which names users."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "database-unavailable",
-            "Database unavailable",
-            "The serving database cannot be reached, so the current release is not known. The "
-            "service recovers by itself.",
-            headers={"Retry-After": "1"},
-        )
+    what: str
+    told: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.told}."
+
+
+class DatabaseUnavailableError(ProblemError):
+    """The serving database does not answer, or refuses the service for good (`refusal`)."""
+
+    def __init__(self, refusal: Refusal | None = None) -> None:
+        self.refusal = refusal
+        if refusal is None:
+            super().__init__(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "database-unavailable",
+                "Database unavailable",
+                "The serving database cannot be reached, so the current release is not known. The "
+                "service recovers by itself.",
+                headers={"Retry-After": "1"},
+            )
+        else:
+            super().__init__(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "database-refuses",
+                "Database refuses the service",
+                f"{refusal.what}. This does not pass by itself: it lasts until somebody mends it. "
+                "The service's log has what the server says.",
+            )
+
+
+def database_refuses() -> DatabaseUnavailableError:
+    """An example of a refusal."""
+    what = "The server of POLLUX_DATABASE_URL refuses its user"
+    return DatabaseUnavailableError(Refusal(what, 'role "pollux" does not exist'))
 
 
 class SlowQueryError(ProblemError):
@@ -103,6 +130,8 @@ class Database:
     def __init__(self, serving_store: ServingStore, *, size: int = CONNECTIONS) -> None:
         self._dsn, self._settings = connection_arguments(serving_store)
         self._variable = serving_store.reader_variable
+        self._is_embedded = serving_store.embedded is not None
+        self._was_read = False
         self._begin = begin_statement(serving_store)
         # Known once a server answered; the embedded one has no pooler.
         self._is_pooled: bool | None = None if serving_store.embedded is None else False
@@ -118,11 +147,23 @@ class Database:
             if self._is_pooled is None:
                 self._is_pooled = await self._find_pooler()
             return await self._connect(is_pooled=self._is_pooled)
-        except (*UNAVAILABLE, asyncpg.InvalidParameterValueError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             if isinstance(error, asyncpg.ProtocolViolationError):
                 # A pooler came between, or went.
                 self._is_pooled = None
-            raise DatabaseUnavailableError from error
+            raise self.failure_of(error) from error
+
+    def failure_of(self, error: Exception) -> DatabaseUnavailableError:
+        """The problem that an error of a connection is."""
+        if isinstance(error, DatabaseUnavailableError):
+            return error
+        # Pollux itself makes the users of the embedded server, with the first release.
+        refusal = None if self._is_embedded else refusal_of(self._variable, error)
+        if self._was_read and isinstance(error, asyncpg.InvalidParameterValueError):
+            # Before the first release it is not there yet.
+            what = f"The role that readers take on is gone from the server of {self._variable}"
+            refusal = Refusal(what, _told(error))
+        return DatabaseUnavailableError(refusal)
 
     @property
     def can_listen(self) -> bool:
@@ -138,9 +179,8 @@ class Database:
             finally:
                 connection.terminate()
         except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
-            reason = error.__cause__ or error
-            if (message := _permanent(self._variable, reason)) is not None:
-                raise ServingStoreError(message) from None
+            if (refusal := self.failure_of(error).refusal) is not None:
+                raise ServingStoreError(str(refusal)) from None
 
     async def read(
         self, connection: asyncpg.Connection, sql: str, *arguments: object
@@ -148,6 +188,7 @@ class Database:
         """The rows of a query on a connection of `connect`; raises asyncpg's errors."""
         if not self._is_pooled:
             direct: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            self._was_read = True
             return direct
         try:
             await connection.execute(self._begin)
@@ -158,6 +199,7 @@ class Database:
             raise
         # What asyncpg itself sets while it learns a type goes with the transaction.
         await connection.execute("rollback")
+        self._was_read = True
         return rows
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
@@ -175,7 +217,7 @@ class Database:
             raise SlowQueryError from error
         except UNAVAILABLE as error:
             _drop(connection)
-            raise DatabaseUnavailableError from error
+            raise self.failure_of(error) from error
         except asyncpg.PostgresError:
             raise
         except BaseException:
@@ -277,20 +319,24 @@ def asyncpg_arguments(url: str, session: Mapping[str, str]) -> tuple[str, dict[s
     return f"postgresql://?{urlencode(known)}", settings
 
 
-def _permanent(variable: str, error: BaseException) -> str | None:
-    """What only people can mend, in words; None for what may pass."""
-    told = str(error).rstrip(".")
+def refusal_of(variable: str, error: BaseException) -> Refusal | None:
+    """What only people can mend, at the database that a variable names; None for what may pass."""
+    told = _told(error)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return f"The server of {variable} refuses its user: {told}."
+        return Refusal(f"The server of {variable} refuses its user", told)
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return f"The server of {variable} does not have its database: {told}."
+        return Refusal(f"The server of {variable} does not have its database", told)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"The user of {variable} may not read: {told}."
+        return Refusal(f"The user of {variable} may not read", told)
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return f"{variable} cannot be used: {told}."
+        return Refusal(f"{variable} cannot be used", told)
     if isinstance(error, asyncpg.ProtocolViolationError) and REFUSED_BY_POOLER.search(told):
-        return f"The pooler of {variable} refuses the connection: {told}."
+        return Refusal(f"The pooler of {variable} refuses the connection", told)
     return None
+
+
+def _told(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _drop(connection: asyncpg.Connection | None) -> None:

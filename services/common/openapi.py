@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from services.common.api_keys import OPEN_PATHS, unauthorized
-from services.common.database import DatabaseUnavailableError
+from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
 
@@ -45,6 +45,7 @@ def release_responses(
         unauthorized(),
         internal_error(),
         DatabaseUnavailableError(),
+        database_refuses(),
         NothingReleasedError(domain),
     ]
     responses = problem_responses(*problems, *shared)

@@ -16,7 +16,12 @@ from http import HTTPStatus
 
 import asyncpg
 
-from services.common.database import UNAVAILABLE, Database, DatabaseUnavailableError
+from services.common.database import (
+    UNAVAILABLE,
+    Database,
+    DatabaseUnavailableError,
+    Refusal,
+)
 from services.common.problems import ProblemError
 
 CHANNEL = "release"
@@ -112,11 +117,17 @@ class ReleaseWatcher:
         self._checking: asyncio.Task[None] | None = None
         self._checked_at = float("-inf")
         self._failed_at = float("-inf")
+        self._failure: DatabaseUnavailableError | None = None
         self._wake = asyncio.Event()
 
     def is_fresh(self) -> bool:
         """Whether the last look is at most a second old."""
         return time.monotonic() - self._checked_at <= MAX_AGE_SECONDS
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why the database refuses the service for good; None if it does not, or only is away."""
+        return None if self._failure is None else self._failure.refusal
 
     def known(self, domain: str) -> Release | None:
         """The release of a domain at the last look; call `refresh` first where not fresh."""
@@ -140,10 +151,10 @@ class ReleaseWatcher:
     async def refresh(self) -> None:
         """Looks now, or waits for a look that is under way; raises `DatabaseUnavailableError`."""
         if time.monotonic() - self._failed_at < FAILED_SECONDS:
-            raise DatabaseUnavailableError
+            raise DatabaseUnavailableError(self.refusal)
         await self._check()
         if not self.is_fresh():
-            raise DatabaseUnavailableError
+            raise DatabaseUnavailableError(self.refusal)
 
     async def check_again(self) -> None:
         """Looks with a query that starts after this call."""
@@ -188,12 +199,13 @@ class ReleaseWatcher:
                 asked_at = time.monotonic()
                 rows = await self._read(self._connection)
         except (*UNAVAILABLE, asyncpg.PostgresError, DatabaseUnavailableError) as error:
-            if self._failed_at == float("-inf"):
-                log.warning("The serving database cannot be reached: %r", error.__cause__ or error)
+            failure = self._database.failure_of(error)
+            if self._failure is None or failure.refusal != self._failure.refusal:
+                _log(failure, error)
             self.close()
-            self._failed_at = time.monotonic()
-            raise DatabaseUnavailableError from error
-        self._failed_at = float("-inf")
+            self._failed_at, self._failure = time.monotonic(), failure
+            raise failure from error
+        self._failed_at, self._failure = float("-inf"), None
         self._know(rows)
         if self._connection is not None:
             self._checked_at = asked_at
@@ -232,3 +244,10 @@ class ReleaseWatcher:
         if connection is self._connection:
             self.close()
             self._wake.set()
+
+
+def _log(failure: DatabaseUnavailableError, error: BaseException) -> None:
+    if failure.refusal is None:
+        log.warning("The serving database cannot be reached: %r", error.__cause__ or error)
+    else:
+        log.error("%s This does not pass by itself.", failure.refusal)

@@ -60,8 +60,8 @@ async def read_index(request: Request) -> Response:
 async def read_readiness(request: Request) -> Response:
     """Ready when broker, database and scorer answer; else a problem says which does not."""
     worker = worker_of(request)
-    if not worker.is_started or not worker.is_database_up:
-        raise not_ready("The database cannot be reached")
+    if worker.database_problem is not None:
+        raise not_ready(worker.database_problem)
     if worker.broker_problem is not None:
         raise not_ready(f"Events cannot arrive from the broker ({worker.broker_problem})")
     if not worker.is_scorer_up:

@@ -86,6 +86,16 @@ class Worker:
         return self._watcher.is_fresh()
 
     @property
+    def database_problem(self) -> str | None:
+        """Why the database cannot be used; None if it can."""
+        if self.is_started and self.is_database_up:
+            return None
+        refusal = self._watcher.refusal
+        if refusal is None:
+            return "The database cannot be reached"
+        return f"{refusal.what}, which does not pass by itself"
+
+    @property
     def broker_problem(self) -> str | None:
         """Why events cannot arrive; None if they can, or if no broker is used."""
         if self._mqtt.testing_no_mqtt:

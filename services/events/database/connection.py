@@ -16,7 +16,9 @@ from services.common.database import (
     COMMAND_SECONDS,
     CONNECT_SECONDS,
     UNAVAILABLE,
+    Refusal,
     asyncpg_arguments,
+    refusal_of,
 )
 
 SESSION = {
@@ -65,6 +67,7 @@ class DatabaseWriter:
         self.interruptions = 0
         self.connections = 0
         self.is_up = False
+        self._refusal: Refusal | None = None
 
     async def retry(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """What `work` returns, tried until the database answers; `work` must be safe to repeat.
@@ -120,8 +123,12 @@ class DatabaseWriter:
         return self._connection
 
     def _lose(self, error: BaseException) -> None:
-        if self.is_up or not self.interruptions:
-            log.warning("The database does not answer: %s", type(error).__name__)
-        self.is_up = False
+        refusal = refusal_of("POLLUX_DATABASE_URL", error)
+        if self.is_up or not self.interruptions or refusal != self._refusal:
+            if refusal is None:
+                log.warning("The database does not answer: %s", type(error).__name__)
+            else:
+                log.error("%s This does not pass by itself.", refusal)
+        self.is_up, self._refusal = False, refusal
         self.interruptions += 1
         self.close()
