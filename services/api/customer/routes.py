@@ -52,7 +52,7 @@ FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the futu
     responses=release_responses(
         DOMAIN,
         *body_problems(),
-        unknown_country("Atlantis"),
+        unknown_country("Atlantis", ["China", "Peru"]),
         no_voucher("Peru"),
         unknown_segment(),
         FUTURE,

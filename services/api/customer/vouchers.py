@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
+from pollux.names import no_such_name
 from pollux.rules import text_key
 from services.api.customer.repository import (
     ASSIGNED_COUNTRIES,
@@ -81,7 +82,7 @@ class RankedVouchers:
                 key: Group(found, self._answer(found)) for key, found in ranked[country].items()
             }
             self._countries[text_key(country)] = Country(country, groups)
-        self._assigned = {text_key(country) for country in assigned}
+        self._assigned = {text_key(country): country for country in assigned}
 
     def select(self, request: SelectRequest, *, explain: bool) -> Answer:
         """The answer to a request; raises a problem if there is none."""
@@ -118,7 +119,9 @@ class RankedVouchers:
         key = text_key(asked)
         country = self._countries.get(key)
         if country is None:
-            raise no_voucher(asked) if key in self._assigned else unknown_country(asked)
+            if key in self._assigned:
+                raise no_voucher(asked)
+            raise unknown_country(asked, sorted(self._assigned.values()))
         return country
 
     def _answer(self, ranked: Sequence[Ranked]) -> Answer:
@@ -150,13 +153,13 @@ def check_times(request: SelectRequest, *, as_of: datetime, now: datetime) -> No
         raise invalid_parts([{"loc": ("body", name), "msg": why} for name, why in wrong])
 
 
-def unknown_country(country_code: str) -> ProblemError:
-    """The country has no assignments."""
+def unknown_country(country_code: str, known: Sequence[str]) -> ProblemError:
+    """The country has no assignments; the known ones have."""
     return ProblemError(
         HTTPStatus.NOT_FOUND,
         "unknown-country",
         "Unknown country",
-        f"No voucher was ever assigned in {country_code}: the country is not in the data.",
+        f"No voucher was ever assigned there. {no_such_name('country', country_code, known)}",
     )
 
 

@@ -315,7 +315,11 @@ def test_hundreds_of_faults_are_not_all_told(client: httpx.Client) -> None:
 )
 def test_an_unknown_country_is_404(client: httpx.Client, country: str) -> None:
     answer = client.post(PATH, json=body(country_code=country))
-    problem(answer, 404, "unknown-country")
+    found = problem(answer, 404, "unknown-country")
+    assert found["detail"] == (
+        f"No voucher was ever assigned there. No country is called {country[:100]!r}; there are: "
+        "China, Narnia, Peru, Relandia, São Tomé."
+    )
     assert answer.headers["x-pollux-release"] == f"customer-{NUMBER}"
 
 
