@@ -19,7 +19,7 @@ help:
 	@echo "make contracts  write what services and models know of each other: the marts' YAML, the rules in Python"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
-	@echo "make endurance  what takes real time: kills, soaks, a whole day of Dagster"
+	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 

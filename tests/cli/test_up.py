@@ -350,22 +350,3 @@ def test_database_runs_on_its_own(installation: Installation) -> None:
     assert installation.processes() != []
     assert "stopped" in installation.run("db", "stop").stdout
     assert installation.processes() == []
-
-
-def test_real_files_replace_the_sample(installation: Installation, realdata: Path) -> None:
-    folder = realdata / "complete_journey"
-    done = installation.run("load", "--domain", "household", "--from", str(folder), "--json")
-    assert done.returncode == 0, done.stderr
-    assert "sample" in done.stderr
-    report = json.loads(done.stdout)
-    assert sum(file["rows_rejected"] for file in report["files"]) == 0
-    # A few weeks take the place of two years: whoever means that says so.
-    done = installation.run("build")
-    assert done.returncode == 5, done.stderr
-    assert "--accept-shrinking releases it" in " ".join(done.stderr.split())
-    done = installation.run("release", "--accept-shrinking")
-    assert done.returncode == 0, done.stderr
-    redemptions = (folder / "coupon_redempt.csv").read_bytes().count(b"\n") - 1
-    select = "select sum(redemptions) from campaign_summary"
-    done = installation.run("query", select, "--format", "csv")
-    assert done.stdout.splitlines()[1] == str(redemptions)

@@ -83,7 +83,9 @@ def own_database() -> Iterator[str | None]:
                 yield url
 
 
-@pytest.fixture(scope="module", params=["sample", "real"])
+@pytest.fixture(
+    scope="module", params=["sample", pytest.param("real", marks=pytest.mark.endurance)]
+)
 def source(
     request: pytest.FixtureRequest,
     prepared: Prepared,
@@ -102,7 +104,11 @@ def source(
     def make(engine: str) -> Settings:
         data_dir = short_tmp / f"{request.param}_{engine}"
         if request.param == "real":
-            settings = Settings(data_dir=data_dir, engine=engine)
+            settings = (
+                prepared.empty(data_dir)
+                if engine == "duckdb"
+                else Settings(data_dir=data_dir, engine=engine, database_url=None)
+            )
             for domain, folder in folders.items():
                 report = load(settings, domain=domain, from_=folder)
                 assert all(file.rows_rejected == 0 for file in report.files)

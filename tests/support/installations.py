@@ -53,12 +53,17 @@ class Prepared:
         source = Settings(data_dir=self._landed())
         for domain in [*(domains or SCALES), LEARNED]:
             shutil.copytree(source.landing_dir / domain, data_dir / "landing" / domain)
-        settings = Settings(data_dir=data_dir, engine=engine, database_url=None)
         if engine == "duckdb":
-            target_dir(settings).mkdir()
-            parsed = self.everything()
-            shutil.copy(target_dir(parsed) / PARSED, target_dir(settings))
-            _move_parsed(parsed, settings)
+            return self.empty(data_dir)
+        return Settings(data_dir=data_dir, engine=engine, database_url=None)
+
+    def empty(self, data_dir: Path) -> Settings:
+        """An installation without data, whose first build need not parse the dbt project."""
+        settings = Settings(data_dir=data_dir, database_url=None)
+        target_dir(settings).mkdir(parents=True)
+        parsed = self.everything()
+        shutil.copy(target_dir(parsed) / PARSED, target_dir(settings))
+        _move_parsed(parsed, settings)
         return settings
 
     def everything(self) -> Settings:

@@ -68,8 +68,8 @@ def test_learned_again_only_when_due(installation: Settings, tmp_path, sample_fi
     assert learn_if_due(installation) is False
 
 
-def test_nothing_bought_builds_too(short_tmp, sample_files, tmp_path) -> None:
-    settings = Settings(data_dir=short_tmp / "nothing_bought")
+def test_nothing_bought_builds_too(prepared, short_tmp, sample_files) -> None:
+    settings = prepared.empty(short_tmp / "nothing_bought")
     load(settings, domain="household", from_=sample_files / "product.csv", sample=True)
     assert learn_if_due(settings) is True
     assert read_note(settings)["rows"] == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pollux.runtime.settings import Settings
+from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.integration
 
@@ -27,9 +28,9 @@ def raw(tmp_path: Path) -> Path:
 
 
 def test_marts_of_the_dataset_are_written_as_csv(
-    raw: Path, short_tmp: Path, tmp_path: Path, pollux
+    raw: Path, prepared: Prepared, short_tmp: Path, tmp_path: Path, pollux
 ) -> None:
-    settings = Settings(data_dir=short_tmp / "base")
+    settings = prepared.empty(short_tmp / "base")
     # A name that DuckDB would take for a pattern.
     processed = tmp_path / "processed [1]"
     done = pollux(
@@ -85,9 +86,9 @@ def test_flags_that_do_not_fit_are_named(
 
 
 def test_processed_folder_that_cannot_be_written_is_named(
-    raw: Path, short_tmp: Path, tmp_path: Path, pollux
+    raw: Path, prepared: Prepared, short_tmp: Path, tmp_path: Path, pollux
 ) -> None:
-    settings = Settings(data_dir=short_tmp / "unwritable")
+    settings = prepared.empty(short_tmp / "unwritable")
     file = tmp_path / "file"
     file.write_text("no folder")
     done = pollux(

@@ -39,8 +39,8 @@ SALES = {"conversion_type": "purchase", "items": "[6]", "total": "9.45"}
 
 
 @pytest.fixture(scope="module")
-def cluster(short_tmp) -> Settings:
-    settings = Settings(data_dir=short_tmp / "events")
+def cluster(prepared, short_tmp) -> Settings:
+    settings = prepared.empty(short_tmp / "events")
     open_serving_store(settings)
     return settings
 
@@ -408,8 +408,8 @@ def test_new_events_make_a_build_due_and_reach_the_marts(settings, connection, t
     assert sale == [("new.one@b.c", "6", Decimal("9.45"))]
 
 
-def test_a_club_without_files_lives_on_events(short_tmp) -> None:
-    settings = Settings(data_dir=short_tmp / "live_club")
+def test_a_club_without_files_lives_on_events(prepared, short_tmp) -> None:
+    settings = prepared.empty(short_tmp / "live_club")
     with open_serving_store(settings).connect() as connection:
         make_events_schema(connection)
         take_in(connection, "loyalty_list", [{"gender": "F"}])

@@ -1,5 +1,8 @@
 """A release that would remove most served rows: held back with the reason, released on request."""
 
+import json
+from pathlib import Path
+
 import duckdb
 import pytest
 
@@ -50,6 +53,26 @@ def test_release_that_would_take_most_rows_is_held_back(released: Settings, poll
     done = pollux(released, "release", "--accept-shrinking")
     assert done.returncode == 0, done.stderr
     assert served(released) == 2
+
+
+@pytest.mark.endurance
+def test_real_files_that_replace_the_sample_are_released_on_request(
+    released: Settings, realdata: Path, pollux
+) -> None:
+    folder = realdata / "complete_journey"
+    done = pollux(released, "load", "--domain", "household", "--from", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "sample" in done.stderr
+    report = json.loads(done.stdout)
+    assert sum(file["rows_rejected"] for file in report["files"]) == 0
+    done = pollux(released, "build")
+    assert done.returncode == ShrinkingError.exit_code, done.stderr
+    done = pollux(released, "release", "--accept-shrinking")
+    assert done.returncode == 0, done.stderr
+    redemptions = (folder / "coupon_redempt.csv").read_bytes().count(b"\n") - 1
+    select = "select sum(redemptions) from campaign_summary"
+    done = pollux(released, "query", select, "--format", "csv")
+    assert done.stdout.splitlines()[1] == str(redemptions)
 
 
 def test_a_mart_that_was_empty_may_stay_empty(released: Settings) -> None:

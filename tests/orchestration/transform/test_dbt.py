@@ -34,7 +34,9 @@ def dbt(settings: Settings, artifacts: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-@pytest.mark.parametrize("target", ["dev", "dev_postgres"])
+@pytest.mark.parametrize(
+    "target", ["dev", pytest.param("dev_postgres", marks=pytest.mark.endurance)]
+)
 def test_seeds_build_with_every_test_and_document_themselves(
     target: str, short_tmp: Path, tmp_path: Path
 ) -> None:
