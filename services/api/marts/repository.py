@@ -30,7 +30,7 @@ select row_to_json(page)::text, {keys}
 from (
     select {columns} from {release}.{table} where {conditions} order by {order} limit $1
 ) as page
-order by {order}
+order by {order_of_page}
 """
 
 
@@ -167,6 +167,8 @@ def page_sql(
         table=quoted(contract.name),
         conditions=" and ".join(conditions) or "true",
         order=", ".join(key),
+        # Without its table, a name would mean the text beside the document: 10 before 9.
+        order_of_page=", ".join(f"page.{name}" for name in key),
     )
 
 
