@@ -14,6 +14,7 @@ import pytest
 
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
+from tests.support.kill_loops import KillLoop, describe, make_kill_loop
 
 # What only some tests need is imported by the fixture that makes it.
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             reporter.write_line(
                 f"Left out: {said}. On Debian, .ci/run installs what is missing and runs them."
             )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what the loops of kills did, if any ran."""
+    stats = terminalreporter.stats
+    for line in describe([*stats.get("passed", ()), *stats.get("failed", ())]):
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -151,6 +159,12 @@ def _copied(
     data_dir = folder / f"i{abs(hash(request.node.nodeid)) % 10**8}"
     yield prepared.copy(prepared.household(), data_dir, released=released)
     EmbeddedPostgres(data_dir).stop()
+
+
+@pytest.fixture
+def kill_loop(request: pytest.FixtureRequest) -> Callable[[str], KillLoop]:
+    """Makes the loop of a test that kills a target at random moments."""
+    return lambda target: make_kill_loop(request.node, target)
 
 
 @pytest.fixture

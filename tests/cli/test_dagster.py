@@ -363,6 +363,30 @@ def test_killed_worker_and_daemon_do_not_keep_the_release(dagster: Dagster) -> N
     assert "will be tried again" in dagster.alerts()
 
 
+def test_run_killed_at_random_moments(dagster: Dagster, kill_loop) -> None:
+    loop = kill_loop("Dagster run")
+    seconds = 0.0
+    for number in loop.tries():
+        before = dagster.served()
+        started = time.monotonic()
+        run = dagster.launch(DOMAIN)
+        if number == 1:
+            assert dagster.ended(run) == "SUCCESS", dagster.events(run)
+            seconds = time.monotonic() - started
+            continue
+        wait_for(lambda: workers(dagster.settings))
+        (worker,) = workers(dagster.settings)
+        time.sleep(loop.rng.uniform(0, seconds))
+        if not worker.is_running():
+            continue
+        worker.kill()
+        loop.count_kill()
+        if dagster.ended(run) == "FAILURE":
+            run = dagster.retry_of(run)
+            assert dagster.ended(run) == "SUCCESS", dagster.events(run)
+        assert dagster.served() in (before + 1, before + 2)
+
+
 def test_hung_run_is_ended_and_frees_its_place(dagster: Dagster) -> None:
     before = dagster.served()
     run = dagster.launch(DOMAIN, max_runtime="20", max_retries="0")

@@ -36,12 +36,24 @@ def start(
     """The process that runs the function with `POLLUX_STOP_AT=<step>` ("" runs it to its end)."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["__main__", "orchestration.build", "orchestration.release.publish", "tests.support.kills"]
+        ["__main__", "orchestration.build", "orchestration.release.publish", "cli.supervisor"]
+        + ["tests.support.kills"]
     )
     # A daemon ends with the test, even if the test fails.
     process = context.Process(target=_run, args=(step, function, arguments, named), daemon=True)
     process.start()
     return process
+
+
+def seconds_of(function: Callable[..., object], *arguments: object, **named: object) -> float:
+    """How long a function takes in a process of its own."""
+    # The first process also waits for the server of all others.
+    start("", int).join()
+    started = time.monotonic()
+    process = start("", function, *arguments, **named)
+    process.join(SECONDS)
+    assert process.exitcode == 0
+    return time.monotonic() - started
 
 
 def is_killed_at(

@@ -1,7 +1,5 @@
 """A load killed at random moments leaves one delivery or the other, never a mix."""
 
-import os
-import random
 import time
 
 import duckdb
@@ -11,13 +9,13 @@ from orchestration.load.counts import count_problems
 from orchestration.load.declarations import read_datasets
 from orchestration.load.landing import domain_parts
 from orchestration.load.run import load
+from orchestration.load.take import take_inbox
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from tests.support.kills import start
+from tests.orchestration.load.conftest import HEADER, Shop, numbered
+from tests.support.kills import seconds_of, start
 
 pytestmark = pytest.mark.endurance
 
-# As many as somebody has time for.
-KILLS = int(os.environ.get("POLLUX_TEST_KILLS", "100"))
 FILES = {
     "causal_data": "product_id,store_id,week_no,display,mailer",
     "coupon": "coupon_upc,product_id,campaign",
@@ -50,31 +48,22 @@ def seen(settings):
     return version, found
 
 
-def test_killed_at_random_moments(tmp_path):
-    random_seed = random.SystemRandom().randrange(10**6)
-    print("random seed", random_seed)
-    rng = random.Random(random_seed)
+def test_killed_at_random_moments(tmp_path, kill_loop):
+    loop = kill_loop("load")
+    rng = loop.rng
     settings = Settings(data_dir=tmp_path / "data")
     datasets = [d for d in read_datasets(PROJECT_DIR).values() if d.domain == "household"]
     files = tmp_path / "files"
     files.mkdir()
     work = {"domain": "household", "from_": files}
     possible = {0: write(files, 0, rng)}
-    # The first process waits for the server of all others.
-    start("", domain_parts, settings, "household").join()
-    started = time.monotonic()
-    start("", load, settings, **work).join()
-    seconds = time.monotonic() - started
+    seconds = seconds_of(load, settings, **work)
     assert seen(settings) == (0, possible[0])
-    killed = landed = 0
-    for version in range(1, KILLS + 1):
+    landed = 0
+    for version in loop.tries():
         before = seen(settings)[0]
         possible = {before: possible[before], version: write(files, version, rng)}
-        loading = start("", load, settings, **work)
-        time.sleep(rng.uniform(0, 1.2 * seconds))
-        loading.kill()
-        loading.join()
-        killed += loading.exitcode != 0
+        loop.kill_within(1.2 * seconds, start("", load, settings, **work))
         if rng.random() < 0.3:
             # And whoever comes next, who may have to finish it.
             reading = start("", domain_parts, settings, "household")
@@ -86,7 +75,43 @@ def test_killed_at_random_moments(tmp_path):
         landed += now == version
         for dataset in datasets:
             assert count_problems(settings, dataset) == []
-    print(f"{killed} killed of {KILLS}, {landed} landed all the same")
+    print(f"{loop.kills} killed, {landed} landed all the same or before")
     load(settings, **work)
-    assert seen(settings) == (KILLS, possible[KILLS])
+    assert seen(settings) == (version, possible[version])
     assert not list((settings.landing_dir / ".tmp").iterdir())
+
+
+def test_inbox_killed_at_random_moments(tmp_path, kill_loop):
+    """Every file lands once, in order, and ends among the loaded ones; a broken one aside."""
+    loop = kill_loop("inbox")
+    shop = Shop(tmp_path)
+    drop = shop.settings.inbox_dir / "shop"
+    drop.mkdir(parents=True)
+    work = {"domain": "shop", "project_dir": shop.folder}
+    put = broken = 0
+
+    def put_some():
+        nonlocal put, broken
+        for _ in range(loop.rng.randrange(1, 4)):
+            put += 1
+            (drop / f"sales-{put:06}.csv").write_bytes(HEADER + numbered(2, 10 * put))
+        if loop.rng.random() < 0.3:
+            broken += 1
+            (drop / f"sales-broken-{broken:06}.csv").write_bytes(b"")
+
+    put_some()
+    seconds = seconds_of(take_inbox, shop.settings, **work)
+    for _ in loop.tries():
+        put_some()
+        loop.kill_within(1.2 * seconds, start("", take_inbox, shop.settings, **work))
+        ids = [row[0] for row in shop.rows()]
+        # Of every file both rows or none.
+        assert sorted(ids) == sorted({i - i % 10 for i in ids} | {i - i % 10 + 1 for i in ids})
+    take_inbox(shop.settings, **work)
+    ids = [row[0] for row in shop.rows()]
+    assert sorted(ids) == [10 * file + row for file in range(1, put + 1) for row in (0, 1)]
+    assert list(drop.rglob("*")) == []
+    kept = [path.name for path in (shop.settings.inbox_dir / "loaded" / "shop").iterdir()]
+    assert sorted(kept) == [f"sales-{file:06}.csv" for file in range(1, put + 1)]
+    aside = [path.name[16:] for path in (shop.settings.inbox_dir / "failed" / "shop").glob("*.csv")]
+    assert sorted(aside) == [f"sales-broken-{file:06}.csv" for file in range(1, broken + 1)]

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,14 +27,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from pollux.runtime.broker import HOST, find_mosquitto
+from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitto, stop
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.services.events.stub_scorer import prediction
 from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
 
-MOSQUITTO = find_mosquitto()
 ENTRY, FOCUS = "pollux/entry", "pollux/focus"
 LOYALTY, CONVERSION = "pollux/loyalty-list", "pollux/conversion"
 PREDICTION = "pollux/coupon-prediction"
@@ -132,39 +130,28 @@ def eventually(
 
 
 class Mosquitto:
-    """A broker that remembers: what it has taken outlives a restart."""
+    """An installation's own broker: what it has taken outlives a restart."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
         self.port = free_port()
-        self._configuration = folder / "mosquitto.conf"
-        self._log = folder / "mosquitto.log"
-        user = "user root\n" if os.geteuid() == 0 else ""
-        self._configuration.write_text(
-            f"listener {self.port} {HOST}\nallow_anonymous true\n{user}persistence true\n"
-            f"persistence_location {folder}/\nset_tcp_nodelay true\nmax_queued_messages 0\n"
-            "max_inflight_messages 1000\n"
+        self._broker = EmbeddedBroker(
+            Settings(data_dir=folder, broker_port=self.port), program=MOSQUITTO
         )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(MOSQUITTO), "-c", str(self._configuration)], stdout=log, stderr=log
-            )
-        eventually(self._listens, seconds=20, what="Mosquitto does not listen")
+        self._process = self._broker.start()
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait(timeout=30)
+            stop(self._process)
             self._process = None
 
-    def _listens(self) -> bool:
+    def kill(self) -> None:
         assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self.port)) == 0
+        self._process.kill()
+        self._process.wait()
+        self._process = None
 
 
 class Worker:
@@ -300,7 +287,7 @@ class Shop:
 
 @contextmanager
 def open_shop(data_dir: Path) -> Iterator[Shop]:
-    if MOSQUITTO is None:
+    if find_mosquitto() is None:
         pytest.skip(MOSQUITTO_IS_MISSING)
     shop = Shop(data_dir)
     try:
@@ -353,20 +340,24 @@ class Sender(_Mqtt):
     def __init__(self, port: int) -> None:
         self.sent = 0
         self.acknowledged = 0
+        # By the number of the message, when the broker had it.
+        self.acknowledged_at: dict[int, float] = {}
         super().__init__(port, "test-sender")
 
     def _prepare(self) -> None:
         self._client.on_publish = self._on_publish
 
-    def _on_publish(self, *_: object) -> None:
+    def _on_publish(self, _client: Client, _userdata: object, number: int, *_: object) -> None:
         self.acknowledged += 1
+        self.acknowledged_at[number] = time.time()
 
-    def send(self, topic: str, payload: bytes, event_id: str | None = None) -> None:
+    def send(self, topic: str, payload: bytes, event_id: str | None = None) -> int:
+        """Sends a message; returns its number."""
         properties = Properties(PacketTypes.PUBLISH)
         if event_id is not None:
             properties.UserProperty = ("event-id", event_id)
         self.sent += 1
-        self._client.publish(topic, payload, qos=1, properties=properties)
+        return self._client.publish(topic, payload, qos=1, properties=properties).mid
 
     def wait(self, *, seconds: float = 60) -> None:
         """Waits until the broker has everything."""

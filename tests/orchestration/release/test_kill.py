@@ -1,0 +1,111 @@
+"""Releases, rollbacks and their database killed at random moments: a whole release is served."""
+
+import sys
+import time
+
+import pytest
+
+from orchestration.release.follow import mend_differences
+from orchestration.release.publish import release, rollback
+from pollux.runtime.errors import PolluxError
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from tests.orchestration.release.test_release_kills import assert_is_whole, differences, served
+from tests.support.builds import build_again
+from tests.support.kills import SECONDS, seconds_of, start
+
+pytestmark = [pytest.mark.integration, pytest.mark.endurance]
+
+DOMAIN = "household"
+REFUSED = 5
+
+
+def wait_until_alone(settings: Settings) -> None:
+    """Returns when the server has noticed the end of every client that was killed."""
+    others = "select from pg_stat_activity where backend_type = 'client backend' and pid <> %s"
+    deadline = time.monotonic() + SECONDS
+    with open_serving_store(settings).connect(autocommit=True) as connection:
+        while connection.execute(others, [connection.info.backend_pid]).fetchone():
+            assert time.monotonic() < deadline, "a killed client stays"
+            time.sleep(0.01)
+
+
+def test_release_killed_at_random_moments(released: Settings, kill_loop) -> None:
+    loop = kill_loop("release")
+    build_again(released)
+    seconds = seconds_of(release, released, DOMAIN)
+    for _ in loop.tries():
+        before = served(released)
+        build_again(released)
+        loop.kill_within(1.1 * seconds, start("", release, released, DOMAIN))
+        wait_until_alone(released)
+        assert served(released) in (before, before + 1)
+        assert_is_whole(released, served(released))
+    release(released, DOMAIN)
+    assert served(released) in (before, before + 1)
+    assert_is_whole(released, served(released))
+    assert differences(released) == ()
+
+
+def test_rollback_killed_at_random_moments(released: Settings, kill_loop) -> None:
+    loop = kill_loop("rollback")
+    build_again(released)
+    release(released, DOMAIN)
+    seconds = seconds_of(rollback, released, DOMAIN, to=1)
+    for _ in loop.tries():
+        before = served(released)
+        other = 3 - before
+        loop.kill_within(1.1 * seconds, start("", rollback, released, DOMAIN, to=other))
+        wait_until_alone(released)
+        assert served(released) in (before, other)
+        assert_is_whole(released, served(released))
+        if loop.rng.random() < 0.3:
+            mend_differences(released, open_serving_store(released))
+            assert differences(released) == ()
+    other = 3 - served(released)
+    rollback(released, DOMAIN, to=other)
+    assert served(released) == other
+    assert differences(released) == ()
+
+
+def release_or_refuse(settings: Settings) -> None:
+    try:
+        release(settings, DOMAIN)
+    except PolluxError:
+        sys.exit(REFUSED)
+
+
+def rollback_or_refuse(settings: Settings, to: int) -> None:
+    try:
+        rollback(settings, DOMAIN, to=to)
+    except PolluxError:
+        sys.exit(REFUSED)
+
+
+def test_postgres_killed_at_random_moments_of_a_release(released: Settings, kill_loop) -> None:
+    loop = kill_loop("PostgreSQL of a release")
+    embedded = open_serving_store(released).embedded
+    assert embedded is not None
+    build_again(released)
+    seconds = seconds_of(release, released, DOMAIN)
+    for _ in loop.tries():
+        before = served(released)
+        if before > 1 and loop.rng.random() < 0.3:
+            after = before - 1
+            work = start("", rollback_or_refuse, released, after)
+        else:
+            build_again(released)
+            after = before + 1
+            work = start("", release_or_refuse, released)
+        time.sleep(loop.rng.uniform(0, 1.1 * seconds))
+        embedded.kill()
+        loop.count_kill()
+        work.join(SECONDS)
+        assert work.exitcode in {0, REFUSED}
+        assert served(released) in (before, after)
+        assert_is_whole(released, served(released))
+        # Numbers go on from the newest, also after a rollback.
+        build_again(released)
+        release(released, DOMAIN)
+        assert differences(released) == ()
+    assert_is_whole(released, served(released))

@@ -1,0 +1,91 @@
+"""Kills at random moments: how many each target gets, their random numbers, what is told of them.
+
+`POLLUX_TEST_KILLS` is the number of kills in one run of all loops. `POLLUX_TEST_SEED` takes the
+random numbers of an earlier run.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+
+import pytest
+
+KILLS = int(os.environ.get("POLLUX_TEST_KILLS", "100"))
+SEED = os.environ.get("POLLUX_TEST_SEED")
+# How many of 100 kills each target gets: the dearer one is, the fewer.
+SHARES = {
+    "load": 26,
+    "inbox": 9,
+    "build": 0.5,
+    "learn": 2,
+    "release": 10,
+    "rollback": 9,
+    "PostgreSQL of a release": 6,
+    "supervisor": 14,
+    "Dagster run": 0.5,
+    "event worker": 12,
+    "broker": 5,
+    "PostgreSQL of events": 6,
+}
+# A process may end before its kill; if most do, the moments are wrong.
+TRIES = 4
+PROPERTY = "kill loop"
+
+
+class KillLoop:
+    """A loop that ends after as many kills as its target's share; `rng` is for all its chances."""
+
+    def __init__(self, target: str, told: dict[str, object]) -> None:
+        self.count = max(1, round(KILLS * SHARES[target] / 100))
+        seed = int(SEED or random.SystemRandom().randrange(10**6))
+        self.rng = random.Random(f"{seed} {target}")
+        self._told = told
+        self._told |= {"target": target, "seed": seed, "kills": 0}
+
+    @property
+    def kills(self) -> int:
+        """Processes that were killed before their end."""
+        return int(str(self._told["kills"]))
+
+    def tries(self) -> Iterator[int]:
+        """Numbers from 1, until there were enough kills."""
+        number = 0
+        while self.kills < self.count:
+            number += 1
+            assert number <= TRIES * self.count + TRIES, "most processes end before their kill"
+            yield number
+
+    def count_kill(self) -> None:
+        """Counts a kill."""
+        self._told["kills"] = self.kills + 1
+
+    def kill_within(self, seconds: float, process: BaseProcess) -> bool:
+        """Kills a process after a random time; returns whether it still ran."""
+        time.sleep(self.rng.uniform(0, seconds))
+        process.kill()
+        process.join()
+        if process.exitcode == 0:
+            return False
+        assert process.exitcode == -9, f"it ended with code {process.exitcode}"
+        self.count_kill()
+        return True
+
+
+def make_kill_loop(item: pytest.Item, target: str) -> KillLoop:
+    """The loop of a test; its numbers go with the test's report, to be shown at the end."""
+    told: dict[str, object] = {}
+    item.user_properties.append((PROPERTY, told))
+    return KillLoop(target, told)
+
+
+def describe(reports: list[pytest.TestReport]) -> list[str]:
+    """A line for every loop of a run."""
+    return [
+        f"{told['target']}: {told['kills']} kills, {report.outcome}, seed {told['seed']}, "
+        f"{report.duration / 60:.1f} min"
+        for report in reports
+        for name, told in report.user_properties
+        if name == PROPERTY and isinstance(told, dict)
+    ]
