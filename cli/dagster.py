@@ -18,6 +18,7 @@ from orchestration.instance.workers import workers
 from pollux.runtime.processes import end
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.steps import step
 
 # The web page has no login of its own.
 DAGSTER_HOST = "127.0.0.1"
@@ -55,8 +56,11 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
 
     def prepare() -> None:
         socket.unlink(missing_ok=True)
-        prepare_home(settings, open_serving_store(settings))
+        database = open_serving_store(settings)
+        step("dagster.database_opened")
+        prepare_home(settings, database)
         write_workspace(settings, socket)
+        step("dagster.prepared")
 
     def end_runs() -> None:
         for process in workers(settings):

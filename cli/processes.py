@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -118,10 +119,11 @@ def ask(url: str) -> tuple[int, bytes]:
     """Status and body of a GET; status 0 if nothing answers."""
     # No proxy: proxies are for other machines.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-    except OSError:
-        return 0, b""
+    # A service that is killed may end in the middle of its answer.
+    with suppress(OSError, HTTPException):
+        try:
+            with opener.open(url, timeout=2) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+    return 0, b""

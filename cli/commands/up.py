@@ -12,13 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
 
 from cli import output
 from cli.dagster import dagster_services, socket_of_code, url_of_dagster
 from cli.processes import UP, Running
 from cli.serving import check_ports, describe_broker, services, show_services, url_of
-from cli.supervisor import Supervisor, database_kept_running
+from cli.supervisor import Supervisor, database_kept_running, first_line
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -164,10 +166,31 @@ def _learn_from_sample(settings: Settings) -> None:
 
 
 def _show(settings: Settings, seconds: float) -> None:
+    api = url_of(settings, settings.api_port)
+    lines = _describe_data(settings)
+    lines += [
+        ("a summary", f"{api}/v1/households/1/summary"),
+        ("all routes", f"{api}/docs"),
+        ("events", describe_broker(settings)),
+        ("try", f"{_program()} demo-store in a second terminal: customers in the shop, live"),
+        ("pipelines", f"{url_of_dagster(settings)} (in half a minute)"),
+    ]
+    output.result_console.print(
+        f"\n[bold]Pollux is up[/] after {seconds:.1f} s. Ctrl-C stops it.\n"
+    )
+    for label, text in lines:
+        output.result_console.print(f"  {label:<11}{text}", soft_wrap=True)
+
+
+def _describe_data(settings: Settings) -> list[tuple[str, str]]:
+    """What is loaded, built and released; only a note where the database has just gone away."""
     from orchestration.status import read_status
 
-    status = read_status(settings)
-    api = url_of(settings, settings.api_port)
+    try:
+        status = read_status(settings)
+    except (PolluxError, psycopg.Error) as error:
+        output.note(f"{first_line(error)}. pollux status shows what is served once it is back.")
+        return []
     rows = sum(dataset.rows for dataset in status.datasets)
     kind = " (sample)" if any(dataset.is_sample for dataset in status.datasets) else ""
     lines = [("loaded", f"{len(status.datasets)} datasets, {rows:,} rows{kind}")]
@@ -182,18 +205,7 @@ def _show(settings: Settings, seconds: float) -> None:
         for release in status.releases
         if release.is_current
     ]
-    lines += [
-        ("a summary", f"{api}/v1/households/1/summary"),
-        ("all routes", f"{api}/docs"),
-        ("events", describe_broker(settings)),
-        ("try", f"{_program()} demo-store in a second terminal: customers in the shop, live"),
-        ("pipelines", f"{url_of_dagster(settings)} (in half a minute)"),
-    ]
-    output.result_console.print(
-        f"\n[bold]Pollux is up[/] after {seconds:.1f} s. Ctrl-C stops it.\n"
-    )
-    for label, text in lines:
-        output.result_console.print(f"  {label:<11}{text}", soft_wrap=True)
+    return lines
 
 
 def _program() -> str:

@@ -61,6 +61,7 @@ def start(
     finally:
         with suppress(BrokenPipeError):
             process.stdin.close()
+    step("processes.started")
     return process
 
 

@@ -58,7 +58,8 @@ def test_command_killed_at_random_moments(tmp_path: Path, kill_loop) -> None:
         for number in loop.tries():
             names = "abcdef"[: loop.rng.randrange(1, 7)]
             command = start("", run_services, settings, names, lasting)
-            loop.kill_within(0.5, command)
+            time.sleep(loop.rng.uniform(0, 0.5))
+            loop.kill(command)
             wait_until_recorded(settings, lasting)
             left.append(len(running_now(lasting)))
             if number % 5 == 0:

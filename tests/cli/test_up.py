@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import psycopg
 import pytest
 
+from cli.commands.up import _show
 from cli.processes import Running, ask
 from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.postgres import EmbeddedPostgres
@@ -170,6 +172,21 @@ def test_first_start_answers_with_the_published_document(installation: Installat
     assert f"http://127.0.0.1:{installation.port}/v1/households/1/summary" in output
     assert "Traceback" not in output
     assert installation.processes() == []
+
+
+def test_database_that_goes_away_at_the_end_of_a_start_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def read_status(_settings: Settings) -> None:
+        raise psycopg.OperationalError("server closed the connection\nand more")
+
+    monkeypatch.setattr("orchestration.status.read_status", read_status)
+    _show(Settings(data_dir=tmp_path), 12.3)
+    told = capfd.readouterr()
+    assert "Pollux is up after 12.3 s" in told.out
+    assert "all routes" in told.out
+    assert "server closed the connection. pollux status shows what is served" in told.err
+    assert "and more" not in told.err
 
 
 def test_second_start_finds_its_data(installation: Installation) -> None:

@@ -19,7 +19,6 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 from tests.conftest import PROJECT_DIR
-from tests.support.builds import build_again
 
 pytestmark = pytest.mark.integration
 
@@ -170,32 +169,6 @@ def test_busy_warehouse_names_its_holder(installation: Settings, pollux) -> None
         done = pollux(installation, "build", POLLUX_LOCK_TIMEOUT_SECONDS="0.5")
     assert done.returncode == 1
     assert f"in use: a test (process {os.getpid()}" in done.stderr
-
-
-@pytest.mark.endurance
-def test_killed_release_leaves_nothing_behind(installation: Settings, pollux) -> None:
-    embedded = open_serving_store(installation).embedded
-    assert embedded is not None
-    started = time.monotonic()
-    assert pollux(installation, "release").returncode == 0
-    seconds = time.monotonic() - started
-    for attempt in range(6):
-        build_again(installation, f"again {attempt}")
-        process = start(installation, "release")
-        time.sleep(seconds * (attempt + 2) / 8)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = pollux(installation, "release")
-    assert done.returncode == 0, done.stderr
-    with open_serving_store(installation).connect() as connection:
-        rows = read_releases(connection, "household")
-        schemas = connection.execute("select nspname from pg_namespace where nspname ~ '__r'")
-        assert {name for (name,) in schemas} == {f"household__r{r.number}" for r in rows[:3]}
-    assert rows[0].is_current
-    folders = {path.name for path in (installation.releases_dir / "household").iterdir()}
-    assert folders == {f"r{row.number}" for row in rows[:3]} | {"current"}
-    link = installation.releases_dir / "household" / "current"
-    assert link.readlink().name == f"r{rows[0].number}"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_build_killed_at_random_moments(released: Settings, built: Settings, kil
         # Alone, or with dbt: then nobody is left to hold the warehouse.
         with_dbt = loop.rng.random() < 0.5
         children = psutil.Process(building.pid).children(recursive=True) if with_dbt else []
-        is_killed = loop.kill_within(0, building)
+        is_killed = loop.kill(building)
         for process in children:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -78,7 +78,7 @@ def test_recommending_killed_at_random_moments(
     seconds = seconds_of(learn_if_due, installation)
     for _ in loop.tries():
         note.unlink(missing_ok=True)
-        loop.kill_within(1.1 * seconds, start("", learn_if_due, installation))
+        loop.kill_within(seconds, start("", learn_if_due, installation))
         # What builds read is whole at any moment.
         assert pq.read_table(part).num_rows == expected.num_rows
         assert read_note(installation).get("rows", expected.num_rows) == expected.num_rows
@@ -99,7 +99,7 @@ def test_training_killed_at_random_moments(
     seconds = seconds_of(train_on, settings, pairs, data="sample", seed=1)
     for number in loop.tries():
         training = start("", train_on, settings, pairs, data="sample", seed=number)
-        loop.kill_within(1.1 * seconds, training)
+        loop.kill_within(seconds, training)
         # Whichever is promoted can be read and scores.
         assert read_current(root) is not None
         assert (root / str(current_id(root))).is_dir()

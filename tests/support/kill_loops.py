@@ -6,6 +6,7 @@ random numbers of an earlier run.
 
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -41,6 +42,7 @@ class KillLoop:
         self.count = max(1, round(KILLS * SHARES[target] / 100))
         seed = int(SEED or random.SystemRandom().randrange(10**6))
         self.rng = random.Random(f"{seed} {target}")
+        self._slowness = 1.0
         self._told = told
         self._told |= {"target": target, "seed": seed, "kills": 0}
 
@@ -61,16 +63,26 @@ class KillLoop:
         """Counts a kill."""
         self._told["kills"] = self.kills + 1
 
-    def kill_within(self, seconds: float, process: BaseProcess) -> bool:
-        """Kills a process after a random time; returns whether it still ran."""
-        time.sleep(self.rng.uniform(0, seconds))
+    def kill(self, process: BaseProcess) -> bool:
+        """Kills a process; returns whether it still ran."""
         process.kill()
         process.join()
         if process.exitcode == 0:
             return False
-        assert process.exitcode == -9, f"it ended with code {process.exitcode}"
+        assert process.exitcode == -signal.SIGKILL, f"it ended with code {process.exitcode}"
         self.count_kill()
         return True
+
+    def kill_within(self, seconds: float, process: BaseProcess) -> bool:
+        """Kills a process after a random time; returns whether it still ran.
+
+        `seconds` is how long it takes alone; the machine's load may make that less or more.
+        """
+        time.sleep(self.rng.uniform(0, self._slowness * seconds))
+        is_killed = self.kill(process)
+        # So that about one of six ends before its kill, and every moment has its turn.
+        self._slowness *= 1.03 if is_killed else 0.87
+        return is_killed
 
 
 def make_kill_loop(item: pytest.Item, target: str) -> KillLoop:

@@ -63,7 +63,7 @@ def test_killed_at_random_moments(tmp_path, kill_loop):
     for version in loop.tries():
         before = seen(settings)[0]
         possible = {before: possible[before], version: write(files, version, rng)}
-        loop.kill_within(1.2 * seconds, start("", load, settings, **work))
+        loop.kill_within(seconds, start("", load, settings, **work))
         if rng.random() < 0.3:
             # And whoever comes next, who may have to finish it.
             reading = start("", domain_parts, settings, "household")
@@ -103,7 +103,7 @@ def test_inbox_killed_at_random_moments(tmp_path, kill_loop):
     seconds = seconds_of(take_inbox, shop.settings, **work)
     for _ in loop.tries():
         put_some()
-        loop.kill_within(1.2 * seconds, start("", take_inbox, shop.settings, **work))
+        loop.kill_within(seconds, start("", take_inbox, shop.settings, **work))
         ids = [row[0] for row in shop.rows()]
         # Of every file both rows or none.
         assert sorted(ids) == sorted({i - i % 10 for i in ids} | {i - i % 10 + 1 for i in ids})

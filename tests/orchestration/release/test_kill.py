@@ -7,6 +7,7 @@ import pytest
 
 from orchestration.release.follow import mend_differences
 from orchestration.release.publish import release, rollback
+from orchestration.release.registry import read_releases
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -37,14 +38,21 @@ def test_release_killed_at_random_moments(released: Settings, kill_loop) -> None
     for _ in loop.tries():
         before = served(released)
         build_again(released)
-        loop.kill_within(1.1 * seconds, start("", release, released, DOMAIN))
+        loop.kill_within(seconds, start("", release, released, DOMAIN))
         wait_until_alone(released)
         assert served(released) in (before, before + 1)
         assert_is_whole(released, served(released))
-    release(released, DOMAIN)
-    assert served(released) in (before, before + 1)
-    assert_is_whole(released, served(released))
+    build_again(released)
+    newest = release(released, DOMAIN).number
+    assert_is_whole(released, newest)
     assert differences(released) == ()
+    # Of the many that were killed nothing is left.
+    with open_serving_store(released).connect() as connection:
+        kept = [row.number for row in read_releases(connection, DOMAIN)][:3]
+        schemas = connection.execute("select nspname from pg_namespace where nspname ~ '__r'")
+        assert {name for (name,) in schemas} == {f"{DOMAIN}__r{number}" for number in kept}
+    folders = {path.name for path in (released.releases_dir / DOMAIN).iterdir()}
+    assert folders == {f"r{number}" for number in kept} | {"current"}
 
 
 def test_rollback_killed_at_random_moments(released: Settings, kill_loop) -> None:
@@ -55,7 +63,7 @@ def test_rollback_killed_at_random_moments(released: Settings, kill_loop) -> Non
     for _ in loop.tries():
         before = served(released)
         other = 3 - before
-        loop.kill_within(1.1 * seconds, start("", rollback, released, DOMAIN, to=other))
+        loop.kill_within(seconds, start("", rollback, released, DOMAIN, to=other))
         wait_until_alone(released)
         assert served(released) in (before, other)
         assert_is_whole(released, served(released))
