@@ -108,6 +108,7 @@ def test_build_without_data_says_what_to_do(short_tmp: Path, pollux) -> None:
     assert "Nothing has been loaded for nonsense" in done.stderr
 
 
+@pytest.mark.endurance
 def test_killed_build_is_not_released_and_can_be_run_again(released: Settings, pollux) -> None:
     process = start(released, "build")
     wait_for(lambda: is_building(released))
@@ -127,6 +128,7 @@ def test_killed_build_is_not_released_and_can_be_run_again(released: Settings, p
     assert served(released) == [(2, True), (1, False)]
 
 
+@pytest.mark.endurance
 def test_second_build_waits_for_what_a_killed_command_left_running(
     installation: Settings, pollux
 ) -> None:
@@ -161,6 +163,7 @@ def test_load_waits_while_marts_are_built(
     assert process.poll() is None, "the build ended before the load could be in the way"
     assert done.returncode == 6
     assert f"held by process {process.pid}" in done.stderr
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
