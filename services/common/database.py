@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from http import HTTPStatus
 from typing import NamedTuple
@@ -144,14 +145,17 @@ class Database:
     async def connect(self) -> asyncpg.Connection:
         """A connection of its own, not one of the pool's; `read` reads on it."""
         try:
-            if self._is_pooled is None:
-                self._is_pooled = await self._find_pooler()
-            return await self._connect(is_pooled=self._is_pooled)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            if isinstance(error, asyncpg.ProtocolViolationError):
+            if self._is_pooled is not None:
+                with suppress(asyncpg.ProtocolViolationError):
+                    return await self._connect(is_pooled=self._is_pooled)
                 # A pooler came between, or went.
                 self._is_pooled = None
+            is_pooled = await self._find_pooler()
+            connection = await self._connect(is_pooled=is_pooled)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             raise self.failure_of(error) from error
+        self._is_pooled = is_pooled
+        return connection
 
     def failure_of(self, error: Exception) -> DatabaseUnavailableError:
         """The problem that an error of a connection is."""
@@ -330,7 +334,7 @@ def refusal_of(variable: str, error: BaseException) -> Refusal | None:
         return Refusal(f"The user of {variable} may not read", told)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return Refusal(f"{variable} cannot be used", told)
-    if isinstance(error, asyncpg.ProtocolViolationError) and REFUSED_BY_POOLER.search(told):
+    if isinstance(error, asyncpg.PostgresConnectionError) and REFUSED_BY_POOLER.search(told):
         return Refusal(f"The pooler of {variable} refuses the connection", told)
     return None
 

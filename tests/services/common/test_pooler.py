@@ -183,6 +183,44 @@ def test_a_pooler_that_keeps_sessions_is_no_hindrance(database: str, tmp_path: P
         assert isinstance(open_serving_store(settings), ServingStore)
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_pooler_that_comes_between_is_noticed(database: str, tmp_path: Path, mode: str) -> None:
+    """And the same when it goes; no request is told that this lasts."""
+    port = free_port()
+    direct = Settings(data_dir=tmp_path, database_url=database, api_keys="")
+    with pooler(database, port, mode=mode) as url:
+        settings = Settings(data_dir=tmp_path, database_url=url, api_keys="")
+        for before, after in ((direct, settings), (settings, direct)):
+
+            async def ask(before: Settings, after: Settings) -> list[Any]:
+                found = Database(find_serving_store(before))
+                try:
+                    rows = [await found.fetch("select 1")]
+                    found.close()
+                    # The same name leads elsewhere now.
+                    there = Database(find_serving_store(after))
+                    found._dsn = there._dsn
+                    return [*rows, await found.fetch("select 1")]
+                finally:
+                    found.close()
+
+            assert [rows[0][0] for rows in asyncio.run(ask(before, after))] == [1, 1]
+
+
+def test_a_pooler_that_lends_statements_is_refused_for_good(database: str, tmp_path: Path) -> None:
+    with pooler(database, free_port(), mode="statement") as url:
+        settings = Settings(data_dir=tmp_path, database_url=url, api_keys="")
+        with client_of(create_app(settings)) as client:
+            answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["type"]) == (
+            503,
+            "urn:pollux:problem:database-refuses",
+        )
+        assert start_of_api(tmp_path, database_url=url).startswith(
+            "The pooler of POLLUX_DATABASE_URL refuses the connection: "
+        )
+
+
 def test_owners_go_past_the_pooler_and_readers_through_it(
     pooled: str, database: str, tmp_path: Path
 ) -> None:
