@@ -66,6 +66,46 @@ def test_moments_in_any_spelling(moment: str, ts: int) -> None:
     assert (event.customer_id, event.ts) == (3, ts)
 
 
+TIMES = [*SPELLINGS["timestamp"].text, *SPELLINGS["timestamp"].json]
+LABELS = [*SPELLINGS["label"].text, *SPELLINGS["label"].json]
+NUMBERS = [*SPELLINGS["number"].text, *SPELLINGS["number"].json]
+
+
+@pytest.mark.parametrize("spelling", TIMES, ids=lambda one: repr(one.written))
+def test_times_are_read_by_the_table_of_types(spelling) -> None:
+    payload = as_json({"event_timestamp": spelling.written, "payload": {"customer_id": 3}})
+    if spelling.reason is None:
+        # Events are counted in whole seconds.
+        moment = spelling.value.replace(tzinfo=UTC, microsecond=0)
+        assert read_entry(payload, BERLIN).event_at == moment
+    else:
+        with pytest.raises(UnreadableError) as refused:
+            read_entry(payload, BERLIN)
+        assert str(refused.value) == f"event_timestamp: {spelling.reason}"
+
+
+@pytest.mark.parametrize("spelling", LABELS, ids=lambda one: repr(one.written)[:30])
+def test_departments_are_read_by_the_table_of_types(spelling) -> None:
+    payload = as_json({"id": 7, "ts": NOW, "dep": spelling.written})
+    if spelling.reason is None:
+        assert read_focus(payload, BERLIN).department == spelling.value.strip()
+    else:
+        with pytest.raises(UnreadableError) as refused:
+            read_focus(payload, BERLIN)
+        assert str(refused.value) == f"the department: {spelling.reason}"
+
+
+@pytest.mark.parametrize("spelling", NUMBERS, ids=lambda one: repr(one.written))
+def test_places_are_read_by_the_table_of_types(spelling) -> None:
+    payload = as_json({"id": 7, "ts": NOW, "dep": "Boys", "x": spelling.written, "y": None})
+    if spelling.reason is None:
+        assert read_focus(payload, BERLIN).customer_id == 7
+    else:
+        with pytest.raises(UnreadableError) as refused:
+            read_focus(payload, BERLIN)
+        assert str(refused.value) == f"x: {spelling.reason}"
+
+
 @pytest.mark.parametrize(
     "ts", [-62135596800, -62135596801, -1, -(2**62), 253402300799, 2**62, NOW * 1000]
 )
