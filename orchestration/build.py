@@ -22,7 +22,7 @@ from orchestration.transform.dbt import (
 )
 from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
-from orchestration.transform.graph import failures_of, has_all_marts, served_tables
+from orchestration.transform.graph import failures_of, has_all_marts, served_tables, warnings_of
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, code_fingerprint, write_record
 from orchestration.transform.warehouse import check_is_free
@@ -33,13 +33,17 @@ from pollux.runtime.warehouse import lock_warehouse
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did: counts of dbt's nodes, and the domains that may be released."""
+    """What a build did: counts of dbt's nodes, and the domains that may be released.
+
+    `notes` are sentences for people about rows left out; `message` says what failed.
+    """
 
     models: int
     tests: int
     seconds: float
     passed: tuple[str, ...]
     failed: tuple[str, ...]
+    notes: tuple[str, ...]
     message: str
 
     def raise_if_failed(self) -> None:
@@ -137,6 +141,7 @@ def stream_build(
                 ),
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
+        notes = warnings_of(run)
         message = describe_failures(settings, database, distinct)
     return BuildReport(
         models=_count(run, "model"),
@@ -144,6 +149,7 @@ def stream_build(
         seconds=seconds,
         passed=passed,
         failed=tuple(domain for domain in domains if domain not in passed),
+        notes=notes,
         message=message,
     )
 

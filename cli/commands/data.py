@@ -127,6 +127,8 @@ def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -
         report = build(settings, [domain], progress=step.count)
         step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
         step.has_failed = bool(report.failed)
+    for text in report.notes:
+        output.note(text)
     report.raise_if_failed()
     with output.step("export") as step:
         with as_the_user_has_it():

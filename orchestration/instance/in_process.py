@@ -65,8 +65,10 @@ class GraphOutcome:
         return self.console.step(title)
 
     def built(self, report: BuildReport) -> None:
-        """Keeps the report of the build."""
+        """Keeps the report of the build and shows its notes."""
         self.build = report
+        for text in report.notes:
+            self.console.note(text)
 
     def released(self, report: ReleaseReport) -> None:
         """Keeps the report of a release and shows its notes."""

@@ -130,7 +130,7 @@ def convert_checked(
             types = [
                 _CHECKED_TYPES.get(c.type, "VARCHAR") if c else "VARCHAR" for c in binding.columns
             ]
-            wheres = [_check(field, column.type) for field, column in binding.pairs]
+            wheres = [_check(field, column) for field, column in binding.pairs]
             selects = {column.name: _value(field, column.type) for field, column in binding.pairs}
             query = _copy(
                 selects,
@@ -275,8 +275,8 @@ def _raise_if_disk(error: duckdb.Error) -> None:
         raise LoadError(f"the landing zone cannot be written: {error}") from error
 
 
-def _check(field: str, type_: str) -> str:
-    """A condition that is false where `_value` would change what the text says."""
+def _check(field: str, column: Column) -> str:
+    """A condition that is false where `_value` would change the text, or a rule is broken."""
     whole = f"trunc({field}) = {field}"
     same = {
         # The byte length costs nothing to read, and is never below the number of characters.
@@ -295,9 +295,10 @@ def _check(field: str, type_: str) -> str:
         f"ELSE false END)",
         "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
         f"{field} >= '{FIRST_YEAR}' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
-    }[type_]
+    }[column.type]
+    rules = column.rules.conditions(field, is_text=column.data_type.is_text)
     # Cheaper for numbers than testing for null first, with the same result.
-    return f"({same}) IS NOT FALSE"
+    return f"({' AND '.join([f'({same})', *rules])}) IS NOT FALSE"
 
 
 def _is_day(field: str) -> str:

@@ -7,7 +7,7 @@ Does not belong here: anything that opens a data file.
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from orchestration.load.column_rules import Rules
 from orchestration.load.errors import LoadError
 from pollux.types import TYPES, DataType
 
@@ -25,16 +26,23 @@ LEARNED = "learned"
 TABLE = "table"
 FORMATS = ("csv", "parquet", "lines", TABLE)
 
+_NUMBERS = {"integer", "money", "number"}
+
 # The faster libyaml loader, if PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_NO_RULES = Rules()
+_RULES = {field.name for field in fields(Rules)}
+
+
 @dataclass(frozen=True)
 class Column:
-    """A declared column; `type` is a key of `TYPES`."""
+    """A declared column; `type` is a key of `TYPES`, `rules` say more of its values."""
 
     name: str
     type: str
+    rules: Rules = _NO_RULES
 
     @property
     def data_type(self) -> DataType:
@@ -67,6 +75,12 @@ class Dataset:
         if self.nulls:
             columns.append(self.nulls)
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+
+    @property
+    def rules(self) -> str:
+        """A hash of the columns' rules, blank where there are none."""
+        rules = [[one.name, *astuple(one.rules)] for one in self.columns if one.rules != _NO_RULES]
+        return hashlib.sha256(json.dumps(rules).encode()).hexdigest() if rules else ""
 
     def matches(self, file_name: str) -> bool:
         """Whether a file of this name belongs to the dataset; case does not matter."""
@@ -154,7 +168,26 @@ def _read_column(where: str, column: dict[str, Any]) -> Column:
     if type_ not in TYPES:
         known = ", ".join(TYPES)
         raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
-    return Column(name, type_)
+    meta = (column.get("config") or {}).get("meta") or {}
+    return Column(name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta))
+
+
+def _read_rules(where: str, type_: DataType, meta: dict[str, Any]) -> Rules:
+    """The rules among what dbt lets a column say of itself in `meta`."""
+    given = {name: value for name, value in meta.items() if name in _RULES}
+    given["values"] = _names(where, "values", given.get("values"))
+    if given["values"] and not type_.is_text:
+        raise LoadError(f"{where}: values are for texts, not for {type_.name}")
+    if not isinstance(given.get("required", False), bool):
+        raise LoadError(f"{where}: required must be true or false")
+    for name in ("min_value", "max_value", "decimals"):
+        if name in given and (type_.name not in _NUMBERS or not _is_whole(given[name])):
+            raise LoadError(f"{where}: {name} must be a whole number, of a column of numbers")
+    return Rules(**given)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _names(where: str, field: str, value: object) -> tuple[str, ...]:

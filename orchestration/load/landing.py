@@ -38,7 +38,8 @@ _SUFFIX = ".parquet"
 class Part:
     """What landed from one source file; `name` is its `part_name`, `path` the Parquet file.
 
-    `sha256` is the hash of the file's content, after gzip is unpacked.
+    `sha256` is the hash of the file's content, after gzip is unpacked; `declaration` and `rules`
+    are those of its dataset when it landed.
     """
 
     domain: str
@@ -47,6 +48,7 @@ class Part:
     path: Path
     sha256: str
     declaration: str
+    rules: str
     rows_landed: int
     rows_rejected: int
     sample: bool
@@ -145,6 +147,7 @@ def part_record(
     return {
         "sha256": sha256,
         "declaration": dataset.fingerprint,
+        "rules": dataset.rules,
         "rows_rejected": rejected,
         "sample": sample,
         "loaded_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -245,6 +248,8 @@ def _read_part(path: Path) -> Part | None:
         path=path,
         sha256=record["sha256"],
         declaration=record["declaration"],
+        # Parts of before 2026-11-26 were held to none.
+        rules=record.get("rules", ""),
         rows_landed=footer.num_rows,
         rows_rejected=record["rows_rejected"],
         sample=record["sample"],

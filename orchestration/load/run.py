@@ -92,11 +92,12 @@ class _Task:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the part holds this content, under the columns declared now."""
-        declared = self.chosen.dataset.fingerprint
-        return self.present is not None and (self.present.sha256, self.present.declaration) == (
+        """Whether the part holds this content, under the columns and rules declared now."""
+        part, dataset = self.present, self.chosen.dataset
+        return part is not None and (part.sha256, part.declaration, part.rules) == (
             self.sha256,
-            declared,
+            dataset.fingerprint,
+            dataset.rules,
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from orchestration.load.column_rules import Rules
 from orchestration.load.convert_csv import Binding
 from orchestration.load.declarations import Column
 from orchestration.load.errors import LoadError
@@ -34,15 +35,14 @@ _CERTAIN_DAY = (
 )
 _CERTAIN = {
     "label": rb'(?:[^",\r\n\0]{1,255}+|"[^"\r\n\0]{0,255}+")',
-    "id": rb"-?[0-9]{1,18}+",
-    "integer": rb"-?[0-9]{1,9}+",
-    "money": rb"-?[0-9]{1,10}+(?:\.[0-9]{1,2}+)?+",
-    "number": rb"-?[0-9]{1,15}+(?:\.[0-9]{1,15}+)?+",
     "boolean": rb"(?:true|false|[01])",
     "date": _CERTAIN_DAY,
     "timestamp": _CERTAIN_DAY
     + rb"(?:[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+)?+",
 }
+# The digits before the point, and behind it.
+_CERTAIN_DIGITS = {"id": (18, 0), "integer": (9, 0), "money": (10, 2), "number": (15, 15)}
+_NEVER = rb"(?!)"
 _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
 
 
@@ -158,12 +158,38 @@ def screen(
 
 def certain_lines(columns: Sequence[Column | None], line_end: bytes) -> re.Pattern[bytes]:
     """Compile the pattern of a run of lines that land unchanged."""
-    fields = []
-    for column in columns:
-        certain = _CERTAIN.get(column.type) if column else None
-        fields.append(rb"(?:" + certain + rb")?+" if certain else _CERTAIN_TEXT)
+    fields = [_certain(column) if column else _CERTAIN_TEXT for column in columns]
     line = rb"(?![\r\n])" + b",".join(fields) + (re.escape(line_end) or rb"\n")
     return re.compile(rb"(?>" + line + rb")*+")
+
+
+def _certain(column: Column) -> bytes:
+    rules = column.rules
+    if rules.values:
+        pattern = b"|".join(re.escape(value.encode()) for value in rules.values)
+    elif column.type in _CERTAIN_DIGITS:
+        pattern = _certain_number(*_CERTAIN_DIGITS[column.type], rules)
+    elif column.data_type.is_text and rules.required:
+        # It may be a word for null.
+        return _NEVER
+    elif column.type == "text":
+        return _CERTAIN_TEXT
+    else:
+        pattern = _CERTAIN[column.type]
+    return rb"(?:" + pattern + (rb")" if rules.required else rb")?+")
+
+
+def _certain_number(whole: int, decimals: int, rules: Rules) -> bytes:
+    if rules.max_value is not None:
+        # A number of fewer digits is below it.
+        whole = min(whole, len(str(rules.max_value)) - 1)
+    if whole < 1 or (rules.min_value or 0) > 0 or (rules.max_value or 0) < 0:
+        return _NEVER
+    if rules.decimals is not None:
+        decimals = min(decimals, rules.decimals)
+    sign = rb"-?" if rules.min_value is None else b""
+    fraction = rb"(?:\.[0-9]{1,%d}+)?+" % decimals if decimals else b""
+    return sign + rb"[0-9]{1,%d}+" % whole + fraction
 
 
 class _ColumnError(Exception):
@@ -188,6 +214,8 @@ def _values(record: Record, raw: bytes, binding: Binding) -> list[str]:
         try:
             text = given.decode("utf-8")
             value = read_text(column.type, text) if column and text not in nulls else None
+            if column:
+                column.rules.check(value)
         except UnicodeDecodeError:
             raise _ColumnError(column.name if column else "", "not UTF-8") from None
         except UnfitError as error:

@@ -70,6 +70,16 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
     )
 
 
+def warnings_of(run: DbtRun) -> tuple[str, ...]:
+    """What tests that only warn found, in the words of their descriptions, with the rows."""
+    return tuple(
+        f"{run.manifest['nodes'][result.unique_id]['description'].rstrip('.')}: "
+        f"{result.failures:,}."
+        for result in run.results
+        if result.status == "warn"
+    )
+
+
 def needed_by(manifest: Mapping[str, Any], domain: str) -> set[str]:
     """A domain's marts and everything upstream of them, seeds and sources included."""
     marts = [node["unique_id"] for node in _marts(manifest, domain)]

@@ -1,12 +1,15 @@
--- Fails if customers who ordered did not buy as many items as there are order lines, or
--- used as many coupons.
+-- Fails if customers who ordered did not buy as many items as there are lines of known
+-- orders, or used as many coupons.
 with
     buyers as (select distinct customer_id from {{ ref("stg_store__orders") }}),
 
     lines_counted as (
 
-        select count(*) as items, count(coupon_id) as coupons
-        from {{ ref("stg_store__order_lines") }}
+        select count(*) as items, count(order_lines.coupon_id) as coupons
+        from {{ ref("stg_store__order_lines") }} as order_lines
+        inner join
+            {{ ref("stg_store__orders") }} as orders
+            on order_lines.order_id = orders.order_id
 
     ),
 

@@ -1,6 +1,7 @@
 -- A campaign is measured on the days that lie in the data: from the later of its start
--- and the first day with sales to the earlier of its end and the last. It is compared
--- with as many days before and after, as far as there are any.
+-- and the first day with sales to the earlier of its end and the last; one that ends
+-- before it starts has no days. It is compared with as many days before and after, as
+-- far as there are any.
 with
     campaigns as (select * from {{ ref("stg_complete_journey__campaigns") }}),
 
@@ -23,7 +24,8 @@ with
         from campaigns
         cross join data_days
         where
-            campaigns.start_day <= data_days.last_data_day
+            campaigns.start_day <= campaigns.end_day
+            and campaigns.start_day <= data_days.last_data_day
             and campaigns.end_day >= data_days.first_data_day
 
     ),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestration.load.column_rules import Rules
 from orchestration.load.declarations import Column, read_datasets
 from orchestration.load.errors import LoadError
 from pollux.runtime.settings import PROJECT_DIR
@@ -47,6 +48,13 @@ def test_a_table_of_a_service_has_no_files_and_says_whom_it_feeds(tmp_path):
     assert not sales.matches("sales.csv")
 
 
+def test_rules_of_a_column_are_among_what_it_says_of_itself(tmp_path):
+    rules = "money, config: {meta: {required: true, min_value: 0, max_value: 9, owner: me}}"
+    sales = read_datasets(write(tmp_path, GOOD.replace("money", rules)))["shop", "sales"]
+    assert sales.columns[1].rules == Rules(required=True, min_value=0, max_value=9)
+    assert sales.columns[0].rules == Rules()
+
+
 def test_the_projects_own_declarations_are_read():
     transactions = read_datasets(PROJECT_DIR)["household", "transaction_data"]
     assert len(transactions.columns) == 12
@@ -66,6 +74,26 @@ def test_the_projects_own_declarations_are_read():
         ("old.csv]", "'{{ x }}']", "shop.sales: files may not hold Jinja"),
         ("key: [id]", "key: [ident]", "key column ident is not among the columns"),
         ("name: amount", "name: ID", "column id is declared twice"),
+        (
+            "data_type: integer",
+            "data_type: integer, config: {meta: {values: [a]}}",
+            "sales.id: values are for texts, not for integer",
+        ),
+        (
+            "data_type: integer",
+            "data_type: integer, config: {meta: {required: 1}}",
+            "sales.id: required must be true or false",
+        ),
+        (
+            "data_type: integer",
+            "data_type: integer, config: {meta: {min_value: low}}",
+            "sales.id: min_value must be a whole number, of a column of numbers",
+        ),
+        (
+            "data_type: integer",
+            "data_type: date, config: {meta: {max_value: 3}}",
+            "sales.id: max_value must be a whole number, of a column of numbers",
+        ),
         ("format: csv", "format: lines", "format lines needs one column of type text"),
         ("sources:", "sources: [", "is not YAML"),
         ("- name: computed_elsewhere", TWICE, "shop.sales is declared twice"),

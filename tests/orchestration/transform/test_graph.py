@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestration.transform.dbt import DbtRun, NodeResult
-from orchestration.transform.graph import domains, failures_of, served_tables
+from orchestration.transform.graph import domains, failures_of, served_tables, warnings_of
 
 
 def mart(domain: str, name: str) -> dict[str, Any]:
@@ -87,6 +87,17 @@ def test_failure_blocks_its_domain_and_those_that_use_it() -> None:
 def test_warning_or_skip_alone_blocks_nothing() -> None:
     assert blocked_by("test.pollux.unique_stg", "warn") == set()
     assert blocked_by("test.pollux.unique_stg", "pass") == set()
+
+
+def test_warning_is_told_in_the_words_of_its_test() -> None:
+    node = data_test("orders_known") | {"description": "Lines of an unknown order are left out."}
+    manifest = MANIFEST | {"nodes": {node["unique_id"]: node}}
+    results = tuple(
+        NodeResult(node["unique_id"], status, 0.1, 1234, "", "") for status in ("warn", "pass")
+    )
+    assert warnings_of(DbtRun("id", results, manifest)) == (
+        "Lines of an unknown order are left out: 1,234.",
+    )
 
 
 def test_served_table_is_its_contract() -> None:
