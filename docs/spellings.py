@@ -260,6 +260,7 @@ SPELLINGS: Mapping[str, Spellings] = {
             Spelling("2024-01-05 00:00:00.000000000", date(2024, 1, 5)),
             Spelling("2024-01-05T00:00:00Z", date(2024, 1, 5)),
             Spelling("2024-01-05 00:00:00+00:00", date(2024, 1, 5)),
+            Spelling("2024-01-05 00:00:00 UTC", date(2024, 1, 5)),
             Spelling("9999-12-31", date(9999, 12, 31)),
             Spelling("2024-01-05 10:00:00", reason="a date with a time of day"),
             Spelling("2024-01-05 00:00:00+02:00", reason="a date with a time zone"),
@@ -300,6 +301,8 @@ SPELLINGS: Mapping[str, Spellings] = {
             Spelling("2024-01-05T10:00:00Z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05t10:00:00z", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05 12:00:00+02:00", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05 12:00:00 +0200", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
+            Spelling("2024-01-05 10:00:00 UTC", datetime(2024, 1, 5, 10)),  # noqa: DTZ001
             Spelling("2024-01-05 10:00:00.120000000", datetime(2024, 1, 5, 10, 0, 0, 120000)),  # noqa: DTZ001
             Spelling("2024-01-05 10:00:00.123456789", reason="finer than a microsecond"),
             Spelling("2024-01-05 24:00:00", reason="no such time"),

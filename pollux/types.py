@@ -54,8 +54,9 @@ _NUMBER = re.compile(r"[+-]?(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))
 _MOMENT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
-    r"(?:([Zz])|([+-])([0-9]{2}):?([0-5][0-9])?)?)?"
+    r"(?: ?(?:([Zz]|UTC)|([+-])([0-9]{2}):?([0-5][0-9])?))?)?"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NULL_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "nil", "none", "nat", "\\n", "-", "?"})
 
 
@@ -307,6 +308,8 @@ def _length(most: int) -> Callable[[str], str]:
             raise UnfitError(f"longer than {most:,} characters")
         if "\0" in text:
             raise UnfitError("NUL byte")
+        if not text.isascii() and _SURROGATE.search(text):
+            raise UnfitError("half of a character (a lone surrogate)")
         return text
 
     return read

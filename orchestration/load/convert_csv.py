@@ -204,6 +204,8 @@ def _why_missing(names: Sequence[str], missing: Sequence[str], dataset: Dataset)
     """What seems wrong with a file that lacks declared columns, and what to do about it."""
     declared = {column.name.lower() for column in dataset.columns}
     line = ",".join(names).lower()
+    if line.startswith(("{", "[")):
+        return "is JSON; write it as CSV or Parquet"
     found = line.split(",") if len(names) > 1 else [line]
     if line.startswith("sep="):
         return "begins with a line sep= for Excel; remove it, and save the file with commas"

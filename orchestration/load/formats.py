@@ -20,6 +20,7 @@ MOST_LAYERS = 3
 _START = 4096
 _ZIP = b"PK\x03\x04"
 _PARQUET = b"PAR1"
+_TAR, _TAR_PLACE = b"ustar", 257
 _OTHERS = (
     (b"PARE", "encrypted Parquet; save it without encryption"),
     (b"BZh", "packed by bzip2; unpack it"),
@@ -32,6 +33,7 @@ _OTHERS = (
     (b"%PDF", "a PDF; export the data as CSV"),
     (b"ORC", "an ORC file; write it as Parquet or CSV"),
     (b"Obj\x01", "an Avro file; write it as Parquet or CSV"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the data itself; run git lfs pull"),
     (b"ARROW1", "an Arrow file; write it as Parquet or CSV"),
     (b"SQLite format 3\0", "an SQLite database; export the table as CSV"),
     (b"\xff\xfe\0\0", "UTF-32; save it as UTF-8"),
@@ -84,6 +86,8 @@ def check_text(path: Path, name: str) -> None:
     for magic, kind in _OTHERS:
         if start.startswith(magic):
             raise LoadError(f"{name} is {kind}")
+    if start[_TAR_PLACE:].startswith(_TAR):
+        raise LoadError(f"{name} is a tar archive; unpack it")
     nuls = start.count(b"\0")
     if nuls and max(start[::2].count(b"\0"), start[1::2].count(b"\0")) * 10 > 4 * len(start):
         if len(start) // 2 * 1.5 < nuls:

@@ -25,7 +25,7 @@ ROOMS = (
 READERS = re.compile(
     r"\b(?:read_csv(?:_auto)?|sniff_csv|read_parquet|parquet_scan"
     r"|read_ndjson\w*|from_csv_auto|from_parquet|ParquetDataset)\("
-    r"|\b(?:pq|parquet)\.read_table\("
+    r"|\b(?:pq|parquet)\.read_table\(|\bds\.dataset\("
     r"|(?i:from|join)\s+'[^']+\.(?:parquet|csv)'"
 )
 ODD = [
@@ -73,6 +73,7 @@ def test_the_lint_sees_other_ways():
         "con.from_parquet(path)",
         "read_csv_auto('x')",
         "pd.read_parquet(path)",
+        "ds.dataset(folder)",
     ):
         assert READERS.search(line), line
         assert not allowed("cli/x.py", line), line

@@ -131,6 +131,18 @@ def test_plain_text_has_nothing_invisible():
     assert invisible("Änne Öz, 5 €\t日本") is None
 
 
+@pytest.mark.parametrize("type_", ["text", "label"])
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ude00\ud83d"])
+def test_half_a_character_is_no_text(type_, text):
+    """JSON can spell it; UTF-8, and so every later stage, has no bytes for it."""
+    with pytest.raises(UnfitError, match="half of a character"):
+        read_scalar(type_, text)
+    assert (
+        read_scalar(type_, "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"))
+        == "😀"
+    )
+
+
 @pytest.mark.parametrize("type_", TYPES)
 def test_a_number_that_python_does_not_write_out(type_):
     with pytest.raises(UnfitError, match="more than"):

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import re
+import tarfile
 import zipfile
 from datetime import date, datetime
 from decimal import Decimal
@@ -32,6 +33,15 @@ def zipped(name, content):
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(name, content)
     return out.getvalue()
+
+
+def tarred(name, content):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
 
 
 # --- files that cannot be loaded: one message, and what had landed stays ---
@@ -86,6 +96,11 @@ def zipped(name, content):
         (b"PARE" + b"x" * 50, "is encrypted Parquet; save it without encryption"),
         (b"<!DOCTYPE html><html>", "is a web page or XML, not the data itself"),
         (b"%PDF-1.7", "is a PDF; export the data as CSV"),
+        (tarred("sales.csv", HEADER), "is a tar archive; unpack it"),
+        (gzip.compress(tarred("sales.csv", HEADER)), "is a tar archive; unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid x\n", "is a pointer of Git LFS"),
+        (b'[{"id": 1, "name": "a", "amount": 1.5}]', "is JSON; write it as CSV or Parquet"),
+        (b'{"id":1,"name":"a","amount":1.5}\n', "is JSON; write it as CSV or Parquet"),
     ],
 )
 def test_a_broken_file_fails_clearly_and_changes_nothing(shop, content, message):

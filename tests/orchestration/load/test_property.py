@@ -114,14 +114,20 @@ def oracle_value(text: str, type_: str):  # noqa: PLR0911, PLR0912
         return text.lower() in yes
     if type_ == "date":
         if not re.fullmatch(
-            r"[1-9]\d{3}-\d\d-\d\d([T ]00:00(:00(\.0+)?)?(Z|[+-]00(:?00)?)?)?", text, re.ASCII
+            r"[1-9]\d{3}-\d\d-\d\d([Tt ]00:00(:00(\.0+)?)?( ?([Zz]|UTC|[+-]00(:?00)?))?)?",
+            text,
+            re.ASCII,
         ):
             raise ValueError(text)
         return dt.date.fromisoformat(text[:10])
     if re.search(r"\.\d{7}", text) or not re.fullmatch(
-        r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", text, re.ASCII
+        r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?([Zz]|UTC|[+-]\d\d(:?\d\d)?))?)?",
+        text,
+        re.ASCII,
     ):
         raise ValueError(text)
+    text = re.sub(r" ?(?:UTC|Z)$", "Z", text.upper())
+    text = re.sub(r" ([+-])", r"\1", text)
     text = re.sub(r"\.(\d+)", lambda m: "." + m[1].ljust(6, "0"), text)
     moment = dt.datetime.fromisoformat(text)
     moment = moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -201,11 +207,26 @@ CLEAN = {
     "boolean": st.sampled_from(["true", "False", "T", "f", "1", "0", "YES", "no"]),
     "date": st.dates(dt.date(1000, 1, 1)).map(str)
     | st.dates(dt.date(1000, 1, 1)).map(lambda d: f"{d} 00:00:00")
-    | st.sampled_from(["2024-02-29T00:00:00Z", "2024-02-29T00:00", "9999-12-31T00:00:00"]),
+    | st.sampled_from(
+        [
+            "2024-02-29 00:00:00 UTC",
+            "2024-02-29T00:00:00Z",
+            "2024-02-29T00:00",
+            "9999-12-31T00:00:00",
+        ]
+    ),
     "timestamp": st.datetimes(EARLIEST).map(str)
     | st.datetimes(EARLIEST).map(lambda d: d.isoformat() + "Z")
     | st.datetimes(EARLIEST).map(lambda d: d.isoformat(" ", "seconds") + "+02:00")
-    | st.sampled_from(["2024-02-29", "2024-02-29T23:59", "2024-02-29 10:00:00-0330"]),
+    | st.sampled_from(
+        [
+            "2024-02-29",
+            "2024-02-29T23:59",
+            "2024-02-29 10:00:00-0330",
+            "2024-02-29 01:00:00 UTC",
+            "2024-02-29 01:00 -03",
+        ]
+    ),
 }
 DIRT = [
     "", " ", "\t", "x", "1.239", "4.6", "1.005", "9999999999999999999999", "1e400", "1e-400",
