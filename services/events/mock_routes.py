@@ -107,7 +107,7 @@ def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
 
 PROBLEMS = problem_responses(
     *body_problems(),
-    invalid_input("body", "", "ts is missing or not a whole number of seconds"),
+    invalid_input("body", "", "ts is missing or not a number of seconds"),
     unauthorized(),
     internal_error(),
     DatabaseUnavailableError(),

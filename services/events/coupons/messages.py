@@ -4,6 +4,7 @@ Belongs here: both shapes in which shops send them, and what makes one unreadabl
 here: what follows from an event.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -65,7 +66,7 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
 
 def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
     customer_id = _whole("the customer's id", customer)
-    seconds = _whole("ts", ts)
+    seconds = _whole_seconds(ts)
     if not 0 <= seconds <= time.time() + MAX_SECONDS_AHEAD:
         raise UnreadableError(IMPLAUSIBLE)
     event_at = datetime.fromtimestamp(seconds, UTC)
@@ -81,6 +82,15 @@ def _whole(what: str, value: object) -> int:
         raise UnreadableError(f"{what} is missing")
     assert isinstance(found, int)  # noqa: S101 - what an id is
     return found
+
+
+def _whole_seconds(ts: object) -> int:
+    """Seconds since 1970 without their fraction, which the other shape leaves out, too."""
+    if isinstance(ts, float) or (isinstance(ts, str) and "." in ts):
+        found = read("number", "ts", ts)
+        assert isinstance(found, float)  # noqa: S101 - what a number is
+        return math.floor(found)
+    return _whole("ts", ts)
 
 
 def _seconds(moment: object) -> int:
