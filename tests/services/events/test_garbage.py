@@ -31,7 +31,8 @@ PERSON = {"id": str(NUMBER), "name": NAME, "email": EMAIL}
 DEAD = "dead letter"
 UNKNOWN_CUSTOMER, UNKNOWN_DEPARTMENT = "unknown customer", "unknown department"
 KILOBYTES = 200
-MEGABYTES = 2
+# Near the largest packet that the installation's own broker takes.
+LARGE = 1_000_000
 
 # What nobody can read, whichever topic it comes on; none of it says which event it is.
 ANYWHERE = [
@@ -58,9 +59,9 @@ ANYWHERE = [
     b"[" * 500 + b"]" * 500,
     b'[{"email":' * 300 + b"1" + b"}]" * 300,
     NAME.encode() * (KILOBYTES * 1024 // len(NAME)),
-    EMAIL.encode() * (MEGABYTES * 2**20 // len(EMAIL)),
-    json.dumps({**PERSON, "more": "x" * MEGABYTES * 2**20}).encode(),
-    b"[" + b",".join([json.dumps(PERSON).encode()] * 30_000) + b"]",
+    EMAIL.encode() * (LARGE // len(EMAIL)),
+    json.dumps({"id": NUMBER, "name": NAME, "more": "x" * LARGE}).encode(),
+    b"[" + b",".join([json.dumps(PERSON).encode()] * 13_000) + b"]",
 ]
 # Values that stand where an event has something else, as JSON.
 FRACTIONS = ["1.5", '"5.5"']
@@ -130,12 +131,12 @@ FOCUSES = [
     (focus(ts="1735686000"), "no coupon valid on 2025-01-01"),
     (nested(where=f',"category":"{NAME}"'), UNKNOWN_DEPARTMENT),
     (focus(department=f'"{NAME}"'), UNKNOWN_DEPARTMENT),
-    (focus(department='"Bo\\u0000ys"'), UNKNOWN_DEPARTMENT),
+    (focus(department='"Bo\\u0000ys"'), DEAD),
     (focus(department=f'"{EMAIL}"'), UNKNOWN_DEPARTMENT),
     (focus(department='"\\"; drop table events.decisions; --"'), UNKNOWN_DEPARTMENT),
     (focus(department='"Girls"'), "no coupon valid on 2024-05-14"),
     (focus(department="null"), DEAD),
-    (focus(department="5"), DEAD),
+    (focus(department="5"), UNKNOWN_DEPARTMENT),
     (focus(department='""'), DEAD),
     (focus(department='"  "'), DEAD),
     (focus(department=f'["{NAME}"]'), DEAD),
@@ -176,7 +177,7 @@ WRONG_CONVERSIONS = [
         for total in ("null", "true", "-1", "1e300", "[]", f'"{NAME}"')
     ),
     f'{{"promotion":"P","type":"basket","email":"{EMAIL}","items":[1.5,{{}}]}}'.encode(),
-    f'{{"promotion":5,"type":"basket","email":"{EMAIL}"}}'.encode(),
+    f'{{"promotion":[5],"type":"basket","email":"{EMAIL}"}}'.encode(),
     f'{{"promotion":"P","type":["basket"],"email":"{EMAIL}"}}'.encode(),
 ]
 

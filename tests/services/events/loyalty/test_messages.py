@@ -93,6 +93,15 @@ def test_names_are_read_by_the_table_of_types(spelling: Spelling, field: str) ->
         assert found.reason == f"{field}: {spelling.reason}"
 
 
+@pytest.mark.parametrize("read", [read_rows, read_conversions])
+@pytest.mark.parametrize("start", [b"[", b"a@x.y,"])
+def test_a_message_above_the_limit_is_refused_as_a_whole(read, start: bytes) -> None:
+    payload = start + b" " * (2**20 + 1 - len(start))
+    with pytest.raises(UnreadableError) as refused:
+        read(payload)
+    assert str(refused.value) == "the message has 1048577 bytes; 1048576 are read"
+
+
 @pytest.mark.parametrize("field", ["promotion", "email", "where"])
 def test_a_name_longer_than_any_that_is_kept_is_refused_with_the_limit(field: str) -> None:
     """The limit is that of the landing zone, the models and the index of PostgreSQL."""
