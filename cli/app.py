@@ -4,6 +4,7 @@ Each sub-command is in its own module, which is imported only when it runs, so t
 is quick.
 """
 
+import logging
 import signal
 import sys
 from importlib.metadata import version as version_of
@@ -73,6 +74,8 @@ def run() -> int:
     """Runs the command and returns its exit code; an error that a user can fix is one message."""
     output.allow_any_terminal()
     drop_environment()
+    # Without a handler psycopg's warnings on a lost connection go to the screen; errors are raised.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     # Signals end the command like an exit, so that it stops the processes it started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))

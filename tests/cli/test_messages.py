@@ -56,6 +56,16 @@ def test_version_is_said(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"pollux {version('pollux')}\n")
 
 
+def test_what_psycopg_logs_of_a_lost_connection_is_not_shown(tmp_path: Path) -> None:
+    code = """
+import logging
+from cli import app
+app.app = lambda: logging.getLogger("psycopg").warning("error ignored in rollback")
+app.run()
+"""
+    assert lines(run(tmp_path, code=code)) == []
+
+
 def test_help_speaks_no_python(tmp_path: Path) -> None:
     code = """
 from typer.main import get_command
