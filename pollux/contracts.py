@@ -28,9 +28,10 @@ class Column:
 class Contract:
     """A mart: what a row is, its columns in order, the columns of its key and of each index."""
 
-    domain: str
+    # Records of builds of before 2026-11-26 have neither domain nor description.
+    domain: str = ""
     name: str
-    description: str
+    description: str = ""
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...]
