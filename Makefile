@@ -7,7 +7,7 @@ export DO_NOT_TRACK := 1
 # uv compiles no bytecode: if none is ever written, every start compiles dbt and Dagster anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run setup lock check check-python check-sql check-dbt contracts unit test endurance docs bench
 
@@ -68,14 +68,15 @@ contracts: setup
 	$(BIN)/python -m orchestration.transform.rule_cases macros/rule_cases.sql
 
 unit: setup
-	$(PYTEST) -m "not integration and not endurance"
+	$(PYTEST) --numprocesses 2 -m "not integration and not endurance"
 
 test: setup
 	@$(MAKE) --no-print-directory --jobs=2 check
-	$(PYTEST) -m "not endurance"
+	@# Three files at a time use two cores up: one of them is often waiting for a process of its own.
+	$(PYTEST) --numprocesses 3 -m "not endurance"
 
 endurance: setup
-	$(PYTEST) -m endurance
+	$(PYTEST) --numprocesses 2 -m endurance
 
 docs: setup
 	@$(BIN)/dbt --quiet docs generate --static --empty-catalog --profiles-dir profiles --target-path target/dbt-docs

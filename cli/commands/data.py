@@ -121,8 +121,10 @@ def _raw_folder(base: Path, domain: str, dataset: str) -> Path:
 
 def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -> None:
     from orchestration.build import build
-    from orchestration.release.export import export_marts
+    from orchestration.release.export import export_marts, make_export_folder
 
+    with as_the_user_has_it():
+        make_export_folder(domain, dataset, to)
     with output.step("build") as step:
         report = build(settings, [domain], progress=step.count)
         step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"

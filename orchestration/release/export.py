@@ -19,6 +19,19 @@ from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 
 
+def make_export_folder(domain: str, dataset: str, to: Path) -> Path:
+    """The folder that marts built from a dataset are written to.
+
+    Raises `BuildError` if it cannot be made.
+    """
+    folder = to / domain / dataset
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
 def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dict[str, int]:
     """Writes each mart built from a dataset to `to/<domain>/<dataset>/<mart>.csv`.
 
@@ -26,10 +39,9 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
 
     Raises `BuildError` if the folder cannot be written or a mart cannot be read.
     """
-    folder = to / domain / dataset
+    folder = make_export_folder(domain, dataset, to)
     tables = marts_made_of(read_run(target_dir(settings)).manifest, domain, dataset)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with (
             lock_warehouse(settings, "an export"),
             _open_marts(settings) as marts,
@@ -43,7 +55,11 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
                 rows[table.name] = _write_csv(parquet, folder / f"{table.name}.csv")
             return rows
     except OSError as error:
-        raise BuildError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> BuildError:
+    return BuildError(f"{folder} cannot be written: {error.strerror or error}")
 
 
 @contextmanager

@@ -189,19 +189,19 @@ def test_database_that_goes_away_at_the_end_of_a_start_is_a_note(
     assert "and more" not in told.err
 
 
+def test_once_ends_when_released(installation: Installation) -> None:
+    done = installation.run("up", "--once")
+    assert done.returncode == 0
+    assert "Released after" in done.stdout
+    # What it found, it does not make again.
+    assert "sample" not in done.stderr
+    assert installation.processes() == []
+
+
 def test_second_start_finds_its_data(installation: Installation) -> None:
     seconds = installation.up()
     assert seconds < 60
     assert installation.get("/v1/households/1/summary")["household_key"] == 1
-
-
-def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installation) -> None:
-    ready = installation.get("/readyz", installation.events_port)
-    assert ready["worker"] == 1
-    assert ready["release"] == 1
-    model = installation.data_dir / "models" / "propensity" / "current"
-    assert ready["model"] == model.readlink().name
-    assert answers(HOST, installation.broker_port)
 
 
 def test_its_build_is_a_run_that_the_page_shows(installation: Installation) -> None:
@@ -225,6 +225,52 @@ def test_its_build_is_a_run_that_the_page_shows(installation: Installation) -> N
         if node["assetMaterializations"]
     }
     assert {"household/marts/hh_summary", "store/marts/customer_info"} <= made
+
+
+def test_one_that_is_killed_comes_back_and_the_others_stay(installation: Installation) -> None:
+    before = installation.started()
+    for name in ("broker", "API"):
+        before[name].kill()
+    wait_for(lambda: {"broker", "API"} <= set(installation.started()))
+    wait_for(lambda: answers(HOST, installation.broker_port))
+    wait_for(lambda: installation.answers("/readyz"))
+    wait_for(lambda: installation.answers("/readyz", installation.events_port))
+    after = installation.started()
+    assert {name for name in before if after.get(name) != before[name]} == {"broker", "API"}
+    output = installation.output.read_text()
+    for name in ("broker", "API"):
+        assert f"{name} ended with code -9; it is started again in 1 s." in output
+    assert installation.process.poll() is None
+
+
+def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
+    installation: Installation,
+) -> None:
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    left.pop("pollux up")
+    assert set(installation.started()) == set(left)
+    installation.up()
+    told = installation.output.read_text()
+    assert f"An earlier Pollux left running, now stopped: {', '.join(left)}." in told
+    assert wait_for_end(left.values(), 1)
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    assert "broker, scorer, events, API" in installation.run("down").stdout
+    assert wait_for_end(left.values(), 1)
+    assert installation.processes() == []
+
+
+def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installation) -> None:
+    installation.up()
+    ready = installation.get("/readyz", installation.events_port)
+    assert ready["worker"] == 1
+    assert ready["release"] == 1
+    model = installation.data_dir / "models" / "propensity" / "current"
+    assert ready["model"] == model.readlink().name
+    assert answers(HOST, installation.broker_port)
 
 
 def test_customers_walk_through_the_shop(installation: Installation) -> None:
@@ -271,52 +317,6 @@ def test_down_stops_what_up_started(installation: Installation) -> None:
     assert installation.process.wait(timeout=120) is not None
     assert installation.processes() == []
     assert "nothing was running" in installation.run("down").stdout
-
-
-def test_once_ends_when_released(installation: Installation) -> None:
-    done = installation.run("up", "--once")
-    assert done.returncode == 0
-    assert "Released after" in done.stdout
-    # What it found, it does not make again.
-    assert "sample" not in done.stderr
-    assert installation.processes() == []
-
-
-def test_one_that_is_killed_comes_back_and_the_others_stay(installation: Installation) -> None:
-    installation.up()
-    before = installation.started()
-    for name in ("broker", "API"):
-        before[name].kill()
-    wait_for(lambda: {"broker", "API"} <= set(installation.started()))
-    wait_for(lambda: answers(HOST, installation.broker_port))
-    wait_for(lambda: installation.answers("/readyz"))
-    wait_for(lambda: installation.answers("/readyz", installation.events_port))
-    after = installation.started()
-    assert {name for name in before if after.get(name) != before[name]} == {"broker", "API"}
-    output = installation.output.read_text()
-    for name in ("broker", "API"):
-        assert f"{name} ended with code -9; it is started again in 1 s." in output
-    assert installation.process.poll() is None
-
-
-def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
-    installation: Installation,
-) -> None:
-    left = installation.started()
-    os.kill(installation.process.pid, signal.SIGKILL)
-    installation.process.wait()
-    left.pop("pollux up")
-    assert set(installation.started()) == set(left)
-    installation.up()
-    told = installation.output.read_text()
-    assert f"An earlier Pollux left running, now stopped: {', '.join(left)}." in told
-    assert wait_for_end(left.values(), 1)
-    left = installation.started()
-    os.kill(installation.process.pid, signal.SIGKILL)
-    installation.process.wait()
-    assert "broker, scorer, events, API" in installation.run("down").stdout
-    assert wait_for_end(left.values(), 1)
-    assert installation.processes() == []
 
 
 def test_port_of_the_broker_in_use_says_what_to_do(installation: Installation) -> None:

@@ -55,6 +55,7 @@ REAL = {
     "loyalty": "promotions",
     "store": "store",
 }
+REAL_FILES = pytest.param("real", marks=pytest.mark.endurance)
 WITHOUT_REAL_ROWS = {"customers", "customer_broadband", "customer_initial_services"}
 WITHOUT_REAL_ROWS |= {"customer_cashback", "coupon_offers"}
 LEARNED = {"product_recommendations"}
@@ -83,9 +84,7 @@ def own_database() -> Iterator[str | None]:
                 yield url
 
 
-@pytest.fixture(
-    scope="module", params=["sample", pytest.param("real", marks=pytest.mark.endurance)]
-)
+@pytest.fixture(scope="module", params=["sample", REAL_FILES])
 def source(
     request: pytest.FixtureRequest,
     prepared: Prepared,
@@ -226,7 +225,7 @@ def test_real_files_land_whole(realdata: Path, short_tmp: Path) -> None:
         assert (file.rows_read, file.rows_landed, file.rows_rejected) == (lines, lines, 0)
 
 
-@pytest.mark.parametrize("source", ["real"], indirect=True)
+@pytest.mark.parametrize("source", [REAL_FILES], indirect=True)
 def test_every_real_voucher_row_is_accounted_for(source: Source) -> None:
     marts = released(source.installation("duckdb"), "customer")
     _, report = marts["voucher_cleaning_report"]
@@ -242,7 +241,7 @@ def test_every_real_voucher_row_is_accounted_for(source: Source) -> None:
         assert set(vouchers.query("country_code == 'Peru'")["voucher_amount"]) == {2640}
 
 
-@pytest.mark.parametrize("source", ["real", "sample"], indirect=True)
+@pytest.mark.parametrize("source", [REAL_FILES, "sample"], indirect=True)
 def test_the_published_voucher_request_has_the_published_answer(source: Source) -> None:
     settings = source.installation("duckdb")
     open_serving_store(settings)
@@ -251,7 +250,7 @@ def test_the_published_voucher_request_has_the_published_answer(source: Source) 
     assert (answer.status_code, answer.text) == (200, '{"voucher_amount":2640}')
 
 
-@pytest.mark.parametrize("source", ["real"], indirect=True)
+@pytest.mark.parametrize("source", [REAL_FILES], indirect=True)
 def test_real_coupons_are_those_of_the_ready_aggregates(source: Source) -> None:
     """The files' own prices differ only where they rounded an exact half cent to even."""
     marts = {
@@ -275,7 +274,7 @@ def test_real_coupons_are_those_of_the_ready_aggregates(source: Source) -> None:
     assert (theirs[ours != theirs] % 2 == 0).all()
 
 
-@pytest.mark.parametrize("source", ["real"], indirect=True)
+@pytest.mark.parametrize("source", [REAL_FILES], indirect=True)
 def test_real_promotion_counts(source: Source) -> None:
     marts = released(source.installation("duckdb"), "loyalty")
     _, members = marts["members"]

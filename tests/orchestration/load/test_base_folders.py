@@ -86,9 +86,9 @@ def test_flags_that_do_not_fit_are_named(
 
 
 def test_processed_folder_that_cannot_be_written_is_named(
-    raw: Path, prepared: Prepared, short_tmp: Path, tmp_path: Path, pollux
+    raw: Path, short_tmp: Path, tmp_path: Path, pollux
 ) -> None:
-    settings = prepared.empty(short_tmp / "unwritable")
+    settings = Settings(data_dir=short_tmp / "unwritable")
     file = tmp_path / "file"
     file.write_text("no folder")
     done = pollux(
@@ -98,4 +98,6 @@ def test_processed_folder_that_cannot_be_written_is_named(
     )
     assert done.returncode == 4
     assert f"{file}/customer/voucher_assignments cannot be written" in done.stderr
+    # It is told before a build that would be in vain.
+    assert not (settings.data_dir / "builds").exists()
     assert "Traceback" not in done.stderr
