@@ -284,6 +284,7 @@ def test_code_location_without_manifest_says_what_to_do(short_tmp: Path, tmp_pat
     assert "pollux build make it" in said
 
 
+@pytest.mark.endurance
 def test_interrupted_build_ends_its_dbt_and_says_so(installation: Settings) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "build"],

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.integration
 LATER = "timestamp '2100-01-01 12:00:00'"
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+@pytest.fixture(
+    scope="module", params=["duckdb", pytest.param("postgres", marks=pytest.mark.endurance)]
+)
 def store(request: pytest.FixtureRequest, prepared: Prepared, short_tmp: Path) -> Settings:
     data_dir = short_tmp / f"store_{request.param}"
     if request.param == "duckdb":

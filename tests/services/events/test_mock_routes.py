@@ -89,6 +89,7 @@ def test_two_mocks_at_once_need_a_port_each(new_shop: Shop, worker: Worker) -> N
     assert f"Port {port} is in use by process {os.getpid()}" in second.text
 
 
+@pytest.mark.endurance
 def test_a_database_that_is_away_is_waited_for(new_shop: Shop, worker: Worker) -> None:
     """The event stays in hand, and is decided when the database is back."""
     embedded = new_shop.store.embedded
