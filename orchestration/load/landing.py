@@ -248,7 +248,7 @@ def _read_part(path: Path) -> Part | None:
         path=path,
         sha256=record["sha256"],
         declaration=record["declaration"],
-        # Parts of before 2026-11-26 were held to none.
+        # Parts that version 0.1.0 landed were held to none.
         rules=record.get("rules", ""),
         rows_landed=footer.num_rows,
         rows_rejected=record["rows_rejected"],

@@ -72,11 +72,15 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
 
 def warnings_of(run: DbtRun) -> tuple[str, ...]:
     """What tests that only warn found, in the words of their descriptions, with the rows."""
-    return tuple(
-        f"{run.manifest['nodes'][result.unique_id]['description'].rstrip('.')}: "
-        f"{result.failures:,}."
+    found = [
+        (run.manifest["nodes"][result.unique_id], result.failures)
         for result in run.results
         if result.status == "warn"
+    ]
+    # A test without a description has at least a name.
+    return tuple(
+        f"{(node['description'] or node['name']).rstrip('.')}: {failures:,}."
+        for node, failures in found
     )
 
 

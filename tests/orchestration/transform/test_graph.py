@@ -100,6 +100,13 @@ def test_warning_is_told_in_the_words_of_its_test() -> None:
     )
 
 
+def test_warning_of_a_test_without_a_description_has_its_name() -> None:
+    node = data_test("orders_known") | {"description": "", "name": "orders_known"}
+    manifest = MANIFEST | {"nodes": {node["unique_id"]: node}}
+    result = NodeResult(node["unique_id"], "warn", 0.1, 2, "", "")
+    assert warnings_of(DbtRun("id", (result,), manifest)) == ("orders_known: 2.",)
+
+
 def test_served_table_is_its_contract() -> None:
     (table,) = served_tables(MANIFEST, "shop")
     assert (table.name, table.key, table.indexes) == ("sales", ("a",), (("b", "a"),))

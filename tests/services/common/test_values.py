@@ -30,16 +30,8 @@ from services.api.store.schemas import (
     StoreCustomersQuery,
 )
 from services.scoring.schemas import Coupon, Customer
+from tests.services.scoring.bodies import COUPON, CUSTOMER
 
-CUSTOMER = {
-    "customer_id": 127, "gender": "F", "age": 46, "mean_buy_price": 17.35,
-    "total_coupons_used": 21, "mean_discount_received": 2.4, "unique_products_bought": 310,
-    "unique_products_bought_with_coupons": 19, "total_items_bought": 402,
-}  # fmt: skip
-COUPON = {
-    "coupon_id": 22, "coupon_type": "just_discount", "department": "Sport", "discount": 30,
-    "how_many_products_required": 1, "product_mean_price": 21.5, "products_available": 4,
-}  # fmt: skip
 SELECTION = {
     "customer_id": 123, "country_code": "Peru", "last_order_ts": "2018-05-03 00:00:00",
     "first_order_ts": "2017-05-03 00:00:00", "total_orders": 15, "segment_name": "recency_segment",

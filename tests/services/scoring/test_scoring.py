@@ -24,17 +24,9 @@ from services.common.api_keys import OPEN_PATHS
 from services.scoring import models
 from services.scoring.app import create_app
 from services.scoring.schemas import MAX_COUPONS, MAX_PAIRS, Coupon, Customer
+from tests.services.scoring.bodies import COUPON, CUSTOMER
 from tests.support.histories import open_sample
 
-CUSTOMER = {
-    "customer_id": 127, "gender": "F", "age": 46, "mean_buy_price": 17.35,
-    "total_coupons_used": 21, "mean_discount_received": 2.4, "unique_products_bought": 310,
-    "unique_products_bought_with_coupons": 19, "total_items_bought": 402,
-}  # fmt: skip
-COUPON = {
-    "coupon_id": 22, "coupon_type": "just_discount", "department": "Sport", "discount": 30,
-    "how_many_products_required": 1, "product_mean_price": 21.5, "products_available": 4,
-}  # fmt: skip
 NULLABLE = {
     "gender", "age", "mean_buy_price", "mean_discount_received", "coupon_type", "department",
     "discount", "how_many_products_required", "product_mean_price", "products_available",
