@@ -37,8 +37,9 @@ LONGEST = (
     "pollux/",
     "services/api/",
 )
-# Where the workers of a run find what they share.
+# Where the workers of a run find what they share; who sets it keeps it for the next run.
 SHARED_FOLDER = "POLLUX_TEST_SHARED_FOLDER"
+IS_KEPT = pytest.StashKey[bool]()
 
 Pollux = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,15 +53,18 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the folder that the workers of this run share."""
+    """Makes the folder that the workers of this run share, unless one is kept."""
     if not hasattr(config, "workerinput"):
-        os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
+        config.stash[IS_KEPT] = SHARED_FOLDER in os.environ
+        if not config.stash[IS_KEPT]:
+            os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what the workers shared; the last line says what was left out."""
     if not hasattr(config, "workerinput"):
-        remove_installations(Path(os.environ.pop(SHARED_FOLDER)))
+        if not config.stash[IS_KEPT]:
+            remove_installations(Path(os.environ.pop(SHARED_FOLDER)))
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         reasons = Counter(report.longrepr[2] for report in reporter.stats.get("skipped", ()))
         if reasons:
