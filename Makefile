@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup lock check check-python check-sql check-dbt contracts unit test endurance docs bench
+.PHONY: help run setup lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance docs bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lock    write requirements.lock anew from pyproject.toml (versions stay where they can)"
 	@echo "make check   formatting, lint, types (under a minute)"
 	@echo "make contracts  write what services and models know of each other: the marts' YAML, the rules in Python"
+	@echo "make openapi  write the services' OpenAPI documents anew, and say what breaks for clients"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
@@ -45,7 +46,7 @@ lock: setup
 	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
 		--extra=pipeline --extra=services --extra=dev --extra=docs --output-file=requirements.lock pyproject.toml >/dev/null
 
-check: check-python check-sql check-dbt
+check: check-python check-sql check-dbt check-openapi
 
 check-python: setup
 	$(BIN)/ruff format --check --quiet .
@@ -61,6 +62,12 @@ check-dbt: setup
 	$(BIN)/python -m orchestration.transform.contracts --check $(CONTRACTS)
 	$(BIN)/python -m orchestration.transform.rule_cases --check macros/rule_cases.sql
 	$(BIN)/dbt-bouncer run --config-file dbt-bouncer.yml
+
+check-openapi: setup
+	$(BIN)/python -m services.openapi docs/openapi --check
+
+openapi: setup
+	$(BIN)/python -m services.openapi docs/openapi
 
 contracts: setup
 	$(PARSE)

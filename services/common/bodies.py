@@ -7,11 +7,13 @@ one, would cost FastAPI as much time as the body.
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from services.common.openapi_schemas import REFERENCE, ReadHere
 from services.common.problems import ProblemError, invalid_parts
 
 M = TypeVar("M", bound=BaseModel)
@@ -74,13 +76,21 @@ def read_query(request: Request, model: type[M]) -> M:
         raise invalid_parts([{**part, "loc": ("query", *part["loc"])} for part in parts]) from None
 
 
-def read_here(body: type[BaseModel], query: type[BaseModel] | None = None) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body and query with this module."""
-    content = {"application/json": {"schema": body.model_json_schema()}}
+def read_here(body: type[BaseModel] | UnionType, query: type[BaseModel] | None = None) -> ReadHere:
+    """The `openapi_extra` of a route that reads its body and query with this module.
+
+    A union of models is a body in any of these shapes.
+    """
+    bodies = get_args(body) if isinstance(body, UnionType) else (body,)
+    references: list[dict[str, Any]] = [
+        {"$ref": REFERENCE.format(model=one.__name__)} for one in bodies
+    ]
+    schema = {"anyOf": references} if len(references) > 1 else references[0]
+    content = {"application/json": {"schema": schema}}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
-    if query is None:
-        return described
-    return {**described, "parameters": query_parameters(query)}
+    if query is not None:
+        described["parameters"] = query_parameters(query)
+    return ReadHere(*bodies, **described)
 
 
 def query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:

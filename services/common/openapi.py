@@ -1,13 +1,15 @@
 """How problems, releases and keys are documented in OpenAPI, the same for every service."""
 
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic.json_schema import models_json_schema
+from fastapi.routing import APIRoute
 
 from services.common.api_keys import OPEN_PATHS, unauthorized
 from services.common.database import DatabaseUnavailableError, database_refuses
+from services.common.openapi_schemas import ReadHere, add_models, mend, operations
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
 
@@ -16,19 +18,30 @@ KEY_SCHEME = "key"
 
 
 class DocumentedApi(FastAPI):
-    """An app whose OpenAPI description has problem documents and, if they are required, keys."""
+    """An app whose OpenAPI description has problem documents and, if they are required, keys.
+
+    The id of an operation is the name of the function that answers it.
+    """
 
     requires_key = False
 
     def openapi(self) -> dict[str, Any]:
-        """The description, made once."""
+        """The description, made once; raises `ValueError` for a name that is given twice."""
         if self.openapi_schema is None:
+            routes = [route for route in self.routes if isinstance(route, APIRoute)]
+            for route in routes:
+                route.operation_id = route.name
             description = super().openapi()
-            components = description.setdefault("components", {})
-            _, problems = models_json_schema(
-                [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
-            )
-            components.setdefault("schemas", {}).update(problems["$defs"])
+            extras = [route.openapi_extra for route in routes]
+            bodies = {
+                body for extra in extras if isinstance(extra, ReadHere) for body in extra.bodies
+            }
+            add_models(description, {Problem}, "serialization")
+            add_models(description, bodies, "validation")
+            mend(description)
+            ids = Counter(operation["operationId"] for operation in operations(description))
+            if twice := [name for name, times in ids.items() if times > 1]:
+                raise ValueError(f"several operations are called {', '.join(twice)}")
             if self.requires_key:
                 _require_key(description)
         return self.openapi_schema or {}
@@ -87,7 +100,7 @@ def _require_key(description: dict[str, Any]) -> None:
     description["components"]["securitySchemes"] = {
         KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "A key of the installation"}
     }
-    for path, operations in description["paths"].items():
+    for path, methods in description["paths"].items():
         if path not in OPEN_PATHS:
-            for operation in operations.values():
+            for operation in methods.values():
                 operation["security"] = [{KEY_SCHEME: []}]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from services.common.api_keys import unauthorized
-from services.common.bodies import body_problems, read_json_bytes
+from services.common.bodies import body_problems, read_here, read_json_bytes
 from services.common.database import DatabaseUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
@@ -89,22 +89,6 @@ class MockDecision(BaseModel):
     )
 
 
-def _described(*shapes: type[BaseModel]) -> dict[str, Any]:
-    schema = {"oneOf": [shape.model_json_schema() for shape in shapes]}
-    content = {"application/json": {"schema": _without_references(schema)}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """Schemas with their definitions put in place: references would not resolve in OpenAPI."""
-    for shape in schema["oneOf"]:
-        defined = shape.pop("$defs", {})
-        for name, found in shape["properties"].items():
-            if "$ref" in found:
-                shape["properties"][name] = defined[found["$ref"].rpartition("/")[2]]
-    return schema
-
-
 PROBLEMS = problem_responses(
     *body_problems(),
     invalid_input("body", "", "ts is missing or not a number of seconds"),
@@ -118,7 +102,7 @@ PROBLEMS = problem_responses(
     "/mock_entry",
     response_model=MockDecision,
     responses=PROBLEMS,
-    openapi_extra=_described(EntryEvent, WrappedEntryEvent),
+    openapi_extra=read_here(EntryEvent | WrappedEntryEvent),
     summary="A customer enters the shop",
 )
 async def mock_entry(request: Request) -> Response:
@@ -130,7 +114,7 @@ async def mock_entry(request: Request) -> Response:
     "/mock_focus",
     response_model=MockDecision,
     responses=PROBLEMS,
-    openapi_extra=_described(FocusEvent, WrappedFocusEvent),
+    openapi_extra=read_here(FocusEvent | WrappedFocusEvent),
     summary="A customer stops in a department",
 )
 async def mock_focus(request: Request) -> Response:

@@ -91,7 +91,7 @@ async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query(
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List the segments that vouchers are chosen by",
 )
-async def list_segments(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_voucher_segments(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """The bounds of each: numbers of orders, or of whole days since the last order."""
     return await answers_of(request).make(request, DOMAIN, repository.SEGMENTS.read, query)
 
@@ -102,7 +102,9 @@ async def list_segments(request: Request, query: Annotated[PageQuery, Query()]) 
     responses=release_responses(DOMAIN, foreign_next()),
     summary="What became of the raw voucher assignments",
 )
-async def read_cleaning_report(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_voucher_cleaning_report(
+    request: Request, query: Annotated[PageQuery, Query()]
+) -> Response:
     """How many were kept, and how many were dropped for each reason."""
     return await answers_of(request).make(request, DOMAIN, repository.CLEANING_REPORT.read, query)
 

@@ -81,7 +81,7 @@ async def read_household(request: Request, household_key: HouseholdKey) -> Respo
     responses=release_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
     summary="Summary of a household",
 )
-async def read_summary(request: Request, household_key: HouseholdKey) -> Response:
+async def read_household_summary(request: Request, household_key: HouseholdKey) -> Response:
     """Who the household is, what it is worth, what it spends; needs known demographics."""
     return await answers_of(request).make(request, DOMAIN, repository.summary, household_key)
 
@@ -122,7 +122,7 @@ async def list_weekly_sales(
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="A household's responses to campaigns",
 )
-async def list_responses(
+async def list_household_campaigns(
     request: Request, household_key: HouseholdKey, query: Annotated[ResponsesQuery, Query()]
 ) -> Response:
     """Campaigns sent to the household, or whose coupons it redeemed, by number."""
@@ -152,7 +152,7 @@ async def list_recommendations(
     responses=release_responses(DOMAIN, no_associations("SOUP"), BAD_LIMIT),
     summary="What a commodity is bought with",
 )
-async def list_associations(
+async def list_commodity_associations(
     request: Request, commodity: Commodity, query: Annotated[AssociationsQuery, Query()]
 ) -> Response:
     """Commodities bought in the same baskets, the highest by the metric first."""
@@ -189,7 +189,7 @@ async def read_campaign(request: Request, campaign: Campaign) -> Response:
     responses=release_responses(DOMAIN, unknown_campaign(7), BAD_CAMPAIGN),
     summary="Sales of a campaign's products by day",
 )
-async def list_daily_sales(
+async def list_campaign_daily_sales(
     request: Request, campaign: Campaign, query: Annotated[DaysQuery, Query()]
 ) -> Response:
     """Days on which the campaign's couponed products sold, the earliest first."""

@@ -74,7 +74,7 @@ async def list_promotions(request: Request, query: Annotated[PromotionsQuery, Qu
     responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
     summary="Funnel of a promotion",
 )
-async def list_funnel(
+async def list_promotion_funnel(
     request: Request, promotion: Promotion, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """Its channels with clicks, baskets and purchases, by name."""
@@ -87,7 +87,7 @@ async def list_funnel(
     responses=release_responses(DOMAIN, unknown_promotion("Winter"), BAD_PROMOTION),
     summary="Conversions of a promotion",
 )
-async def list_conversions(
+async def list_promotion_conversions(
     request: Request, promotion: Promotion, query: Annotated[ConversionsQuery, Query()]
 ) -> Response:
     """Its clicks, baskets and purchases, one by one."""

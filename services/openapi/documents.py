@@ -1,0 +1,28 @@
+"""The OpenAPI document of each service, made without a database, a broker or a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from pollux.runtime.serving import find_serving_store
+from pollux.runtime.settings import Settings
+from services.api import app as api
+from services.events import app as events
+from services.events.settings import MqttSettings
+from services.scoring import app as scoring
+
+# Nothing is asked of either while documents are made. With a key, they say how one is sent.
+DATABASE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+SOME_HASH = "0" * 64
+
+
+def documents() -> Mapping[str, dict[str, Any]]:
+    """The documents by service (api, scoring, events), as an installation with keys gives them."""
+    settings = Settings(database_url=DATABASE, api_keys=SOME_HASH, root_path="", scoring_url=None)
+    store = find_serving_store(settings)
+    return {
+        "api": api.create_app(settings).openapi(),
+        "scoring": scoring.create_app(settings).openapi(),
+        "events": events.create_app(settings, MqttSettings(testing_no_mqtt=True), store).openapi(),
+    }
