@@ -5,6 +5,7 @@ starting one (`cli.dagster`).
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -26,6 +27,14 @@ LOCATION = "pollux"
 
 # A worker that was killed is noticed within this time.
 MONITOR_SECONDS = 10
+SESSIONS = {
+    # A run writes a thousand events; a crash of the server may lose the last of them, but it ends
+    # the run anyway.
+    "synchronous_commit": "off",
+    # A run that is frozen between two statements holds the rows of its assets, and no other run
+    # could start. It is below the 15 s that the web page waits for a statement.
+    "idle_in_transaction_session_timeout": "5s",
+}
 # How long ticks of schedules and sensors are kept: skipped ones, and all others.
 SKIPPED_DAYS, TICK_DAYS = 1, 30
 
@@ -162,20 +171,24 @@ def make_database(database: ServingStore) -> None:
     try:
         psycopg.connect(make_conninfo(database.owner_url, dbname=name), connect_timeout=10).close()
     except psycopg.OperationalError:
-        pass
-    else:
-        return
-    with database.connect(autocommit=True) as connection:
-        try:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-            # A run writes a thousand events; a crash of the server may lose the last of them, but
-            # it ends the run anyway.
-            relaxed = "alter database {} set synchronous_commit = off"
-            connection.execute(sql.SQL(relaxed).format(sql.Identifier(name)))
-        except psycopg.errors.DuplicateDatabase:
-            return
-        except psycopg.Error as error:
-            raise StorageError(
-                f"Dagster's database {name} cannot be made: {str(error).strip()}. Make it with "
-                f"create database {name}, owned by the user of POLLUX_DATABASE_URL."
-            ) from error
+        with database.connect(autocommit=True) as connection:
+            try:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            except psycopg.errors.DuplicateDatabase:
+                pass
+            except psycopg.Error as error:
+                raise StorageError(
+                    f"Dagster's database {name} cannot be made: {str(error).strip()}. Make it with "
+                    f"create database {name}, owned by the user of POLLUX_DATABASE_URL."
+                ) from error
+    # A database that somebody else made and owns keeps the server's settings.
+    with (
+        suppress(psycopg.errors.InsufficientPrivilege),
+        database.connect(autocommit=True) as connection,
+    ):
+        for setting, value in SESSIONS.items():
+            connection.execute(
+                sql.SQL("alter database {} set {} = {}").format(
+                    sql.Identifier(name), sql.Identifier(setting), value
+                )
+            )

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from cli.processes import Running
 from orchestration.instance.workers import workers
@@ -142,6 +144,8 @@ class Dagster:
                 if not data.get("errors"):
                     found: dict[str, Any] = data["data"]
                     return found
+            except urllib.error.HTTPError as error:
+                data = error.read()
             except OSError as error:
                 data = str(error)
             assert time.monotonic() < deadline, data
@@ -391,14 +395,36 @@ def test_run_killed_at_random_moments(dagster: Dagster, kill_loop) -> None:
         assert dagster.served() in (before + 1, before + 2)
 
 
+def freeze_with_rows(dagster: Dagster, worker: psutil.Process) -> None:
+    """Suspends a run while it keeps rows of assets locked."""
+    url = make_conninfo(dagster.variables["POLLUX_DATABASE_URL"], dbname="postgres_dagster")
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            assert worker.status() != psutil.STATUS_ZOMBIE, "the run ended before"
+            worker.suspend()
+            # What it has sent already is done.
+            time.sleep(0.02)
+            held = connection.execute(
+                "select from pg_stat_activity join pg_locks using (pid) "
+                "where state = 'idle in transaction' and relation = 'asset_keys'::regclass"
+            ).fetchone()
+            if held is not None:
+                return
+            worker.resume()
+            time.sleep(0.01)
+
+
 def test_hung_run_is_ended_and_frees_its_place(dagster: Dagster) -> None:
     before = dagster.served()
     run = dagster.launch(DOMAIN, max_runtime="20", max_retries="0")
     dagster.wait_until_building()
     (worker,) = workers(dagster.settings)
-    hung = [worker, *worker.children(recursive=True)]
-    for process in hung:
+    # The worst moment: it has written to rows that the start of any other run writes to.
+    freeze_with_rows(dagster, worker)
+    children = worker.children(recursive=True)
+    for process in children:
         process.suspend()
+    hung = [worker, *children]
     next_run = dagster.launch(DOMAIN)
     assert dagster.ended(run) == "FAILURE"
     messages = [event.get("message") for event in dagster.events(run)]
