@@ -100,6 +100,18 @@ class PropensityModel:
         raw = self.booster.predict(features, raw_score=True, num_threads=1)
         return self.calibration.apply(np.asarray(raw))
 
+    def explain(self, features: npt.NDArray[np.float32]) -> Floats:
+        """What each feature added to the log-odds of a row's probability.
+
+        A row for every row of `encode`'s matrix, a column for each of `FEATURES`, and last the
+        base that they are added to: a row's sum is ln(p ÷ (1 - p)). These are the contributions of
+        LightGBM (TreeSHAP), calibrated.
+        """
+        raw = self.booster.predict(features, pred_contrib=True, num_threads=1)
+        added = np.asarray(raw) * self.calibration.slope
+        added[:, -1] += self.calibration.intercept
+        return added
+
 
 def category_code(name: str, text: str | None, categories: Categories) -> float:
     """The number of a category, NaN where it is missing or the model does not know it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +10,11 @@ from prometheus_client import Counter, Gauge
 from pollux import propensity
 from pollux.propensity import ModelError, NoModelError, PropensityModel
 from services.common.metrics import Metrics
-from services.common.problems import ProblemError
+from services.scoring.problems import no_model
 
 POLL_SECONDS = 0.5
 
 log = logging.getLogger("pollux.services")
-
-
-def no_model() -> ProblemError:
-    """No model was promoted yet, or the promoted one cannot be used."""
-    return ProblemError(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "no-model",
-        "No model yet",
-        "No coupon-propensity model can be used: train one (pollux learn propensity).",
-        headers={"Retry-After": "5"},
-    )
 
 
 class CurrentModel:

@@ -1,20 +1,29 @@
 """Routes of the scorer: paths and their documentation."""
 
 import asyncio
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from services.common.api_keys import unauthorized
-from services.common.bodies import body_problems, read_body, read_here
+from services.common.bodies import body_problems, read_body, read_here, read_query
 from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.scoring import scores
-from services.scoring.models import CurrentModel, no_model
-from services.scoring.schemas import MAX_PAIRS, BatchRequest, Prediction, ScoreRequest
+from services.scoring.problems import no_model
+from services.scoring.schemas import (
+    MAX_PAIRS,
+    BatchRequest,
+    Prediction,
+    ScoreQuery,
+    ScoreRequest,
+)
+
+if TYPE_CHECKING:
+    from services.scoring.models import CurrentModel
 
 SCORE_BYTES = 512 * 1024
 BATCH_BYTES = 4 * 2**20
@@ -49,16 +58,18 @@ def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
     "/score",
     response_model=list[Prediction],
     responses=_responses(*body_problems(SCORE_BYTES), MISSING),
-    openapi_extra=read_here(ScoreRequest),
+    openapi_extra=read_here(ScoreRequest, ScoreQuery),
     summary="How likely a customer is to use each of some coupons",
 )
 async def score(request: Request) -> Response:
     """Predictions, the best first; an empty list for no coupons."""
+    query = read_query(request, ScoreQuery)
     asked = await read_body(request, ScoreRequest, {}, limit=SCORE_BYTES)
     current: CurrentModel = request.app.state.model
     model = current.get()
-    if len(asked.coupons) > PAIRS_AT_ONCE:
-        found = await asyncio.to_thread(scores.answer, model, asked)
+    # Explaining a pair takes many times as long as scoring it.
+    if query.explain or len(asked.coupons) > PAIRS_AT_ONCE:
+        found = await asyncio.to_thread(scores.answer, model, asked, explains=query.explain)
     else:
         found = scores.answer(model, asked)
     current.pairs.inc(len(asked.coupons))

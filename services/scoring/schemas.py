@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 
 from pollux.names import read_name
-from services.common.values import Id, read_as
+from services.common.values import Id, Truth, read_as
 
 MAX_COUPONS = 1_000
 MAX_REQUESTS = 1_000
@@ -74,6 +74,16 @@ class Coupon(BaseModel):
     products_available: MaybeCount = Field(description="The coupon's products.", examples=[4])
 
 
+class ScoreQuery(BaseModel):
+    """How much an answer explains."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    explain: Truth = Field(
+        default=False, description="Say what each feature added to every prediction."
+    )
+
+
 class ScoreRequest(BaseModel):
     """A customer, and the coupons to choose from."""
 
@@ -96,6 +106,36 @@ class BatchRequest(RootModel[list[ScoreRequest]]):
         return self
 
 
+class Contribution(BaseModel):
+    """What a feature added to a prediction."""
+
+    feature: str = Field(description="Feature of the model.", examples=["discount"])
+    value: str | float | None = Field(
+        description="What the model was given; null if nothing that it knows.", examples=[30]
+    )
+    added: float = Field(
+        description="What it added to the log-odds; below 0 it made use less likely.",
+        examples=[0.4127],
+    )
+    words: str = Field(
+        description="The same in words.",
+        examples=["the coupon's discount is 30 %, which makes use more likely"],
+    )
+
+
+class Explanation(BaseModel):
+    """Why a prediction is what it is, in log-odds, ln(p ÷ (1 - p)), which add up."""
+
+    base: float = Field(
+        description="Log-odds before any feature counts: the mean of the model's. With all that "
+        "features added, they are the log-odds of the prediction.",
+        examples=[-1.6204],
+    )
+    contributions: list[Contribution] = Field(
+        description="What each feature added, the strongest first."
+    )
+
+
 class Prediction(BaseModel):
     """How likely a customer is to use a coupon."""
 
@@ -105,4 +145,7 @@ class Prediction(BaseModel):
         description="Probability, 0 to 1, that an order of the customer with an item of the "
         "coupon's department uses the coupon.",
         examples=[0.2714],
+    )
+    explanation: Explanation | None = Field(
+        default=None, description="With explain=true; otherwise not there."
     )

@@ -15,6 +15,7 @@ from pollux.propensity import (
     category_code,
     encode,
 )
+from services.scoring.explanations import explain
 from services.scoring.schemas import Coupon, Customer, ScoreRequest
 
 CUSTOMER_NUMBERS = tuple(name for name in NUMERIC if name in Customer.model_fields)
@@ -23,9 +24,9 @@ CUSTOMER_CATEGORIES = tuple(name for name in CATEGORICAL if name in Customer.mod
 COUPON_CATEGORIES = tuple(name for name in CATEGORICAL if name in Coupon.model_fields)
 
 
-def answer(model: PropensityModel, request: ScoreRequest) -> bytes:
+def answer(model: PropensityModel, request: ScoreRequest, *, explains: bool = False) -> bytes:
     """The answer to a request as JSON, the best coupon first."""
-    return orjson.dumps(predict(model, [request])[0])
+    return orjson.dumps(predict(model, [request], explains=explains)[0])
 
 
 def answer_batch(model: PropensityModel, requests: Sequence[ScoreRequest]) -> bytes:
@@ -33,7 +34,9 @@ def answer_batch(model: PropensityModel, requests: Sequence[ScoreRequest]) -> by
     return orjson.dumps(predict(model, requests))
 
 
-def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[list[dict[str, Any]]]:
+def predict(
+    model: PropensityModel, requests: Sequence[ScoreRequest], *, explains: bool = False
+) -> list[list[dict[str, Any]]]:
     """The predictions of each request, the best first; ties go by coupon."""
     sizes = [len(request.coupons) for request in requests]
     if not sum(sizes):
@@ -49,7 +52,9 @@ def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[li
     }
     columns |= _numbers(coupons, COUPON_NUMBERS)
     columns |= _codes(coupons, COUPON_CATEGORIES, model)
-    predictions = model.predict(encode(columns)).tolist()
+    features = encode(columns)
+    predictions = model.predict(features).tolist()
+    explanations = explain(model, features) if explains else None
     answers = []
     start = 0
     for request, size in zip(requests, sizes, strict=True):
@@ -60,6 +65,10 @@ def predict(model: PropensityModel, requests: Sequence[ScoreRequest]) -> list[li
                 request.coupons, predictions[start : start + size], strict=True
             )
         ]
+        if explanations is not None:
+            # In the order of the request's coupons.
+            for one in found:
+                one["explanation"] = next(explanations)
         found.sort(key=lambda one: (-one["prediction"], one["coupon_id"]))
         answers.append(found)
         start += size

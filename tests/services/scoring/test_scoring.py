@@ -118,6 +118,64 @@ def test_an_answer_has_the_best_coupon_first(app: FastAPI) -> None:
     assert prediction(app, discount=50) > prediction(app, discount=5)
 
 
+def test_an_explanation_adds_up_to_its_prediction(app: FastAPI) -> None:
+    """Contributions and base are log-odds: the sigmoid of their sum is the prediction."""
+    coupons = [COUPON | {"coupon_id": number, "discount": 5 * number} for number in range(1, 9)]
+    coupons.append(COUPON | {"coupon_id": 9, "department": "Garden", "product_mean_price": 0})
+    body = {"customer": CUSTOMER, "coupons": coupons}
+    explained = ask(app, "/score?explain=true", body)
+    assert explained.headers["x-pollux-model"] == app.state.model.get().id
+    found = explained.json()
+    plain = [{key: one[key] for key in one if key != "explanation"} for one in found]
+    assert plain == score(app, CUSTOMER, *coupons)
+    for one in found:
+        base, parts = (one["explanation"][name] for name in ("base", "contributions"))
+        assert {part["feature"] for part in parts} == set(propensity.FEATURES)
+        log_odds = math.fsum([base, *(part["added"] for part in parts)])
+        assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(one["prediction"], abs=1e-9)
+        strengths = [abs(part["added"]) for part in parts]
+        assert strengths == sorted(strengths, reverse=True)
+        assert strengths[0] > 0.01
+    assert len({one["explanation"]["base"] for one in found}) == 1
+
+
+def test_an_explanation_is_in_words(app: FastAPI) -> None:
+    odd = COUPON | {"discount": 60, "department": "Garden", "product_mean_price": 0}
+    body = {"customer": CUSTOMER | {"age": None}, "coupons": [odd]}
+    (found,) = ask(app, "/score?explain=true", body).json()
+    parts = {part["feature"]: part for part in found["explanation"]["contributions"]}
+    effects = {1: "makes use more likely", -1: "makes use less likely", 0: "changes nothing"}
+    said = {
+        "discount": (60, "the coupon's discount is 60 %"),
+        "gender": ("F", "the customer's gender is F"),
+        "mean_buy_price": (17.35, "the mean price that the customer pays is 17.35 dollars"),
+        "total_items_bought": (402, "the number of items the customer bought is 402"),
+        "age": (None, "the customer's age is not known"),
+        # One that the model was not trained on, and a logarithm that there is not.
+        "department": (None, "the coupon's department is not known"),
+        "log_price_ratio": (None, "mean price over the customer's mean price is not known"),
+    }
+    for feature, (value, words) in said.items():
+        part = parts[feature]
+        assert part["value"] == value
+        effect = effects[(part["added"] > 0) - (part["added"] < 0)]
+        assert part["words"].endswith(f"{words}, which {effect}")
+    # A deeper discount is used more often.
+    assert parts["discount"]["added"] > 0
+
+
+def test_how_much_is_explained_is_read_like_any_query(app: FastAPI) -> None:
+    body = {"customer": CUSTOMER, "coupons": [COUPON]}
+    assert ask(app, "/score?explain=false", body).json() == score(app, CUSTOMER, COUPON)
+    for query, detail in (
+        ("explain=perhaps", "query explain: "),
+        ("explained=true", "query explained: Extra inputs are not permitted"),
+    ):
+        answer = ask(app, f"/score?{query}", body)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(detail)
+
+
 def test_a_batch_is_its_requests(app: FastAPI) -> None:
     other = CUSTOMER | {"customer_id": 5, "age": 20}
     many = [COUPON | {"coupon_id": number, "discount": number} for number in (7, 40)]
