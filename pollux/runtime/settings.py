@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
+MINUTES_OF_A_YEAR = 366 * 24 * 60
+
 Engine = Literal["duckdb", "postgres"]
 
 # DuckDB reads them as patterns or quotes, PostgreSQL as separators in a list of folders.
@@ -68,7 +70,7 @@ class Settings(BaseSettings):
         default=8002,
         ge=1,
         le=65535,
-        description="Port of the event service's health, metrics and mock endpoints.",
+        description="Port of the event service's offers, health, metrics and mock endpoints.",
     )
     broker_port: int = Field(
         default=1883,
@@ -92,6 +94,35 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Likelihood of use above which a focus event is answered with a coupon.",
+    )
+    coupon_cooldown_minutes: float = Field(
+        default=0.0,
+        ge=0,
+        le=MINUTES_OF_A_YEAR,
+        description="How long a coupon is not offered again to the same customer; 0 is no limit.",
+    )
+    answer_every_focus: bool = Field(
+        default=False,
+        description="true: a focus event without an offer is answered, too, with the reason.",
+    )
+    answer_details: bool = Field(
+        default=False,
+        description="true: coupon predictions also have likelihood, threshold, model and release, "
+        "and send back the event-id.",
+    )
+    answer_compact: bool = Field(
+        default=False,
+        description="true: coupon predictions have a link instead of the coupon's products.",
+    )
+    answer_topic_per_customer: bool = Field(
+        default=False,
+        description="true: each coupon prediction goes to a topic of its customer, below the "
+        "usual one.",
+    )
+    answer_response_topics: str = Field(
+        default="",
+        description="What a Response Topic (MQTT 5) must begin with, such as shop/reply/, for the "
+        "answer to go there; without it Response Topics are not used.",
     )
     events_retention_days: int = Field(
         default=30,
@@ -156,6 +187,16 @@ class Settings(BaseSettings):
         if prefix and not PREFIX.fullmatch(prefix):
             raise ValueError(f"{value} is no path prefix, as /pollux is one")
         return prefix
+
+    @field_validator("answer_response_topics")
+    @classmethod
+    def _topic_prefix(cls, value: str) -> str:
+        if value.startswith("$") or set("+#\0") & set(value):
+            raise ValueError(
+                "a topic begins with no $ and holds none of the wildcards + and #, "
+                "as in shop/reply/"
+            )
+        return value
 
     @field_validator("store_timezone")
     @classmethod

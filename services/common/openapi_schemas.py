@@ -81,9 +81,13 @@ def _mend_bounds(part: Any) -> None:  # noqa: ANN401
 
 
 def _plain(schema: dict[str, Any]) -> Any:  # noqa: ANN401
-    """A schema in which equal numbers are equal, be they written as integers or floats."""
+    """A schema in which equal numbers are equal, be they written as integers or floats.
+
+    That a field is null unless given, FastAPI does not write.
+    """
     if isinstance(schema, dict):
-        return {key: _plain(value) for key, value in schema.items()}
+        given = [(key, value) for key, value in schema.items() if (key, value) != ("default", None)]
+        return {key: _plain(value) for key, value in given}
     if isinstance(schema, list):
         return [_plain(value) for value in schema]
     return float(schema) if isinstance(schema, int) and not isinstance(schema, bool) else schema

@@ -1,4 +1,4 @@
-"""The event service as an app: a worker, and routes for operators."""
+"""The event service as an app: a worker, offers at once, and routes for operators."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,16 +12,17 @@ from services.common.api_keys import read_key_hashes
 from services.common.app import make_app
 from services.common.health import TAG
 from services.common.metrics import Metrics
-from services.events import health, mock_routes
+from services.events import health, mock_routes, offer_routes
 from services.events.settings import MqttSettings
 from services.events.worker import Worker
 
 DESCRIPTION = """
 Takes entry and focus events, the loyalty list and conversions from an MQTT broker, and answers with
-coupons and promo codes. These routes are for operators; with `TESTING_NO_MQTT` it takes events here
-instead.
+coupons and promo codes. Who asks here is told the offer for a customer at once. The other routes
+are for operators; with `TESTING_NO_MQTT` the service takes events here instead.
 """
 TAGS = [
+    offer_routes.TAG,
     {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
     TAG,
 ]
@@ -59,7 +60,11 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
         lifespan=lifespan,
         metrics=metrics,
         key_hashes=hashes,
-        routers=[*health.ROUTERS, *((mock_routes.router,) if mqtt.testing_no_mqtt else ())],
+        routers=[
+            offer_routes.router,
+            *health.ROUTERS,
+            *((mock_routes.router,) if mqtt.testing_no_mqtt else ()),
+        ],
     )
     app.state.worker = worker
     app.state.failures = failures

@@ -33,6 +33,11 @@ class EventMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        self.response_topics_refused = Counter(
+            "pollux_events_response_topics_refused",
+            "Response topics that an answer may not be sent to; the usual topic was used.",
+            registry=registry,
+        )
         self._registry = registry
 
     def show(self, name: str, text: str, value: Callable[[], float]) -> None:

@@ -20,8 +20,9 @@ from services.common.database import DatabaseUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import internal_error, invalid_input
-from services.events.coupons.handler import PendingEvent, prediction_message
-from services.events.coupons.repository import Outcome
+from services.events.coupons.handler import PendingEvent
+from services.events.coupons.messages import StoreEvent
+from services.events.coupons.repository import Decision, Outcome, read_decision
 from services.events.health import worker_of
 from services.events.settings import CouponKind
 from services.events.worker import Worker
@@ -29,7 +30,6 @@ from services.events.worker import Worker
 # Longer than the scorer may be silent.
 SECONDS = 20.0
 TOPIC = "mock"
-DECIDED = "select outcome, reason, coupon_id from events.decisions where event_key = $1"
 
 router = APIRouter(tags=["mock events"])
 
@@ -85,7 +85,7 @@ class MockDecision(BaseModel):
         description="Why there is no offer.", examples=["no coupon valid on 1976-02-05"]
     )
     prediction: dict[str, Any] | None = Field(
-        description="The message that the broker would have got; null without an offer."
+        description="The message that the broker would have got; null if none."
     )
 
 
@@ -140,24 +140,29 @@ async def _take(request: Request, kind: CouponKind) -> Response:
 async def _decision(worker: Worker, pending: PendingEvent, *, is_new: bool) -> dict[str, Any]:
     if pending.unreadable is not None or pending.event is None or pending.decision is None:
         raise invalid_input("body", "", pending.unreadable or "")
-    outcome, reason, coupon = (
-        pending.decision.outcome,
-        pending.decision.reason,
-        pending.decision.coupon_id,
-    )
+    decision = pending.decision
     if not is_new:
-        row = await worker.writer.retry(
-            lambda connection: connection.fetchrow(DECIDED, pending.key)
+        recorded = await worker.writer.retry(
+            lambda connection: read_decision(connection, pending.key)
         )
-        outcome, reason, coupon = row
-    document = None if coupon is None else await worker.offers.read_document(coupon)
-    message = None
-    if document is not None:
-        opening, _, closing = prediction_message(pending.event, document)
-        message = opening + document.body + closing
+        decision = recorded or decision
     return {
         "event_key": str(pending.key),
-        "outcome": outcome,
-        "reason": reason,
-        "prediction": None if message is None else orjson.Fragment(message),
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "prediction": await _message(worker, pending.event, decision),
     }
+
+
+async def _message(worker: Worker, event: StoreEvent, decision: Decision) -> orjson.Fragment | None:
+    """What would be sent; None if nothing, or if the coupon is of an earlier release."""
+    if worker.coupons is None or decision.answer_id is None:
+        return None
+    coupon = None
+    if decision.coupon_id is not None:
+        coupon = await worker.offers.read_document(decision.coupon_id)
+        if coupon is None:
+            return None
+    opening, document, closing = worker.coupons.answers.message(event, decision, coupon)
+    body = b"" if document is None else document.body
+    return orjson.Fragment(opening + body + closing)

@@ -12,13 +12,15 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.common.database import Database, DatabaseUnavailableError
+from services.common.database import Database, DatabaseUnavailableError, Refusal
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
 from services.events.broker.connection import V5, BrokerRefusesError, Login, Message
 from services.events.broker.publisher import Publisher
 from services.events.broker.session import BrokerSession, Topics
+from services.events.coupons.answers import Answers, read_answer_form
 from services.events.coupons.handler import CouponHandler
+from services.events.coupons.instant import InstantOffers
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import ScorerClient, ScorerUnavailableError
 from services.events.database.connection import DatabaseWriter
@@ -60,6 +62,7 @@ class Worker:
         self._flushes = DatabaseWriter(serving_store, durable=True)
         self._loyalty_commits = DatabaseWriter(serving_store, durable=True)
         self.writer = DatabaseWriter(serving_store, durable=False)
+        self._cooldown = timedelta(minutes=settings.coupon_cooldown_minutes)
         self._retention = Retention(serving_store, timedelta(days=settings.events_retention_days))
         self.offers = Offers(
             self._database, self.writer, self._scorer, threshold=settings.coupon_threshold
@@ -74,6 +77,7 @@ class Worker:
         # The session of the ordered topics, while this worker is the leader.
         self._loyalty_session: BrokerSession | None = None
         self.coupons: CouponHandler | None = None
+        self.instant: InstantOffers | None = None
 
     @property
     def number(self) -> int:
@@ -94,6 +98,11 @@ class Worker:
         if refusal is None:
             return "The database cannot be reached"
         return f"{refusal.what}, which does not pass by itself"
+
+    @property
+    def database_refusal(self) -> Refusal | None:
+        """Why the database refuses the service for good; None if it does not."""
+        return self._watcher.refusal
 
     @property
     def broker_problem(self) -> str | None:
@@ -131,6 +140,14 @@ class Worker:
         worker = _coupon_client(name, number)
         publisher = Publisher(self.writer, worker)
         coupons = self.coupons = self._make_coupon_handler(publisher, worker)
+        self.instant = InstantOffers(
+            offers=self.offers,
+            handler=coupons,
+            writer=self.writer,
+            zone=ZoneInfo(self._settings.store_timezone),
+            topic=self._mqtt.focus_event_topic_name,
+            cooldown=self._cooldown,
+        )
         loyalty = self._make_loyalty_handler(publisher, worker)
         self._event_metrics.show(
             "pollux_events_lag_seconds",
@@ -168,7 +185,7 @@ class Worker:
                 tasks.create_task(self._replay(coupons, loyalty))
 
     def _make_coupon_handler(self, publisher: Publisher, worker: str) -> CouponHandler:
-        topic = self._mqtt.coupon_prediction_topic_name
+        form = read_answer_form(self._settings, self._mqtt)
         return CouponHandler(
             offers=self.offers,
             commits_to=self._commits,
@@ -177,7 +194,8 @@ class Worker:
             metrics=self._event_metrics,
             worker=worker,
             zone=ZoneInfo(self._settings.store_timezone),
-            answer_topic=None if self._mqtt.testing_no_mqtt else topic,
+            answers=Answers(form, self._event_metrics.response_topics_refused),
+            cooldown=self._cooldown,
         )
 
     def _make_loyalty_handler(self, publisher: Publisher, worker: str) -> LoyaltyHandler:

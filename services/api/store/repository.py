@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from services.api.queries import Listing, Lookup, Mart
 from services.common.problems import ProblemError
+from services.common.shop import unknown_store_customer
 
 DOMAIN = "store"
 
@@ -23,16 +24,6 @@ def unknown_product(product_id: int) -> ProblemError:
     """The product is not in the release."""
     return ProblemError(
         HTTPStatus.NOT_FOUND, "unknown-product", "Unknown product", f"No product {product_id}."
-    )
-
-
-def unknown_store_customer(customer_id: int) -> ProblemError:
-    """The customer of the shop is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-store-customer",
-        "Unknown customer of the shop",
-        f"No customer {customer_id} of the shop.",
     )
 
 

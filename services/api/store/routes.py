@@ -11,7 +11,6 @@ from services.api.store.repository import (
     DOMAIN,
     unknown_coupon,
     unknown_product,
-    unknown_store_customer,
 )
 from services.api.store.schemas import (
     CouponId,
@@ -33,6 +32,7 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.shop import unknown_store_customer
 from services.common.values import NO_NUMBER
 
 coupons = APIRouter(prefix="/v1/coupons", tags=["coupons"])

@@ -46,6 +46,10 @@ OVERHEAD = 100
 
 EVENT_ID = "event-id"
 ANSWER_ID = "answer-id"
+# paho's name of it.
+CORRELATION_DATA = "CorrelationData"
+# Of an event's id and of correlation data, which are kept until the answer is sent.
+MAX_ECHOED = 1_000
 # Falling back by itself after a mere hiccup would lose event ids.
 SILENT_REFUSAL = "it closed the connection (if it speaks MQTT 3.1.1 only: MQTT_PROTOCOL=3.1.1)"
 
@@ -99,12 +103,17 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that arrived; `event_id` is the sender's, or None."""
+    """A message that arrived; `event_id` is the sender's, or None.
+
+    `response_topic` and `correlation_data` are those of MQTT 5, as they came.
+    """
 
     topic: str
     payload: bytes
     event_id: str | None
     receipt: Receipt
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
 
 
 class BrokerConnection:
@@ -216,19 +225,34 @@ class BrokerConnection:
             raise BrokerUnreachableError("it did not answer a subscription") from None
         return codes
 
-    def publish(self, topic: str, payload: bytes, properties: Mapping[str, str]) -> int | None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        properties: Mapping[str, str],
+        correlation_data: bytes | None = None,
+    ) -> int | None:
         """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
 
         Raises `TooLongError` if it is longer than the broker accepts.
         """
         if self.maximum_packet_size is not None:
-            size = len(payload) + len(topic.encode()) + OVERHEAD
+            echoed = len(properties.get(EVENT_ID, "").encode()) + len(correlation_data or b"")
+            size = len(payload) + len(topic.encode()) + echoed + OVERHEAD
             if size > self.maximum_packet_size:
                 raise TooLongError(f"{size} bytes; the broker takes {self.maximum_packet_size}")
         if self._properties is not None:
             # Bypasses the setter, which would add to the previous ones.
             object.__setattr__(self._properties, "UserProperty", list(properties.items()))
-        info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+        if self._properties is None or correlation_data is None:
+            info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+        else:
+            setattr(self._properties, CORRELATION_DATA, correlation_data)
+            try:
+                info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+            finally:
+                # The next message may have none.
+                delattr(self._properties, CORRELATION_DATA)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def publish_unconfirmed(self, topic: str, payload: bytes) -> None:
@@ -378,7 +402,16 @@ class BrokerConnection:
         event_id = next(
             (value for name, value in pairs if name == EVENT_ID and value.strip()), None
         )
-        self._on_message(Message(message.topic, bytes(message.payload), event_id, receipt))
+        self._on_message(
+            Message(
+                message.topic,
+                bytes(message.payload),
+                event_id,
+                receipt,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, CORRELATION_DATA, None),
+            )
+        )
 
     def _disconnected(
         self, _client: Client, _userdata: object, _flags: object, code: ReasonCode, _more: object

@@ -10,7 +10,12 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.events.broker.connection import ANSWER_ID, BrokerConnection, TooLongError
+from services.events.broker.connection import (
+    ANSWER_ID,
+    EVENT_ID,
+    BrokerConnection,
+    TooLongError,
+)
 from services.events.database.connection import DatabaseWriter
 from services.events.database.outbox import (
     CLAIMED_AT_ONCE,
@@ -128,8 +133,12 @@ class Publisher:
         while self._waiting and len(self._under_way) < most and connection.is_open:
             answer = self._waiting.popleft()
             properties = {ANSWER_ID: str(answer.id)}
+            if answer.event_id is not None:
+                properties[EVENT_ID] = answer.event_id
             try:
-                mid = connection.publish(answer.topic, answer.payload, properties)
+                mid = connection.publish(
+                    answer.topic, answer.payload, properties, answer.correlation_data
+                )
             except TooLongError as error:
                 # It stays in the outbox and is tried again when its lease has ended.
                 log.error("Answer %s is too long: %s", answer.id, error)  # noqa: TRY400

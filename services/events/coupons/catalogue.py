@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,7 +49,7 @@ order by coupon_id
 DOCUMENTS = """
 select
     coupon_info.coupon_id, coupon_type, coupon_info.department, discount,
-    how_many_products_required, start_date, end_date,
+    how_many_products_required, start_date, end_date, products_available,
     coalesce(
         (
             select
@@ -76,8 +76,18 @@ from {schema}.coupon_info
 where coupon_info.coupon_id = any($1)
 """
 
+# Of the API.
+PRODUCTS_PATH = "/v1/coupons/{}/products"
+
 # How many items to buy, for the types that fix it.
 HOW_MANY = {"department": -1, "just_discount": 1}
+
+
+class CouponDocument(NamedTuple):
+    """A coupon as shops get it: with all of its products, or with a link to them."""
+
+    whole: SharedDocument
+    compact: SharedDocument
 
 
 class Catalogue:
@@ -88,7 +98,7 @@ class Catalogue:
         self._database = database
         self._departments: Mapping[str, str] | None = None
         self._days: OrderedDict[date, Mapping[str, Sequence[dict[str, Any]]]] = OrderedDict()
-        self._documents: OrderedDict[int, SharedDocument] = OrderedDict()
+        self._documents: OrderedDict[int, CouponDocument] = OrderedDict()
         self._document_bytes = 0
 
     async def departments(self) -> Mapping[str, str]:
@@ -128,19 +138,19 @@ class Catalogue:
             for row in await self._database.fetch(sql, missing):
                 self._keep(row["coupon_id"], _document(row))
 
-    def document(self, coupon_id: int) -> SharedDocument | None:
+    def document(self, coupon_id: int) -> CouponDocument | None:
         """A coupon's document, or None if it is not in memory."""
         return self._documents.get(coupon_id)
 
-    def _keep(self, coupon_id: int, document: SharedDocument) -> None:
+    def _keep(self, coupon_id: int, document: CouponDocument) -> None:
         if coupon_id in self._documents:
             # Two events read it at the same time.
             return
         self._documents[coupon_id] = document
-        self._document_bytes += len(document.body)
+        self._document_bytes += len(document.whole.body)
         while self._document_bytes > DOCUMENT_BYTES_KEPT and len(self._documents) > KEPT_AT_LEAST:
             _, dropped = self._documents.popitem(last=False)
-            self._document_bytes -= len(dropped.body)
+            self._document_bytes -= len(dropped.whole.body)
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,18 +159,27 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _document(row: Mapping[str, Any]) -> SharedDocument:
+def _document(row: Mapping[str, Any]) -> CouponDocument:
+    coupon_id = row["coupon_id"]
     how_many = HOW_MANY.get(row["coupon_type"], row["how_many_products_required"])
-    body = orjson.dumps(
-        {
-            "id": str(row["coupon_id"]),
-            "type": row["coupon_type"],
-            "department": row["department"],
-            "discount": float(row["discount"]),
-            "how_many": how_many,
-            "start_date": row["start_date"].isoformat(),
-            "end_date": row["end_date"].isoformat(),
-            "products": orjson.Fragment(row["products"]),
-        }
+    terms = {
+        "id": str(coupon_id),
+        "type": row["coupon_type"],
+        "department": row["department"],
+        "discount": float(row["discount"]),
+        "how_many": how_many,
+        "start_date": row["start_date"].isoformat(),
+        "end_date": row["end_date"].isoformat(),
+    }
+    link = {
+        "products_available": row["products_available"],
+        "products_link": PRODUCTS_PATH.format(coupon_id),
+    }
+    return CouponDocument(
+        _shared(terms | {"products": orjson.Fragment(row["products"])}), _shared(terms | link)
     )
+
+
+def _shared(document: Mapping[str, Any]) -> SharedDocument:
+    body = orjson.dumps(document)
     return SharedDocument(content_key(body), body)

@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,7 +19,21 @@ import asyncpg
 from services.events.broker.connection import Message, Receipt
 from services.events.broker.publisher import Publisher
 from services.events.coupons import repository
-from services.events.coupons.messages import MAX_BYTES, StoreEvent, read_entry, read_focus
+from services.events.coupons.answers import NOTHING_ASKED, Answers, Asked
+from services.events.coupons.catalogue import CouponDocument
+from services.events.coupons.cooldown import (
+    find_offered,
+    held_back,
+    lock_customers,
+    without_offer,
+)
+from services.events.coupons.messages import (
+    MAX_BYTES,
+    StoreEvent,
+    focus_message,
+    read_entry,
+    read_focus,
+)
 from services.events.coupons.offers import Choice, Offers, PreparedOffers
 from services.events.coupons.repository import Decision, Outcome
 from services.events.database.connection import DatabaseWriter
@@ -34,6 +50,7 @@ from services.events.settings import CouponKind
 
 GROUP = 200
 FLUSH_SECONDS = 0.01
+NO_COOLDOWN = timedelta(0)
 READERS = {"entry": read_entry, "focus": read_focus}
 
 log = logging.getLogger("pollux.events")
@@ -55,6 +72,8 @@ class PendingEvent:
     answer: EventAnswer | None = None
     prepared: PreparedOffers | None = None
     unreadable: str | None = None
+    # What the message says about its answer; None if it is not answered over MQTT.
+    asked: Asked | None = NOTHING_ASKED
     is_replay: bool = False
     is_committed: bool = False
     # The number of flushing connections so far when its commit began.
@@ -64,6 +83,13 @@ class PendingEvent:
         """Makes it a dead letter, whatever was decided."""
         self.unreadable = reason
         self.decision = self.answer = self.prepared = None
+
+
+class _Written(NamedTuple):
+    """The keys of a group's events that were new, and of those whose offers were held back."""
+
+    new: set[UUID]
+    held: set[UUID]
 
 
 class CouponHandler:
@@ -79,7 +105,9 @@ class CouponHandler:
         metrics: EventMetrics,
         worker: str,
         zone: ZoneInfo,
-        answer_topic: str | None,
+        answers: Answers,
+        # How long a coupon is not offered again to the same customer; 0 is no limit.
+        cooldown: timedelta = NO_COOLDOWN,
     ) -> None:
         self._offers = offers
         self._writer = commits_to
@@ -88,8 +116,8 @@ class CouponHandler:
         self._metrics = metrics
         self._worker = worker
         self._zone = zone
-        # None if nothing is to be sent.
-        self._answer_topic = answer_topic
+        self.answers = answers
+        self._cooldown = cooldown
         self._in_hand: dict[UUID, PendingEvent] = {}
         self._ready: list[PendingEvent] = []
         self._is_filled = asyncio.Event()
@@ -111,10 +139,11 @@ class CouponHandler:
             present.receipts.append(message.receipt)
             self._metrics.repeated[kind].inc()
             return
-        receipts = [message.receipt]
-        self._begin(
-            PendingEvent(key, kind, message.topic, message.payload, receipts, time.monotonic())
+        pending = PendingEvent(
+            key, kind, message.topic, message.payload, [message.receipt], time.monotonic()
         )
+        pending.asked = self.answers.asked(message)
+        self._begin(pending)
 
     def replay(self, key: UUID, kind: CouponKind, topic: str, payload: bytes) -> None:
         """Takes a dead letter again, under its own key."""
@@ -131,9 +160,26 @@ class CouponHandler:
         if pending is None:
             pending = PendingEvent(key, kind, topic, payload, [], time.monotonic())
             self._begin(pending)
-        if pending.is_new is None:
-            pending.is_new = asyncio.get_running_loop().create_future()
-        return pending, await asyncio.shield(pending.is_new)
+        return pending, await self._committed_as_new(pending)
+
+    async def decide_and_wait(
+        self, key: UUID, event: StoreEvent, choice: Choice, topic: str
+    ) -> tuple[PendingEvent, bool]:
+        """Records a choice that was asked for over HTTP, as one of a focus event on that topic.
+
+        Returns it committed, and whether it was new; what it answers is not sent over MQTT.
+        """
+        pending = self._in_hand.get(key)
+        if pending is None:
+            pending = PendingEvent(key, "focus", topic, focus_message(event), [], time.monotonic())
+            pending.event, pending.asked = event, None
+            self._in_hand[key] = pending
+            self._decide(pending, event, choice)
+        return pending, await self._committed_as_new(pending)
+
+    def decision(self, key: UUID, event: StoreEvent, choice: Choice) -> Decision:
+        """What would be recorded of a choice for a focus event, but for its cool-down."""
+        return self._decision(key, "focus", event, choice)
 
     async def run(self) -> None:
         """Commits decided events, in groups; runs until cancelled."""
@@ -184,6 +230,13 @@ class CouponHandler:
             log.error("An event broke its reader: %s", pending.key)  # noqa: TRY400
             self._reject(pending, "internal error while reading")
 
+    async def _committed_as_new(self, pending: PendingEvent) -> bool:
+        if pending.is_new is None:
+            if pending.is_committed:
+                return False
+            pending.is_new = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(pending.is_new)
+
     def _decide_later(self, pending: PendingEvent, event: StoreEvent) -> None:
         task = asyncio.create_task(self._look_up_and_decide(pending, event))
         self._deciding.add(task)
@@ -203,39 +256,58 @@ class CouponHandler:
 
     def _decide(self, pending: PendingEvent, event: StoreEvent, choice: Choice | None) -> None:
         """Records the outcome: `choice` of a focus event, or why an entry prepared nothing."""
-        basis = self._offers.basis
-        department = self._offers.spelled(event.department) if event.department else None
-        outcome: Outcome = "prepared" if choice is None else "no offer"
-        if choice is None:
-            choice = Choice()
-        answer = name = None
-        if choice.coupon_id is not None:
-            document = self._offers.document(choice.coupon_id)
-            if document is None:
+        coupon = None
+        if choice is not None and choice.coupon_id is not None:
+            coupon = self._offers.document(choice.coupon_id)
+            if coupon is None:
                 # A new release came meanwhile: its choice counts.
                 self._decide_later(pending, event)
                 return
+        pending.decision = self._decision(pending.key, pending.kind, event, choice)
+        pending.answer = self._answer(pending, pending.decision, coupon)
+        self._put(pending)
+
+    def _decision(
+        self, key: UUID, kind: CouponKind, event: StoreEvent, choice: Choice | None
+    ) -> Decision:
+        basis = self._offers.basis
+        outcome: Outcome = "prepared" if choice is None else "no offer"
+        if choice is None:
+            choice = Choice()
+        if choice.coupon_id is not None:
             outcome = "offer"
-            name = answer_id(pending.key, "prediction")
-            if self._answer_topic is not None:
-                answer = EventAnswer(name, self._answer_topic, *prediction_message(event, document))
-        pending.answer = answer
-        pending.decision = Decision(
-            event_key=pending.key,
-            kind=pending.kind,
+        is_answered = kind == "focus" and self.answers.is_due(outcome)
+        return Decision(
+            event_key=key,
+            kind=kind,
             customer_id=event.customer_id,
-            department=department,
+            department=self._offers.spelled(event.department) if event.department else None,
             event_at=event.event_at,
             event_date=event.event_date,
             outcome=outcome,
             reason=choice.reason,
             coupon_id=choice.coupon_id,
             prediction=choice.prediction,
-            answer_id=name,
+            answer_id=answer_id(key, "prediction") if is_answered else None,
             release=basis.release,
             model=basis.model,
+            threshold=self._offers.threshold,
         )
-        self._put(pending)
+
+    def _answer(
+        self, pending: PendingEvent, decision: Decision, coupon: CouponDocument | None
+    ) -> EventAnswer | None:
+        if pending.asked is None or pending.event is None:
+            return None
+        return self.answers.answer(pending.event, decision, coupon, pending.asked)
+
+    def _held(self, pending: PendingEvent) -> tuple[Decision, EventAnswer | None]:
+        """The decision and answer of an offer that comes too soon."""
+        assert pending.decision is not None  # noqa: S101 - only offers are held back
+        decision = without_offer(pending.decision, self._cooldown)
+        if not self.answers.is_due(decision.outcome):
+            decision = decision._replace(answer_id=None)
+        return decision, self._answer(pending, decision, None)
 
     def _reject(self, pending: PendingEvent, reason: str) -> None:
         pending.reject(reason)
@@ -250,7 +322,7 @@ class CouponHandler:
         for pending in group:
             pending.connections = self._flushes.connections
         try:
-            new = await self._writer.retry(lambda connection: self._write(connection, group))
+            written = await self._writer.retry(lambda connection: self._write(connection, group))
         except asyncpg.ForeignKeyViolationError:
             # A document was deleted together with the answers that shared it.
             self._kept_documents.clear()
@@ -268,13 +340,13 @@ class CouponHandler:
             self._publisher.claim_own()
         self._kept_documents |= {document.key for document in _documents(group)}
         for pending in group:
-            self._finish(pending, is_new=pending.key in new)
+            if pending.key in written.held:
+                pending.decision, pending.answer = self._held(pending)
+            self._finish(pending, is_new=pending.key in written.new)
 
     async def _write(
         self, connection: asyncpg.Connection, group: Sequence[PendingEvent]
-    ) -> set[UUID]:
-        decisions = [one.decision for one in group if one.decision is not None]
-        answers = [(one.key, one.answer) for one in group if one.answer is not None]
+    ) -> _Written:
         prepared = [one.prepared for one in group if one.prepared is not None]
         unreadable = [
             UnreadableMessage(
@@ -287,22 +359,50 @@ class CouponHandler:
             pending.key for pending in group if pending.is_replay and pending.decision is not None
         ]
         documents = [one for one in _documents(group) if one.key not in self._kept_documents]
-        if not (prepared or unreadable or replayed or documents):
+        if not (prepared or unreadable or replayed or documents or self._cooldown):
             # One statement is a transaction of its own.
-            return await repository.write_decisions(connection, self._worker, decisions, answers)
-        new: set[UUID] = set()
+            return _Written(await self._write_decisions(connection, group, set()), set())
         async with connection.transaction():
+            held = await self._find_held(connection, group)
             if documents:
                 await write_documents(connection, documents)
-            if decisions:
-                new = await repository.write_decisions(connection, self._worker, decisions, answers)
+            new = await self._write_decisions(connection, group, held)
             if prepared:
                 await repository.write_prepared_offers(connection, prepared)
             if unreadable:
                 await write_dead_letters(connection, unreadable, max_bytes=MAX_BYTES)
             if replayed:
                 await resolve(connection, replayed)
-        return new
+        return _Written(new, held)
+
+    async def _write_decisions(
+        self, connection: asyncpg.Connection, group: Sequence[PendingEvent], held: set[UUID]
+    ) -> set[UUID]:
+        rows = [
+            self._held(one) if one.key in held else (one.decision, one.answer)
+            for one in group
+            if one.decision is not None
+        ]
+        decisions = [decision for decision, _ in rows if decision is not None]
+        if not decisions:
+            return set()
+        answers = [(one.event_key, answer) for one, answer in rows if one and answer is not None]
+        return await repository.write_decisions(connection, self._worker, decisions, answers)
+
+    async def _find_held(
+        self, connection: asyncpg.Connection, group: Sequence[PendingEvent]
+    ) -> set[UUID]:
+        """The keys of the events whose offers come too soon after another."""
+        # What was sent before the database lost it stands, and comes first.
+        decided = sorted(group, key=lambda one: not one.is_committed)
+        decisions = [one.decision for one in decided if one.decision is not None]
+        offers = [one for one in decisions if one.outcome == "offer"]
+        if not self._cooldown or not offers:
+            return set()
+        await lock_customers(connection, offers)
+        offered = await find_offered(connection, offers, self._cooldown)
+        held = held_back(offers, offered, self._cooldown)
+        return held - {one.key for one in group if one.is_committed}
 
     def _refuse(self, pending: PendingEvent, error: asyncpg.PostgresError) -> None:
         if pending.unreadable is not None:
@@ -337,11 +437,3 @@ class CouponHandler:
 def _documents(group: Sequence[PendingEvent]) -> list[SharedDocument]:
     answers = [pending.answer for pending in group if pending.answer is not None]
     return [answer.document for answer in answers if answer.document is not None]
-
-
-def prediction_message(
-    event: StoreEvent, coupon: SharedDocument
-) -> tuple[bytes, SharedDocument, bytes]:
-    """The message that offers a coupon, in three parts; its time is the event's."""
-    opening = b'{"customer":{"id":"%d"},"coupon":' % event.customer_id
-    return opening, coupon, b',"ts":%d}' % event.ts

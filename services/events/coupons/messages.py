@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from services.events.payloads import UnreadableError, read, read_json, read_name
 
 MAX_BYTES = 64 * 1024
@@ -47,6 +49,19 @@ def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     if name is None:
         raise UnreadableError("the department is missing")
     return _event(customer, moment, name, zone)
+
+
+def focus_at(customer_id: int, ts: int, department: str | None, zone: ZoneInfo) -> StoreEvent:
+    """A focus event at a time in seconds since 1970; raises `UnreadableError`.
+
+    Without a department it is one of any of them.
+    """
+    return _event(customer_id, ts, department, zone)
+
+
+def focus_message(event: StoreEvent) -> bytes:
+    """A focus event as a sensor would send it."""
+    return orjson.dumps({"id": str(event.customer_id), "ts": event.ts, "dep": event.department})
 
 
 def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401

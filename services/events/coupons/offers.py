@@ -14,24 +14,24 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 import orjson
 
 from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
 from services.common.releases import Release
-from services.events.coupons.catalogue import Catalogue
+from services.events.coupons.catalogue import Catalogue, CouponDocument
 from services.events.coupons.messages import StoreEvent
 from services.events.coupons.scorer_client import (
     SILENT_SECONDS,
+    Explained,
     NoModelYetError,
     ScorerClient,
     ScorerRefusesError,
     ScorerUnavailableError,
 )
 from services.events.database.connection import DatabaseWriter
-from services.events.database.outbox import SharedDocument
 from services.scoring.schemas import MAX_COUPONS
 
 KEPT_CUSTOMERS = 20_000
@@ -52,6 +52,7 @@ where
 DROP = "delete from events.contexts where release <> $1 or model <> $2"
 
 T = TypeVar("T")
+_OfDepartment = tuple[str | None, "Choice"]
 
 log = logging.getLogger("pollux.events")
 
@@ -90,7 +91,7 @@ class PreparedOffers(NamedTuple):
 
 
 class Offers:
-    """The choices made with the current release and model."""
+    """The choices made with the current release and model; offered is what is above `threshold`."""
 
     def __init__(
         self, database: Database, writer: DatabaseWriter, scorer: ScorerClient, *, threshold: float
@@ -98,7 +99,7 @@ class Offers:
         self._database = database
         self._writer = writer
         self._scorer = scorer
-        self._threshold = threshold
+        self.threshold = threshold
         self._catalogue: Catalogue | None = None
         # Until it is set, no event is decided: it would look as if nothing were released.
         self._is_release_known = asyncio.Event()
@@ -144,11 +145,11 @@ class Offers:
         """A department as the data spell it, or None if it is not known."""
         return None if self._catalogue is None else self._catalogue.spelled(department)
 
-    def document(self, coupon_id: int) -> SharedDocument | None:
+    def document(self, coupon_id: int) -> CouponDocument | None:
         """A chosen coupon as shops get it, or None if it is no longer in memory."""
         return None if self._catalogue is None else self._catalogue.document(coupon_id)
 
-    async def read_document(self, coupon_id: int) -> SharedDocument | None:
+    async def read_document(self, coupon_id: int) -> CouponDocument | None:
         """A coupon as shops get it, or None if the current release has no such coupon."""
         if self._catalogue is None:
             return None
@@ -192,6 +193,41 @@ class Offers:
         name = event.department
         return await self._retry(lambda catalogue: self._choose(catalogue, *place, name))
 
+    async def choose_any(self, event: StoreEvent) -> tuple[str | None, Choice]:
+        """The best choice of all departments, and which one it is of.
+
+        That is None if no department has a coupon, or if there can be no choice at all.
+        """
+        place = (event.customer_id, event.event_date)
+        found = await self._retry(lambda catalogue: self._choose_any(catalogue, *place))
+        return (None, found) if isinstance(found, Choice) else found
+
+    async def departments(self) -> list[str]:
+        """The departments of the current release, sorted; none if nothing is released."""
+        if self._catalogue is None:
+            return []
+        return sorted((await self._catalogue.departments()).values())
+
+    async def explain(self, event: StoreEvent, coupon_id: int | None) -> Explained | None:
+        """Why a coupon, or else the best of the event's department, has its prediction.
+
+        None if there is no such coupon or customer. Raises as `ScorerClient.score` does.
+        """
+        catalogue = self._catalogue
+        if catalogue is None or event.department is None:
+            return None
+        valid = (await catalogue.valid_coupons(event.event_date)).get(event.department, ())
+        customer = await catalogue.customer(event.customer_id)
+        coupons = {coupon["coupon_id"]: coupon for coupon in valid}
+        if customer is None or not coupons:
+            return None
+        if coupon_id is None:
+            _, found = await self._predict(customer, valid)
+            coupon_id, _ = max(found, key=lambda one: (one[1], -one[0]))
+        if coupon_id not in coupons:
+            return None
+        return await self._scorer.explain(customer, coupons[coupon_id])
+
     async def _prepare(
         self, catalogue: Catalogue, customer_id: int, day: date
     ) -> PreparedOffers | Choice:
@@ -203,7 +239,7 @@ class Offers:
         self._keep(catalogue, model, (customer_id, day), choices, is_complete=True)
         text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
         basis = Basis(catalogue.release.number, model)
-        return PreparedOffers(customer_id, day, basis, self._threshold, text)
+        return PreparedOffers(customer_id, day, basis, self.threshold, text)
 
     async def _choose(self, catalogue: Catalogue, customer_id: int, day: date, name: str) -> Choice:
         await catalogue.departments()
@@ -223,6 +259,26 @@ class Offers:
             await catalogue.read_documents([choice.coupon_id])
         return choice
 
+    async def _choose_any(
+        self, catalogue: Catalogue, customer_id: int, day: date
+    ) -> _OfDepartment | Choice:
+        held = self._kept.get((customer_id, day))
+        is_complete = held is not None and held.is_complete
+        kept = (
+            held.choices if held and is_complete else await self._read(catalogue, customer_id, day)
+        )
+        if kept is None:
+            departments = sorted((await catalogue.departments()).values())
+            found = await self._score(catalogue, customer_id, day, departments)
+            if isinstance(found, Choice):
+                return found
+            model, kept = found
+            self._keep(catalogue, model, (customer_id, day), kept, is_complete=True)
+        department, choice = min(kept.items(), key=_rank)
+        if choice.coupon_id is not None:
+            await catalogue.read_documents([choice.coupon_id])
+        return (None if choice.prediction is None else department), choice
+
     async def _read(
         self, catalogue: Catalogue, customer_id: int, day: date
     ) -> Mapping[str, Choice] | None:
@@ -232,7 +288,7 @@ class Offers:
             return None
         text = await self._writer.retry(
             lambda connection: connection.fetchval(
-                READ, customer_id, day, release, model, self._threshold
+                READ, customer_id, day, release, model, self.threshold
             )
         )
         if text is None:
@@ -252,26 +308,32 @@ class Offers:
         if customer is None:
             return Choice(reason=UNKNOWN_CUSTOMER)
         choices = dict.fromkeys(departments, Choice(reason=f"no coupon valid on {day.isoformat()}"))
-        predictions: list[tuple[int, float]] = []
-        model = self._model
-        if model is None and not coupons:
+        if not coupons:
             # Nothing to score, so no model is needed to say so.
-            return "", choices
-        for start in range(0, len(coupons), MAX_COUPONS):
-            part = coupons[start : start + MAX_COUPONS]
-            model, found = await self._scorer.score(customer, part)
-            predictions += found
-        assert model is not None  # noqa: S101 - there were coupons, so it answered
+            return self._model or "", choices
+        model, predictions = await self._predict(customer, coupons)
         of_coupon = {coupon["coupon_id"]: coupon["department"] for coupon in coupons}
         for coupon_id, prediction in sorted(predictions, key=lambda one: (one[1], -one[0])):
             # The last one written is the best; of equals, the one with the lowest number.
             choices[of_coupon[coupon_id]] = (
                 Choice(coupon_id, prediction)
-                if prediction > self._threshold
-                else Choice(prediction=prediction, reason=f"no coupon above {self._threshold:g}")
+                if prediction > self.threshold
+                else Choice(prediction=prediction, reason=f"no coupon above {self.threshold:g}")
             )
         await catalogue.read_documents(_coupons(choices))
         return model, choices
+
+    async def _predict(
+        self, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[tuple[int, float]]]:
+        """The model and its predictions of any number of coupons; raises as the scorer does."""
+        model = ""
+        predictions: list[tuple[int, float]] = []
+        for start in range(0, len(coupons), MAX_COUPONS):
+            part = coupons[start : start + MAX_COUPONS]
+            model, found = await self._scorer.score(customer, part)
+            predictions += found
+        return model, predictions
 
     def _keep(
         self,
@@ -323,6 +385,13 @@ class Offers:
         self._kept.clear()
         self.are_dropped.set()
         log.info("Choices rest on release %s and model %s", *self.basis)
+
+
+def _rank(place: tuple[str, Choice]) -> tuple[float, int, str]:
+    """The most likely first; of equals, the coupon with the lowest number."""
+    department, choice = place
+    prediction = -1.0 if choice.prediction is None else choice.prediction
+    return -prediction, choice.coupon_id or 0, department
 
 
 def _coupons(choices: Mapping[str, Choice]) -> list[int]:

@@ -12,7 +12,13 @@ import asyncpg
 
 from services.events.coupons.offers import PreparedOffers
 from services.events.database.inbox import INSERT_NEW
-from services.events.database.outbox import INSERT, LEASE, EventAnswer, answer_columns
+from services.events.database.outbox import (
+    COLUMNS,
+    INSERT,
+    LEASE,
+    EventAnswer,
+    answer_columns,
+)
 
 Outcome = Literal["prepared", "offer", "no offer"]
 
@@ -23,17 +29,17 @@ with
     decided as (
         insert into events.decisions (
             event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
-            coupon_id, prediction, answer_id, release, model
+            coupon_id, prediction, answer_id, release, model, threshold
         )
         select event.*
         from
             unnest(
                 $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::date[],
                 $8::text[], $9::text[], $10::bigint[], $11::float8[], $12::uuid[], $13::int[],
-                $14::text[]
+                $14::text[], $15::float8[]
             ) as event (
                 event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
-                coupon_id, prediction, answer_id, release, model
+                coupon_id, prediction, answer_id, release, model, threshold
             )
         inner join arrived using (event_key)
         on conflict do nothing
@@ -44,11 +50,19 @@ with
         select answer.*, {LEASE}
         from
             unnest(
-                $15::uuid[], $16::uuid[], $17::text[], $18::bytea[], $19::uuid[], $20::bytea[]
-            ) as answer (event_key, answer_id, topic, opening, document_key, closing)
+                $16::uuid[], $17::uuid[], $18::text[], $19::bytea[], $20::uuid[], $21::bytea[],
+                $22::text[], $23::bytea[]
+            ) as answer ({COLUMNS})
         inner join decided using (event_key)
     )
 select event_key from decided
+"""
+READ = """
+select
+    event_key, kind, customer_id, department, event_at, event_date, outcome, reason, coupon_id,
+    prediction, answer_id, release, model, threshold
+from events.decisions
+where event_key = $1
 """
 PREPARED = """
 insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
@@ -84,6 +98,7 @@ class Decision(NamedTuple):
     answer_id: UUID | None
     release: int | None
     model: str | None
+    threshold: float | None
 
 
 async def write_decisions(
@@ -98,6 +113,12 @@ async def write_decisions(
     arrays = answer_columns(answers)
     rows = await connection.fetch(WRITE, worker, *columns, *arrays)
     return {row[0] for row in rows}
+
+
+async def read_decision(connection: asyncpg.Connection, key: UUID) -> Decision | None:
+    """What was decided for an event, or None if nothing was."""
+    row = await connection.fetchrow(READ, key)
+    return None if row is None else Decision(*row)
 
 
 async def write_prepared_offers(

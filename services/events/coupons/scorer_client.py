@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import orjson
@@ -33,6 +33,15 @@ class ScorerUnavailableError(Exception):
 
 class NoModelYetError(Exception):
     """The scorer answers that it has no model."""
+
+
+class Explained(NamedTuple):
+    """A coupon, the model, its prediction, and what each feature added, as the scorer's JSON."""
+
+    coupon_id: int
+    model: str
+    prediction: float
+    explanation: Mapping[str, Any]
 
 
 class ScorerClient:
@@ -82,6 +91,20 @@ class ScorerClient:
         answer = await self._ask("POST", "/score", body)
         found = [(one["coupon_id"], one["prediction"]) for one in orjson.loads(answer.content)]
         return answer.headers[MODEL_HEADER], found
+
+    async def explain(self, customer: Mapping[str, Any], coupon: Mapping[str, Any]) -> Explained:
+        """Why a coupon has its prediction; raises as `score` does."""
+        if self.is_silent:
+            raise ScorerUnavailableError("it has been silent")
+        body = orjson.dumps({"customer": customer, "coupons": [coupon]})
+        answer = await self._ask("POST", "/score?explain=true", body)
+        (found,) = orjson.loads(answer.content)
+        return Explained(
+            found["coupon_id"],
+            answer.headers[MODEL_HEADER],
+            found["prediction"],
+            found["explanation"],
+        )
 
     async def close(self) -> None:
         """Ends the connections."""

@@ -20,17 +20,21 @@ CLAIMED_AT_ONCE = 500
 # Followed by a query whose first parameter is the worker.
 INSERT = """
 insert into events.outbox (
-    event_key, answer_id, topic, opening, document_key, closing, worker, leased_until
+    event_key, answer_id, topic, opening, document_key, closing, event_id, correlation_data,
+    worker, leased_until
 )
 """
+# The columns of `answer_columns`.
+COLUMNS = "event_key, answer_id, topic, opening, document_key, closing, event_id, correlation_data"
 LEASE = f"$1, clock_timestamp() + interval '{LEASE_SECONDS} s'"
 INSERT_ANSWERS = f"""
 {INSERT}
 select answer.*, {LEASE}
 from
     unnest(
-        $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[]
-    ) as answer (event_key, answer_id, topic, opening, document_key, closing)
+        $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[], $8::text[],
+        $9::bytea[]
+    ) as answer ({COLUMNS})
 """
 CLAIM = f"""
 with
@@ -48,9 +52,10 @@ with
             limit {CLAIMED_AT_ONCE}
             for update skip locked
         )
-        returning number, answer_id, topic, opening, document_key, closing
+        returning
+            number, answer_id, topic, opening, document_key, closing, event_id, correlation_data
     )
-select answer_id, topic, opening, closing, document_key, body
+select answer_id, topic, opening, closing, document_key, body, event_id, correlation_data
 from claimed
 left join events.documents using (document_key)
 order by number
@@ -74,13 +79,18 @@ class SharedDocument(NamedTuple):
 
 
 class EventAnswer(NamedTuple):
-    """A message to publish; `id` stays the same however often it is sent."""
+    """A message to publish; `id` stays the same however often it is sent.
+
+    `event_id` and `correlation_data` are the request's, sent back with it.
+    """
 
     id: UUID
     topic: str
     opening: bytes
     document: SharedDocument | None = None
     closing: bytes = b""
+    event_id: str | None = None
+    correlation_data: bytes | None = None
 
     @property
     def payload(self) -> bytes:
@@ -90,12 +100,21 @@ class EventAnswer(NamedTuple):
 
 
 def answer_columns(answers: Sequence[tuple[UUID, EventAnswer]]) -> list[tuple[object, ...]]:
-    """The six columns of answers, each with its event's key, as arrays for `unnest`."""
+    """The columns of answers, each with its event's key, as arrays for `unnest`."""
     rows = [
-        (key, one.id, one.topic, one.opening, one.document and one.document.key, one.closing)
+        (
+            key,
+            one.id,
+            one.topic,
+            one.opening,
+            one.document and one.document.key,
+            one.closing,
+            one.event_id,
+            one.correlation_data,
+        )
         for key, one in answers
     ]
-    return list(zip(*rows, strict=True)) or [()] * 6
+    return list(zip(*rows, strict=True)) or [()] * len(COLUMNS.split(","))
 
 
 async def write_answers(
@@ -123,9 +142,15 @@ async def claim_answers(
     rows = await connection.fetch(CLAIM, worker, claims_own, known)
     return [
         EventAnswer(
-            answer_id, topic, opening, None if key is None else SharedDocument(key, body), closing
+            answer_id,
+            topic,
+            opening,
+            None if key is None else SharedDocument(key, body),
+            closing,
+            event_id,
+            correlation_data,
         )
-        for answer_id, topic, opening, closing, key, body in rows
+        for answer_id, topic, opening, closing, key, body, event_id, correlation_data in rows
     ]
 
 

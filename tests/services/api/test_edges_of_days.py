@@ -153,7 +153,7 @@ def test_offers_have_every_day_as_it_is(store: ServingStore) -> None:
         database.close()
         assert [one["coupon_id"] for one in valid["edge@1"]] == [-7002]
         found = [catalogue.document(coupon) for coupon in (-7001, -7002)]
-        return [json.loads(one.body) for one in found if one is not None]
+        return [json.loads(one.whole.body) for one in found if one is not None]
 
     for place, document in enumerate(asyncio.run(read())):
         day = EDGES["date"][place].isoformat()

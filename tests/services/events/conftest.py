@@ -16,10 +16,14 @@ from pollux.runtime.postgres import OWNER
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
+from tests.services.events import asyncapi
 from tests.services.events import support as shops
 from tests.support.brokers import free_port, make_broker
 
 NUMBERS = itertools.count(1)
+SHOPS = ("shop", "any_shop", "shop_v5")
+# More are of the same kind; each takes a millisecond.
+MOST_CAPTURED = 1_000
 TOPICS = ("pollux/coupon-prediction", "pollux/promo-code", "pollux/promo-code-line")
 TOPIC_SETTINGS = {
     "ENTRY_EVENT_TOPIC_NAME": "entry",
@@ -207,9 +211,30 @@ def shop_v5(new_shop: Shop, start_broker: Callable[[str], int]) -> Shop:
 
 
 def _one_shop(request: pytest.FixtureRequest) -> Shop:
-    names = [name for name in ("shop", "any_shop", "shop_v5") if name in request.fixturenames]
+    names = [name for name in SHOPS if name in request.fixturenames]
     found: Shop = request.getfixturevalue(names[0])
     return found
+
+
+@pytest.fixture(autouse=True)
+def described(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever tests hear from the service at a broker is as docs/asyncapi.yaml says.
+
+    So is what they send it, but for what it sets aside.
+    """
+    if not set(SHOPS).intersection(request.fixturenames):
+        yield
+        return
+    shop = _one_shop(request)
+    shops.CAPTURED.clear()
+    yield
+    captured = shops.CAPTURED[:MOST_CAPTURED]
+    sent = [one for one in captured if one.action == "send"]
+    assert [problem for one in sent for problem in asyncapi.problems(one)] == []
+    undescribed = [one for one in captured if one.action == "receive" and asyncapi.problems(one)]
+    if undescribed:
+        ((set_aside,),) = shop.rows("select count(*) from events.dead_letter")
+        assert len(undescribed) <= set_aside, undescribed
 
 
 @pytest.fixture

@@ -32,15 +32,24 @@ class ConnectionDouble:
         self.receive_maximum = receive_maximum
         self.longest = longest
         self.published: dict[int, tuple[str, bytes, str]] = {}
+        # What was sent back to each request: its event-id and its correlation data.
+        self.echoed: list[tuple[str | None, bytes | None]] = []
         self._numbers = itertools.count(1)
 
-    def publish(self, topic: str, payload: bytes, properties: dict[str, str]) -> int | None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        properties: dict[str, str],
+        correlation_data: bytes | None = None,
+    ) -> int | None:
         if not self.is_open:
             return None
         if self.longest is not None and len(payload) > self.longest:
             raise TooLongError(f"{len(payload)} bytes; the broker takes {self.longest}")
         mid = next(self._numbers)
         self.published[mid] = (topic, payload, properties["answer-id"])
+        self.echoed.append((properties.get("event-id"), correlation_data))
         return mid
 
     @property
@@ -53,11 +62,11 @@ class ConnectionDouble:
 
 
 def message(
-    topic: str, payload: bytes, event_id: str | None = None
+    topic: str, payload: bytes, event_id: str | None = None, **more: Any
 ) -> tuple[Message, ReceiptDouble]:
     """A message as a connection hands it over, and what tells whether it was acknowledged."""
     receipt = ReceiptDouble()
-    return Message(topic, payload, event_id, cast("Receipt", receipt)), receipt
+    return Message(topic, payload, event_id, cast("Receipt", receipt), **more), receipt
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -39,6 +39,7 @@ from services.events.app import create_app
 from services.events.database.migrate import prepare_database
 from services.events.settings import MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
+from tests.services.events.asyncapi import Captured
 from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
@@ -146,6 +147,12 @@ def switch(connection: psycopg.Connection, domain: str, number: int, reader: str
     connection.execute("notify release")
 
 
+EXPLANATION = {
+    "base": -1.5,
+    "contributions": [{"feature": "age", "value": 40, "added": 0.5, "words": "the customer's age"}],
+}
+
+
 class Scorer:
     """A scorer whose predictions are known; `model` can be changed, None is none yet."""
 
@@ -175,6 +182,8 @@ class Scorer:
                     }
                     for coupon in body["coupons"]
                 ]
+                if self.path.endswith("?explain=true"):
+                    found = [one | {"explanation": EXPLANATION} for one in found]
                 self._answer(sorted(found, key=lambda one: -one["prediction"]))
 
             def _answer(self, document: object) -> None:
@@ -227,6 +236,11 @@ def who_gets(department: str) -> int:
     return next(customer for customer in CUSTOMERS if best(customer, department, TODAY))
 
 
+# Every message that a test's clients sent and heard.
+CAPTURED: list[Captured] = []
+NO_ID = "00000000-0000-0000-0000-000000000000"
+
+
 @dataclass
 class Heard:
     """A message that came on a topic."""
@@ -234,6 +248,9 @@ class Heard:
     topic: str
     payload: bytes
     answer_id: str | None
+    # The other properties of MQTT 5, by their names there.
+    event_id: str | None = None
+    correlation_data: bytes | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -264,12 +281,19 @@ class Client:
             self._client.subscribe([(self._at_broker(topic), 1) for topic in self.topics])
             assert subscribed.wait(SECONDS)
 
-    def send(self, topic: str, payload: object, event_id: str | None = None) -> None:
+    def send(
+        self, topic: str, payload: object, event_id: str | None = None, **more: object
+    ) -> None:
+        """Sends a message; `more` are properties of MQTT 5, by paho's names."""
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         properties = None
-        if event_id is not None:
+        if event_id is not None or more:
             properties = Properties(PacketTypes.PUBLISH)
+            for name, value in more.items():
+                setattr(properties, name, value)
+        if properties is not None and event_id is not None:
             properties.UserProperty = [("event-id", event_id)]
+        CAPTURED.append(Captured("receive", topic, content, _named(properties)))
         sent = self._client.publish(self._at_broker(topic), content, 1, properties=properties)
         sent.wait_for_publish(SECONDS)
 
@@ -286,7 +310,31 @@ class Client:
     def _hear(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
         pairs = dict(getattr(message.properties, "UserProperty", None) or ())
         topic = message.topic.replace(self.prefix, "pollux", 1)
-        self.heard.append(Heard(topic, bytes(message.payload), pairs.get("answer-id")))
+        properties = _named(message.properties)
+        if not self.is_v5:
+            # The broker left them out.
+            properties["answer-id"] = NO_ID
+        CAPTURED.append(Captured("send", topic, bytes(message.payload), properties))
+        self.heard.append(
+            Heard(
+                topic,
+                bytes(message.payload),
+                pairs.get("answer-id"),
+                pairs.get("event-id"),
+                getattr(message.properties, "CorrelationData", None),
+            )
+        )
+
+
+def _named(properties: Any) -> dict[str, object]:
+    """Properties of MQTT 5 by their names in docs/asyncapi.yaml."""
+    found = dict(getattr(properties, "UserProperty", None) or ())
+    for name in ("ResponseTopic", "CorrelationData"):
+        if hasattr(properties, name):
+            value = getattr(properties, name)
+            shown = value.hex() if isinstance(value, bytes) else value
+            found[name[0].lower() + name[1:]] = shown
+    return found
 
 
 class Worker:

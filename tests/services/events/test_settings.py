@@ -1,7 +1,9 @@
 """Settings of brokers and topics: what is read, and what is refused with its name."""
 
 import pytest
+from pydantic import ValidationError
 
+from pollux.runtime.settings import Settings
 from services.events.settings import EventSettingsError, read_mqtt_settings
 
 
@@ -41,3 +43,17 @@ def test_settings_that_cannot_be_used_are_named(
         read_mqtt_settings()
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("prefix", ["$SYS/", "shop/+/reply", "shop/#", "shop/\0"])
+def test_response_topics_begin_like_a_topic(prefix: str) -> None:
+    with pytest.raises(ValidationError, match="answer_response_topics") as caught:
+        Settings(answer_response_topics=prefix)
+    assert "a topic begins with no $ and holds none of the wildcards + and #" in str(caught.value)
+    assert Settings(answer_response_topics="shop/reply/").answer_response_topics == "shop/reply/"
+
+
+@pytest.mark.parametrize("minutes", [-1, 10**6])
+def test_a_cooldown_is_at_most_a_year(minutes: float) -> None:
+    with pytest.raises(ValidationError, match="coupon_cooldown_minutes"):
+        Settings(coupon_cooldown_minutes=minutes)

@@ -1,5 +1,6 @@
 """Kills while events flow: each event is decided once, and every offer arrives."""
 
+import itertools
 import json
 import random
 import threading
@@ -343,6 +344,41 @@ def test_two_workers_share_the_load(shop: Shop, rng: random.Random) -> None:
     print(f"shares: {dict(shares)}")
     assert len(shares) == 2
     assert min(shares.values()) > 100
+
+
+def test_two_workers_that_are_killed_keep_the_cooldown(shop: Shop, rng: random.Random) -> None:
+    """No coupon twice within it, none held back without reason, and every event is answered."""
+    cooldown = 120
+    settings = {
+        "POLLUX_COUPON_COOLDOWN_MINUTES": str(cooldown / 60),
+        "POLLUX_ANSWER_EVERY_FOCUS": "true",
+    }
+    listener = shop.listener([PREDICTION])
+    workers = [shop.worker(**settings).start_and_wait() for _ in range(2)]
+    customers = [number for number in range(1, CUSTOMERS) if expected_coupon(number, "Boys")][:3]
+    events = [Focus(rng.choice(customers), NOON + number, "Boys") for number in range(1_500)]
+    with flowing(rng, shop.sender(), events, per_second=150):
+        for _ in range(5):
+            successor = shop.worker(**settings)
+            time.sleep(rng.uniform(0, 1))
+            place = rng.randrange(2)
+            workers[place].kill()
+            workers[place] = successor.start_and_wait()
+    wait_for_all(shop, events, listener)
+    rows = shop.query(DECISIONS)
+    assert len(rows) == len(events)
+    for customer in customers:
+        own = [row for row in rows if row[0] == customer]
+        offered = sorted(row[1] for row in own if row[5] is not None)
+        assert len(offered) > 3
+        gaps = [later - earlier for earlier, later in itertools.pairwise(offered)]
+        assert min(gaps) >= cooldown
+        for _, ts, *_, coupon, _ in own:
+            assert coupon or any(abs(ts - other) < cooldown for other in offered)
+    heard = {one.answer_id: json.loads(one.payload)["coupon"] for one in listener.heard}
+    assert {answer: coupon is not None for answer, coupon in heard.items()} == {
+        row[6]: row[5] is not None for row in rows
+    }
 
 
 def test_what_waits_for_a_worker_that_stays_away_goes_to_the_other(

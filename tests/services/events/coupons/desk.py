@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -12,9 +13,12 @@ from pollux.runtime.serving import ServingStore
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.broker.publisher import Publisher
+from services.events.coupons.answers import AnswerForm, Answers
 from services.events.coupons.handler import CouponHandler
+from services.events.coupons.instant import InstantOffers
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import (
+    Explained,
     NoModelYetError,
     ScorerClient,
     ScorerUnavailableError,
@@ -26,6 +30,9 @@ from tests.services.events.doubles import ConnectionDouble, ReceiptDouble, messa
 from tests.services.events.support import prediction
 
 RELEASE = Release("store", 1, None, "test")
+FORM = AnswerForm("offers")
+FOCUS = "shop/focus"
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 class ScorerDouble:
@@ -49,11 +56,23 @@ class ScorerDouble:
         found = [(one["coupon_id"], prediction(model, number, one["coupon_id"])) for one in coupons]
         return model, sorted(found, key=lambda one: -one[1])
 
+    async def explain(self, customer: Mapping[str, Any], coupon: Mapping[str, Any]) -> Explained:
+        model, ((number, likelihood),) = await self.score(customer, [coupon])
+        return Explained(number, model, likelihood, {"base": -1.5, "contributions": []})
+
 
 class Desk:
     """The parts; `send` hands a message over as a broker's connection does."""
 
-    def __init__(self, store: ServingStore, *, worker: str = "w1", threshold: float = 0.2) -> None:
+    def __init__(
+        self,
+        store: ServingStore,
+        *,
+        worker: str = "w1",
+        threshold: float = 0.2,
+        form: AnswerForm = FORM,
+        cooldown: timedelta = timedelta(0),
+    ) -> None:
         self.scorer = ScorerDouble()
         self.database = Database(store)
         self.writers = [DatabaseWriter(store, durable=flag) for flag in (False, False, True)]
@@ -65,15 +84,25 @@ class Desk:
         self.publisher = Publisher(self.writer, worker)
         self.publisher.use_connection(self.broker.as_connection())
         self.registry = CollectorRegistry()
+        metrics = EventMetrics(self.registry)
         self.handler = CouponHandler(
             offers=self.offers,
             commits_to=self.commits,
             flushes=self.flushes,
             publisher=self.publisher,
-            metrics=EventMetrics(self.registry),
+            metrics=metrics,
             worker=worker,
-            zone=ZoneInfo("Europe/Berlin"),
-            answer_topic="offers",
+            zone=ZONE,
+            answers=Answers(form, metrics.response_topics_refused),
+            cooldown=cooldown,
+        )
+        self.instant = InstantOffers(
+            offers=self.offers,
+            handler=self.handler,
+            writer=self.writer,
+            zone=ZONE,
+            topic=FOCUS,
+            cooldown=cooldown,
         )
 
     def know(self, release: Release | None = RELEASE, model: str | None = "m1") -> "Desk":
@@ -81,8 +110,10 @@ class Desk:
         self.offers.use_model(model)
         return self
 
-    def send(self, kind: CouponKind, payload: bytes, event_id: str | None = None) -> ReceiptDouble:
-        one, receipt = message(f"shop/{kind}", payload, event_id)
+    def send(
+        self, kind: CouponKind, payload: bytes, event_id: str | None = None, **more: Any
+    ) -> ReceiptDouble:
+        one, receipt = message(f"shop/{kind}", payload, event_id, **more)
         self.handler.handle(kind, one)
         return receipt
 

@@ -25,7 +25,7 @@ class CouponStore:
             {
                 "coupon_id": coupon, "coupon_type": "department", "department": "Boys",
                 "discount": 5, "how_many_products_required": None, "start_date": day,
-                "end_date": day, "products": '["' + "x" * self.size + '"]',
+                "end_date": day, "products_available": 1, "products": '["' + "x" * self.size + '"]',
             }
             for coupon in coupons
         ]  # fmt: skip

@@ -1,0 +1,186 @@
+"""Routes that decide offers at once: paths and their documentation.
+
+They are here because the decision is: whoever asks over HTTP gets what a focus event would get.
+"""
+
+import asyncio
+from datetime import UTC
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.common.api_keys import unauthorized
+from services.common.bodies import body_problems, read_body, read_here, read_query
+from services.common.database import DatabaseUnavailableError, database_refuses
+from services.common.health import NOT_KEPT
+from services.common.openapi import problem_responses
+from services.common.problems import ProblemError, internal_error, invalid_input
+from services.common.releases import NothingReleasedError
+from services.common.shop import unknown_store_customer
+from services.events.coupons.instant import (
+    STORE,
+    Instant,
+    InstantOffers,
+    event_id_used,
+    scorer_unavailable,
+    unknown_department,
+)
+from services.events.health import worker_of
+from services.events.offer_schemas import (
+    MAX_OFFERS,
+    BatchOfferQuery,
+    Offer,
+    OfferBatchRequest,
+    OfferQuery,
+    OfferRequest,
+    OfferResult,
+)
+from services.events.worker import Worker
+from services.scoring.problems import no_model
+
+# Whoever waits is in front of a customer; what MQTT brings waits longer.
+SECONDS = 3.0
+BATCH_SECONDS = 20.0
+BATCH_BYTES = 512 * 1024
+
+TAG = {"name": "offers", "description": "The offer for a customer, decided at once."}
+
+router = APIRouter(prefix="/v1/offers", tags=[TAG["name"]])
+
+
+def not_in_time(seconds: float = SECONDS) -> ProblemError:
+    """Database and scorer answer, but it took too long."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "not-in-time",
+        "Not in time",
+        f"The offer was not decided within {seconds:g} s. Ask again, with the same event_id.",
+        headers={"Retry-After": "1"},
+    )
+
+
+SHARED = (
+    unauthorized(),
+    internal_error(),
+    DatabaseUnavailableError(),
+    database_refuses(),
+    NothingReleasedError(STORE),
+    no_model(),
+    scorer_unavailable(),
+    not_in_time(),
+)
+
+
+@router.post(
+    "",
+    response_model=Offer,
+    responses=problem_responses(
+        *body_problems(),
+        invalid_input("body", "customer_id", "Field required"),
+        unknown_department("Toys", ["Boys", "Girls", "Men", "Sport", "Women"]),
+        unknown_store_customer(7),
+        event_id_used(),
+        *SHARED,
+    ),
+    openapi_extra=read_here(OfferRequest, OfferQuery),
+    summary="The offer for a customer, now",
+)
+async def decide_offer(request: Request) -> Response:
+    """The coupon to offer, or the reason why there is none.
+
+    It is decided and recorded as a focus event's, but not sent over MQTT.
+    """
+    query = read_query(request, OfferQuery)
+    asked = await read_body(request, OfferRequest, {})
+    worker = worker_of(request)
+    try:
+        async with asyncio.timeout(SECONDS):
+            found = await _instant(worker).decide(
+                asked.question(), is_dry_run=query.dry_run, explains=query.explain
+            )
+    except TimeoutError:
+        raise _late(worker, SECONDS) from None
+    return _json(_document(found, explains=query.explain))
+
+
+@router.post(
+    "/batch",
+    response_model=list[OfferResult],
+    responses=problem_responses(
+        *body_problems(BATCH_BYTES),
+        invalid_input("body", "0.customer_id", "Field required"),
+        *SHARED,
+    ),
+    openapi_extra=read_here(OfferBatchRequest, BatchOfferQuery),
+    summary="The same for many customers",
+    description=f"A list of at most {MAX_OFFERS:,} requests as for /v1/offers; their answers come "
+    "in the same order. Each is decided by itself: one that cannot be has its problem instead of "
+    "an offer.",
+)
+async def decide_offers(request: Request) -> Response:
+    """Decides requests side by side."""
+    query = read_query(request, BatchOfferQuery)
+    asked = (await read_body(request, OfferBatchRequest, {}, limit=BATCH_BYTES)).root
+    worker = worker_of(request)
+    instant = _instant(worker)
+    path = request.scope["path"]
+
+    async def decide(one: OfferRequest) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(BATCH_SECONDS):
+                found = await instant.decide(one.question(), is_dry_run=query.dry_run)
+        except ProblemError as problem:
+            return {"offer": None, "problem": problem.document(path)}
+        except TimeoutError:
+            return {"offer": None, "problem": _late(worker, BATCH_SECONDS).document(path)}
+        return {"offer": _document(found, explains=False), "problem": None}
+
+    return _json(await asyncio.gather(*map(decide, asked)))
+
+
+def _instant(worker: Worker) -> InstantOffers:
+    if worker.instant is None:
+        # The worker waits for the database before it starts.
+        raise DatabaseUnavailableError
+    return worker.instant
+
+
+def _late(worker: Worker, seconds: float) -> ProblemError:
+    """The problem of whatever was waited for."""
+    if not worker.is_database_up:
+        return DatabaseUnavailableError(worker.database_refusal)
+    return not_in_time(seconds) if worker.is_scorer_up else scorer_unavailable()
+
+
+def _document(found: Instant, *, explains: bool) -> dict[str, Any]:
+    decision = found.decision
+    document: dict[str, Any] = {
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "customer_id": decision.customer_id,
+        "department": decision.department,
+        "at": f"{decision.event_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "day": decision.event_date,
+        "coupon": None if found.coupon is None else orjson.Fragment(found.coupon.body),
+        "likelihood": decision.prediction,
+        "threshold": decision.threshold,
+        "release": decision.release,
+        "model": decision.model,
+        # asyncpg's own kind of UUID is none for orjson.
+        "event_key": str(decision.event_key) if found.is_recorded else None,
+        "is_repeated": found.is_repeated,
+    }
+    if explains:
+        document["explanation"] = found.explained and {
+            "coupon_id": found.explained.coupon_id,
+            "likelihood": found.explained.prediction,
+            **found.explained.explanation,
+        }
+    return document
+
+
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
