@@ -1,11 +1,12 @@
-"""How fast focus events are answered over MQTT, and where the time goes.
+"""How fast focus events are answered over MQTT, and offers over HTTP, and where the time goes.
 
 Belongs here: the speed claims of the event service and how each is measured. Does not belong here:
 what is offered to whom, and what happens when something fails.
 
 Mosquitto, PostgreSQL, worker and load generator share one machine. Every focus event is answered,
 from contexts that entry events prepared. The same is measured with MQTT only: a client that answers
-every event at once, over the same connection code, without a database.
+every event at once, over the same connection code, without a database. Offers over HTTP are
+measured in turn with an answer of the same server that needs no work.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +43,8 @@ from benchmarks.events_generator import (
     packet,
     text_field,
 )
+from benchmarks.load_generator import Measured as MeasuredOverHttp
+from benchmarks.load_generator import measure
 from benchmarks.measuring import Figures, figure
 from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
@@ -55,6 +60,9 @@ WHOLE_DEPARTMENT = "Home"
 WHOLE_PRODUCTS = 890
 FOCUS, ANSWERS, ENTRY = "pollux/focus", "pollux/coupon-prediction", "pollux/entry"
 ECHO, ECHOED = "bench/echo", "bench/echoed"
+OFFERS, CONSTANT = "/v1/offers", "/healthz"
+OFFERS_RATE, OFFERS_REPETITIONS = 500, 3
+OFFERS_CONNECTIONS = 20
 
 RATES = ((200, 10), (500, 25))
 STEPS = (500, 750, 1_000, 1_250, 1_500, 1_750, 2_000, 2_250, 2_500, 3_000, 3_500, 4_000)
@@ -132,6 +140,7 @@ class Lengths(NamedTuple):
     probe: float = 8.0
     whole: float = 10.0
     echo: float = 20.0
+    offers: float = 10.0
 
     @property
     def mark(self) -> float:
@@ -191,7 +200,7 @@ def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
         serving_store = stack.enter_context(_store(settings))
         broker_port, broker = stack.enter_context(_mosquitto(folder))
         scorer_port = stack.enter_context(_process(["scorer"]))
-        worker = stack.enter_context(_worker(folder, broker_port, scorer_port))
+        worker, http_port = stack.enter_context(_worker(folder, broker_port, scorer_port))
         assert serving_store.embedded is not None
         postmaster = (serving_store.embedded.cluster / "postmaster.pid").read_text().split()[0]
         parts = Parts(worker, psutil.Process(broker), psutil.Process(int(postmaster)))
@@ -203,6 +212,7 @@ def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
         highest = _highest(site, parts, lengths)
         yield from highest
         yield from _whole_department(site, lengths)
+        yield from _offers(http_port, lengths)
         stack.enter_context(_process(["echo", str(broker_port)], announces=True))
         found = {row["name"]: row["value"] for row in [*rows, *highest]}
         yield from _echo(Site(broker_port, ECHO, ECHOED), found, lengths)
@@ -288,6 +298,45 @@ def _whole_department(site: Site, lengths: Lengths) -> Figures:
         figure(f"its p50 at {WHOLE_RATE}/s", found.percentile_ms(50), "ms"),
         figure(f"its p99 at {WHOLE_RATE}/s", found.percentile_ms(99), "ms"),
     ]
+
+
+def _offers(port: int, lengths: Lengths) -> Figures:
+    """Offers for customers who were prepared for, in turn with an answer that needs no work."""
+    at = datetime.fromtimestamp(FIRST_SECOND, UTC).isoformat()
+    bodies = [
+        json.dumps({"customer_id": 1 + number, "department": DEPARTMENTS[number % 5], "at": at})
+        for number in range(CUSTOMERS)
+    ]
+    _over_http(port, OFFERS, bodies, 3.0)
+    floors, runs = [], []
+    for _ in range(OFFERS_REPETITIONS):
+        floors.append(_over_http(port, CONSTANT, None, lengths.offers))
+        runs.append(_over_http(port, OFFERS, bodies, lengths.offers))
+    p50, p99, floor = (
+        statistics.median(run.percentile_ms(percent) for run in of)
+        for of, percent in ((runs, 50), (runs, 99), (floors, 99))
+    )
+    return [
+        figure(f"POST {OFFERS}, p50 at {OFFERS_RATE}/s", p50, "ms"),
+        figure(f"POST {OFFERS}, p99 at {OFFERS_RATE}/s", p99, "ms", at_most=10),
+        figure(f"a constant answer over HTTP, p99 at {OFFERS_RATE}/s", floor, "ms"),
+        figure(f"POST {OFFERS} ÷ a constant answer, p99 at {OFFERS_RATE}/s", p99 / floor, "ratio"),
+    ]
+
+
+def _over_http(port: int, path: str, bodies: list[str] | None, seconds: float) -> MeasuredOverHttp:
+    measured = measure(
+        port=port,
+        paths=[path],
+        bodies=bodies,
+        kind="open",
+        seconds=seconds,
+        connections=OFFERS_CONNECTIONS,
+        rate=OFFERS_RATE,
+    )
+    if set(measured.statuses) != {"200"}:
+        raise RuntimeError(f"{path}: answers other than 200: {measured.statuses}")
+    return measured
 
 
 def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
@@ -417,7 +466,10 @@ def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _worker(folder: Path, broker_port: int, scorer_port: int) -> Iterator[psutil.Process]:
+def _worker(
+    folder: Path, broker_port: int, scorer_port: int
+) -> Iterator[tuple[psutil.Process, int]]:
+    """The worker's process, and its port."""
     port = _free_port()
     own = ("MQTT_", "ENTRY_EVENT", "FOCUS_EVENT", "COUPON_PREDICTION", "POLLUX_", "TESTING_NO")
     environment = {name: v for name, v in os.environ.items() if not name.startswith(own)} | {
@@ -441,7 +493,7 @@ def _worker(folder: Path, broker_port: int, scorer_port: int) -> Iterator[psutil
         )
     try:
         _wait(lambda: _is_ready(port), process)
-        yield psutil.Process(process.pid)
+        yield psutil.Process(process.pid), port
     finally:
         _end(process)
 
@@ -594,7 +646,7 @@ def _main() -> None:
     elif given.part[:1] == ["echo"]:
         asyncio.run(echo(int(given.part[1])))
     else:
-        for row in run(Lengths(6.0, 3.0, 4.0, 4.0) if given.short else None):
+        for row in run(Lengths(6.0, 3.0, 4.0, 4.0, 4.0) if given.short else None):
             print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
