@@ -26,6 +26,7 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 from sample.household import generate_household
 from tests.oracles.household import SECTIONS, household_marts
 
+STUDY = "complete_journey"
 REPETITIONS = 3
 READERS = 4
 
@@ -42,11 +43,11 @@ def run() -> Iterator[dict[str, Any]]:
 
 
 def _load_and_sql(root: Path) -> Figures:
-    settings = Settings(data_dir=root / "duckdb")
+    settings = Settings(data_dir=root / "duckdb", study=STUDY)
     load = run_pollux(
         settings.data_dir, "load", "--domain", "household", "--from", str(root / "full")
     )
-    build = run_pollux(settings.data_dir, "build", "--no-release")
+    build = run_pollux(settings.data_dir, "build", "--no-release", POLLUX_STUDY=STUDY)
     landing = settings.landing_dir / "household"
     by_dbt, by_hand = [], []
     for _ in range(REPETITIONS):
@@ -104,11 +105,11 @@ def _by_pandas(landing: Path) -> float:
 
 
 def _release(root: Path) -> Figures:
-    settings = Settings(data_dir=root / "duckdb")
-    run_pollux(settings.data_dir, "build", "--no-release")
+    settings = Settings(data_dir=root / "duckdb", study=STUDY)
+    run_pollux(settings.data_dir, "build", "--no-release", POLLUX_STUDY=STUDY)
     database = open_serving_store(settings)
     first = release(settings, "household")
-    run_pollux(settings.data_dir, "build", "--no-release")
+    run_pollux(settings.data_dir, "build", "--no-release", POLLUX_STUDY=STUDY)
     reading = _Reading(database.reader_url)
     second = release(settings, "household")
     switches = [second.switch_seconds]
@@ -166,12 +167,14 @@ class _Reading:
 
 
 def _postgres(root: Path) -> Figures:
-    settings = Settings(data_dir=root / "postgres", engine="postgres")
+    settings = Settings(data_dir=root / "postgres", engine="postgres", study=STUDY)
     load = ["load", "--domain", "household", "--from", str(root / "lean")]
     run_pollux(settings.data_dir, *load)
     database = open_serving_store(settings)
     # The first build copies the raw tables; dbt is measured from start to end.
-    run_pollux(settings.data_dir, "build", "--no-release", POLLUX_ENGINE="postgres")
+    run_pollux(
+        settings.data_dir, "build", "--no-release", POLLUX_ENGINE="postgres", POLLUX_STUDY=STUDY
+    )
     command = dbt_command("build", "--exclude-resource-type", "unit_test", target=settings.engine)
     build = run_measured(command, dbt_environment(settings, database))
     if database.embedded is not None:

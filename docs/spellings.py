@@ -50,6 +50,7 @@ _NO_SCALAR = (
     Spelling([1], reason="a value is wanted, not a list"),
     Spelling({"value": 1}, reason="a value is wanted, not an object"),
 )
+_NO_DAY = "no day of the years 1000 to 9999; write a date as 2024-12-31"
 _NOT_TRUTH = (Spelling(True, reason="not a number"), *_NO_SCALAR)
 _NESTED = (
     Spelling("[1]::INTEGER[]", reason="INTEGER[]"),
@@ -168,6 +169,54 @@ SPELLINGS: Mapping[str, Spellings] = {
             Spelling("30.5::FLOAT", reason="not a whole number"),
             Spelling("3000000000::BIGINT", reason="more than 9 digits"),
             Spelling("'nan'::DOUBLE", reason="not a number; leave the field blank for null"),
+            *_NESTED,
+        ),
+    ),
+    "day": Spellings(
+        text=(
+            Spelling("708", 708),
+            Spelling("708.0", 708),
+            Spelling("-1", -1),
+            Spelling(" 5 ", 5),
+            Spelling("2004-03-23", 1),
+            Spelling("2006-02-28", 708),
+            Spelling("2004-03-22", 0),
+            Spelling("2006-02-28 00:00:00", 708),
+            Spelling("1000-01-01", -366784),
+            Spelling("9999-12-31", 2920397),
+            Spelling("2920398", reason=_NO_DAY),
+            Spelling("-366785", reason=_NO_DAY),
+            Spelling("20060228", reason=_NO_DAY),
+            Spelling("3000000000", reason=_NO_DAY),
+            Spelling("0999-12-31", reason="before the year 1000"),
+            Spelling("4.6", reason="not a whole number"),
+            Spelling("2006-02-29", reason="no such day"),
+            Spelling("2006-02-28 10:00:00", reason="a date with a time of day"),
+            Spelling("28.02.2006", reason="not the number of a day, nor a date as 2024-12-31"),
+            Spelling("1,000", reason="not the number of a day, nor a date as 2024-12-31"),
+            Spelling(
+                "NA",
+                reason="not the number of a day, nor a date as 2024-12-31; leave the field blank "
+                "for null",
+            ),
+        ),
+        json=(
+            Spelling(708, 708),
+            Spelling(708.0, 708),
+            Spelling("2006-02-28", 708),
+            Spelling(20060228, reason=_NO_DAY),
+            Spelling(30.5, reason="not a whole number"),
+            Spelling(True, reason="not the number of a day, nor a date as 2024-12-31"),
+            *_NO_SCALAR,
+        ),
+        parquet=(
+            Spelling("708::BIGINT", 708),
+            Spelling("708.0::DOUBLE", 708),
+            Spelling("DATE '2006-02-28'", 708),
+            Spelling("TIMESTAMP '2006-02-28 00:00:00'", 708),
+            Spelling("TIMESTAMP '2006-02-28 10:00:00'", reason="a date with a time of day"),
+            Spelling("'2006-02-28'", 708),
+            Spelling("20060228::INTEGER", reason=_NO_DAY),
             *_NESTED,
         ),
     ),

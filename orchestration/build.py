@@ -194,7 +194,7 @@ def _start_record(settings: Settings, domain: str) -> BuildRecord:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         landing=landing.fingerprint(settings, domain),
         events=events_fingerprint(settings, domain),
-        code=code_fingerprint(),
+        code=code_fingerprint(settings),
     )
     write_record(settings, record)
     return record

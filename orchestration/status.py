@@ -98,5 +98,5 @@ def build_status(settings: Settings, domain: str) -> BuildStatus | None:
         and record.engine == settings.engine
         and record.landing == landing.fingerprint(settings, domain)
         and record.events == events_fingerprint(settings, domain)
-        and record.code == code_fingerprint(),
+        and record.code == code_fingerprint(settings),
     )

@@ -5,7 +5,7 @@ Parquet column, JSON over REST or MQTT, or through the gateway. A spelling that 
 taken, one that may have lost something is refused with a reason. Ranges and lengths are those that
 every later stage can hold: the landing zone, dbt on both engines, PostgreSQL's indexes, the API.
 Does not belong here: what a value means, and examples of spellings (`docs/spellings.py`). Imports
-nothing but the standard library.
+nothing but the standard library and the calendar.
 """
 
 import math
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import LiteralString
+
+from pollux.calendar import day_of
 
 Value = str | int | Decimal | float | bool | date | datetime
 
@@ -28,6 +30,8 @@ INTEGER_DIGITS = 9
 MONEY_DIGITS = 10
 NUMBER_DIGITS = 15
 FIRST_YEAR = 1000
+FIRST_DAY = day_of(date(FIRST_YEAR, 1, 1))
+LAST_DAY = day_of(date.max)
 # Below these, doubles and single-precision numbers tell all whole numbers apart.
 EXACT_DOUBLE = 2**53
 EXACT_SINGLE = 2**24
@@ -273,6 +277,18 @@ def _date(text: str) -> date:
         raise error if isinstance(error, UnfitError) else UnfitError("no such day") from None
 
 
+def _day(text: str) -> int:
+    if _MOMENT.fullmatch(text):
+        return day_of(_date(text))
+    if not _NUMBER.fullmatch(text):
+        raise UnfitError("not the number of a day, nor a date as 2024-12-31")
+    limit = f"no day of the years {FIRST_YEAR} to 9999; write a date as 2024-12-31"
+    number = _whole(text, INTEGER_DIGITS, limit)
+    if not FIRST_DAY <= number <= LAST_DAY:
+        raise UnfitError(limit)
+    return number
+
+
 def _timestamp(text: str) -> datetime:
     match = _MOMENT.fullmatch(text)
     if not match:
@@ -379,6 +395,15 @@ _ALL = (
         postgres="date",
         holds=f"a day of the years {FIRST_YEAR} to 9999",
         read=_date,
+    ),
+    DataType(
+        name="day",
+        stored="integer",
+        duckdb="BIGINT",
+        postgres="bigint",
+        holds=f"a day's number, counted from 2004-03-23, which is 1; or its date, of the years "
+        f"{FIRST_YEAR} to 9999",
+        read=_day,
     ),
     DataType(
         name="timestamp",

@@ -106,10 +106,13 @@ def _reader(settings: Settings) -> psycopg.Connection:
 
 def env() -> None:
     """Prints what a shell needs for a bare dbt on any target: eval "$(pollux env)"."""
+    from orchestration.transform.study import study_of
+
     settings = Settings()
     serving_store = find_serving_store(settings)
     variables = {
         "POLLUX_DATA_DIR": str(settings.data_dir),
+        "POLLUX_STUDY": study_of(settings),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     } | serving_store.libpq_environment()
     for name, value in variables.items():

@@ -18,13 +18,16 @@ from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
+from pollux.calendar import DAY_ONE
 from pollux.runtime.duck import open_duckdb
 from pollux.types import (
     EXACT_DOUBLE,
     FALSE,
+    FIRST_DAY,
     FIRST_YEAR,
     INTEGER_DIGITS,
     LABEL_LENGTH,
+    LAST_DAY,
     MONEY_DIGITS,
     NUMBER_DIGITS,
     TEXT_LENGTH,
@@ -280,6 +283,7 @@ def _raise_if_disk(error: duckdb.Error) -> None:
 def _check(field: str, column: Column) -> str:
     """A condition that is false where `_value` would change the text, or a rule is broken."""
     whole = f"trunc({field}) = {field}"
+    number = f"TRY_CAST({field} AS BIGINT)"
     same = {
         # The byte length costs nothing to read, and is never below the number of characters.
         "text": f"strlen({field}) <= {TEXT_LENGTH}",
@@ -295,6 +299,10 @@ def _check(field: str, column: Column) -> str:
         f"WHEN 10 THEN {_is_day(field)} "
         f"WHEN 19 THEN substr({field}, 11) IN {_MIDNIGHT} AND {_is_day(f'left({field}, 10)')} "
         f"ELSE false END)",
+        "day": f"{field} IS NULL OR CASE strlen({field}) "
+        f"WHEN 10 THEN {field} >= '{FIRST_YEAR}' AND {_is_day(field)} "
+        f"ELSE coalesce({number}::VARCHAR = {field}, false) "
+        f"AND {number} BETWEEN {FIRST_DAY} AND {LAST_DAY} END",
         "timestamp": f"{field} IS NULL OR (regexp_full_match({field}, '{_INSTANT}') AND "
         f"{field} >= '{FIRST_YEAR}' AND TRY_CAST({field} AS TIMESTAMP) IS NOT NULL)",
     }[column.type]
@@ -310,4 +318,9 @@ def _is_day(field: str) -> str:
 def _value(field: str, type_: str) -> str:
     if type_ == "boolean":
         return f"CASE WHEN {field} IS NOT NULL THEN lower({field}) IN {TRUE} END"
+    if type_ == "day":
+        return (
+            f"CASE strlen({field}) WHEN 10 THEN date_diff('day', DATE '{DAY_ONE}', "
+            f"TRY_CAST({field} AS DATE)) + 1 ELSE TRY_CAST({field} AS BIGINT) END"
+        )
     return f"CAST({field} AS {TYPES[type_].duckdb})"

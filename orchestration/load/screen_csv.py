@@ -42,6 +42,7 @@ _CERTAIN = {
 }
 # The digits before the point, and behind it.
 _CERTAIN_DIGITS = {"id": (18, 0), "integer": (9, 0), "money": (10, 2), "number": (15, 15)}
+_CERTAIN_DIGITS["day"] = (5, 0)
 _NEVER = rb"(?!)"
 _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
 

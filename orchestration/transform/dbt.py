@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.transform.errors import BuildError
+from orchestration.transform.study import study_of
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -81,6 +82,7 @@ def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[s
     """The environment variables that a dbt process of this installation needs."""
     environment = os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
+        "POLLUX_STUDY": study_of(settings),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TARGET_PATH": str(target_dir(settings)),
         "DBT_LOG_PATH": str(settings.logs_dir),

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     engine: Engine = Field(
         default="duckdb", description="Engine that builds the marts: duckdb or postgres."
     )
+    study: str = Field(
+        default="",
+        description="Study whose days household analytics look at: complete_journey, the published "
+        "one; without it the window ends with the data's last complete day (of the sample: "
+        "complete_journey).",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL (15 or newer) to serve from, as postgresql://…; without it an "

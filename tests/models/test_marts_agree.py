@@ -107,7 +107,7 @@ def source(
                 prepared.empty(data_dir)
                 if engine == "duckdb"
                 else Settings(data_dir=data_dir, engine=engine, database_url=None)
-            )
+            ).model_copy(update={"study": "complete_journey"})
             for domain, folder in folders.items():
                 report = load(settings, domain=domain, from_=folder)
                 assert all(file.rows_rejected == 0 for file in report.files)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-FIRST_DAY, LAST_DAY = 101, 708
-HIGHEST_WEEK = 125
-NEEDED = ["household_key", "basket_id", "product_id", "quantity", "sales_value", "day", "week_no"]
+# First and last day, first and last week.
+STUDY = (101, 708, 0, 125)
+RECENCY_DAYS = (183, 93, 33, 8)
+NEEDED = ["household_key", "basket_id", "product_id", "quantity", "sales_value", "day"]
 FUEL = "GASOLINE-REG UNLEADED"
 SECTIONS = ["alcohol", "beverages", "concessions", "dairy", "drug", "garden", "grain_goods"]
 SECTIONS += ["grocery", "home_family", "junk_food", "kitchen", "meat", "misc", "produce"]
@@ -27,19 +28,31 @@ NOT_COMMODITIES |= {"NO COMMODITY DESCRIPTION", "PROD SUPPLIES", "UNKNOWN"}
 LEAST_BASKETS = 10
 
 
+Window = tuple[int, int, int, int]
+
+
+def moving_window(days: pd.Series) -> Window:
+    """The window of data that go on: from their first day to the last that has a later one."""
+    days = pd.to_numeric(days).dropna()
+    first, last = days.min(), days[days < days.max()].max()
+    return int(first), int(last), int((first + 8) // 7), int((last + 8) // 7)
+
+
 def household_marts(
-    raw: Mapping[str, pd.DataFrame], commodity_sections: Mapping[str, str]
+    raw: Mapping[str, pd.DataFrame],
+    commodity_sections: Mapping[str, str],
+    window: Window = STUDY,
 ) -> dict[str, pd.DataFrame]:
     """Computes all marts of the household domain.
 
     `raw` holds the eight datasets by name, columns in lower case, money as float dollars;
-    `commodity_sections` the section of each commodity. Money in the results is float dollars,
-    exact to the cent.
+    `commodity_sections` the section of each commodity; `window` the days and weeks to look at.
+    Money in the results is float dollars, exact to the cent.
     """
     products = _products(raw["product"], commodity_sections)
-    lines = _lines_in_scope(raw["transaction_data"], products)
+    lines = _lines_in_scope(raw["transaction_data"], products, window)
     lines["cents"] = (lines["sales_value"] * 100).round().astype("int64")
-    rfm = _rfm(lines, raw["hh_demographic"])
+    rfm = _rfm(lines, raw["hh_demographic"], window)
     daily_spend = _daily_spend(lines, products)
     daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
     return {
@@ -77,13 +90,19 @@ def _products(product: pd.DataFrame, commodity_sections: Mapping[str, str]) -> p
     )
 
 
-def _lines_in_scope(transactions: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+def _lines_in_scope(
+    transactions: pd.DataFrame, products: pd.DataFrame, window: Window
+) -> pd.DataFrame:
+    first_day, last_day, first_week, last_week = window
     lines = transactions.replace("", None).dropna(subset=NEEDED)
-    lines = lines.astype({name: "float64" for name in NEEDED if name != "basket_id"})
-    lines = lines.astype({name: "int64" for name in NEEDED if name != "sales_value"})
+    week_of_day = (lines["day"].astype("float64") + 8) // 7
+    lines["week_no"] = pd.to_numeric(lines["week_no"]).fillna(week_of_day)
+    numbers = [*NEEDED, "week_no"]
+    lines = lines.astype({name: "float64" for name in numbers if name != "basket_id"})
+    lines = lines.astype({name: "int64" for name in numbers if name != "sales_value"})
     lines = lines[(lines["quantity"] > 0) & (lines["sales_value"] > 0)]
-    lines = lines[lines["day"].between(FIRST_DAY, LAST_DAY)]
-    lines = lines[lines["week_no"].between(0, HIGHEST_WEEK)]
+    lines = lines[lines["day"].between(first_day, last_day)]
+    lines = lines[lines["week_no"].between(first_week, last_week)]
     fuel = products.loc[products["sub_commodity"] == FUEL, "product_id"]
     lines = lines[lines["product_id"].isin(products["product_id"])]
     lines = lines[~lines["product_id"].isin(fuel)]
@@ -96,7 +115,7 @@ def _fifth(values: pd.Series) -> pd.Series:
     return pd.Series(np.searchsorted(bounds, values.to_numpy(), side="left") + 1, values.index)
 
 
-def _rfm(lines: pd.DataFrame, demographics: pd.DataFrame) -> pd.DataFrame:
+def _rfm(lines: pd.DataFrame, demographics: pd.DataFrame, window: Window) -> pd.DataFrame:
     rfm = lines.groupby("household_key").agg(
         first_day=("day", "min"),
         last_day=("day", "max"),
@@ -105,7 +124,8 @@ def _rfm(lines: pd.DataFrame, demographics: pd.DataFrame) -> pd.DataFrame:
     )
     rfm["baskets_per_day"] = rfm["baskets"] / (rfm["last_day"] - rfm["first_day"] + 1)
     rfm["total_sales"] = rfm["cents"] / 100
-    rfm["r_score"] = np.searchsorted([525, 615, 675, 700], rfm["last_day"], side="left") + 1
+    bounds = [window[1] - days for days in RECENCY_DAYS]
+    rfm["r_score"] = np.searchsorted(bounds, rfm["last_day"], side="left") + 1
     rfm["f_score"] = _fifth(rfm["baskets_per_day"])
     rfm["m_score"] = _fifth(np.log(rfm["total_sales"]))
     rfm["rfm_score"] = rfm["r_score"] + rfm["f_score"] + rfm["m_score"]

@@ -25,7 +25,8 @@ with
             first_day,
             last_day,
             baskets,
-            {{ divide("baskets", "last_day - first_day + 1") }} as baskets_per_day,
+            {{ baskets_per_day("baskets", "first_day", "last_day") }}
+            as baskets_per_day,
             total_sales
         from households
 

@@ -5,7 +5,7 @@ with
 
     logarithms as (
 
-        select household_key, ln(cast(total_sales as double precision)) as log_sales
+        select household_key, {{ log_of_sales("total_sales") }} as log_sales
         from households
 
     ),

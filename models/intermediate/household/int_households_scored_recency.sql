@@ -1,12 +1,18 @@
--- Recency, 1 to 5: the later a household shopped last, the higher.
+-- Recency, 1 to 5: the later before the window's end a household shopped last, the
+-- higher.
 with
     households as (select * from {{ ref("int_households_measured") }}),
+
+    window_days as (select * from {{ ref("int_window_chosen") }}),
 
     final as (
 
         select
-            household_key, {{ step("last_day", var("recency_last_days")) }} as r_score
+            households.household_key,
+            {{ recency_score("households.last_day", "window_days.last_day") }}
+            as r_score
         from households
+        cross join window_days
 
     )
 

@@ -5,15 +5,19 @@ with
 
     transactions as (select * from {{ ref("int_transactions_in_scope") }}),
 
+    window_weeks as (select * from {{ ref("int_window_chosen") }}),
+
     sold_weeks as (
 
         select
-            product_id,
-            store_id,
-            week_no,
-            sum(quantity) as units,
-            sum(sales_value) as sales
+            transactions.product_id,
+            transactions.store_id,
+            transactions.week_no - window_weeks.first_promotion_week_no as week_no,
+            sum(transactions.quantity) as units,
+            sum(transactions.sales_value) as sales
         from transactions
+        cross join window_weeks
+        where transactions.week_no >= window_weeks.first_promotion_week_no
         group by 1, 2, 3
 
     ),

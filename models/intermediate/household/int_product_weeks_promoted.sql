@@ -1,12 +1,43 @@
 -- A product has a display, or is in the mailer, in a store and week when any row of the
--- promotion data says so; a code of 0 says no. Only weeks with sales count. Weeks are
--- kept as a set, which takes a tenth of the time of a row per week.
+-- promotion data says so; a code of 0 says no. Only weeks with sales count, of the last
+-- 126 of the window. Weeks are kept as a set, which takes a tenth of the time of a row
+-- per week; the set's first is week 0.
 with
     promotions as (select * from {{ ref("stg_complete_journey__promotions") }}),
 
     baskets as (select * from {{ ref("int_baskets_summed") }}),
 
-    weeks_sold as (select {{ week_set("sold", "week_no") }} from baskets),
+    window_weeks as (select * from {{ ref("int_window_chosen") }}),
+
+    weeks_sold as (
+
+        select
+            {{
+                week_set(
+                    "sold", "(baskets.week_no - window_weeks.first_promotion_week_no)"
+                )
+            }}
+        from baskets
+        cross join window_weeks
+        where baskets.week_no >= window_weeks.first_promotion_week_no
+
+    ),
+
+    promotions_in_the_window as (
+
+        select
+            promotions.product_id,
+            promotions.store_id,
+            promotions.display,
+            promotions.mailer,
+            promotions.week_no - window_weeks.first_promotion_week_no as week_no
+        from promotions
+        cross join window_weeks
+        where
+            promotions.week_no
+            between window_weeks.first_promotion_week_no and window_weeks.last_week_no
+
+    ),
 
     promoted as (
 
@@ -16,7 +47,7 @@ with
             {{ week_set("display", "week_no", "display <> '0'") }},
             {{ week_set("mailer", "week_no", "mailer <> '0'") }},
             {{ week_set("covered", "week_no") }}
-        from promotions
+        from promotions_in_the_window
         group by 1, 2
 
     ),

@@ -1,41 +1,60 @@
 -- Household analytics count a line when no field that they need is blank, something was
--- bought and paid for, its day is in the study's steady part and its week in the study,
--- the product is known and is not fuel, and its household still shopped on more than
--- one day. Any other line is dropped for the first reason that applies.
+-- bought and paid for, its day and its week are in the window, the product is known and
+-- is not fuel, and its household still shopped on more than one day. Any other line is
+-- dropped for the first reason that applies. A blank week is that of the day.
 with
     transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
 
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 
+    window_days as (select * from {{ ref("int_window_chosen") }}),
+
+    lines_with_weeks as (
+
+        select
+            household_key,
+            basket_id,
+            product_id,
+            store_id,
+            quantity,
+            sales_value,
+            day,
+            coalesce(week_no, cast({{ week_of("day") }} as integer)) as week_no
+        from transactions
+
+    ),
+
     lines_judged_alone as (
 
         select
-            transactions.*,
+            lines.*,
             case
                 when
-                    transactions.household_key is null
-                    or transactions.basket_id is null
-                    or transactions.product_id is null
-                    or transactions.quantity is null
-                    or transactions.sales_value is null
-                    or transactions.day is null
-                    or transactions.week_no is null
+                    lines.household_key is null
+                    or lines.basket_id is null
+                    or lines.product_id is null
+                    or lines.quantity is null
+                    or lines.sales_value is null
+                    or lines.day is null
+                    or lines.week_no is null
                 then 'blank field'
-                when transactions.quantity <= 0 or transactions.sales_value <= 0
+                when lines.quantity <= 0 or lines.sales_value <= 0
                 then 'nothing bought or paid'
                 when
-                    transactions.day not between {{ var("scope_first_day") }}
-                    and {{ var("scope_last_day") }}
+                    lines.day not between window_days.first_day and window_days.last_day
                 then 'outside the days in scope'
-                when transactions.week_no not between 0 and {{ var("highest_week_no") }}
+                when
+                    lines.week_no not between window_days.first_week_no
+                    and window_days.last_week_no
                 then 'no week of the study'
                 when products.product_id is null
                 then 'unknown product'
                 when products.sub_commodity = '{{ var("excluded_sub_commodity") }}'
                 then 'fuel'
             end as drop_reason
-        from transactions
-        left join products on transactions.product_id = products.product_id
+        from lines_with_weeks as lines
+        cross join window_days
+        left join products on lines.product_id = products.product_id
 
     ),
 

@@ -206,5 +206,3 @@ def test_models_ask_for_what_the_load_promises():
                     limits = test["accepted_range"]["arguments"]
                     assert (limits["min_value"], limits["max_value"]) in ranges
     assert len(asked) > 3
-    variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
-    assert (0, variables["highest_week_no"]) in ranges

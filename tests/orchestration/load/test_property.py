@@ -20,7 +20,8 @@ from orchestration.load.errors import LoadError
 
 pytestmark = pytest.mark.integration
 
-TYPES = ("id", "integer", "text", "label", "money", "number", "boolean", "date", "timestamp")
+TYPES = ("id", "integer", "text", "label", "money", "number", "boolean", "date", "day")
+TYPES += ("timestamp",)
 NAMES = tuple(f"col_{type_}" for type_ in TYPES)
 DATASET = Dataset(
     domain="d",
@@ -112,6 +113,14 @@ def oracle_value(text: str, type_: str):  # noqa: PLR0911, PLR0912
         if text.lower() not in yes + no:
             raise ValueError(text)
         return text.lower() in yes
+    if type_ == "day" and not re.match(r"\d{4}-", text):
+        number = oracle_value(text, "integer")
+        dt.date(2004, 3, 22) + dt.timedelta(days=number)  # OverflowError outside of years 1 to 9999
+        if number < (dt.date(1000, 1, 1) - dt.date(2004, 3, 22)).days:
+            raise ValueError(text)
+        return number
+    if type_ == "day":
+        return (oracle_value(text, "date") - dt.date(2004, 3, 22)).days
     if type_ == "date":
         if not re.fullmatch(
             r"[1-9]\d{3}-\d\d-\d\d([Tt ]00:00(:00(\.0+)?)?( ?([Zz]|UTC|[+-]00(:?00)?))?)?",
@@ -215,6 +224,9 @@ CLEAN = {
             "9999-12-31T00:00:00",
         ]
     ),
+    "day": st.integers(-366784, 2920397).map(str)
+    | st.dates(dt.date(1000, 1, 1)).map(str)
+    | st.sampled_from(["708.0", "007", "-0", "2024-02-29 00:00:00", "1e3", "-9999999", "2920398"]),
     "timestamp": st.datetimes(EARLIEST).map(str)
     | st.datetimes(EARLIEST).map(lambda d: d.isoformat() + "Z")
     | st.datetimes(EARLIEST).map(lambda d: d.isoformat(" ", "seconds") + "+02:00")
