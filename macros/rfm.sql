@@ -1,10 +1,11 @@
 {# Recency, 1 to 5, of a last shopping day in a window that ends on a day: the later, the higher. #}
 {% macro recency_score(last_day, window_end) -%}
-    {%- set bounds = [] -%}
-    {%- for days in var("recency_days") -%}
-        {%- do bounds.append(-days) -%}
-    {%- endfor -%}
-    {{ step(last_day ~ " - " ~ window_end, bounds) }}
+    case
+        {%- for days in var("recency_days") %}
+            when {{ window_end }} - {{ last_day }} >= {{ days }} then {{ loop.index }}
+        {%- endfor %}
+        else {{ var("recency_days") | length + 1 }}
+    end
 {%- endmacro %}
 
 {# What frequency is scored by: baskets per day from first to last shopping day, both included. #}

@@ -1,5 +1,9 @@
 {# A bound of the window: that of the study, the day by number, or otherwise what the data say. #}
 {% macro window(name, otherwise) -%}
+    {{ return(adapter.dispatch("window")(name, otherwise)) }}
+{%- endmacro %}
+
+{% macro default__window(name, otherwise) -%}
     {%- set study = env_var(
         "POLLUX_STUDY",
         (
