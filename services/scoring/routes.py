@@ -1,21 +1,29 @@
 """Routes of the scorer: paths and their documentation."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from services.common.api_keys import unauthorized
-from services.common.bodies import body_problems, read_body, read_here, read_query
+from services.common.bodies import (
+    body_problems,
+    parse_body,
+    read_here,
+    read_json_bytes,
+    read_query,
+)
 from services.common.health import NOT_KEPT, Index, index_of, process
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.scoring import scores
 from services.scoring.problems import no_model
+from services.scoring.quick import quick_reader
 from services.scoring.schemas import (
     MAX_PAIRS,
+    MAX_REQUESTS,
     BatchRequest,
     Prediction,
     ScoreQuery,
@@ -33,6 +41,9 @@ PAIRS_AT_ONCE = 100
 scoring = APIRouter(tags=["scoring"])
 service = APIRouter(tags=["service"])
 ROUTERS = (scoring, service, process)
+
+_read = quick_reader(ScoreRequest)
+_read_batch = quick_reader(list[ScoreRequest], longest=MAX_REQUESTS)
 
 MISSING = invalid_input("body", "customer.age", "Field required")
 
@@ -54,6 +65,20 @@ def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
+def parse(body: bytes) -> ScoreRequest:
+    """The request in a body; raises a problem if it is none."""
+    quick = _read(body)
+    return parse_body(body, ScoreRequest, {}) if quick is None else cast("ScoreRequest", quick)
+
+
+def parse_batch(body: bytes) -> list[ScoreRequest]:
+    """The requests in a body; raises a problem if it is another or they are too many."""
+    quick = cast("list[ScoreRequest] | None", _read_batch(body))
+    if quick is None or _pairs(quick) > MAX_PAIRS:
+        return parse_body(body, BatchRequest, {}).root
+    return quick
+
+
 @scoring.post(
     "/score",
     response_model=list[Prediction],
@@ -64,7 +89,7 @@ def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
 async def score(request: Request) -> Response:
     """Predictions, the best first; an empty list for no coupons."""
     query = read_query(request, ScoreQuery)
-    asked = await read_body(request, ScoreRequest, {}, limit=SCORE_BYTES)
+    asked = parse(await read_json_bytes(request, SCORE_BYTES))
     current: CurrentModel = request.app.state.model
     model = current.get()
     # Explaining a pair takes many times as long as scoring it.
@@ -87,11 +112,11 @@ async def score(request: Request) -> Response:
 )
 async def score_batch(request: Request) -> Response:
     """Answers requests together."""
-    asked = (await read_body(request, BatchRequest, {}, limit=BATCH_BYTES)).root
+    asked = parse_batch(await read_json_bytes(request, BATCH_BYTES))
     current: CurrentModel = request.app.state.model
     model = current.get()
     found = await asyncio.to_thread(scores.answer_batch, model, asked)
-    current.pairs.inc(sum(len(one.coupons) for one in asked))
+    current.pairs.inc(_pairs(asked))
     return _json(found, model.id)
 
 
@@ -123,6 +148,10 @@ async def read_readiness(request: Request) -> Response:
     """Ready when there is a model."""
     ready = Readiness(model=request.app.state.model.get().id)
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)
+
+
+def _pairs(asked: list[ScoreRequest]) -> int:
+    return sum(len(one.coupons) for one in asked)
 
 
 def _json(body: bytes, model_id: str) -> Response:

@@ -331,8 +331,7 @@ def test_answers_and_problems_are_documented(app: FastAPI) -> None:
         assert operation["requestBody"]["required"]
         assert set(operation["responses"]) >= {"200", "400", "401", "413", "415", "422", "503"}
         assert "X-Pollux-Model" in operation["responses"]["200"]["headers"]
-    schema = described["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
-    defined = schema["schema"]["$defs"]
+    defined = described["components"]["schemas"]
     assert set(defined["Customer"]["properties"]) == set(CUSTOMER)
     assert set(defined["Coupon"]["properties"]) == set(COUPON)
 
