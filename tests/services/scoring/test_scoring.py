@@ -21,6 +21,7 @@ from orchestration.learn.propensity.pairs import read_pairs
 from pollux import propensity
 from pollux.runtime.settings import Settings
 from services.common.api_keys import OPEN_PATHS
+from services.events.coupons import scorer_client
 from services.scoring import models
 from services.scoring.app import create_app
 from services.scoring.schemas import MAX_COUPONS, MAX_PAIRS, Coupon, Customer
@@ -416,3 +417,30 @@ def test_a_tampered_model_is_refused_and_the_old_one_stays(
     path.write_text(whole)
     app.state.model.look()
     assert app.state.model.get().id == second
+
+
+def test_the_event_service_reads_an_explanation(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over its own client, of the coupon that it asks about."""
+    expected = ask(app, "/score?explain=true", {"customer": CUSTOMER, "coupons": [COUPON]}).json()
+    make = httpx.AsyncClient
+    monkeypatch.setattr(
+        scorer_client.httpx,
+        "AsyncClient",
+        lambda **given: make(**given, transport=httpx.ASGITransport(app)),
+    )
+
+    async def explain() -> scorer_client.Explained:
+        client = scorer_client.ScorerClient(Settings(scoring_url="http://scorer"))
+        found = await client.explain(CUSTOMER, COUPON)
+        await client.close()
+        return found
+
+    found = asyncio.run(explain())
+    assert found == (
+        COUPON["coupon_id"],
+        app.state.model.get().id,
+        expected[0]["prediction"],
+        expected[0]["explanation"],
+    )
