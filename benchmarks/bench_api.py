@@ -19,13 +19,22 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import psutil
 import yaml
 
 from benchmarks.load_generator import Measured, measure
 from benchmarks.measuring import Figures, figure
+from benchmarks.whole_lists import (
+    ACCOUNTS,
+    copy_table,
+    make_accounts,
+    read_list,
+    watching,
+)
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -112,15 +121,24 @@ analyze;
 """
 
 
+class Served(NamedTuple):
+    """A running API."""
+
+    port: int
+    pid: int
+
+
 def run() -> Figures:
-    """Measures everything; takes about two minutes."""
+    """Measures everything; takes about three minutes."""
     with tempfile.TemporaryDirectory(prefix="pollux-bench-", dir="/tmp") as folder:
         settings = Settings(data_dir=Path(folder), database_url=None)
         database = open_serving_store(settings)
         try:
             _fill(database)
             with _server(settings, 0) as fresh, _server(settings, MEMORY_MB) as remembering:
-                return _measure_all(fresh, remembering)
+                rows = _measure_all(fresh.port, remembering.port)
+                # Last, since it makes the database much larger.
+                return rows + _measure_whole_lists(database, fresh)
         finally:
             if database.embedded is not None:
                 database.embedded.stop()
@@ -226,6 +244,30 @@ def _measure_select(port: int) -> Figures:
     ]
 
 
+def _measure_whole_lists(database: ServingStore, served: Served) -> Figures:
+    """All accounts, streamed and copied in turn."""
+    make_accounts(database, "customer__r1")
+    with database.connect(autocommit=True) as connection:
+        connection.execute(f"grant select on customer__r1.customers to {READER_ROLE}")
+    before = psutil.Process(served.pid).memory_info().rss / 2**20
+    ratios, rates = [], []
+    with watching(served.pid) as peak:
+        for _ in range(REPETITIONS):
+            copied = copy_table(database, "customer__r1")
+            streamed = read_list(served.port, "text/csv")
+            if (streamed.size, streamed.lines) != (copied.size, ACCOUNTS + 1):
+                raise RuntimeError(f"CSV is {streamed}, COPY is {copied}")
+            ratios.append(copied.seconds / streamed.seconds)
+            rates.append(ACCOUNTS / streamed.seconds)
+        lines = read_list(served.port, "application/x-ndjson")
+    return [
+        figure("2 million accounts as CSV", statistics.median(rates), "rows/s"),
+        figure("CSV ÷ COPY", statistics.median(ratios), "ratio", at_least=2 / 3),
+        figure("2 million accounts as NDJSON", ACCOUNTS / lines.seconds, "rows/s"),
+        figure("memory for whole lists", peak.mib - before, "MiB", at_most=64),
+    ]
+
+
 def _select_bodies() -> list[str]:
     """Typical requests: any country, any number of orders, either kind of segment."""
     rng = random.Random(1)
@@ -271,7 +313,7 @@ def _fill(database: ServingStore) -> None:
 
 
 @contextmanager
-def _server(settings: Settings, cache_mb: int) -> Iterator[int]:
+def _server(settings: Settings, cache_mb: int) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -279,7 +321,7 @@ def _server(settings: Settings, cache_mb: int) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, __file__, arguments])
     try:
         _wait_until_ready(port, process)
-        yield port
+        yield Served(port, process.pid)
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -11,10 +11,11 @@ from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
 from services.api import customer, health, household, loyalty, marts, store
 from services.api.customer.vouchers import read_ranked_vouchers
-from services.api.queries import edition
+from services.api.listing import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
 from services.common.api_keys import read_key_hashes
 from services.common.app import make_app
+from services.common.compression import Compress
 from services.common.database import Database
 from services.common.health import TAG
 from services.common.metrics import Metrics
@@ -84,11 +85,15 @@ def create_app(settings: Settings) -> FastAPI:
         key_hashes=hashes,
         routers=[*routers, *health.ROUTERS],
         root_path=settings.root_path,
-        middleware=[Middleware(AnswersFromMemory, memory=memory, watcher=watcher)],
+        middleware=[
+            Middleware(Compress),
+            Middleware(AnswersFromMemory, memory=memory, watcher=watcher),
+        ],
     )
     answers = Answers(database, watcher, memory)
     app.state.answers = answers
     app.state.marts = marts.repository.Marts()
+    app.state.releases_dir = settings.releases_dir
     app.state.ranked_vouchers = KeptPerRelease(
         answers, customer.repository.DOMAIN, read_ranked_vouchers
     )

@@ -10,10 +10,19 @@ from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import core_schema
 
 from services.common.contracts import contract_of, python_type
-from services.common.values import read_as
+from services.common.values import Codes, Id, Truth, read_as
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -38,6 +47,11 @@ class Page(BaseModel):
         description="Where the next page starts: send it as `next` to get that page. Null on the "
         "last one.",
         examples=[NEXT_EXAMPLE],
+    )
+    count: int | None = Field(
+        default=None,
+        description="With `count=true`: documents on all pages together, in this release.",
+        examples=[2485],
     )
 
 
@@ -65,6 +79,17 @@ def page_of(document: type[Document], description: str) -> type[Page]:
     return create_model(f"{document.__name__}Page", __base__=Page, __doc__=description, data=data)
 
 
+def sorted_by(*columns: str) -> GetPydanticSchema:
+    """What makes a text one of these columns, or one with a minus before it."""
+    options = [f"{sign}{column}" for column in columns for sign in ("", "-")]
+    return GetPydanticSchema(lambda _source, _handler: core_schema.literal_schema(options))
+
+
+def sorted_by_any(domain: str, mart: str) -> GetPydanticSchema:
+    """The same for every column of a mart, of which a list shows few rows at once."""
+    return sorted_by(*(column.name for column in contract_of(domain, mart).columns))
+
+
 class PageQuery(BaseModel):
     """Parameters of every list."""
 
@@ -72,4 +97,24 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Limit = Field(default=DEFAULT_LIMIT, description="Documents on a page, at most.")
-    next: str | None = Field(default=None, description="`next` of the page before.")
+    # A form that is sent without it asks for the first page.
+    next: Annotated[str | None, BeforeValidator(lambda text: text or None)] = Field(
+        default=None, description="`next` of the page before."
+    )
+    fields: Codes[str] = Field(
+        default=None, description="Only these fields, in this order; separated by commas."
+    )
+    count: Truth = Field(
+        default=False, description="Count the documents on all pages together, too."
+    )
+
+
+class IdsQuery(PageQuery):
+    """Parameters of a list of things that have an id."""
+
+    ids: Codes[Id] = Field(
+        default=None,
+        max_length=MAX_LIMIT,
+        description=f"Only these, at most {MAX_LIMIT}, separated by commas. Without `limit` they "
+        "all come on one page; those that do not exist are left out.",
+    )

@@ -32,7 +32,10 @@ async def read_index(request: Request) -> Response:
     """Links to what the service offers."""
     links = {
         "households": "/v1/households",
+        "household-products": "/v1/households/products",
         "campaigns": "/v1/campaigns",
+        "commodities": "/v1/commodities",
+        "promotion-effects": "/v1/promotion-effects",
         "vouchers": "/v1/vouchers",
         "accounts": "/v1/accounts",
         "coupons": "/v1/coupons",

@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.common.copying import CopiedAnswer, Copying
 from services.common.database import Database
+from services.common.formats import Format, format_of
 from services.common.prefix import prefix_of
 from services.common.problems import ProblemError
 from services.common.releases import NothingReleasedError, Release, ReleaseWatcher
@@ -72,7 +74,8 @@ class Answer(Response):
         start: Message = {
             "type": "http.response.start",
             "status": int(self.status_code),
-            "headers": self.raw_headers,
+            # A copy: middleware adds to them, and the answer may be kept in memory.
+            "headers": [*self.raw_headers],
         }
         await send(start)
         await send({"type": "http.response.body", "body": self.body})
@@ -165,6 +168,29 @@ class Answers:
         self.memory.put(memory_key(scope), release, answer, scope["route"].path_format)
         return Answer(release, b"", matched=True) if matches(scope, release) else answer
 
+    async def copy(
+        self,
+        request: Request,
+        domain: str,
+        copy: Callable[Concatenate[Database, Release, Format, P], Awaitable[Copying]],
+        as_: Format,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        """A whole list from the current release, as it comes; nothing of it is kept."""
+        release, copying = await self.read(domain, copy, as_, *args, **kwargs)
+        tag = f'{release.etag[:-1]}{as_.suffix}"'
+        headers = [(name, value) for name, value in release.headers if name != b"etag"]
+        headers.append((b"etag", tag.encode()))
+        if names_tag(request.scope, tag):
+            await copying.close()
+            return Response(
+                status_code=HTTPStatus.NOT_MODIFIED,
+                headers={name.decode(): value.decode() for name, value in headers},
+            )
+        kind = f"{as_.value}; charset=utf-8" if as_ is Format.CSV else as_.value
+        return CopiedAnswer(copying, [*headers, (b"content-type", kind.encode())])
+
     async def read(
         self,
         domain: str,
@@ -247,7 +273,8 @@ class AnswersFromMemory:
             return
         key = memory_key(scope)
         kept = self.memory.get(key)
-        if kept is None:
+        # What is kept is JSON.
+        if kept is None or format_of(scope) is not Format.JSON:
             await self.app(scope, receive, send)
             return
         scope["pollux.kept_route"] = kept.route

@@ -6,11 +6,13 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from services.common.api_keys import RequireKey
 from services.common.metrics import Metrics, Observe
 from services.common.openapi import DocumentedApi
+from services.common.parameters import refuse_other_parameters
 from services.common.prefix import KnowPrefix
 from services.common.problems import add_problem_handlers
 
@@ -55,6 +57,9 @@ def make_app(
     app.state.metrics = metrics
     add_problem_handlers(app)
     for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                refuse_other_parameters(route)
         # Not include_router, which matches every request twice (a fifth of a request's time).
         app.router.routes += router.routes
     return app

@@ -25,6 +25,8 @@ from services.common.lookups import Key, Lookups
 from services.common.problems import ProblemError
 
 CONNECTIONS = 10
+# Besides, for whole lists, each a connection of its own.
+COPIES_AT_ONCE = 4
 CONNECT_SECONDS = 3
 # The server ends a slow query; the client's limit is for a server that no longer answers.
 STATEMENT_SECONDS = 5
@@ -133,7 +135,9 @@ class Database:
         self._variable = serving_store.reader_variable
         self._is_embedded = serving_store.embedded is not None
         self._was_read = False
-        self._begin = begin_statement(serving_store)
+        self.begin = begin_statement(serving_store)
+        # Of whole lists that are sent.
+        self.copying = asyncio.Semaphore(COPIES_AT_ONCE)
         # Known once a server answered; the embedded one has no pooler.
         self._is_pooled: bool | None = None if serving_store.embedded is None else False
         self._size = size
@@ -195,7 +199,7 @@ class Database:
             self._was_read = True
             return direct
         try:
-            await connection.execute(self._begin)
+            await connection.execute(self.begin)
             rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
         except asyncpg.PostgresError:
             if not connection.is_closed():
@@ -211,7 +215,7 @@ class Database:
 
         asyncpg would send the earliest and the latest of them as infinity.
         """
-        arguments = tuple(str(one) if isinstance(one, date) else one for one in arguments)
+        arguments = tuple(_sent(one) for one in arguments)
         connection = await self._take()
         try:
             if connection is None or connection.is_closed():
@@ -337,6 +341,12 @@ def refusal_of(variable: str, error: BaseException) -> Refusal | None:
     if isinstance(error, asyncpg.PostgresConnectionError) and REFUSED_BY_POOLER.search(told):
         return Refusal(f"The pooler of {variable} refuses the connection", told)
     return None
+
+
+def _sent(value: object) -> object:
+    if isinstance(value, list):
+        return [_sent(one) for one in value]
+    return str(value) if isinstance(value, date) else value
 
 
 def _told(error: BaseException) -> str:

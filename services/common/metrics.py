@@ -97,7 +97,7 @@ class Observe:
         is_head = scope["method"] == "HEAD"
         if is_head:
             # A copy: the server decides by its own scope whether a body may follow.
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "pollux.is_head": True}
 
         async def send_on(message: Message) -> None:
             nonlocal status

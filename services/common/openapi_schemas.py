@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.common.formats import Format
+
 REFERENCE = "#/components/schemas/{model}"
 # Above it, a float may stand for several integers.
 EXACT_IN_FLOAT = 2**53
@@ -42,11 +44,15 @@ def mend(description: dict[str, Any]) -> None:
     """Changes what FastAPI writes to what generators expect.
 
     A parameter is left out, not null. Whole bounds are integers. An answer's schema has no title
-    made from its operation.
+    made from its operation. A list comes in every format.
     """
     for operation in operations(description):
         for parameter in operation.get("parameters", []):
             parameter["schema"] = _without_null(parameter["schema"])
+            if parameter["name"] == "next":
+                content = operation["responses"]["200"]["content"]
+                for one in Format:
+                    content.setdefault(one.value, {"schema": {"type": "string"}})
         for response in operation["responses"].values():
             for content in response.get("content", {}).values():
                 content.get("schema", {}).pop("title", None)

@@ -57,20 +57,23 @@ def foreign_next() -> ProblemError:
     )
 
 
-def page_of_rows(binding: str, rows: Sequence[Sequence[str]], limit: int) -> bytes:
+def page_of_rows(
+    binding: str, rows: Sequence[Sequence[str]], limit: int, count: int | None = None
+) -> bytes:
     """A page as JSON, from up to `limit` + 1 rows of a document and its sort keys.
 
     The last row of so many only shows that there are more.
     """
     shown = rows[:limit]
     following = write_next(binding, shown[-1][1:]) if len(rows) > limit else None
-    return page([row[0] for row in shown], following)
+    return page([row[0] for row in shown], following, count)
 
 
-def page(documents: Sequence[str], following: str | None = None) -> bytes:
-    """A page as JSON: the documents, and the token of the next page if there is one."""
+def page(documents: Sequence[str], following: str | None = None, count: int | None = None) -> bytes:
+    """A page as JSON: the documents, the token of the next page, and the count if there is one."""
     end = "null" if following is None else f'"{following}"'
-    return f'{{"data":[{",".join(documents)}],"next":{end}}}'.encode()
+    counted = "" if count is None else f',"count":{count}'
+    return f'{{"data":[{",".join(documents)}],"next":{end}{counted}}}'.encode()
 
 
 def _keys_in(binding: str, token: str) -> list[str | None]:

@@ -162,7 +162,8 @@ def _unprocessable(
 def _invalid_part(part: Mapping[str, Any]) -> dict[str, str]:
     where, *names = part["loc"]
     message = str(part["msg"]).removeprefix("Value error, ")
-    name = ".".join(str(name) for name in names)[:100]
+    # A parameter has one name, also if it takes several values.
+    name = ".".join(str(name) for name in (names[:1] if where == "query" else names))[:100]
     return {"in": str(where), "name": name, "detail": message}
 
 

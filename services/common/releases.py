@@ -68,6 +68,7 @@ class Release:
             (b"x-pollux-release", self.name.encode()),
             # Clients may cache but must revalidate: a release can follow at any moment.
             (b"cache-control", b"no-cache"),
+            (b"vary", b"Accept"),
         ]
 
     def __eq__(self, other: object) -> bool:

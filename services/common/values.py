@@ -4,15 +4,25 @@ Belongs here: how pydantic reads a path, a query or a JSON body by that table. D
 here: spellings, ranges and reasons, which the table has for every way that data come in.
 """
 
+import csv
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
 
 from pollux.names import read_name
 from pollux.rules import BLANKS, department, text_key
 from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, read_decimal, read_scalar
+
+T = TypeVar("T")
 
 INTEGER_MAX = 10**INTEGER_DIGITS - 1
 # Of the text of an id that is none, for examples.
@@ -26,6 +36,46 @@ def read_as(type_: str) -> BeforeValidator:
         return read_scalar(type_, value)
 
     return BeforeValidator(read)
+
+
+def split(value: object) -> list[Any] | None:
+    """Values that are separated by commas, given once or repeated, as a list."""
+    if isinstance(value, list):
+        return [part for one in value for part in split(one) or ()]
+    if isinstance(value, str):
+        return list(value.split(","))
+    return _as_list(value)
+
+
+def readings(value: object) -> list[Any] | None:
+    """A text as a whole and, if it holds commas, the texts between them.
+
+    As in CSV, a text that holds a comma itself may stand in double quotes.
+    """
+    if not isinstance(value, str) or "," not in value:
+        return _as_list(value)
+    try:
+        parts: list[Any] = next(csv.reader([value], skipinitialspace=True))
+    except csv.Error:
+        return [value]
+    return parts if len(parts) == 1 else [value[:LABEL_LENGTH], *parts]
+
+
+def _as_list(value: object) -> list[Any] | None:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+class OneOrSeveral:
+    """Describes a list as one value or several of them."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The list's schema, with that of a value before it."""
+        described = handler(schema)
+        shapes = described.get("anyOf", [described])
+        lists = [shape for shape in shapes if shape.get("type") == "array"]
+        return {"anyOf": [*(one["items"] for one in lists), *shapes]}
 
 
 def _without_blanks(email: str) -> str:
@@ -58,4 +108,13 @@ UtcMoment = Annotated[
     AfterValidator(_in_utc),
     read_as("timestamp"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+# Codes separated by commas. A name may hold commas: each is read as a whole and by its parts.
+Codes = Annotated[list[T] | None, BeforeValidator(split), OneOrSeveral()]
+_NAME = {"type": "string", "minLength": 1, "maxLength": LABEL_LENGTH}
+Names = Annotated[
+    list[Annotated[list[T], BeforeValidator(readings)]] | None,
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME}]}),
 ]

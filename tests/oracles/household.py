@@ -57,6 +57,7 @@ def household_marts(
     daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
     return {
         "products": products,
+        "commodities": _commodities(lines, products),
         "household_rfm": rfm,
         "daily_hh_spend": daily_spend,
         "hh_summary": _summary(rfm, daily_spend, raw["hh_demographic"]),
@@ -87,6 +88,18 @@ def _products(product: pd.DataFrame, commodity_sections: Mapping[str, str]) -> p
             "size": _blank_to_none(product["curr_size_of_product"]),
             "section": commodity.map(commodity_sections).fillna("misc"),
         }
+    )
+
+
+def _commodities(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    named = products.dropna(subset="commodity").set_index("product_id")
+    sold = lines.assign(commodity=lines["product_id"].map(named["commodity"]))
+    sold = sold.groupby("commodity")["cents"].agg(["size", "sum"])
+    found = named.groupby(["commodity", "section"]).size().rename("products").reset_index()
+    of_commodity = sold.reindex(found["commodity"]).fillna(0)
+    return found.assign(
+        lines=of_commodity["size"].to_numpy("int64"),
+        total_sales=of_commodity["sum"].to_numpy() / 100,
     )
 
 

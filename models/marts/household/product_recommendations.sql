@@ -3,19 +3,27 @@ with
         select * from {{ ref("stg_learned__product_recommendations") }}
     ),
 
+    products as (select * from {{ ref("int_products_sectioned") }}),
+
     final as (
 
         select
-            household_key,
-            rank,
-            product_id,
-            score,
-            kind,
-            reason,
-            purchases,
-            usual_days,
-            last_days
+            recommendations.household_key,
+            recommendations.rank,
+            recommendations.product_id,
+            recommendations.score,
+            recommendations.kind,
+            recommendations.reason,
+            recommendations.purchases,
+            recommendations.usual_days,
+            recommendations.last_days,
+            products.department,
+            products.commodity,
+            products.sub_commodity,
+            products.brand,
+            products.size
         from recommendations
+        left join products on recommendations.product_id = products.product_id
 
     )
 

@@ -6,7 +6,8 @@ belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
 
 from http import HTTPStatus
 
-from services.api.queries import Listing, Lookup, Mart
+from services.api.listing import Listing
+from services.api.queries import Lookup, Mart
 from services.common.problems import ProblemError
 
 DOMAIN = "customer"

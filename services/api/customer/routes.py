@@ -10,12 +10,17 @@ from services.api.customer.repository import DOMAIN, unknown_account
 from services.api.customer.schemas import (
     AccountNumber,
     AccountsQuery,
+    BroadbandQuery,
+    CashbackQuery,
+    CleaningQuery,
     CustomerBroadbandPage,
     CustomerCashbackPage,
     CustomerInitialServicesPage,
     Customers,
     CustomersPage,
     Explained,
+    InitialServicesQuery,
+    SegmentsQuery,
     Selected,
     SelectQuery,
     SelectRequest,
@@ -30,7 +35,7 @@ from services.api.customer.vouchers import (
     unknown_country,
     unknown_segment,
 )
-from services.api.documents import PageQuery
+from services.api.lists import answer_list
 from services.common.answers import KeptPerRelease, answers_of
 from services.common.bodies import body_problems, read_body, read_here, read_query
 from services.common.openapi import release_responses
@@ -82,7 +87,7 @@ async def select_voucher(request: Request) -> Response:
 )
 async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query()]) -> Response:
     """What vouchers are chosen from: how often each amount was assigned, and its rank."""
-    return await answers_of(request).make(request, DOMAIN, repository.VOUCHERS.read, query)
+    return await answer_list(request, repository.VOUCHERS, query)
 
 
 @vouchers.get(
@@ -91,9 +96,11 @@ async def list_vouchers(request: Request, query: Annotated[VouchersQuery, Query(
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List the segments that vouchers are chosen by",
 )
-async def list_voucher_segments(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_voucher_segments(
+    request: Request, query: Annotated[SegmentsQuery, Query()]
+) -> Response:
     """The bounds of each: numbers of orders, or of whole days since the last order."""
-    return await answers_of(request).make(request, DOMAIN, repository.SEGMENTS.read, query)
+    return await answer_list(request, repository.SEGMENTS, query)
 
 
 @vouchers.get(
@@ -103,10 +110,10 @@ async def list_voucher_segments(request: Request, query: Annotated[PageQuery, Qu
     summary="What became of the raw voucher assignments",
 )
 async def list_voucher_cleaning_report(
-    request: Request, query: Annotated[PageQuery, Query()]
+    request: Request, query: Annotated[CleaningQuery, Query()]
 ) -> Response:
     """How many were kept, and how many were dropped for each reason."""
-    return await answers_of(request).make(request, DOMAIN, repository.CLEANING_REPORT.read, query)
+    return await answer_list(request, repository.CLEANING_REPORT, query)
 
 
 @accounts.get(
@@ -117,7 +124,7 @@ async def list_voucher_cleaning_report(
 )
 async def list_accounts(request: Request, query: Annotated[AccountsQuery, Query()]) -> Response:
     """Accounts of the utility's customers, current and past, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.ACCOUNTS.read, query)
+    return await answer_list(request, repository.ACCOUNTS, query)
 
 
 @accounts.get(
@@ -138,12 +145,10 @@ async def read_account(request: Request, account_number: AccountNumber) -> Respo
     summary="Broadband lines of an account",
 )
 async def list_broadband(
-    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+    request: Request, account_number: AccountNumber, query: Annotated[BroadbandQuery, Query()]
 ) -> Response:
     """Lines that run or ran, by number."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.BROADBAND.read, query, account_number
-    )
+    return await answer_list(request, repository.BROADBAND, query, account_number)
 
 
 @accounts.get(
@@ -153,12 +158,10 @@ async def list_broadband(
     summary="Services that an account ordered at sign-up",
 )
 async def list_initial_services(
-    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+    request: Request, account_number: AccountNumber, query: Annotated[InitialServicesQuery, Query()]
 ) -> Response:
     """Kinds of service and how many were ordered, by name."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.INITIAL_SERVICES.read, query, account_number
-    )
+    return await answer_list(request, repository.INITIAL_SERVICES, query, account_number)
 
 
 @accounts.get(
@@ -168,9 +171,7 @@ async def list_initial_services(
     summary="Cashback of an account by month",
 )
 async def list_cashback(
-    request: Request, account_number: AccountNumber, query: Annotated[PageQuery, Query()]
+    request: Request, account_number: AccountNumber, query: Annotated[CashbackQuery, Query()]
 ) -> Response:
     """Months with a cashback card, the earliest first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.CASHBACK.read, query, account_number
-    )
+    return await answer_list(request, repository.CASHBACK, query, account_number)

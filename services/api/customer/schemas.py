@@ -9,16 +9,29 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pollux.types import LABEL_LENGTH
-from services.api.documents import Money, PageQuery, document_of, page_of
+from services.api.documents import (
+    IdsQuery,
+    Money,
+    PageQuery,
+    document_of,
+    page_of,
+    sorted_by,
+    sorted_by_any,
+)
 from services.common.contracts import contract_of
-from services.common.values import CalendarDay, Count, Id, Text, Truth, UtcMoment, read_as
+from services.common.values import (
+    CalendarDay,
+    Codes,
+    Count,
+    Id,
+    Names,
+    Text,
+    Truth,
+    UtcMoment,
+    read_as,
+)
 
 AccountNumber = Annotated[Id, Path(description="Account.", examples=[9693465])]
-AccountSort = Literal["account_number", "-account_number", "sign_up_date", "-sign_up_date"]
-VoucherSort = Literal[
-    "country_code", "-country_code", "voucher_amount", "-voucher_amount", "times_used",
-    "-times_used", "share", "-share",
-]  # fmt: skip
 SegmentName = Literal["frequency_segment", "recency_segment"]
 CustomerId = Annotated[
     Text,
@@ -58,27 +71,46 @@ CustomerCashbackPage = page_of(
 class VouchersQuery(PageQuery):
     """Which voucher amounts, in which order."""
 
-    country_code: Text | None = Field(
-        default=None, description="Only this country; case does not matter."
+    country_code: Names[Text] = Field(
+        default=None, description="Only these countries; case does not matter."
     )
-    segment_name: Literal["country", "frequency_segment", "recency_segment"] | None = Field(
-        default=None, description="Only this kind of segment; country for whole countries."
+    segment_name: Codes[Literal["country", "frequency_segment", "recency_segment"]] = Field(
+        default=None, description="Only these kinds of segment; country for whole countries."
     )
-    segment: Text | None = Field(
+    segment: Names[Text] = Field(
         default=None,
-        description="Only this segment of /v1/vouchers/segments; all for whole countries.",
+        description="Only these segments of /v1/vouchers/segments; all for whole countries.",
     )
-    sort: VoucherSort = Field(
-        default="country_code",
-        description="Order; with a minus, descending. Ties go by country, segment and rank.",
+    sort: Annotated[str, sorted_by("country_code", "voucher_amount", "times_used", "share")] = (
+        Field(
+            default="country_code",
+            description="Order; with a minus, descending. Ties go by country, segment and rank.",
+        )
     )
 
 
-class AccountsQuery(PageQuery):
+class SegmentsQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("customer", "voucher_segments")] = Field(
+        default="segment_name",
+        description="Order; with a minus, descending. Ties go by segment_name and position.",
+    )
+
+
+class CleaningQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("customer", "voucher_cleaning_report")] = Field(
+        default="outcome", description="Order; with a minus, descending. Ties go by outcome."
+    )
+
+
+class AccountsQuery(IdsQuery):
     """Which accounts, in which order."""
 
-    account_status: Text | None = Field(default=None, description="Only this status.")
-    sign_up_source: Text | None = Field(
+    account_status: Names[Text] = Field(default=None, description="Only these statuses.")
+    sign_up_source: Names[Text] = Field(
         default=None, description="Only accounts that signed up there."
     )
     signed_up_from: CalendarDay | None = Field(
@@ -90,9 +122,37 @@ class AccountsQuery(PageQuery):
     is_churned: Truth | None = Field(
         default=None, description="Only customers who left (true), or who stay."
     )
-    sort: AccountSort = Field(
+    sort: Annotated[
+        str, sorted_by("account_number", "sign_up_date", "account_status", "sign_up_source")
+    ] = Field(
         default="account_number",
         description="Order; with a minus, descending. Ties go by account_number.",
+    )
+
+
+class BroadbandQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("customer", "customer_broadband")] = Field(
+        default="service_number",
+        description="Order; with a minus, descending. Ties go by service_number.",
+    )
+
+
+class InitialServicesQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("customer", "customer_initial_services")] = Field(
+        default="service", description="Order; with a minus, descending. Ties go by service."
+    )
+
+
+class CashbackQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("customer", "customer_cashback")] = Field(
+        default="cashback_month",
+        description="Order; with a minus, descending. Ties go by cashback_month.",
     )
 
 

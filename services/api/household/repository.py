@@ -6,7 +6,8 @@ belong here: HTTP, and how a list becomes SQL.
 
 from http import HTTPStatus
 
-from services.api.queries import Listing, Lookup, Mart
+from services.api.listing import Listing
+from services.api.queries import Lookup, Mart
 from services.common.database import Database
 from services.common.problems import ProblemError
 from services.common.releases import Release
@@ -62,6 +63,23 @@ def no_associations(commodity: str) -> ProblemError:
     )
 
 
+def unknown_product(product_id: int) -> ProblemError:
+    """The product file does not have the product."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-product",
+        "Unknown product",
+        f"No product {product_id} in the households' shop.",
+    )
+
+
+def unknown_commodity(commodity: str) -> ProblemError:
+    """The product file names no such commodity."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "unknown-commodity", "Unknown commodity", f"No commodity {commodity}."
+    )
+
+
 RFM = Mart(DOMAIN, "household_rfm")
 SUMMARIES = Mart(DOMAIN, "hh_summary")
 SPEND = Mart(DOMAIN, "daily_hh_spend")
@@ -72,6 +90,9 @@ CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales")
 
 RECOMMENDATION_ROWS = Mart(DOMAIN, "product_recommendations")
 ASSOCIATION_ROWS = Mart(DOMAIN, "commodity_associations")
+PRODUCT_ROWS = Mart(DOMAIN, "products")
+COMMODITY_ROWS = Mart(DOMAIN, "commodities")
+EFFECTS = Mart(DOMAIN, "promotion_effect")
 
 DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
 
@@ -138,6 +159,47 @@ ASSOCIATIONS = Listing(
     parent=Lookup(mart=ASSOCIATION_ROWS, key="commodity", unknown=no_associations),
 )
 
+PRODUCT = Lookup(mart=PRODUCT_ROWS, key="product_id", unknown=unknown_product)
+
+# Every word of a search is in one of these.
+DESCRIPTION = "concat_ws(' ', department, commodity, sub_commodity, brand, size)"
+
+PRODUCTS: Listing[int] = Listing(
+    name="household-products",
+    mart=PRODUCT_ROWS,
+    key=["product_id"],
+    filters={
+        "text": f"{DESCRIPTION} ilike all({{0}}::text[])",
+        "department": "department = {0}::text",
+        "commodity": "commodity = {0}::text",
+        "sub_commodity": "sub_commodity = {0}::text",
+        "brand": "brand = {0}::text",
+        "section": "section = {0}::text",
+        "manufacturer": "manufacturer = {0}::bigint",
+    },
+    names=dict.fromkeys(
+        ("department", "commodity", "sub_commodity", "brand", "section"), (PRODUCT_ROWS,)
+    ),
+)
+
+COMMODITY = Lookup(mart=COMMODITY_ROWS, key="commodity", unknown=unknown_commodity)
+
+COMMODITIES: Listing[str] = Listing(
+    name="commodities",
+    mart=COMMODITY_ROWS,
+    key=["commodity"],
+    filters={"section": "section = {0}::text"},
+    names={"section": (COMMODITY_ROWS,)},
+)
+
+PROMOTION_EFFECTS: Listing[str] = Listing(
+    name="promotion-effects",
+    mart=EFFECTS,
+    key=["commodity", "support"],
+    filters={"commodity": "commodity = {0}::text", "support": "support = {0}::text"},
+    names={"commodity": (EFFECTS, COMMODITY_ROWS)},
+)
+
 CAMPAIGN = Lookup(mart=CAMPAIGN_SUMMARIES, key="campaign", unknown=unknown_campaign)
 
 CAMPAIGNS = Listing(name="campaigns", mart=CAMPAIGN_SUMMARIES, key=["campaign"])
@@ -159,3 +221,8 @@ async def summary(database: Database, release: Release, household_key: int) -> b
         await HOUSEHOLD.demand(database, release, household_key)
         raise no_demographics(household_key)
     return found
+
+
+async def commodity(database: Database, release: Release, name: str) -> bytes:
+    """A commodity, whatever the case of its name; raises the problem of an unknown one."""
+    return await COMMODITY.read(database, release, await COMMODITY.demand(database, release, name))

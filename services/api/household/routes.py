@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api.documents import PageQuery
+from pollux.types import LABEL_LENGTH
 from services.api.household import repository
 from services.api.household.repository import (
     DOMAIN,
@@ -13,30 +13,44 @@ from services.api.household.repository import (
     no_demographics,
     no_recommendations,
     unknown_campaign,
+    unknown_commodity,
     unknown_household,
+    unknown_product,
 )
 from services.api.household.schemas import (
     AssociationsQuery,
     Campaign,
+    CampaignDaysQuery,
     CampaignResponsePage,
+    CampaignsQuery,
     CampaignSummary,
     CampaignSummaryPage,
+    Commodities,
+    CommoditiesPage,
+    CommoditiesQuery,
     Commodity,
     CommodityAssociationsPage,
     DailyCampaignSalesPage,
     DailyHhSpendPage,
-    DaysQuery,
     HhSummary,
     HouseholdKey,
+    HouseholdProductsQuery,
     HouseholdRfm,
     HouseholdRfmPage,
     HouseholdsQuery,
     HouseholdWeeklySalesPage,
+    ProductId,
     ProductRecommendationsPage,
+    Products,
+    ProductsPage,
+    PromotionEffectPage,
+    PromotionEffectsQuery,
     RecommendationsQuery,
     ResponsesQuery,
+    SpendQuery,
     WeeksQuery,
 )
+from services.api.lists import answer_list
 from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
@@ -46,9 +60,12 @@ from services.common.values import NO_NUMBER
 households = APIRouter(prefix="/v1/households", tags=["households"])
 campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
 commodities = APIRouter(prefix="/v1/commodities", tags=["commodities"])
-ROUTERS = (households, campaigns, commodities)
+promotion_effects = APIRouter(prefix="/v1/promotion-effects", tags=["commodities"])
+ROUTERS = (households, campaigns, commodities, promotion_effects)
 
 BAD_KEY = invalid_input("path", "household_key", NO_NUMBER)
+BAD_PRODUCT = invalid_input("path", "product_id", NO_NUMBER)
+BAD_COMMODITY = invalid_input("path", "commodity", f"longer than {LABEL_LENGTH} characters")
 BAD_CAMPAIGN = invalid_input("path", "campaign", NO_NUMBER)
 BAD_LIMIT = invalid_input("query", "limit", "Input should be less than or equal to 1000")
 
@@ -61,7 +78,32 @@ BAD_LIMIT = invalid_input("query", "limit", "Input should be less than or equal 
 )
 async def list_households(request: Request, query: Annotated[HouseholdsQuery, Query()]) -> Response:
     """Households in scope by their scores and sales, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.HOUSEHOLDS.read, query)
+    return await answer_list(request, repository.HOUSEHOLDS, query)
+
+
+# Before households by key: `products` is none.
+@households.get(
+    "/products",
+    response_model=ProductsPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List products of the households' shop",
+)
+async def list_household_products(
+    request: Request, query: Annotated[HouseholdProductsQuery, Query()]
+) -> Response:
+    """Products by words, department, commodity, brand, section and maker, a page at a time."""
+    return await answer_list(request, repository.PRODUCTS, query)
+
+
+@households.get(
+    "/products/{product_id}",
+    response_model=Products,
+    responses=release_responses(DOMAIN, unknown_product(7), BAD_PRODUCT),
+    summary="A product of the households' shop",
+)
+async def read_household_product(request: Request, product_id: ProductId) -> Response:
+    """What it is, in which package, and which section of the shop it counts in."""
+    return await answers_of(request).make(request, DOMAIN, repository.PRODUCT.read, product_id)
 
 
 @households.get(
@@ -93,12 +135,10 @@ async def read_household_summary(request: Request, household_key: HouseholdKey) 
     summary="Spend of a household by day",
 )
 async def list_daily_spend(
-    request: Request, household_key: HouseholdKey, query: Annotated[DaysQuery, Query()]
+    request: Request, household_key: HouseholdKey, query: Annotated[SpendQuery, Query()]
 ) -> Response:
     """Days on which the household shopped, the earliest first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.DAILY_SPEND.read, query, household_key
-    )
+    return await answer_list(request, repository.DAILY_SPEND, query, household_key)
 
 
 @households.get(
@@ -111,9 +151,7 @@ async def list_weekly_sales(
     request: Request, household_key: HouseholdKey, query: Annotated[WeeksQuery, Query()]
 ) -> Response:
     """Weeks in which the household shopped, the earliest first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.WEEKLY_SALES.read, query, household_key
-    )
+    return await answer_list(request, repository.WEEKLY_SALES, query, household_key)
 
 
 @households.get(
@@ -126,9 +164,7 @@ async def list_household_campaigns(
     request: Request, household_key: HouseholdKey, query: Annotated[ResponsesQuery, Query()]
 ) -> Response:
     """Campaigns sent to the household, or whose coupons it redeemed, by number."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.CAMPAIGN_RESPONSES.read, query, household_key
-    )
+    return await answer_list(request, repository.CAMPAIGN_RESPONSES, query, household_key)
 
 
 @households.get(
@@ -141,9 +177,7 @@ async def list_recommendations(
     request: Request, household_key: HouseholdKey, query: Annotated[RecommendationsQuery, Query()]
 ) -> Response:
     """What its next basket will most likely hold and why, the likeliest first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.RECOMMENDATIONS.read, query, household_key
-    )
+    return await answer_list(request, repository.RECOMMENDATIONS, query, household_key)
 
 
 @commodities.get(
@@ -156,9 +190,45 @@ async def list_commodity_associations(
     request: Request, commodity: Commodity, query: Annotated[AssociationsQuery, Query()]
 ) -> Response:
     """Commodities bought in the same baskets, the highest by the metric first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.ASSOCIATIONS.read, query, commodity
-    )
+    return await answer_list(request, repository.ASSOCIATIONS, query, commodity)
+
+
+@commodities.get(
+    "",
+    response_model=CommoditiesPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List commodities",
+)
+async def list_commodities(
+    request: Request, query: Annotated[CommoditiesQuery, Query()]
+) -> Response:
+    """Groups of similar products with their section, products and sales, a page at a time."""
+    return await answer_list(request, repository.COMMODITIES, query)
+
+
+# After the paths that go on from a commodity, whose name may hold slashes.
+@commodities.get(
+    "/{commodity:path}",
+    response_model=Commodities,
+    responses=release_responses(DOMAIN, unknown_commodity("SOUP"), BAD_COMMODITY),
+    summary="A commodity",
+)
+async def read_commodity(request: Request, commodity: Commodity) -> Response:
+    """Its section of the shop, its products, and their lines and sales."""
+    return await answers_of(request).make(request, DOMAIN, repository.commodity, commodity)
+
+
+@promotion_effects.get(
+    "",
+    response_model=PromotionEffectPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="List what displays and the mailer do to sales",
+)
+async def list_promotion_effects(
+    request: Request, query: Annotated[PromotionEffectsQuery, Query()]
+) -> Response:
+    """By commodity and kind of support: sales per product, store and week with it and without."""
+    return await answer_list(request, repository.PROMOTION_EFFECTS, query)
 
 
 @campaigns.get(
@@ -167,9 +237,9 @@ async def list_commodity_associations(
     responses=release_responses(DOMAIN, foreign_next()),
     summary="List campaigns",
 )
-async def list_campaigns(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_campaigns(request: Request, query: Annotated[CampaignsQuery, Query()]) -> Response:
     """Campaigns by number, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.CAMPAIGNS.read, query)
+    return await answer_list(request, repository.CAMPAIGNS, query)
 
 
 @campaigns.get(
@@ -190,9 +260,7 @@ async def read_campaign(request: Request, campaign: Campaign) -> Response:
     summary="Sales of a campaign's products by day",
 )
 async def list_campaign_daily_sales(
-    request: Request, campaign: Campaign, query: Annotated[DaysQuery, Query()]
+    request: Request, campaign: Campaign, query: Annotated[CampaignDaysQuery, Query()]
 ) -> Response:
     """Days on which the campaign's couponed products sold, the earliest first."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.DAILY_CAMPAIGN_SALES.read, query, campaign
-    )
+    return await answer_list(request, repository.DAILY_CAMPAIGN_SALES, query, campaign)

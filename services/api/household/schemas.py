@@ -4,26 +4,43 @@ Documents are made from the marts' contracts. PostgreSQL serialises the answers;
 they match.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
 from fastapi import Path
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from services.api.documents import Limit, PageQuery, document_of, page_of
-from services.common.values import INTEGER_MAX, Amount, Count, Id, Text, Truth, read_as
+from services.api.documents import (
+    MAX_LIMIT,
+    IdsQuery,
+    Limit,
+    PageQuery,
+    document_of,
+    page_of,
+    sorted_by,
+    sorted_by_any,
+)
+from services.common.values import (
+    INTEGER_MAX,
+    Amount,
+    Codes,
+    Count,
+    Id,
+    Names,
+    Text,
+    Truth,
+    read_as,
+)
 
 HouseholdKey = Annotated[Id, Path(description="Household.", examples=[1])]
 Campaign = Annotated[Id, Path(description="Campaign.", examples=[18])]
 Commodity = Annotated[
     Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
+ProductId = Annotated[Id, Path(description="Product.", examples=[1082185])]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
 MOST_EXCLUDED = 100
 Score = Annotated[int, Field(ge=1, le=5), read_as("integer")]
-HouseholdSort = Literal[
-    "household_key", "-household_key", "total_sales", "-total_sales", "rfm_bins", "-rfm_bins",
-    "rfm_score", "-rfm_score", "last_day", "-last_day", "baskets", "-baskets",
-]  # fmt: skip
 
 
 HouseholdRfm = document_of("household", "household_rfm")
@@ -35,6 +52,12 @@ DailyCampaignSales = document_of("household", "daily_campaign_sales")
 CampaignResponse = document_of("household", "campaign_response")
 ProductRecommendations = document_of("household", "product_recommendations")
 CommodityAssociations = document_of("household", "commodity_associations")
+Commodities = document_of("household", "commodities")
+Products = document_of("household", "products")
+PromotionEffect = document_of("household", "promotion_effect")
+ProductsPage = page_of(Products, "A page of products.")
+CommoditiesPage = page_of(Commodities, "A page of commodities.")
+PromotionEffectPage = page_of(PromotionEffect, "A page of commodities and kinds of support.")
 ProductRecommendationsPage = page_of(
     ProductRecommendations, "A page of a household's recommendations, the best first."
 )
@@ -57,19 +80,22 @@ DailyCampaignSalesPage = page_of(
 )
 
 
-class HouseholdsQuery(PageQuery):
+class HouseholdsQuery(IdsQuery):
     """Which households, in which order."""
 
-    rfm_bins: Score | None = Field(default=None, description="Only this bin.")
-    r_score: Score | None = Field(default=None, description="Only this recency.")
-    f_score: Score | None = Field(default=None, description="Only this frequency.")
-    m_score: Score | None = Field(default=None, description="Only this monetary value.")
+    rfm_bins: Codes[Score] = Field(default=None, description="Only these bins.")
+    r_score: Codes[Score] = Field(default=None, description="Only these recencies.")
+    f_score: Codes[Score] = Field(default=None, description="Only these frequencies.")
+    m_score: Codes[Score] = Field(default=None, description="Only these monetary values.")
     has_demographics: Truth | None = Field(
         default=None, description="Only households with a summary (true), or without."
     )
     min_total_sales: Amount | None = Field(default=None, description="Only sales of this or more.")
     max_total_sales: Amount | None = Field(default=None, description="Only sales of this or less.")
-    sort: HouseholdSort = Field(
+    sort: Annotated[
+        str,
+        sorted_by("household_key", "total_sales", "rfm_bins", "rfm_score", "last_day", "baskets"),
+    ] = Field(
         default="household_key",
         description="Order; with a minus, descending. Ties go by household_key.",
     )
@@ -82,32 +108,141 @@ class DaysQuery(PageQuery):
     to_day: Count = Field(default=INTEGER_MAX, description="Last day, included.")
 
 
+class SpendQuery(DaysQuery):
+    """Which days of a household, in which order."""
+
+    sort: Annotated[str, sorted_by_any("household", "daily_hh_spend")] = Field(
+        default="day", description="Order; with a minus, descending. Ties go by day."
+    )
+
+
+class CampaignDaysQuery(DaysQuery):
+    """Which days of a campaign, in which order."""
+
+    sort: Annotated[str, sorted_by_any("household", "daily_campaign_sales")] = Field(
+        default="day", description="Order; with a minus, descending. Ties go by day."
+    )
+
+
+class CampaignsQuery(IdsQuery):
+    """Which campaigns, in which order."""
+
+    sort: Annotated[str, sorted_by_any("household", "campaign_summary")] = Field(
+        default="campaign", description="Order; with a minus, descending. Ties go by campaign."
+    )
+
+
 class ResponsesQuery(PageQuery):
-    """Which campaigns."""
+    """Which campaigns of a household, in which order."""
 
     has_redeemed: Truth | None = Field(
         default=None, description="Only campaigns with a redemption (true), or without."
     )
+    sort: Annotated[str, sorted_by_any("household", "campaign_response")] = Field(
+        default="campaign", description="Order; with a minus, descending. Ties go by campaign."
+    )
 
 
 class WeeksQuery(PageQuery):
-    """Which weeks."""
+    """Which weeks, in which order."""
 
     from_week: Count = Field(default=0, description="First week.")
     to_week: Count = Field(default=INTEGER_MAX, description="Last week, included.")
+    sort: Annotated[str, sorted_by_any("household", "household_weekly_sales")] = Field(
+        default="week_no", description="Order; with a minus, descending. Ties go by week_no."
+    )
 
 
 class RecommendationsQuery(PageQuery):
-    """Which recommendations."""
+    """Which recommendations, in which order."""
 
     limit: Limit = Field(default=10, alias="k", description="Products, at most.")
-    only: Literal["repeat", "new"] | None = Field(
+    only: Codes[Literal["repeat", "new"]] = Field(
         default=None, description="Only what the household bought before, or only what is new."
     )
-    exclude: list[Id] | None = Field(
+    exclude: Codes[Id] = Field(
         default=None,
         max_length=MOST_EXCLUDED,
-        description="Products to leave out; may be given several times.",
+        description="Products to leave out, separated by commas; may be given several times.",
+    )
+    sort: Annotated[str, sorted_by_any("household", "product_recommendations")] = Field(
+        default="rank", description="Order; with a minus, descending. Ties go by rank."
+    )
+
+
+def _words(value: object) -> list[str] | None:
+    """The words of a text, or of several."""
+    if value is None:
+        return None
+    texts = value if isinstance(value, list) else [value]
+    return [word for text in texts for word in str(text).split()]
+
+
+def _patterns(words: list[str] | None) -> list[str] | None:
+    """What `ilike` finds the words by, anywhere in a text."""
+    if words is None:
+        return None
+    escaped = (re.sub(r"[\\%_]", r"\\\g<0>", word) for word in words)
+    return [f"%{word}%" for word in escaped]
+
+
+Words = Annotated[
+    list[Text] | None,
+    BeforeValidator(_words),
+    AfterValidator(_patterns),
+    WithJsonSchema({"type": "string", "minLength": 1, "examples": ["condensed soup"]}),
+]
+
+
+class HouseholdProductsQuery(IdsQuery):
+    """Which products of the households' shop, in which order."""
+
+    text: Words = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Only products with every one of these words in their department, commodity, "
+        "sub-commodity, brand or size; case does not matter, and a part of a word will do.",
+    )
+    department: Names[Text] = Field(default=None, description="Only these departments.")
+    commodity: Names[Text] = Field(default=None, description="Only these commodities.")
+    sub_commodity: Names[Text] = Field(default=None, description="Only these sub-commodities.")
+    brand: Names[Text] = Field(default=None, description="Only these, National or Private.")
+    section: Names[Text] = Field(default=None, description="Only these sections of the shop.")
+    manufacturer: Codes[Id] = Field(default=None, description="Only these makers' numbers.")
+    sort: Annotated[str, sorted_by("product_id", "section", "department", "commodity")] = Field(
+        default="product_id",
+        description="Order; with a minus, descending. Ties go by product_id; products without a "
+        "department or commodity come last.",
+    )
+
+
+class CommoditiesQuery(PageQuery):
+    """Which commodities, in which order."""
+
+    ids: Names[Text] = Field(
+        default=None,
+        max_length=MAX_LIMIT,
+        description=f"Only these, at most {MAX_LIMIT}, separated by commas. Without `limit` they "
+        "all come on one page; those that do not exist are left out.",
+    )
+    section: Names[Text] = Field(default=None, description="Only these sections of the shop.")
+    sort: Annotated[str, sorted_by_any("household", "commodities")] = Field(
+        default="commodity", description="Order; with a minus, descending. Ties go by commodity."
+    )
+
+
+class PromotionEffectsQuery(PageQuery):
+    """Which commodities and kinds of support, in which order."""
+
+    commodity: Names[Text] = Field(default=None, description="Only these commodities.")
+    support: Codes[Literal["display", "mailer"]] = Field(
+        default=None, description="Only a display in the store, or only a place in the mailer."
+    )
+    sort: Annotated[str, sorted_by_any("household", "promotion_effect")] = Field(
+        default="commodity",
+        description="Order; with a minus, descending. Ties go by commodity and support; where "
+        "nothing was sold without the support, ratios are null and come last.",
     )
 
 
@@ -118,8 +253,13 @@ class AssociationsQuery(PageQuery):
         default="lift",
         description="Measure to order by, the highest first; a null conviction comes last.",
     )
+    sort: Annotated[str, sorted_by_any("household", "commodity_associations")] | None = Field(
+        default=None,
+        description="Any other order, in place of the metric; with a minus, descending.",
+    )
 
-    @property
-    def sort(self) -> str:
-        """The order, written as in other lists."""
-        return f"-{self.metric}"
+    @model_validator(mode="after")
+    def _order_by_metric(self) -> Self:
+        if self.sort is None:
+            self.sort = f"-{self.metric}"
+        return self

@@ -6,7 +6,8 @@ belong here: HTTP, and how a list becomes SQL.
 
 from http import HTTPStatus
 
-from services.api.queries import Listing, Lookup, Mart
+from services.api.listing import Listing
+from services.api.queries import Lookup, Mart
 from services.common.problems import ProblemError
 
 DOMAIN = "loyalty"
@@ -32,6 +33,7 @@ def unknown_promotion(promotion: str) -> ProblemError:
 MEMBERSHIP = Mart(DOMAIN, "members")
 FUNNELS = Mart(DOMAIN, "promotion_funnel")
 ALL_CONVERSIONS = Mart(DOMAIN, "conversions")
+CLEANING = Mart(DOMAIN, "loyalty_cleaning_report")
 
 MEMBER = Lookup(mart=MEMBERSHIP, key="email", unknown=unknown_member)
 
@@ -49,6 +51,10 @@ PROMOTIONS: Listing[str] = Listing(
     key=["promotion", "channel"],
     filters={"promotion": "promotion = {0}::text", "channel": "channel = {0}::text"},
     names={"promotion": (FUNNELS,), "channel": (FUNNELS,)},
+)
+
+CLEANING_REPORT: Listing[str] = Listing(
+    name="loyalty-cleaning-report", mart=CLEANING, key=["dataset", "outcome"]
 )
 
 # Several rows share the key: this only finds out whether the promotion exists.

@@ -6,13 +6,16 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from pollux.types import LABEL_LENGTH
-from services.api.documents import PageQuery
+from services.api.lists import answer_list
 from services.api.loyalty import repository
 from services.api.loyalty.repository import DOMAIN, unknown_member, unknown_promotion
 from services.api.loyalty.schemas import (
     ConversionsPage,
     ConversionsQuery,
     EmailInPath,
+    FunnelQuery,
+    LoyaltyCleaningQuery,
+    LoyaltyCleaningReportPage,
     Members,
     MembersPage,
     MembersQuery,
@@ -42,7 +45,7 @@ BAD_PROMOTION = invalid_input("path", "promotion", TOO_LONG)
 )
 async def list_members(request: Request, query: Annotated[MembersQuery, Query()]) -> Response:
     """Members of the fan club by email, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.MEMBERS.read, query)
+    return await answer_list(request, repository.MEMBERS, query)
 
 
 # Emails and names may contain a slash, sent as %2F: hence `path`.
@@ -65,7 +68,20 @@ async def read_member(request: Request, email: EmailInPath) -> Response:
 )
 async def list_promotions(request: Request, query: Annotated[PromotionsQuery, Query()]) -> Response:
     """Promotions and their channels with clicks, baskets and purchases."""
-    return await answers_of(request).make(request, DOMAIN, repository.PROMOTIONS.read, query)
+    return await answer_list(request, repository.PROMOTIONS, query)
+
+
+@promotions.get(
+    "/cleaning-report",
+    response_model=LoyaltyCleaningReportPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="What became of the raw lines and events",
+)
+async def list_promotion_cleaning_report(
+    request: Request, query: Annotated[LoyaltyCleaningQuery, Query()]
+) -> Response:
+    """How many of each dataset were kept, and how many were dropped for each reason."""
+    return await answer_list(request, repository.CLEANING_REPORT, query)
 
 
 @promotions.get(
@@ -75,10 +91,10 @@ async def list_promotions(request: Request, query: Annotated[PromotionsQuery, Qu
     summary="Funnel of a promotion",
 )
 async def list_promotion_funnel(
-    request: Request, promotion: Promotion, query: Annotated[PageQuery, Query()]
+    request: Request, promotion: Promotion, query: Annotated[FunnelQuery, Query()]
 ) -> Response:
     """Its channels with clicks, baskets and purchases, by name."""
-    return await answers_of(request).make(request, DOMAIN, repository.FUNNEL.read, query, promotion)
+    return await answer_list(request, repository.FUNNEL, query, promotion)
 
 
 @promotions.get(
@@ -91,6 +107,4 @@ async def list_promotion_conversions(
     request: Request, promotion: Promotion, query: Annotated[ConversionsQuery, Query()]
 ) -> Response:
     """Its clicks, baskets and purchases, one by one."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.CONVERSIONS.read, query, promotion
-    )
+    return await answer_list(request, repository.CONVERSIONS, query, promotion)

@@ -6,32 +6,34 @@ names. Does not belong here: HTTP, and what a request may ask for (`schemas`).
 Names come from contracts only, and are quoted; values are always parameters.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
 
 import orjson
 
 from pollux.contracts import Contract
 from pollux.types import LABEL_LENGTH
-from services.api.marts.schemas import MartSchema, MartSummary, read_query, schema_of, summary_of
-from services.api.names import meant_by, quoted
-from services.api.queries import SQL_TYPES
+from services.api.listing import Listing
+from services.api.marts.schemas import (
+    MartSchema,
+    MartSummary,
+    filters_of,
+    read_query,
+    schema_of,
+    summary_of,
+)
+from services.api.names import quoted
+from services.api.queries import SQL_TYPES, Mart
 from services.common.answers import ReleaseUnreadableError
-from services.common.contracts import contracts_of, python_type
+from services.common.contracts import contracts_of
+from services.common.copying import Copying
 from services.common.database import Database
-from services.common.paging import page, page_of_rows, read_next
+from services.common.formats import Format
+from services.common.paging import page
 from services.common.problems import ProblemError
 from services.common.releases import Release
-
-# The key comes as text beside each document: `next` is made from the last row's.
-PAGE = """
-select row_to_json(page)::text, {keys}
-from (
-    select {columns} from {release}.{table} where {conditions} order by {order} limit $1
-) as page
-order by {order_of_page}
-"""
 
 
 def unknown_domain(domain: str, known: Sequence[str]) -> ProblemError:
@@ -51,6 +53,19 @@ def unknown_mart(domain: str, mart: str, known: Sequence[str]) -> ProblemError:
         "unknown-mart",
         "Unknown mart",
         f"No mart {mart[:LABEL_LENGTH]} in {domain}; its marts are {_listed(known)}.",
+    )
+
+
+def no_parquet(release: str, mart: str) -> ProblemError:
+    """The file of a mart is not where the API runs."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "no-parquet",
+        "No Parquet here",
+        f"{mart} of {release} is not kept as Parquet where this API runs: releases leave their "
+        "files in the data folder of the installation that makes them. The rows are served as CSV "
+        "and NDJSON, too.",
+        headers={"X-Pollux-Release": release},
     )
 
 
@@ -87,31 +102,40 @@ class Marts:
         found: MartSchema = schema_of(await self._contract(database, release, mart))
         return orjson.dumps(found.model_dump())
 
+    async def find_parquet(
+        self, database: Database, release: Release, folder: Path, mart: str
+    ) -> Path:
+        """The file of a mart in the folder of releases; raises a problem if there is none."""
+        contract = await self._contract(database, release, mart)
+        file = folder / release.domain / f"r{release.number}" / f"{contract.name}.parquet"
+        if not file.is_file():
+            raise no_parquet(release.name, contract.name)
+        return file
+
     async def read_page(
         self, database: Database, release: Release, mart: str, asked: Sequence[tuple[str, str]]
     ) -> bytes:
-        """Rows of a mart that match the filters, in the order of its key.
+        """Rows of a mart that match the filters, a page at a time.
 
         Raises a problem for an unknown mart, for a parameter that it does not take, and for a
         `next` of another list.
         """
-        contract = await self._contract(database, release, mart)
-        query, filters = read_query(contract, asked)
-        binding = repr((contract.domain, mart, contract.key, sorted(filters.items())))
-        start: tuple[Any, ...] = ()
-        if query.next is not None:
-            kinds = [python_type(contract.column(name)) for name in contract.key]
-            start = read_next(binding, query.next, kinds)
-        sql = page_sql(contract, release.schema, tuple(filters), starts_after=bool(start))
-        rows = await database.fetch(sql, query.limit + 1, *filters.values(), *start)
-        # Other spellings are tried only if nothing is found as it was asked for.
-        if not rows and (meant := await _meant(database, release, contract, filters)):
-            filters |= meant
-            several = page_sql(
-                contract, release.schema, tuple(filters), starts_after=bool(start), several=meant
-            )
-            rows = await database.fetch(several, query.limit + 1, *filters.values(), *start)
-        return page_of_rows(binding, rows, query.limit)
+        listing = listing_of(await self._contract(database, release, mart))
+        query, filters = read_query(listing.mart.contract, asked)
+        return await listing.read(database, release, query, None, filters)
+
+    async def copy(
+        self,
+        database: Database,
+        release: Release,
+        as_: Format,
+        mart: str,
+        asked: Sequence[tuple[str, str]],
+    ) -> Copying:
+        """All rows that match the filters, as they begin to come; raises as `read_page` does."""
+        listing = listing_of(await self._contract(database, release, mart))
+        query, filters = read_query(listing.mart.contract, asked)
+        return await listing.copy(database, release, as_, query, None, filters)
 
     async def _contract(self, database: Database, release: Release, mart: str) -> Contract:
         contracts = await self.contracts(database, release)
@@ -120,56 +144,26 @@ class Marts:
         return contracts[mart]
 
 
-async def _meant(
-    database: Database, release: Release, contract: Contract, filters: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    """The spellings that text filters mean, where they differ from what was asked for."""
-    meant = {}
-    for name, asked in filters.items():
-        if isinstance(asked, str) and python_type(contract.column(name)) is str:
-            found = await meant_by(asked, database, release, [contract.name], name)
-            if found and found != [asked]:
-                meant[name] = found
-    return meant
-
-
-def page_sql(
-    contract: Contract,
-    schema: str,
-    filters: Sequence[str],
-    *,
-    starts_after: bool,
-    several: Container[str] = (),
-) -> str:
-    """The query of a page: its parameters are the limit, the filters' values and a key.
-
-    Filters in `several` have lists of values.
-    """
-    places = iter(range(2, 2 + len(filters) + len(contract.key)))
-
-    def parameter(name: str) -> str:
-        return f"${next(places)}::{SQL_TYPES[python_type(contract.column(name))]}"
-
-    conditions = [
-        f"{quoted(name)} = any({parameter(name)}[])"
-        if name in several
-        else f"{quoted(name)} = {parameter(name)}"
-        for name in filters
-    ]
-    key = [quoted(name) for name in contract.key]
-    if starts_after:
-        start = ", ".join(parameter(name) for name in contract.key)
-        conditions.append(f"({', '.join(key)}) > ({start})")
-    return PAGE.format(
-        keys=", ".join(f"page.{name}::text" for name in key),
-        columns=", ".join(quoted(column.name) for column in contract.columns),
-        release=quoted(schema),
-        table=quoted(contract.name),
-        conditions=" and ".join(conditions) or "true",
-        order=", ".join(key),
-        # Without its table, a name would mean the text beside the document: 10 before 9.
-        order_of_page=", ".join(f"page.{name}" for name in key),
+@lru_cache(maxsize=256)
+def listing_of(contract: Contract) -> Listing[str]:
+    """A mart's rows in the order of its key, filtered by what its contract allows."""
+    mart = Mart(contract.domain, contract.name, contract)
+    kinds = {name: mart.column_type(name)[0] for name in filters_of(contract)}
+    return Listing(
+        name=f"{contract.domain}.{contract.name}",
+        mart=mart,
+        key=contract.key,
+        filters={
+            name: f"{braced(quoted(name))} = {{0}}::{SQL_TYPES[kind]}"
+            for name, kind in kinds.items()
+        },
+        names={name: (mart,) for name, kind in kinds.items() if kind is str},
     )
+
+
+def braced(text: str) -> str:
+    """A text that `str.format` leaves as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _listed(names: Sequence[str]) -> str:

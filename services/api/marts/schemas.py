@@ -10,33 +10,39 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pollux.contracts import Column, Contract
 from services.api.documents import Page, PageQuery
 from services.common.contracts import python_type
+from services.common.parameters import parameter_errors
 from services.common.problems import invalid_parts
 from services.common.values import (
     CalendarDay,
+    Codes,
     Department,
     EmailInQuery,
     Exact,
     Id,
     Moment,
+    Names,
     Number,
     Text,
     Truth,
 )
 
-# How the text of a filter is read, by the type of its column.
+# How the texts of a filter are read, by the type of its column: one text, or several where the
+# values are codes or names.
 READERS: Mapping[type, TypeAdapter[Any]] = {
-    int: TypeAdapter(Id),
     Decimal: TypeAdapter(Exact),
     float: TypeAdapter(Number),
     bool: TypeAdapter(Truth),
-    str: TypeAdapter(Text),
-    date: TypeAdapter(CalendarDay),
     datetime: TypeAdapter(Moment),
+}
+READERS_OF_SEVERAL: Mapping[type, TypeAdapter[Any]] = {
+    int: TypeAdapter(Codes[Id]),
+    str: TypeAdapter(Names[Text]),
+    date: TypeAdapter(Codes[CalendarDay]),
 }
 # Some names are kept in a form of their own.
 READERS_OF_NAMES: Mapping[str, TypeAdapter[Any]] = {
-    "department": TypeAdapter(Department),
-    "email": TypeAdapter(EmailInQuery),
+    "department": TypeAdapter(Names[Department]),
+    "email": TypeAdapter(Names[EmailInQuery]),
 }
 JSON_TYPES: Mapping[type, str] = {
     int: "integer",
@@ -59,6 +65,10 @@ class Described(BaseModel):
     filters: list[str] = Field(
         description="Columns that it can be filtered by.", examples=[["coupon_id", "department"]]
     )
+    sorts: list[str] = Field(
+        description="Columns that it can be sorted by; with a minus before it, descending.",
+        examples=[["coupon_id", "discount"]],
+    )
 
 
 class MartSummary(Described):
@@ -66,6 +76,10 @@ class MartSummary(Described):
 
     release: str = Field(description="Release that holds it.", examples=["store-3"])
     path: str = Field(description="Where its rows are.", examples=["/v1/marts/store/coupon_info"])
+    parquet: str = Field(
+        description="Where they are as one Parquet file, if the release's files are kept there.",
+        examples=["/v1/marts/store/coupon_info/parquet"],
+    )
 
 
 class MartColumn(BaseModel):
@@ -101,18 +115,32 @@ class MartPage(Page):
     data: list[dict[str, Any]]
 
 
+class MartQuery(PageQuery):
+    """Which page of a mart, in which order."""
+
+    sort: str | None = Field(
+        default=None,
+        description="Order by one of the columns that `/schema` names in `sorts`; with a minus, "
+        "descending. Ties, and a list without it, go by the key.",
+    )
+
+
 def filters_of(contract: Contract) -> tuple[str, ...]:
     """The columns that a mart can be filtered by: those of its key and of its indexes."""
     indexed = [*contract.key, *(name for index in contract.indexes for name in index)]
-    return tuple(name for name in dict.fromkeys(indexed) if name not in PageQuery.model_fields)
+    return tuple(name for name in dict.fromkeys(indexed) if name not in MartQuery.model_fields)
+
+
+def sorts_of(contract: Contract) -> tuple[str, ...]:
+    """The columns that a mart can be sorted by: those that its key or an index begins with."""
+    return tuple(dict.fromkeys([contract.key[0], *(index[0] for index in contract.indexes)]))
 
 
 def summary_of(release: str, contract: Contract, prefix: str) -> MartSummary:
     """A mart in a few words."""
+    path = f"{prefix}/v1/marts/{contract.domain}/{contract.name}"
     return MartSummary(
-        **_described(contract),
-        release=release,
-        path=f"{prefix}/v1/marts/{contract.domain}/{contract.name}",
+        **_described(contract), release=release, path=path, parquet=f"{path}/parquet"
     )
 
 
@@ -124,41 +152,48 @@ def schema_of(contract: Contract) -> MartSchema:
 
 def read_query(
     contract: Contract, asked: Sequence[tuple[str, str]]
-) -> tuple[PageQuery, dict[str, Any]]:
+) -> tuple[MartQuery, dict[str, Any]]:
     """The page and the filters' values that a request asks for.
 
-    Raises a problem that names every parameter that is not accepted, and the known filters.
+    Raises a problem that names every parameter that is not accepted, and the known ones.
     """
-    known = filters_of(contract)
-    errors: list[dict[str, Any]] = []
-    controls: dict[str, str] = {}
-    filters: dict[str, Any] = {}
+    filters_known, controls = filters_of(contract), tuple(MartQuery.model_fields)
+    kinds = {name: python_type(contract.column(name)) for name in filters_known}
+    errors = parameter_errors(
+        (name for name, _ in asked),
+        (*filters_known, *controls),
+        [name for name, kind in kinds.items() if kind in READERS_OF_SEVERAL],
+    )
+    texts: dict[str, list[str]] = {}
     for name, value in asked:
-        if name in PageQuery.model_fields:
-            controls[name] = value
-        elif name not in known:
-            takes = f"{', '.join([*known, 'limit'])} and next"
-            text = f"Not a filter of {contract.domain}.{contract.name}, which takes {takes}"
-            errors.append({"loc": ("query", name), "msg": text})
-        else:
-            try:
-                filters[name] = _reader(contract.column(name)).validate_python(value)
-            except ValidationError as error:
-                errors += [{**part, "loc": ("query", name)} for part in error.errors()]
-    query = PageQuery()
+        texts.setdefault(name, []).append(value)
+    given: dict[str, Any] = {name: texts[name][0] for name in controls if name in texts}
+    filters: dict[str, Any] = {}
+    for name in (name for name in filters_known if name in texts):
+        try:
+            filters[name] = _read(name, kinds[name], texts[name])
+        except ValidationError as error:
+            errors += [{**part, "loc": ("query", name)} for part in error.errors()]
+    sorts = sorts_of(contract)
+    given.setdefault("sort", sorts[0])
+    if given["sort"].removeprefix("-") not in sorts:
+        errors.append({"loc": ("query", "sort"), "msg": f"Not one of {', '.join(sorts)}"})
+    query = MartQuery()
     try:
-        query = PageQuery.model_validate(controls)
+        query = MartQuery.model_validate(given)
     except ValidationError as error:
-        errors += [{**part, "loc": ("query", *part["loc"])} for part in error.errors()]
+        errors += [{**part, "loc": ("query", part["loc"][0])} for part in error.errors()]
     if errors:
         raise invalid_parts(errors)
     return query, filters
 
 
-def _reader(column: Column) -> TypeAdapter[Any]:
-    kind = python_type(column)
-    by_type = READERS[kind]
-    return READERS_OF_NAMES.get(column.name, by_type) if kind is str else by_type
+def _read(name: str, kind: type, texts: list[str]) -> Any:  # noqa: ANN401
+    if kind in READERS:
+        return READERS[kind].validate_python(texts[0])
+    by_type = READERS_OF_SEVERAL[kind]
+    reader = READERS_OF_NAMES.get(name, by_type) if kind is str else by_type
+    return reader.validate_python(texts)
 
 
 def _described(contract: Contract) -> dict[str, Any]:
@@ -168,6 +203,7 @@ def _described(contract: Contract) -> dict[str, Any]:
         "description": contract.description,
         "key": contract.key,
         "filters": filters_of(contract),
+        "sorts": sorts_of(contract),
     }
 
 

@@ -6,7 +6,8 @@ belong here: HTTP, and how a list becomes SQL.
 
 from http import HTTPStatus
 
-from services.api.queries import Listing, Lookup, Mart
+from services.api.listing import Listing
+from services.api.queries import Lookup, Mart
 from services.common.problems import ProblemError
 from services.common.shop import unknown_store_customer
 
@@ -49,7 +50,7 @@ COUPONS: Listing[int] = Listing(
         "coupon_type": "coupon_type = {0}::text",
         "min_discount": "discount >= {0}::integer",
         "product_id": "coupon_id in ("
-        "select coupon_id from {{release}}.coupon_product where product_id = {0}::bigint)",
+        "select coupon_id from {release}.coupon_product where product_id = {0}::bigint)",
     },
     names={"department": DEPARTMENTS},
     keys={"product_id": PRODUCT},
@@ -60,7 +61,7 @@ COUPON_PRODUCTS = Listing(
     mart=PRODUCT_INFO,
     key=["product_id"],
     within="product_id in ("
-    "select product_id from {{release}}.coupon_product where coupon_id = {0}::bigint)",
+    "select product_id from {release}.coupon_product where coupon_id = {0}::bigint)",
     parent=COUPON,
 )
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.api.documents import PageQuery
+from services.api.lists import answer_list
 from services.api.store import repository
 from services.api.store.repository import (
     DOMAIN,
@@ -18,6 +18,7 @@ from services.api.store.schemas import (
     CouponInfoPage,
     CouponOffersPage,
     CouponOffersQuery,
+    CouponProductsQuery,
     CouponsQuery,
     CustomerInfo,
     CustomerInfoPage,
@@ -54,7 +55,7 @@ BAD_CUSTOMER = invalid_input("path", "customer_id", NO_NUMBER)
 )
 async def list_coupons(request: Request, query: Annotated[CouponsQuery, Query()]) -> Response:
     """Coupons by department, day, type, discount and product, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.COUPONS.read, query)
+    return await answer_list(request, repository.COUPONS, query)
 
 
 @coupons.get(
@@ -75,12 +76,10 @@ async def read_coupon(request: Request, coupon_id: CouponId) -> Response:
     summary="Products of a coupon",
 )
 async def list_coupon_products(
-    request: Request, coupon_id: CouponId, query: Annotated[PageQuery, Query()]
+    request: Request, coupon_id: CouponId, query: Annotated[CouponProductsQuery, Query()]
 ) -> Response:
     """Products that the coupon is for, by number."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.COUPON_PRODUCTS.read, query, coupon_id
-    )
+    return await answer_list(request, repository.COUPON_PRODUCTS, query, coupon_id)
 
 
 @coupon_offers.get(
@@ -93,7 +92,7 @@ async def list_coupon_offers(
     request: Request, query: Annotated[CouponOffersQuery, Query()]
 ) -> Response:
     """Entries, focus events, offers and their use by day and department, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.OFFERS.read, query)
+    return await answer_list(request, repository.OFFERS, query)
 
 
 @products.get(
@@ -104,7 +103,7 @@ async def list_coupon_offers(
 )
 async def list_products(request: Request, query: Annotated[ProductsQuery, Query()]) -> Response:
     """Products by department, kind, maker and price, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.PRODUCTS.read, query)
+    return await answer_list(request, repository.PRODUCTS, query)
 
 
 @products.get(
@@ -128,7 +127,7 @@ async def list_store_customers(
     request: Request, query: Annotated[StoreCustomersQuery, Query()]
 ) -> Response:
     """Customers by gender, age and what they bought, a page at a time."""
-    return await answers_of(request).make(request, DOMAIN, repository.STORE_CUSTOMERS.read, query)
+    return await answer_list(request, repository.STORE_CUSTOMERS, query)
 
 
 @store_customers.get(

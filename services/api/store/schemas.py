@@ -9,23 +9,28 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import Field
 
-from services.api.documents import PageQuery, document_of, page_of
-from services.common.values import Amount, CalendarDay, Count, Department, Id, Text
+from services.api.documents import (
+    IdsQuery,
+    PageQuery,
+    document_of,
+    page_of,
+    sorted_by,
+    sorted_by_any,
+)
+from services.common.values import (
+    Amount,
+    CalendarDay,
+    Codes,
+    Count,
+    Department,
+    Id,
+    Names,
+    Text,
+)
 
 CouponId = Annotated[Id, Path(description="Coupon.", examples=[2])]
 ProductId = Annotated[Id, Path(description="Product.", examples=[7])]
 StoreCustomerId = Annotated[Id, Path(description="Customer of the shop.", examples=[1])]
-CouponSort = Literal[
-    "coupon_id", "-coupon_id", "discount", "-discount", "start_date", "-start_date", "end_date",
-    "-end_date", "product_mean_price", "-product_mean_price",
-]  # fmt: skip
-CouponOfferSort = Literal["event_date", "-event_date"]
-ProductSort = Literal["product_id", "-product_id", "buy_price", "-buy_price"]
-StoreCustomerSort = Literal[
-    "customer_id", "-customer_id", "total_items_bought", "-total_items_bought",
-    "total_coupons_used", "-total_coupons_used", "mean_discount_received",
-    "-mean_discount_received",
-]  # fmt: skip
 
 
 CouponInfo = document_of("store", "coupon_info")
@@ -41,28 +46,42 @@ CustomerInfoPage = page_of(CustomerInfo, "A page of customers of the shop.")
 class DepartmentQuery(PageQuery):
     """Which department."""
 
-    department: Department | None = Field(
-        default=None, description="Only this department; Sports means Sport."
+    department: Names[Department] = Field(
+        default=None, description="Only these departments; Sports means Sport."
     )
 
 
-class CouponsQuery(DepartmentQuery):
+class CouponsQuery(DepartmentQuery, IdsQuery):
     """Which coupons, in which order."""
 
     valid_on: CalendarDay | None = Field(
         default=None, description="Only coupons that are valid on this day."
     )
-    coupon_type: Literal["buy_more", "buy_all", "just_discount", "department"] | None = Field(
-        default=None, description="Only this type."
+    coupon_type: Codes[Literal["buy_more", "buy_all", "just_discount", "department"]] = Field(
+        default=None, description="Only these types."
     )
     min_discount: Count | None = Field(
         default=None, description="Only this discount or more, percent."
     )
     product_id: Id | None = Field(default=None, description="Only coupons for this product.")
-    sort: CouponSort = Field(
+    sort: Annotated[
+        str,
+        sorted_by(
+            "coupon_id", "department", "discount", "start_date", "end_date", "product_mean_price"
+        ),
+    ] = Field(
         default="coupon_id",
         description="Order; with a minus, descending. Ties go by coupon_id; coupons without a mean "
         "price come last.",
+    )
+
+
+class CouponProductsQuery(PageQuery):
+    """In which order."""
+
+    sort: Annotated[str, sorted_by_any("store", "product_info")] = Field(
+        default="product_id",
+        description="Order; with a minus, descending. Ties go by product_id.",
     )
 
 
@@ -71,33 +90,40 @@ class CouponOffersQuery(DepartmentQuery):
 
     from_day: CalendarDay | None = Field(default=None, description="First day.")
     to_day: CalendarDay | None = Field(default=None, description="Last day.")
-    sort: CouponOfferSort = Field(
+    sort: Annotated[str, sorted_by_any("store", "coupon_offers")] = Field(
         default="event_date",
-        description="Order by day, then by department; with a minus, both descending.",
+        description="Order; with a minus, descending. Ties go by day, then by department.",
     )
 
 
-class ProductsQuery(DepartmentQuery):
+class ProductsQuery(DepartmentQuery, IdsQuery):
     """Which products, in which order."""
 
-    category: Text | None = Field(default=None, description="Only this kind of garment.")
-    vendor: Text | None = Field(default=None, description="Only this maker.")
+    category: Names[Text] = Field(default=None, description="Only these kinds of garment.")
+    vendor: Names[Text] = Field(default=None, description="Only these makers.")
     min_price: Amount | None = Field(default=None, description="Only this price or more.")
     max_price: Amount | None = Field(default=None, description="Only this price or less.")
-    sort: ProductSort = Field(
+    sort: Annotated[
+        str, sorted_by("product_id", "buy_price", "department", "category", "vendor")
+    ] = Field(
         default="product_id",
         description="Order; with a minus, descending. Ties go by product_id; products without a "
         "price come last.",
     )
 
 
-class StoreCustomersQuery(PageQuery):
+class StoreCustomersQuery(IdsQuery):
     """Which customers of the shop, in which order."""
 
-    gender: Text | None = Field(default=None, description="Only this gender, F or M.")
+    gender: Names[Text] = Field(default=None, description="Only these genders, F or M.")
     min_age: Count | None = Field(default=None, description="Only this age or more, years.")
     max_age: Count | None = Field(default=None, description="Only this age or less, years.")
-    sort: StoreCustomerSort = Field(
+    sort: Annotated[
+        str,
+        sorted_by(
+            "customer_id", "total_items_bought", "total_coupons_used", "mean_discount_received"
+        ),
+    ] = Field(
         default="customer_id",
         description="Order; with a minus, descending. Ties go by customer_id; customers without a "
         "mean discount come last.",

@@ -163,7 +163,9 @@ def household_release(number: int) -> dict[str, list[Row]]:
             {"household_key": key, "rank": rank, "product_id": 100 + rank, "score": 1 / rank,
              "kind": "repeat" if rank % 3 else "new", "reason": f"reason {number}",
              "purchases": rank % 3, "usual_days": 7 if rank % 3 == 2 else None,
-             "last_days": 4 if rank % 3 else None}
+             "last_days": 4 if rank % 3 else None, "department": "GROCERY", "commodity": "SOUP",
+             "sub_commodity": "CONDENSED SOUP", "brand": ["National", "Private"][rank % 2],
+             "size": None if rank % 4 == 1 else "10.75 OZ"}
             for key in (1, 2, 3)
             for rank in range(1, 31 if key < 3 else 2)
         ],
@@ -176,8 +178,34 @@ def household_release(number: int) -> dict[str, list[Row]]:
             for commodity in ("SOUP", "CRACKERS/MISC BKD FD")
             for place, other in enumerate(["BEEF", "CORN", "EGGS", "TEA", "a/b"])
         ],
-        "products": [],
-        "promotion_effect": [],
+        "products": [
+            {"product_id": key, "manufacturer": key % 4,
+             "department": None if key % 9 == 4 else ["GROCERY", "MEAT, FRESH"][key % 2],
+             "brand": ["National", "Private"][key % 3 // 2],
+             "commodity": None if key % 9 == 4 else ["SOUP", "BEEF", "CHEESE", "A_B 50%"][key % 4],
+             "sub_commodity": ["CONDENSED SOUP", "Beef, ground", "=A1+1", "-5 \"OFF\""][key % 4],
+             "size": [None, "10.75 OZ", "", "@home", "'t"][key % 5],
+             "section": ["grocery", "meat", "misc"][key % 3]}
+            for key in [*range(101, 131), -5, LARGEST]
+        ],
+        "commodities": [
+            {"commodity": commodity, "section": section, "products": 3 + place, "lines": number,
+             "total_sales": Decimal(place % 3) + Decimal("0.50")}
+            for place, (commodity, section) in enumerate([
+                ("SOUP", "grocery"), ("CRACKERS/MISC BKD FD", "grocery"), ("BEEF", "meat"),
+                ("SALT, PEPPER", "grocery"), ("SALT", "grocery"), ("+PLUS", "misc"),
+            ])
+        ],
+        "promotion_effect": [
+            {"commodity": commodity, "support": support, "product_store_weeks_with": 10,
+             "units_with": 20 + place, "sales_with": Decimal("30.50"),
+             "product_store_weeks_without": 40, "units_without": 50 * place,
+             "sales_without": Decimal(60 * place),
+             "units_ratio": 1.5 / place if place else None,
+             "sales_ratio": 2.5 * place if place else None}
+            for place, commodity in enumerate(["SOUP", "BEEF", "SALT, PEPPER"])
+            for support in ("display", "mailer")
+        ],
     }  # fmt: skip
 
 
@@ -400,7 +428,11 @@ def loyalty_release(number: int) -> dict[str, list[Row]]:
             for promotion in promotions
             for channel, clicks in [("Instagram", 7), ("Facebook", 3), ("no click", 0)]
         ],
-        "loyalty_cleaning_report": [],
+        "loyalty_cleaning_report": [
+            {"dataset": dataset, "outcome": outcome, "lines": lines}
+            for dataset in ("loyalty_list", "conversions")
+            for lines, outcome in enumerate(["kept", "no email", "exact duplicate"])
+        ],
     }  # fmt: skip
 
 

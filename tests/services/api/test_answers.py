@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -44,6 +44,8 @@ from services.api.household.schemas import (
     CampaignResponsePage,
     CampaignSummary,
     CampaignSummaryPage,
+    Commodities,
+    CommoditiesPage,
     CommodityAssociations,
     CommodityAssociationsPage,
     DailyCampaignSales,
@@ -53,15 +55,20 @@ from services.api.household.schemas import (
     HhSummary,
     HouseholdRfm,
     HouseholdRfmPage,
-    HouseholdSort,
     HouseholdWeeklySales,
     HouseholdWeeklySalesPage,
     ProductRecommendations,
     ProductRecommendationsPage,
+    Products,
+    ProductsPage,
+    PromotionEffect,
+    PromotionEffectPage,
 )
 from services.api.loyalty.schemas import (
     Conversions,
     ConversionsPage,
+    LoyaltyCleaningReport,
+    LoyaltyCleaningReportPage,
     Members,
     MembersPage,
     PromotionFunnel,
@@ -119,6 +126,11 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/households/1/weekly-sales", HouseholdWeeklySales, HouseholdWeeklySalesPage),
     ("/v1/households/1/campaigns", CampaignResponse, CampaignResponsePage),
     ("/v1/households/1/recommendations", ProductRecommendations, ProductRecommendationsPage),
+    ("/v1/households/products", Products, ProductsPage),
+    ("/v1/households/products/101", Products, None),
+    ("/v1/commodities", Commodities, CommoditiesPage),
+    ("/v1/commodities/SOUP", Commodities, None),
+    ("/v1/promotion-effects", PromotionEffect, PromotionEffectPage),
     ("/v1/commodities/SOUP/associations", CommodityAssociations, CommodityAssociationsPage),
     ("/v1/campaigns", CampaignSummary, CampaignSummaryPage),
     ("/v1/campaigns/18", CampaignSummary, None),
@@ -142,6 +154,7 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/members", Members, MembersPage),
     ("/v1/members/anna%40example.org", Members, None),
     ("/v1/promotions", PromotionFunnel, PromotionFunnelPage),
+    ("/v1/promotions/cleaning-report", LoyaltyCleaningReport, LoyaltyCleaningReportPage),
     ("/v1/promotions/Summer/funnel", PromotionFunnel, PromotionFunnelPage),
     ("/v1/promotions/Summer/conversions", Conversions, ConversionsPage),
 ]
@@ -154,6 +167,7 @@ OTHER_OPERATIONS = {
     ("get", "/v1/marts/{domain}"),
     ("get", "/v1/marts/{domain}/{mart}"),
     ("get", "/v1/marts/{domain}/{mart}/schema"),
+    ("get", "/v1/marts/{domain}/{mart}/parquet"),
 }
 IDS = [
     ("/v1/households/{}", "household_key"),
@@ -162,6 +176,7 @@ IDS = [
     ("/v1/households/{}/weekly-sales", "household_key"),
     ("/v1/households/{}/campaigns", "household_key"),
     ("/v1/households/{}/recommendations", "household_key"),
+    ("/v1/households/products/{}", "product_id"),
     ("/v1/campaigns/{}", "campaign"),
     ("/v1/campaigns/{}/daily-sales", "campaign"),
     ("/v1/accounts/{}", "account_number"),
@@ -455,7 +470,7 @@ def test_every_bigint_is_an_id(client: httpx.Client, key: int) -> None:
         "f_score=1.5", "m_score=%00", "has_demographics=perhaps", "min_total_sales=NaN",
         "max_total_sales=Infinity", "min_total_sales=1e99", "min_total_sales=0.001",
         "sort=nothing", "sort=", "sort=household_key;drop", "sort=--household_key",
-        "rfm_bin=3", "next=", "next=%00", "next=" + "A" * 5000, "limit=" + "9" * 5000,
+        "rfm_bin=3", "next=%00", "next=" + "A" * 5000, "limit=" + "9" * 5000,
     ],
 )  # fmt: skip
 def test_invalid_queries_are_refused(client: httpx.Client, query: str) -> None:
@@ -492,7 +507,11 @@ FILTERS: list[dict[str, Any]] = [
     {"min_total_sales": "0.11", "max_total_sales": "400.1"},
     {"rfm_bins": 5, "max_total_sales": "0"},
 ]
-SORTS = get_args(HouseholdSort)
+SORTS = [
+    f"{sign}{column}"
+    for column in ("household_key", "total_sales", "rfm_bins", "rfm_score", "last_day", "baskets")
+    for sign in ("", "-")
+]
 
 
 def expected_households(filters: dict[str, Any], sort: str) -> list[int]:
@@ -567,6 +586,11 @@ def test_next_belongs_to_its_list(client: httpx.Client) -> None:
     ]:
         found = problem(client.get(path, params=params), 422, "invalid-input")
         assert found["errors"][0]["name"] == "next"
+
+
+def test_an_empty_next_is_the_first_page(client: httpx.Client) -> None:
+    for path in ("/v1/households", "/v1/coupons", "/v1/marts/store/coupon_info"):
+        assert client.get(f"{path}?limit=3&next=").json() == client.get(f"{path}?limit=3").json()
 
 
 def test_every_change_of_next_is_noticed(client: httpx.Client) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from pollux.runtime.serving import ServingStore
 from services.api.customer import repository as customer
-from services.api.queries import SQL_TYPES, Listing, list_sql
+from services.api.listing import Listing, list_sql
+from services.api.queries import SQL_TYPES
 from services.api.store import repository as store
 from services.common.database import Database
 
@@ -66,4 +67,4 @@ def test_every_query_takes_days_as_text() -> None:
     assert {SQL_TYPES[date], SQL_TYPES[datetime]} == {"text::date", "text::timestamp"}
     assert len(DAY_FILTERS) >= 5
     for listing, name in DAY_FILTERS:
-        assert "::text::date" in list_sql(listing, "r1", listing.key[0], (name,), None)
+        assert "::text::date" in list_sql(listing, "r1", listing.key[0], ((name, False),), None)

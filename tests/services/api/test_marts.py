@@ -7,6 +7,7 @@ that need quotes.
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,7 +66,7 @@ CONTRACT = Contract(
     key=KEY,
     indexes=INDEXES,
 )
-TAKEN = 'at, is_new, a "mark", day, price, share, visits, limit'
+TAKEN = 'at, is_new, a "mark", day, price, share, visits, limit, next, fields, count and sort'
 BEGIN = datetime.fromisoformat("2024-01-01T00:30:00")
 ROWS: list[Row] = [
     {
@@ -224,9 +225,9 @@ def test_schema_says_what_rows_hold(client: httpx.Client) -> None:
     [
         (
             "colour=red", "colour",
-            f"Not a filter of store.{OWN}, which takes {TAKEN} and next",
+            f"Not a parameter of this path, which takes {TAKEN}",
         ),
-        ("note=x", "note", "Not a filter of"),
+        ("note=x", "note", "Not a parameter of this path, which takes"),
         ("day=2024-1-3", "day", "not a date as 2024-12-31"),
         ("day=1704240000", "day", "not a date as 2024-12-31"),
         ("at=1704240000", "at", "not a timestamp as 2024-12-31 23:59:59"),
@@ -243,6 +244,12 @@ def test_schema_says_what_rows_hold(client: httpx.Client) -> None:
         ("limit=0", "limit", "Input should be greater than or equal to 1"),
         ("limit=1001", "limit", "Input should be less than or equal to 1000"),
         ("next=abc", "next", "Not a next of this list"),
+        ("limit=3&limit=4", "limit", "Given 2 times; it takes one value"),
+        ("price=1&price=2", "price", "Given 2 times; it takes one value"),
+        ("sort=note", "sort", "Not one of at, day, price, visits"),
+        ("sort=--at", "sort", "Not one of at, day, price, visits"),
+        ("fields=at,limits", "fields", "No field 'limits' in these documents, which have day"),
+        ("count=perhaps", "count", "not true or false"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused(
@@ -340,16 +347,71 @@ def test_before_any_release_it_says_so() -> None:
             problem(client.get(f"/v1/marts{path}"), 503, "nothing-released")
 
 
+@pytest.fixture
+def parquet(installation: tuple[Settings, ServingStore]) -> Path:
+    """What a release leaves in the data folder."""
+    folder = installation[0].releases_dir / "store" / f"r{NUMBER}"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "coupon_info.parquet"
+    file.write_bytes(b"PAR1" + bytes(range(256)) * 40 + b"PAR1")
+    return file
+
+
+def test_a_mart_comes_as_the_parquet_of_its_release(client: httpx.Client, parquet: Path) -> None:
+    (summary,) = (
+        one for one in client.get("/v1/marts/store").json()["data"] if one["mart"] == "coupon_info"
+    )
+    path = summary["parquet"]
+    assert path == "/v1/marts/store/coupon_info/parquet"
+    whole = client.get(path)
+    assert (whole.status_code, whole.content) == (200, parquet.read_bytes())
+    assert whole.headers["content-type"] == "application/vnd.apache.parquet"
+    assert whole.headers["x-pollux-release"] == f"store-{NUMBER}"
+    assert whole.headers["etag"] == client.get("/v1/coupons").headers["etag"]
+    assert 'filename="coupon_info-store-3.parquet"' in whole.headers["content-disposition"]
+    part = client.get(path, headers={"Range": "bytes=4-9"})
+    assert (part.status_code, part.content) == (206, parquet.read_bytes()[4:10])
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) == len(whole.content)
+    again = client.get(path, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_parquet_that_is_not_there_is_said_to_be_elsewhere(client: httpx.Client) -> None:
+    document = problem(client.get("/v1/marts/store/product_info/parquet"), 404, "no-parquet")
+    assert document["detail"] == (
+        "product_info of store-3 is not kept as Parquet where this API runs: releases leave their "
+        "files in the data folder of the installation that makes them. The rows are served as CSV "
+        "and NDJSON, too."
+    )
+    problem(client.get("/v1/marts/store/..%2Fx/parquet"), 404, "unknown-path")
+    problem(client.get("/v1/marts/store/nothing/parquet"), 404, "unknown-mart")
+    problem(client.get("/v1/marts/shop/coupon_info/parquet"), 404, "unknown-domain")
+    found = problem(client.get("/v1/marts/store/coupon_info/parquet?x=1"), 422, "invalid-input")
+    assert found["errors"][0]["name"] == "x"
+
+
 def test_documentation_says_which_mart_has_which_routes(client: httpx.Client) -> None:
     text = (PROJECT_DIR / "docs/api.md").read_text()
     table = text.partition("| domain | mart | routes |")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w*) ?\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
     described = client.get("/openapi.json").json()["paths"]
     listed: list[str] = []
+    named: list[tuple[str, str]] = []
     domain = ""
-    for named, mart, routes in rows:
-        domain = named or domain
-        assert mart in contracts(domain)
-        listed += re.findall(r"`(.+?)`", routes)
+    for of_domain, mart, routes in rows:
+        domain = of_domain or domain
+        named.append((domain, mart))
+        found = re.findall(r"`(.+?)`", routes)
+        assert found, mart
+        for route in found:
+            if route.startswith("/v1/marts/"):
+                assert route == f"/v1/marts/{domain}/{mart}"
+            else:
+                listed.append(route)
+    # Every mart, and every route that is of one.
+    assert sorted(named) == sorted((one, mart) for one in DOMAINS for mart in contracts(one))
     of_marts = [path for path in described if path.startswith("/v1/")]
     assert sorted(listed) == sorted(path for path in of_marts if not path.startswith("/v1/marts"))
+    assert "(docs/api.md#any-mart)" in (PROJECT_DIR / "README.md").read_text()

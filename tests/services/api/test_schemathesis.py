@@ -17,8 +17,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
+from tests.services.api.support import NUMBER
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +41,11 @@ schema = schemathesis.openapi.from_dict(create_app(OFFLINE).openapi())
 
 
 @pytest.fixture(scope="module")
-def url(client: httpx.Client) -> str:
-    """Where an API runs on releases of every domain."""
+def url(client: httpx.Client, installation: tuple[Settings, ServingStore]) -> str:
+    """Where an API runs on releases of every domain, with the file of the examples' mart."""
+    folder = installation[0].releases_dir / "store" / f"r{NUMBER}"
+    folder.mkdir(parents=True)
+    (folder / "coupon_info.parquet").write_bytes(b"PAR1PAR1")
     return str(client.base_url)
 
 

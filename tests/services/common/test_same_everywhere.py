@@ -30,10 +30,10 @@ from services.api.customer.segments import Segments
 from services.api.customer.vouchers import RankedVouchers
 from services.api.documents import PageQuery
 from services.api.household.schemas import HouseholdKey
+from services.api.listing import Listing
 from services.api.loyalty.repository import FUNNEL, PROMOTIONS
 from services.api.loyalty.schemas import ConversionsQuery, EmailInPath, PromotionsQuery
 from services.api.marts.repository import Marts
-from services.api.queries import Listing
 from services.api.store.repository import COUPONS
 from services.api.store.schemas import CouponId, CouponsQuery
 from services.common.contracts import contract_of

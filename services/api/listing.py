@@ -1,0 +1,435 @@
+"""Lists of a mart's documents: pages, counts and whole lists, all from one declaration.
+
+Belongs here: how a list's filters, sorts, fields and formats become SQL. Does not belong here:
+tables and conditions, which the domains declare, and HTTP (`answers`).
+
+PostgreSQL writes JSON and CSV; nothing parses them on the way. Values are always parameters, or
+quoted where COPY takes none; names come from the declarations and contracts only.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from pollux.names import spellings
+from services.api.documents import MAX_LIMIT, PageQuery
+from services.api.names import known_names, meant_by, quoted, unknown_name
+from services.api.queries import EXISTS, FIND, SQL_TYPES, Lookup, Mart
+from services.common.copying import Copying
+from services.common.database import Database
+from services.common.formats import Format
+from services.common.paging import Position, page_of_rows, read_next
+from services.common.problems import ProblemError, invalid_input, invalid_parts
+from services.common.releases import Release
+
+K = TypeVar("K", int, str)
+
+# A comparison with one value, which may be with several instead.
+EQUALS = re.compile(r"= \{0\}((::\w+)+)$")
+CAST = re.compile(r"::\w+")
+OF_PAGES = ("limit", "next", "count")
+NOT_OF_WHOLE_LISTS = "A whole list has no pages: leave it out, or ask for application/json"
+
+# The sort's columns come as text beside each document: `next` is made from the last row's.
+ROWS = """
+select row_to_json({document})::text, {keys}
+from (
+    {parts}
+) as page{fields}
+order by {order}
+limit $1
+"""
+
+PART = """(
+    select {columns} from {table} where {conditions} order by {order} limit $1
+)"""
+
+FIELDS = """
+cross join lateral (select {fields}) as chosen"""
+
+COUNT = "select count(*) from {table} where {conditions}"
+
+WHOLE = "select {columns} from {table} where {conditions} order by {order}"
+
+# Nothing in JSON looks like these, so it is copied as it is.
+NDJSON_OPTIONS = {"format": "csv", "quote": "\x01", "delimiter": "\x02"}
+NDJSON = "select row_to_json(page)::text from ({whole}) as page"
+CSV_OPTIONS = {"format": "csv", "header": True}
+# A spreadsheet runs a text that begins with one of the first as a formula, also after a
+# tab or a line break. What begins with the last is marked too, so that the mark can be taken off.
+FORMULA = "=+-@\t\r\n＝＋－＠'"  # noqa: RUF001
+MARK = "'"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Listing(Generic[K]):
+    """Documents of a mart: a page at a time, or all.
+
+    `key` lists the columns of the default order; together they are unique, and none is ever null.
+    Another sort puts its column before them; rows that have no value there come last in either
+    direction. `filters` are conditions by the name of their parameter, with `{0}` for its value
+    and `{release}` for the schema; one that ends in `= {0}::type` takes several values, too.
+    `within` is the condition of a list that belongs to a parent; `parent` tells a parent with an
+    empty list from an unknown one.
+
+    `names` has, for filters that are names, the marts whose column of that name lists the known
+    ones: a value means all of them that are the same text, and a value that means none is refused.
+    `keys` has, for filters that are keys, the lookups of those keys.
+    """
+
+    name: str
+    mart: Mart
+    key: Sequence[str]
+    filters: Mapping[str, str] = field(default_factory=dict)
+    within: str | None = None
+    parent: Lookup[K] | None = None
+    names: Mapping[str, Sequence[Mart]] = field(default_factory=dict)
+    keys: Mapping[str, Lookup[int]] = field(default_factory=dict)
+
+    async def read(
+        self,
+        database: Database,
+        release: Release,
+        query: PageQuery,
+        within: K | None = None,
+        asked: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """A page; raises a problem for an unknown key or name, and for a `next` of another list.
+
+        The values of filters are `asked`, or else those in the query.
+        """
+        sort: str = getattr(query, "sort", self.key[0])
+        filters: dict[str, Any] = self._filters(query, asked)
+        # Several names are looked up before: rows of one do not make the others known.
+        filters |= await self._names_of_groups(database, release, filters)
+        binding = repr((self.name, within, sort, sorted(filters.items())))
+        columns = self.order(sort)
+        start: Position | None = None
+        if query.next is not None:
+            types = [self.mart.column_type(column) for column in columns]
+            kinds = [kind for kind, _ in types]
+            start = read_next(binding, query.next, kinds, first_may_be_null=types[0][1])
+        fields = self._fields(query)
+        starts_at_value = None if start is None else start[0] is not None
+        # As many as may be asked for fit on one page.
+        all_fit = "ids" in filters and "limit" not in query.model_fields_set
+        limit = MAX_LIMIT if all_fit else query.limit
+
+        async def fetch() -> list[Any]:
+            sql = list_sql(self, release.schema, sort, _shape(filters), starts_at_value, fields)
+            arguments = [limit + 1, *([] if within is None else [within]), *filters.values()]
+            arguments += [value for value in start or () if value is not None]
+            return await database.fetch(sql, *arguments)
+
+        rows = await fetch()
+        if not rows and self.parent is not None and within is not None:
+            asked_for, within = within, await self.parent.demand(database, release, within)
+            rows = rows if within == asked_for else await fetch()
+        # Other spellings are tried only if nothing is found as it was asked for.
+        if not rows and (meant := await self._meant(database, release, filters)):
+            filters |= meant
+            rows = await fetch()
+        count = None
+        if query.count:
+            sql = count_sql(self, release.schema, _shape(filters))
+            values = [*([] if within is None else [within]), *filters.values()]
+            ((count,),) = await database.fetch(sql, *values)
+        return page_of_rows(binding, rows, limit, count)
+
+    async def copy(
+        self,
+        database: Database,
+        release: Release,
+        as_: Format,
+        query: PageQuery,
+        within: K | None = None,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Copying:
+        """The whole list, as it begins to come; raises as `read` does."""
+        given = [name for name in OF_PAGES if name in query.model_fields_set]
+        if given:
+            names = type(query).model_fields
+            raise invalid_parts(
+                [
+                    {"loc": ("query", names[name].alias or name), "msg": NOT_OF_WHOLE_LISTS}
+                    for name in given
+                ]
+            )
+        filters: dict[str, Any] = self._filters(query, asked)
+        filters |= await self._names_of_groups(database, release, filters)
+        if self.parent is not None and within is not None:
+            within = await self.parent.demand(database, release, within)
+        filters |= await self._meant(database, release, filters)
+        sort: str = getattr(query, "sort", self.key[0])
+        sql = whole_sql(self, release.schema, sort, _shape(filters), self._fields(query), as_)
+        values = [*([] if within is None else [within]), *filters.values()]
+        options = CSV_OPTIONS if as_ is Format.CSV else NDJSON_OPTIONS
+        return await Copying.begin(database, sql, values, options)
+
+    def order(self, sort: str) -> tuple[str, ...]:
+        """The columns of an order; no two rows have the same values in them."""
+        column: str = sort.removeprefix("-")
+        return (column, *(name for name in self.key if name != column))
+
+    def condition(self, name: str, *, takes_several: bool) -> str:
+        """The condition of a filter, for one value or for several."""
+        if name == "ids":
+            (key,) = self.key
+            return f"{quoted(key)} = any({{0}}::{SQL_TYPES[self.mart.column_type(key)[0]]}[])"
+        one = self.filters[name]
+        if not takes_several:
+            return one
+        return EQUALS.sub(lambda found: f"= any({{0}}{CAST.sub(_of_array, found[1])})", one)
+
+    def _filters(self, query: PageQuery, asked: Mapping[str, Any] | None) -> dict[str, Any]:
+        if asked is None:
+            found = {name: getattr(query, name) for name in self.filters}
+        else:
+            found = dict(asked)
+        filters = {
+            name: _single(value) if EQUALS.search(self.filters[name]) else value
+            for name, value in found.items()
+            if value is not None
+        }
+        if (ids := getattr(query, "ids", None)) is not None:
+            filters["ids"] = ids
+        return filters
+
+    def _fields(self, query: PageQuery) -> tuple[str, ...] | None:
+        if query.fields is None:
+            return None
+        known = [column.name for column in self.mart.contract.columns]
+        for name in query.fields:
+            if name not in known:
+                raise invalid_input("query", "fields", unknown_field(name, known))
+        return tuple(dict.fromkeys(query.fields))
+
+    async def _names_of_groups(
+        self, database: Database, release: Release, filters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The names that filters with several of them, or with commas, mean."""
+        meant = {}
+        for name, groups in filters.items():
+            if not isinstance(groups, list) or not isinstance(groups[0], list):
+                continue
+            tables = [mart.table for mart in self.names.get(name, ())]
+            known = await known_names(database, release, tables, name) if tables else None
+            found = _names_in(groups, name, known)
+            meant[name] = found if name == "ids" else _single(found)
+        return meant
+
+    async def _meant(
+        self, database: Database, release: Release, filters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The spellings that filters of one name mean, if any differs from what was asked for."""
+        for name, lookup in self.keys.items():
+            if name in filters:
+                try:
+                    await lookup.demand(database, release, filters[name])
+                except ProblemError as problem:
+                    raise invalid_input("query", name, problem.detail) from None
+        meant = {}
+        for name in self.names.keys() & filters.keys():
+            if not isinstance(filters[name], str):
+                continue
+            tables = [mart.table for mart in self.names[name]]
+            found = await meant_by(filters[name], database, release, tables, name)
+            if found and found != [filters[name]]:
+                meant[name] = found
+        return meant
+
+
+@lru_cache(maxsize=1024)
+def list_sql(
+    listing: Listing[K],
+    schema: str,
+    sort: str,
+    filters: tuple[tuple[str, bool], ...],
+    starts_at_value: bool | None,
+    fields: tuple[str, ...] | None = None,
+) -> str:
+    """The query of a page.
+
+    `filters` says of each whether it has several values. `starts_at_value` says whether the sort's
+    column has a value in the last row of the previous page; None for the first page. The
+    parameters are the limit, the parent's key if there is one, the filters' values, and the
+    columns of that row that have a value.
+    """
+    columns = listing.order(sort)
+    descending = sort.startswith("-")
+    conditions: list[str] = _conditions(listing, schema, filters, first_place=2)
+    first_place = len(conditions) + 2
+
+    def after(names: Sequence[str]) -> str:
+        types = [SQL_TYPES[listing.mart.column_type(name)[0]] for name in names]
+        places = ", ".join(f"${place}::{kind}" for place, kind in enumerate(types, first_place))
+        sign = "<" if descending else ">"
+        return f"({', '.join(quoted(name) for name in names)}) {sign} ({places})"
+
+    def part(*more: str) -> str:
+        direction = "desc" if descending else "asc"
+        return PART.format(
+            columns=listing.mart.columns,
+            table=_table(listing, schema),
+            conditions=" and ".join([*conditions, *more]) or "true",
+            order=", ".join(f"{quoted(name)} {direction}" for name in columns),
+        )
+
+    first, *rest = columns
+    if not listing.mart.column_type(first)[1]:
+        parts = [part(*([] if starts_at_value is None else [after(columns)]))]
+    else:
+        # Two parts, so that an index gives each in order, in either direction.
+        valued = part(
+            f"{quoted(first)} is not null", *([after(columns)] if starts_at_value else [])
+        )
+        without = part(
+            f"{quoted(first)} is null", *([after(rest)] if starts_at_value is False else [])
+        )
+        parts = [without] if starts_at_value is False else [valued, without]
+    chosen = [f"page.{quoted(name)}" for name in fields or ()]
+    return ROWS.format(
+        document="chosen" if fields else "page",
+        fields=FIELDS.format(fields=", ".join(chosen)) if fields else "",
+        keys=", ".join(f"page.{quoted(name)}::text" for name in columns),
+        parts="\n    union all\n    ".join(parts),
+        order=_order(listing, sort, "page."),
+    )
+
+
+@lru_cache(maxsize=1024)
+def count_sql(listing: Listing[K], schema: str, filters: tuple[tuple[str, bool], ...]) -> str:
+    """The query of a list's count; its parameters are the parent's key and the filters' values."""
+    conditions = _conditions(listing, schema, filters)
+    return COUNT.format(
+        table=_table(listing, schema), conditions=" and ".join(conditions) or "true"
+    )
+
+
+def whole_sql(
+    listing: Listing[K],
+    schema: str,
+    sort: str,
+    filters: tuple[tuple[str, bool], ...],
+    fields: tuple[str, ...] | None,
+    as_: Format,
+) -> str:
+    """The query of a whole list; its parameters are those of `count_sql`."""
+    shown = fields or tuple(column.name for column in listing.mart.contract.columns)
+    whole = WHOLE.format(
+        columns=", ".join(
+            quoted(name)
+            if as_ is Format.NDJSON
+            else _in_csv(listing.mart, name, is_alone=len(shown) == 1)
+            for name in shown
+        ),
+        table=_table(listing, schema),
+        conditions=" and ".join(_conditions(listing, schema, filters)) or "true",
+        order=_order(listing, sort, f"{quoted(listing.mart.table)}."),
+    )
+    return whole if as_ is Format.CSV else NDJSON.format(whole=whole)
+
+
+def edition(*repositories: ModuleType) -> str:
+    """A hash that changes with any query or document: tags of older answers no longer match."""
+    parts = [FIND, EXISTS, ROWS, PART, FIELDS, COUNT, WHOLE, NDJSON, FORMULA]
+    for module in repositories:
+        for name, value in vars(module).items():
+            if isinstance(value, Mart):
+                parts += [repr(value), value.columns]
+            elif isinstance(value, Lookup | Listing) or (name.isupper() and isinstance(value, str)):
+                parts.append(repr(value))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def unknown_field(name: str, known: Sequence[str]) -> str:
+    """What is said of a field that the documents do not have."""
+    return f"No field {name[:100]!r} in these documents, which have {', '.join(known)}"
+
+
+def harmless(name: str) -> str:
+    """A text as CSV shows it: marked, if a spreadsheet would run it as a formula."""
+    return MARK + name if name[:1] in FORMULA and name else name
+
+
+def _in_csv(mart: Mart, name: str, *, is_alone: bool) -> str:
+    """A column as CSV has it: with the values of JSON, and texts that no spreadsheet runs."""
+    column = quoted(name)
+    shown, kind = column, mart.column_type(name)[0]
+    if kind is str:
+        codes = ", ".join(str(ord(one)) for one in FORMULA)
+        marked = f"'{MARK * 2}' || {column}"
+        shown = f"case when ascii({column}) in ({codes}) then {marked} else {column} end"
+    elif kind is bool:
+        shown = f"{column}::text"
+    elif kind is datetime:
+        shown = f"replace({column}::text, ' ', 'T')"
+    if is_alone:
+        # Readers skip a line with nothing in it.
+        shown = f"coalesce(({shown})::text, '')"
+    return f"{shown} as {quoted(harmless(name))}"
+
+
+def _conditions(
+    listing: Listing[K], schema: str, filters: Sequence[tuple[str, bool]], first_place: int = 1
+) -> list[str]:
+    given = [listing.within] if listing.within else []
+    given += [listing.condition(name, takes_several=several) for name, several in filters]
+    return [
+        text.format(f"${place}", release=quoted(schema))
+        for place, text in enumerate(given, start=first_place)
+    ]
+
+
+def _table(listing: Listing[K], schema: str) -> str:
+    return f"{quoted(schema)}.{quoted(listing.mart.table)}"
+
+
+def _order(listing: Listing[K], sort: str, of: str) -> str:
+    """The order by a sort; with its table, since a name alone could mean what is selected."""
+    columns = listing.order(sort)
+    direction = "desc" if sort.startswith("-") else "asc"
+    last = " nulls last" if listing.mart.column_type(columns[0])[1] else ""
+    return ", ".join(
+        f"{of}{quoted(name)} {direction}{last if name == columns[0] else ''}" for name in columns
+    )
+
+
+def _shape(filters: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
+    return tuple((name, isinstance(value, list)) for name, value in filters.items())
+
+
+def _of_array(cast: re.Match[str]) -> str:
+    return f"{cast[0]}[]"
+
+
+def _single(value: object) -> object:
+    """The one value of a list of one; names come in lists of what each may mean."""
+    if not isinstance(value, list) or len(value) > 1:
+        return value
+    (one,) = value
+    if not isinstance(one, list):
+        return one
+    return one[0] if len(one) == 1 else value
+
+
+def _names_in(groups: Sequence[Any], name: str, known: Sequence[str] | None) -> list[str]:
+    """The known names that groups mean; of each, what is read as a whole comes first."""
+    found: list[str] = []
+    for group in groups:
+        whole, *parts = group
+        if not known:
+            found += group
+        elif meant := spellings(whole, known):
+            found += meant
+        else:
+            for part in parts or [whole]:
+                if not (meant := spellings(part, known)):
+                    raise unknown_name(name, part, known)
+                found += meant
+    return list(dict.fromkeys(found))
