@@ -62,6 +62,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "dagster": _dagster,
         "database": _database,
         "releases": _releases,
+        "webhooks": _webhooks,
         "data": _data,
     }
     for subject, check in checks.items():
@@ -174,6 +175,22 @@ def _releases(settings: Settings) -> tuple[bool | None, str]:
     if found["mended"]:
         return True, "; ".join(f"{difference}: mended" for difference in found["mended"])
     return True, "views and links show what is served"
+
+
+def _webhooks(settings: Settings) -> tuple[bool | None, str]:
+    from pollux.runtime.webhooks import find_undelivered, read_webhooks
+
+    webhooks = read_webhooks(settings)
+    if not webhooks:
+        return None, "none: POLLUX_RELEASE_WEBHOOKS is not set"
+    with open_serving_store(settings).connect(autocommit=True) as connection:
+        found = find_undelivered(connection, webhooks)
+    if found.since is None:
+        return True, "every release was told"
+    return False, (
+        f"messages waiting: {found.waiting}, given up: {found.given_up}, the first of "
+        f"{found.since:%Y-%m-%d %H:%M:%S}; {found.problem or 'not tried yet'}"
+    )
 
 
 def _data(settings: Settings) -> tuple[bool | None, str]:

@@ -20,10 +20,14 @@ from orchestration.release.parquet import ParquetRelease
 from orchestration.release.shrinking import find_shrunken, refuse_shrinking
 from orchestration.release.tables import Marts, write_tables
 from orchestration.transform.record import BuildRecord, read_record
+from pollux.runtime import webhooks
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
 from pollux.runtime.warehouse import lock_warehouse
+
+# What webhooks are told.
+PUBLISHED, ROLLED_BACK = "release.published", "release.rolled_back"
 
 
 @dataclass(frozen=True)
@@ -91,18 +95,22 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
     Raises `ReleaseError` if there is none, or its tables are no longer kept.
     """
     database = open_serving_store(settings)
+    receivers = webhooks.read_webhooks(settings)
     started = time.monotonic()
     with database.connect() as connection:
         registry.prepare_store(connection, database)
         with registry.lock_releases(connection, domain):
             target = _rollback_target(registry.read_releases(connection, domain), domain, to)
+            registry.note_row_counts(connection, domain, target.number)
             switching = time.monotonic()
             with connection.pipeline():
                 registry.switch(connection, domain, target.number)
+                webhooks.enter_messages(connection, receivers, domain, ROLLED_BACK)
                 step("rollback.registered")
                 connection.commit()
             step("rollback.switched")
             switch_seconds = time.monotonic() - switching
+            webhooks.deliver_soon(database, settings)
             notes = follow_switch(settings, connection, database, domain, target.number)
     seconds = time.monotonic() - started
     return ReleaseReport(
@@ -118,6 +126,7 @@ def _released_already(
 ) -> ReleaseReport:
     # The updates after the last switch, to this release or back from it, may be incomplete.
     served = registry.current_number(connection, row.domain)
+    webhooks.deliver_soon(database, settings)
     notes: tuple[str, ...] = ()
     if served is not None:
         notes = follow_switch(settings, connection, database, row.domain, served)
@@ -176,6 +185,7 @@ def _release(
     connection.commit()
     step("release.tables_committed")
     commit = _git_commit()
+    receivers = webhooks.read_webhooks(settings)
     switching = time.monotonic()
     # In one round trip, so that the lock on the domain's row is held as briefly as possible.
     with connection.pipeline():
@@ -187,22 +197,25 @@ def _release(
                 "engine": record.engine,
                 "dbt_invocation": record.invocation_id,
                 "git_commit": commit,
-                "rows": rows,
+                "rows": sum(rows.values()),
                 "seconds": switching - started,
             },
             tables,
+            rows,
         )
         registry.switch(connection, domain, number)
+        webhooks.enter_messages(connection, receivers, domain, PUBLISHED)
         step("release.registered")
         connection.commit()
     step("release.switched")
     switch_seconds = time.monotonic() - switching
+    webhooks.deliver_soon(database, settings)
     notes = follow_switch(settings, connection, database, domain, number)
     return ReleaseReport(
         domain=domain,
         number=number,
         tables=len(tables),
-        rows=rows,
+        rows=sum(rows.values()),
         seconds=time.monotonic() - started,
         switch_seconds=switch_seconds,
         is_new=True,

@@ -4,7 +4,7 @@ Belongs here: what release, rollback and status read and write about releases. D
 here: the tables of a release (`tables`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
+from pollux.runtime import webhooks
 from pollux.runtime.serving import ServingStore, make_reader
 
 KEPT_RELEASES = 3
@@ -46,6 +47,14 @@ create table if not exists release.contracts (
     number integer not null,
     mart text not null,
     contract jsonb not null,
+    primary key (domain, number, mart),
+    foreign key (domain, number) references release.releases (domain, number)
+);
+create table if not exists release.row_counts (
+    domain text not null,
+    number integer not null,
+    mart text not null,
+    rows bigint not null,
     primary key (domain, number, mart),
     foreign key (domain, number) references release.releases (domain, number)
 );
@@ -91,6 +100,7 @@ def prepare_store(connection: psycopg.Connection, database: ServingStore) -> Non
     try:
         make_reader(connection, database)
         connection.execute(TABLES)
+        connection.execute(webhooks.TABLE)
         _grant(connection, sql.Identifier(database.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(
@@ -178,9 +188,12 @@ def switch(connection: psycopg.Connection, domain: str, number: int) -> None:
 
 
 def enter(
-    connection: psycopg.Connection, row: dict[str, Any], contracts: Sequence[Contract]
+    connection: psycopg.Connection,
+    row: dict[str, Any],
+    contracts: Sequence[Contract],
+    rows: Mapping[str, int],
 ) -> None:
-    """Registers a new release and the contracts of its marts; the caller commits."""
+    """Registers a new release, contracts and `rows` of its marts by name; the caller commits."""
     connection.execute(
         """
         insert into release.releases
@@ -199,6 +212,25 @@ def enter(
             """,
             [row["domain"], row["number"], contract.name, contract_json(contract)],
         )
+        connection.execute(
+            "insert into release.row_counts (domain, number, mart, rows) values (%s, %s, %s, %s)",
+            [row["domain"], row["number"], contract.name, rows[contract.name]],
+        )
+
+
+def note_row_counts(connection: psycopg.Connection, domain: str, number: int) -> None:
+    """Counts the rows of a release that an earlier version made, which did not note them."""
+    noted = "select from release.row_counts where domain = %s and number = %s"
+    if connection.execute(noted, [domain, number]).fetchone() is not None:
+        return
+    schema = schema_of(domain, number)
+    tables = connection.execute("select tablename from pg_tables where schemaname = %s", [schema])
+    for (table,) in tables.fetchall():
+        count = sql.SQL(
+            "insert into release.row_counts (domain, number, mart, rows) "
+            "select %s, %s, %s, count(*) from {}"
+        )
+        connection.execute(count.format(sql.Identifier(schema, table)), [domain, number, table])
 
 
 def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
@@ -220,10 +252,11 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
             connection.rollback()
         connection.commit()
-    connection.execute(
-        "delete from release.contracts where domain = %s and number <> all(%s)",
-        [domain, list(stay)],
-    )
+    for table in ("contracts", "row_counts"):
+        connection.execute(
+            f"delete from release.{table} where domain = %s and number <> all(%s)",
+            [domain, list(stay)],
+        )
     connection.commit()
     return sorted(stay)
 

@@ -38,8 +38,8 @@ def write_tables(
     marts: Marts,
     reader_role: str,
     progress: Callable[[str], None],
-) -> int:
-    """Writes and checks all tables in one transaction; returns the total of their rows.
+) -> dict[str, int]:
+    """Writes and checks all tables in one transaction; returns the rows of each, by name.
 
     Raises `ReleaseError` if a table does not hold the rows of its mart, or its key has duplicates
     or nulls; the schema is then not there.
@@ -50,15 +50,15 @@ def write_tables(
     connection.execute(grant.format(sql.Identifier(schema), reader))
     defaults = sql.SQL("alter default privileges in schema {} grant select on tables to {}")
     connection.execute(defaults.format(sql.Identifier(schema), reader))
-    total = 0
+    rows = {}
     for table in tables:
         progress(table.name)
         _create(connection, schema, table)
         marts.copy(table, connection, schema)
-        total += _check_rows(connection, schema, table, marts.count(table))
+        rows[table.name] = _check_rows(connection, schema, table, marts.count(table))
         _add_key_and_indexes(connection, schema, table)
         connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
-    return total
+    return rows
 
 
 def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:

@@ -55,7 +55,17 @@ class OneVersion(Broker):  # type: ignore[misc]
 
     amqtt refuses them only after reading the whole packet in 3.1.1's layout. A packet of MQTT 5
     holds more, and some MQTT 5 clients would wait for an answer forever.
+
+    What is retained goes to clients that subscribed to it. amqtt would also send it to each client
+    that connects, once for every subscription of the others.
     """
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        subscribed = self._subscriptions.get(subscription[0], ())
+        if any(one.client_id == session.client_id for one, _ in subscribed):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
     async def stream_connected(
         self, reader: StreamReader, writer: StreamWriter, listener_name: str

@@ -4,12 +4,15 @@ Belongs here: every setting with that prefix, its default and meaning. Does not 
 names without it that shops already use (`services/events/settings`).
 """
 
+import base64
+import binascii
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -24,6 +27,10 @@ UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
 # Not /v1, with which the API's own paths begin.
 PREFIX = re.compile(r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", re.ASCII)
 
+# Of Standard Webhooks, which also says how long a secret is.
+SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret
+SECRET_BYTES = range(24, 65)
+
 
 class Settings(BaseSettings):
     """One installation: a data folder, an engine, a serving database, an API.
@@ -32,7 +39,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="POLLUX_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="POLLUX_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        # URLs and keys would be shown.
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(
@@ -169,6 +181,16 @@ class Settings(BaseSettings):
         description="URL that failed runs are posted to as JSON, besides the line in "
         "logs/alerts.log.",
     )
+    release_webhooks: SecretStr | None = Field(
+        default=None,
+        description="URLs (comma-separated) that every release and rollback is posted to, signed.",
+    )
+    release_webhook_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="Secret (whsec_…) that signs what POLLUX_RELEASE_WEBHOOKS are sent; several, "
+        "comma-separated, while it is replaced.",
+    )
     lock_timeout_seconds: float = Field(
         default=60, ge=0, description="How long to wait for the warehouse while another holds it."
     )
@@ -213,6 +235,32 @@ class Settings(BaseSettings):
             raise ValueError(f"{value} is not a time zone such as Europe/Berlin") from None
         return value
 
+    @field_validator("release_webhooks")
+    @classmethod
+    def _urls(cls, value: SecretStr | None) -> SecretStr | None:
+        for url in [] if value is None else value.get_secret_value().split(","):
+            if not _is_url(url.strip()):
+                raise ValueError(
+                    "must be URLs such as https://shop.example/hook, without user and password, "
+                    "separated by commas"
+                )
+        return value
+
+    @field_validator("release_webhook_secret")
+    @classmethod
+    def _secrets(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            if others.data.get("release_webhooks") is not None:
+                raise ValueError("must be set, too, where POLLUX_RELEASE_WEBHOOKS is")
+            return None
+        for secret in value.get_secret_value().split(","):
+            if not _is_secret(secret.strip()):
+                raise ValueError(
+                    f"must be {SECRET_PREFIX} and the base64 of {SECRET_BYTES.start} to "
+                    f"{SECRET_BYTES.stop - 1} random bytes"
+                )
+        return value
+
     @property
     def landing_dir(self) -> Path:
         """Folder of the landing zone: `<domain>/<dataset>/<part>.parquet`."""
@@ -247,3 +295,22 @@ class Settings(BaseSettings):
     def logs_dir(self) -> Path:
         """Folder of logs."""
         return self.data_dir / "logs"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Raises where the port is no number.
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    is_plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
+    return is_whole and is_plain and parts.scheme in ("http", "https")
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        decoded = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return text.startswith(SECRET_PREFIX) and len(decoded) in SECRET_BYTES

@@ -83,6 +83,11 @@ class MqttSettings(BaseSettings):
         default="pollux/promo-code-line",
         description="Topic that every conversion is answered on, by a line of text.",
     )
+    release_topic_name: str = Field(
+        default="pollux/releases",
+        description="Topic under which a retained message tells of each domain's current release, "
+        "as …/store.",
+    )
     testing_no_mqtt: bool = Field(
         default=False,
         description="true: no broker at all; events come by POST /mock_entry and /mock_focus.",

@@ -15,7 +15,13 @@ from pollux.runtime.settings import Settings
 from services.common.database import Database, DatabaseUnavailableError, Refusal
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
-from services.events.broker.connection import V5, BrokerRefusesError, Login, Message
+from services.events.broker.connection import (
+    V5,
+    BrokerConnection,
+    BrokerRefusesError,
+    Login,
+    Message,
+)
 from services.events.broker.publisher import Publisher
 from services.events.broker.session import BrokerSession, Topics
 from services.events.coupons.answers import Answers, read_answer_form
@@ -29,6 +35,8 @@ from services.events.database.retention import Retention
 from services.events.leader import Leadership
 from services.events.loyalty.handler import LoyaltyHandler
 from services.events.metrics import EventMetrics
+from services.events.release_topics import ReleaseTopics
+from services.events.release_webhooks import ReleaseWebhooks
 from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings
 from services.events.takeover import Takeover
 
@@ -70,6 +78,8 @@ class Worker:
         self._watcher = ReleaseWatcher(
             self._database, edition="events", on_change=self._use_releases
         )
+        self._release_topics = ReleaseTopics(self._database, mqtt.release_topic_name)
+        self._webhooks = ReleaseWebhooks(serving_store, settings)
         self._are_releases_known = asyncio.Event()
         self.is_scorer_up = False
         self.is_started = False
@@ -125,6 +135,7 @@ class Worker:
             await self._run()
         finally:
             self.is_started = False
+            self._webhooks.close()
             self._leadership.close()
             for writer in (self.writer, self._commits, self._flushes, self._loyalty_commits):
                 writer.close()
@@ -158,6 +169,7 @@ class Worker:
             "pollux_events_outbox", "Answers that are not published.", lambda: publisher.depth
         )
         self.is_started = True
+        self._webhooks.start()
         async with asyncio.TaskGroup() as tasks:
             for work in (
                 self._use_first_releases,
@@ -176,6 +188,7 @@ class Worker:
                     self._leadership.keep,
                     session.run,
                     loyalty.run,
+                    self._release_topics.run,
                     publisher.mark,
                     publisher.sweep,
                     self._make_takeover(name, coupons).run,
@@ -262,7 +275,8 @@ class Worker:
                 self._mqtt.mqtt_protocol,
                 topics=lambda _protocol: Topics(list(kinds)),
                 on_message=partial(_hand_over, kinds, loyalty.handle),
-                on_change=lambda connection: None if connection else loyalty.drop(),
+                on_published=self._release_topics.on_acknowledged,
+                on_change=partial(self._use_leading_connection, loyalty),
             )
             running = asyncio.create_task(session.run())
             try:
@@ -274,6 +288,13 @@ class Worker:
                 results = await asyncio.gather(running, return_exceptions=True)
             if isinstance(results[0], Exception):
                 raise results[0]
+
+    def _use_leading_connection(
+        self, loyalty: LoyaltyHandler, connection: BrokerConnection | None
+    ) -> None:
+        self._release_topics.use_connection(connection)
+        if connection is None:
+            loyalty.drop()
 
     def _coupon_topics(self) -> Mapping[str, CouponKind]:
         topics = self._mqtt.topics()
@@ -309,6 +330,8 @@ class Worker:
         self._are_releases_known.set()
         self._metrics.know_releases(releases)
         self.offers.use_release(releases.get(STORE))
+        self._release_topics.notice_releases()
+        self._webhooks.notice_releases()
 
     async def _drop_outdated_offers(self) -> None:
         while True:

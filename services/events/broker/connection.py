@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -231,8 +232,12 @@ class BrokerConnection:
         payload: bytes,
         properties: Mapping[str, str],
         correlation_data: bytes | None = None,
+        *,
+        is_retained: bool = False,
     ) -> int | None:
         """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
+
+        The broker keeps a retained one for who subscribes later, in place of the one before.
 
         Raises `TooLongError` if it is longer than the broker accepts.
         """
@@ -244,12 +249,15 @@ class BrokerConnection:
         if self._properties is not None:
             # Bypasses the setter, which would add to the previous ones.
             object.__setattr__(self._properties, "UserProperty", list(properties.items()))
+        send = partial(
+            self._client.publish, topic, payload, 1, is_retained, properties=self._properties
+        )
         if self._properties is None or correlation_data is None:
-            info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+            info = send()
         else:
             setattr(self._properties, CORRELATION_DATA, correlation_data)
             try:
-                info = self._client.publish(topic, payload, qos=1, properties=self._properties)
+                info = send()
             finally:
                 # The next message may have none.
                 delattr(self._properties, CORRELATION_DATA)

@@ -13,7 +13,9 @@ from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.orchestration.release.test_release_kills import assert_is_whole, differences, served
 from tests.support.builds import build_again
+from tests.support.kill_loops import KillLoop
 from tests.support.kills import SECONDS, seconds_of, start
+from tests.support.receivers import receiving
 
 pytestmark = [pytest.mark.integration, pytest.mark.endurance]
 
@@ -31,8 +33,19 @@ def wait_until_alone(settings: Settings) -> None:
             time.sleep(0.01)
 
 
-def test_release_killed_at_random_moments(released: Settings, kill_loop) -> None:
+def test_release_killed_at_random_moments(made: Settings, kill_loop) -> None:
     loop = kill_loop("release")
+    with receiving() as receiver:
+        released = receiver.settings(made)
+        release_and_kill(released, loop)
+        # Every switch was told, in order, however often.
+        numbers = list(dict.fromkeys(one.number for one in receiver.received))
+    with open_serving_store(made).connect() as connection:
+        registered = [row.number for row in read_releases(connection, DOMAIN)]
+    assert numbers == sorted(registered)[1:]
+
+
+def release_and_kill(released: Settings, loop: KillLoop) -> None:
     build_again(released)
     seconds = seconds_of(release, released, DOMAIN)
     for _ in loop.tries():

@@ -17,6 +17,7 @@ from pollux.contracts import read_contract
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.support.builds import build_again
+from tests.support.receivers import receiving
 
 pytestmark = pytest.mark.integration
 
@@ -85,8 +86,9 @@ def test_last_three_releases_stay_and_rollback_goes_between_them(installation: S
     folder = installation.releases_dir / "household"
     assert {path.name for path in folder.iterdir()} == {"r3", "r4", "r5", "current"}
     with open_serving_store(installation).connect() as connection:
-        carried = connection.execute("select distinct number from release.contracts order by 1")
-        assert carried.fetchall() == [(3,), (4,), (5,)]
+        for table in ("contracts", "row_counts"):
+            carried = connection.execute(f"select distinct number from release.{table} order by 1")
+            assert carried.fetchall() == [(3,), (4,), (5,)]
 
     assert rollback(installation, "household").number == 4
     assert rollback(installation, "household").number == 3
@@ -95,6 +97,37 @@ def test_last_three_releases_stay_and_rollback_goes_between_them(installation: S
         rollback(installation, "household")
     with pytest.raises(ReleaseError, match="Release 1 of household is not there"):
         rollback(installation, "household", to=1)
+
+
+def test_webhooks_are_told_of_release_and_rollback_and_hold_up_neither(released: Settings) -> None:
+    with receiving() as receiver:
+        told = receiver.settings(released)
+        receiver.answers.clear()
+        build_again(told)
+        assert release(told, "household").number == 2
+        with open_serving_store(released).connect() as connection:
+            # As a version did that did not note them.
+            connection.execute("delete from release.row_counts where number = 1")
+        assert rollback(told, "household").number == 1
+        # Both are over, and the receiver has not even answered the first message.
+        assert [one.number for one in receiver.wait(1)] == [2]
+        receiver.answers.set()
+        release(told, "household")
+        first, second = (one.document for one in receiver.wait(2))
+    assert (first["type"], second["type"]) == ("release.published", "release.rolled_back")
+    with open_serving_store(released).connect() as connection:
+        for document, number in ((first, 2), (second, 1)):
+            data = document["data"]
+            (rows,) = [
+                row.rows
+                for row in read_releases(connection, "household")
+                if row.number == number == data["number"]
+            ]
+            assert data["rows"] == rows == sum(data["marts"].values())
+            counted = connection.execute(
+                f"select count(*) from household__r{number}.products"
+            ).fetchone()
+            assert counted == (data["marts"]["products"],)
 
 
 def test_views_for_people_follow_the_switch(released: Settings) -> None:

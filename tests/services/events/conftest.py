@@ -33,6 +33,7 @@ TOPIC_SETTINGS = {
     "CONVERSION_TOPIC_NAME": "conversion",
     "PROMO_CODE_TOPIC_NAME": "promo-code",
     "PROMO_CODE_LINE_TOPIC_NAME": "promo-code-line",
+    "RELEASE_TOPIC_NAME": "releases",
 }
 KEPT_TABLES = ("identity", "migrations")
 RESET = f"""
@@ -50,6 +51,8 @@ begin
 end $$;
 update events.identity set id = gen_random_uuid();
 delete from release.current;
+delete from release.webhook_messages;
+delete from release.row_counts where number > 1;
 delete from release.releases where number > 1;
 insert into release.current (domain, number) values ('store', 1), ('loyalty', 1);
 delete from loyalty__r1.members;

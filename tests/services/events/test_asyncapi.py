@@ -16,7 +16,7 @@ from tests.services.events.conftest import TOPICS, Shop
 from tests.services.events.support import NOW, TODAY, Client, best, wait_for, who_gets, working
 
 # A session's own, and those of settings that another test has.
-ELSEWHERE = {"proof"}
+ELSEWHERE = {"proof", "release"}
 PREDICTION = "pollux/coupon-prediction"
 NO_OFFER = Captured(
     "send",
@@ -37,7 +37,9 @@ def test_every_topic_is_in_it_with_its_default() -> None:
     assert addresses("receive") == {*mqtt.topics().values(), proof}
     predictions = mqtt.coupon_prediction_topic_name
     codes = (mqtt.promo_code_topic_name, mqtt.promo_code_line_topic_name)
-    assert addresses("send") == {predictions, f"{predictions}/{{customer}}", *codes, proof}
+    releases = f"{mqtt.release_topic_name}/{{domain}}"
+    sent = {predictions, f"{predictions}/{{customer}}", *codes, releases, proof}
+    assert addresses("send") == sent
     described = [DOCUMENT["channels"][name]["description"] for name in DOCUMENT["channels"]]
     for name in MqttSettings.model_fields:
         if name.endswith("_topic_name"):
