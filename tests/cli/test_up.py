@@ -27,6 +27,7 @@ from pollux.runtime.processes import wait_for_end
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.support.brokers import connected, publish
+from tests.support.examples import PAGES, Place, check_page
 from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.integration
@@ -47,7 +48,7 @@ SUMMARY_KEYS += ["produce", "seasonal", "total_sales"]
 class Installation:
     """A data folder with a port of its own, driven by the command."""
 
-    def __init__(self, data_dir: Path, output: Path) -> None:
+    def __init__(self, data_dir: Path, output: Path, *, is_default: bool) -> None:
         self.data_dir = data_dir
         with ExitStack() as stack:
             probes = {name: stack.enter_context(socket.socket()) for name in PORTS}
@@ -63,6 +64,9 @@ class Installation:
             **{f"POLLUX_{name}_PORT": str(port) for name, port in ports.items()},
         }
         self.output = output
+        # What the first start printed.
+        self.first_output = ""
+        self.place = Place(data_dir, ports, is_default=is_default)
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *arguments: str) -> list[str]:
@@ -96,6 +100,7 @@ class Installation:
             if time.monotonic() > started + READY_SECONDS:
                 pytest.fail("pollux up was not ready in time")
             time.sleep(0.1)
+        self.first_output = self.first_output or self.output.read_text()
         return time.monotonic() - started
 
     def get(self, path: str, port: int | None = None) -> dict[str, object]:
@@ -159,7 +164,11 @@ def installation(
         built = prepared.copy(prepared.everything(), data_dir)
         # Without the record of its build a domain is to be built.
         (built.data_dir / "builds" / "loyalty.json").unlink()
-    installed = Installation(data_dir, tmp_path_factory.mktemp("up") / "output")
+    installed = Installation(
+        data_dir,
+        tmp_path_factory.mktemp("up") / "output",
+        is_default=request.param == "empty folder",
+    )
     yield installed
     if installed.process is not None and installed.process.poll() is None:
         installed.process.kill()
@@ -300,6 +309,11 @@ def test_customers_walk_through_the_shop(installation: Installation) -> None:
     assert f"12 focus events, {len(offers)} offers" in done.stdout
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_a_page_run_as_shown(installation: Installation, page: str) -> None:
+    check_page(page, installation.place._replace(output=installation.first_output))
+
+
 def test_dead_letter_is_listed_and_read_again(installation: Installation) -> None:
     is_v5 = find_mosquitto() is not None
     with connected(installation.broker_port, "a sensor", is_v5=is_v5) as (sensor, _):
@@ -308,7 +322,8 @@ def test_dead_letter_is_listed_and_read_again(installation: Installation) -> Non
     def found() -> list[dict[str, object]]:
         done = installation.run("events", "dead-letters", "--json", "--show")
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        # An example of the documentation leaves another.
+        return [one for one in json.loads(done.stdout) if "[bold]" in one["message"]]
 
     letter = wait_for(found)[0]
     assert letter["kind"] == "focus"

@@ -24,6 +24,7 @@ from tests.support.examples import (
 PLACE = Place(
     Path(os.devnull),
     {**DEFAULT_PORTS, "API": 1},
+    is_default=True,
     output="starting\n✓ learn  2 trees  5.9 s\nready\n",
 )
 
@@ -50,7 +51,7 @@ def run(markdown: str) -> None:
         "    from math import floor\n    floor(2.5)       # 2\n    floor(3)   # a whole number",
         "```python\n[1, 2]    # [1, 2]\n```",
         "<!-- example: shown only, there is no such command -->\n\n    nothing-of-the-kind",
-        "<!-- example: printed by pollux up -->\n\n    ✓ learn 2 trees 7.1 s",
+        "<!-- example: printed by pollux up -->\n\n    ✓ learn 110 trees 7.1 s",
     ],
 )
 def test_an_example_that_works(markdown: str) -> None:
@@ -72,7 +73,7 @@ def test_an_example_that_works(markdown: str) -> None:
         ("<!-- example: shown only -->\n\n    true", "'shown only' declares nothing"),
         ("<!-- example: shwon only, because -->\n\n    true", "declares nothing"),
         ("<!-- example: slow -->\n\ntext", "page.md:1: no block follows this declaration"),
-        ("<!-- example: printed by pollux up -->\n\n    3 trees", "3 trees…\n\nbut the answer"),
+        ("<!-- example: printed by pollux up -->\n\n    2 leaves", "0 leaves…\n\nbut the answer"),
         ("    $ curl -s localhost:8000\n    []", "ended with 7"),
     ],
 )
@@ -96,3 +97,7 @@ def test_an_answer_is_compared_but_for_blanks_and_what_varies() -> None:
     assert not matches('{"a":1}', '{"a":10}')
     assert not matches('{"a":1,…}', '{"a":1')
     assert not matches("12.7 ms", "12.7 m")
+    other = '{"a":"it is","b":[-2.5,null,{"c":true}],"d":""}'
+    assert matches('{"a":"…","b":[1,…,{"c":false}],"d":"x"}', other, has_values=False)
+    assert not matches('{"a":"…","b":[1,…,{"c":false}],"e":"x"}', other, has_values=False)
+    assert not matches('{"b":1,"a":2}', '{"a":1,"b":2}', has_values=False)
