@@ -2,3 +2,11 @@
 {% macro whole_days(earlier, later) -%}
     cast(extract(day from {{ later }} - {{ earlier }}) as integer)
 {%- endmacro %}
+
+{# The date of a day number, by the date of day 1; null outside the years 1 to 9999. #}
+{% macro date_of(day) -%}
+    case
+        when {{ day }} between -731661 and 2920397
+        then (select date from {{ ref("calendar") }}) + ({{ day }} - 1)
+    end
+{%- endmacro %}

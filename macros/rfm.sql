@@ -17,3 +17,42 @@
 {% macro log_of_sales(total_sales) -%}
     ln(cast({{ total_sales }} as double precision))
 {%- endmacro %}
+
+{# The last visit in words, by whole days from it to the window's end. #}
+{% macro visit_in_words(days) -%}
+    case
+        when {{ days }} = 0
+        then 'last visit on the last day'
+        when {{ days }} = 1
+        then 'last visit 1 day before the end'
+        else 'last visit ' || cast({{ days }} as text) || ' days before the end'
+    end
+{%- endmacro %}
+
+{# A frequency score in words: how many households shop less often. #}
+{% macro frequency_in_words(f_score) -%}
+    case
+        when {{ f_score }} = 1
+        then 'among the 20 % of households that shop least often'
+        else
+            'more often than '
+            || cast(20 * ({{ f_score }} - 1) as text)
+            || ' % of households'
+    end
+{%- endmacro %}
+
+{# A monetary score in words: the fifth that it stands for. #}
+{% macro sales_in_words(m_score) -%}
+    case
+        {{ m_score }}
+        when 1
+        then 'sales in the lowest fifth'
+        when 2
+        then 'sales in the second-lowest fifth'
+        when 3
+        then 'sales in the middle fifth'
+        when 4
+        then 'sales in the second-highest fifth'
+        else 'sales in the highest fifth'
+    end
+{%- endmacro %}

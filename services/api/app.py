@@ -31,6 +31,7 @@ with the `next` of the last. Every error is a problem document (RFC 9457).
 TAGS = [
     {"name": "households", "description": "Who they are, what they are worth, what they buy."},
     {"name": "campaigns", "description": "When they ran, whom they reached, what they sold."},
+    {"name": "segments", "description": "Segments of households: sizes, moves, who is in them."},
     {"name": "commodities", "description": "What is bought together."},
     {"name": "vouchers", "description": "Which to offer whom, and why."},
     {"name": "accounts", "description": "A utility's customers and the services they have."},

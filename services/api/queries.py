@@ -7,7 +7,7 @@ PostgreSQL writes the JSON; nothing parses it on the way. In SQL texts `{release
 the release. Values are always parameters; names come from the declarations only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -76,15 +76,24 @@ class Mart:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lookup(Generic[K]):
-    """Finds the document of a key; `unknown` makes the problem of an unknown key."""
+    """Finds the document of a key; `unknown` makes the problem of an unknown key.
+
+    `beside` is SQL of fields that the document has after the mart's columns. `unknown_among` makes
+    the problem of an unknown name from the name and those that are known.
+    """
 
     mart: Mart
     key: str
     unknown: Callable[[K], ProblemError] = field(repr=False)
+    beside: str = ""
+    unknown_among: Callable[[str, Sequence[str]], ProblemError] | None = field(
+        default=None, repr=False
+    )
 
     async def find(self, database: Database, release: Release, key: K) -> bytes | None:
         """The document, or None."""
-        found = await database.find(_key_sql(FIND, self.mart, self.key, release.schema), key)
+        sql = _key_sql(FIND, self.mart, self.key, release.schema, self.beside)
+        found = await database.find(sql, key)
         return None if found is None else found.encode()
 
     async def read(self, database: Database, release: Release, key: K) -> bytes:
@@ -103,14 +112,17 @@ class Lookup(Generic[K]):
             known = await known_names(database, release, [self.mart.table], self.key)
             if found := spellings(key, known or ()):
                 return found[0]
+            if known and self.unknown_among:
+                raise self.unknown_among(key, known)
         raise self.unknown(key)
 
 
 @lru_cache(maxsize=256)
-def _key_sql(template: str, mart: Mart, key: str, schema: str) -> str:
+def _key_sql(template: str, mart: Mart, key: str, schema: str, beside: str = "") -> str:
+    more = f", {beside.format(release=schema)}" if beside else ""
     return template.format(
         key=key,
-        columns=mart.columns,
+        columns=mart.columns + more,
         table=mart.table,
         type=SQL_TYPES[mart.column_type(key)[0]],
         release=schema,

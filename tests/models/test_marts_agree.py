@@ -21,7 +21,7 @@ from pollux.runtime.settings import Settings
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
 from tests.oracles.customer import customer_marts
-from tests.oracles.household import household_marts
+from tests.oracles.household import household_marts, household_seeds
 from tests.oracles.loyalty import loyalty_marts
 from tests.oracles.store import store_marts
 from tests.services.api.support import PUBLISHED, client_of
@@ -38,8 +38,7 @@ Marts = dict[str, pd.DataFrame]
 
 
 def household_by_pandas(raw: Raw) -> Marts:
-    sections = pd.read_csv(PROJECT_DIR / "seeds" / "commodity_sections.csv")
-    return household_marts(raw, dict(sections.itertuples(index=False)))
+    return household_marts(raw, **household_seeds(PROJECT_DIR / "seeds"))
 
 
 PORTS: dict[str, Callable[[Raw], Marts]] = {

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from orchestration.build import build
@@ -16,7 +15,7 @@ from orchestration.transform.errors import BuildError
 from pollux.calendar import date_of
 from tests.conftest import PROJECT_DIR
 from tests.models.test_marts_agree import assert_equal, read_raw, released
-from tests.oracles.household import household_marts, moving_window
+from tests.oracles.household import household_marts, household_seeds, moving_window
 from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.endurance
@@ -79,10 +78,9 @@ def test_a_shop_that_goes_on(prepared: Prepared, short_tmp: Path, tmp_path: Path
         for dataset in read_datasets(PROJECT_DIR).values()
         if dataset.domain == "household"
     }
-    sections = pd.read_csv(PROJECT_DIR / "seeds" / "commodity_sections.csv")
     window = moving_window(raw["transaction_data"]["day"])
     assert date_of(window[1]).year > 2024
-    expected = household_marts(raw, dict(sections.itertuples(index=False)), window)
+    expected = household_marts(raw, **household_seeds(PROJECT_DIR / "seeds"), window=window)
     marts = released(settings, "household")
     assert marts.keys() - LEARNED == expected.keys()
     for name, rows in expected.items():

@@ -46,6 +46,7 @@ def customer_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "voucher_cleaning_report": _cleaning_report(judged["outcome"]),
         "voucher_ranking": ranking,
         "voucher_segments": SEGMENTS,
+        "voucher_segment_shares": _segment_shares(segmented),
         "country_voucher_details_view": _details(ranking, "country").drop(columns="country"),
         "frequency_voucher_details_view": _details(ranking, "frequency_segment"),
         "recency_voucher_details_view": _details(ranking, "recency_segment"),
@@ -54,6 +55,19 @@ def customer_marts(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "customer_initial_services": _initial_services(raw["initial_services"], customers),
         "customer_cashback": _cashback(raw["cashback"], customers),
     }
+
+
+def _segment_shares(segmented: pd.DataFrame) -> pd.DataFrame:
+    found = []
+    for name in ("frequency_segment", "recency_segment"):
+        segment = segmented[name].astype("object").fillna("none")
+        groups = segmented.groupby(["country_code", segment.rename("segment")])
+        counted = groups.agg(
+            assignments=("assignment_id", "size"), vouchers=("voucher_amount", "count")
+        ).reset_index()
+        of_country = counted.groupby("country_code")["assignments"].transform("sum")
+        found.append(counted.assign(segment_name=name, share=counted["assignments"] / of_country))
+    return pd.concat(found, ignore_index=True)
 
 
 def _times(column: pd.Series) -> pd.Series:

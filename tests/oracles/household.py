@@ -4,6 +4,8 @@ An oracle that shares nothing with the SQL, and what the speed of the SQL is com
 """
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,11 @@ STUDY = (101, 708, 0, 125)
 RECENCY_DAYS = (183, 93, 33, 8)
 NEEDED = ["household_key", "basket_id", "product_id", "quantity", "sales_value", "day"]
 FUEL = "GASOLINE-REG UNLEADED"
+PERIOD = 28
+DAY_ZERO = pd.Timestamp(2004, 3, 22)
+OFTEN = {1: "among the 20 % of households that shop least often"}
+OFTEN |= {score: f"more often than {20 * score - 20} % of households" for score in range(2, 6)}
+FIFTHS = {1: "lowest", 2: "second-lowest", 3: "middle", 4: "second-highest", 5: "highest"}
 SECTIONS = ["alcohol", "beverages", "concessions", "dairy", "drug", "garden", "grain_goods"]
 SECTIONS += ["grocery", "home_family", "junk_food", "kitchen", "meat", "misc", "produce"]
 SECTIONS += ["seasonal"]
@@ -41,24 +48,32 @@ def moving_window(days: pd.Series) -> Window:
 def household_marts(
     raw: Mapping[str, pd.DataFrame],
     commodity_sections: Mapping[str, str],
+    segments: pd.DataFrame,
+    segment_grid: Mapping[tuple[int, int, int], str],
     window: Window = STUDY,
 ) -> dict[str, pd.DataFrame]:
     """Computes all marts of the household domain.
 
     `raw` holds the eight datasets by name, columns in lower case, money as float dollars;
-    `commodity_sections` the section of each commodity; `window` the days and weeks to look at.
-    Money in the results is float dollars, exact to the cent.
+    `commodity_sections` the section of each commodity; `segments` position, segment and meaning;
+    `segment_grid` the segment of recency, frequency and monetary score; `window` the days and
+    weeks to look at. Money in the results is float dollars, exact to the cent.
     """
     products = _products(raw["product"], commodity_sections)
     lines = _lines_in_scope(raw["transaction_data"], products, window)
     lines["cents"] = (lines["sales_value"] * 100).round().astype("int64")
     rfm = _rfm(lines, raw["hh_demographic"], window)
+    history = _segment_history(lines, segment_grid, window)
     daily_spend = _daily_spend(lines, products)
     daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
     return {
         "products": products,
         "commodities": _commodities(lines, products),
         "household_rfm": rfm,
+        "household_segments": _segments(history, window),
+        "household_segment_history": history.drop(columns=["first_day"]),
+        "segment_sizes": _segment_sizes(history, segments, window),
+        "segment_moves": _segment_moves(history),
         "daily_hh_spend": daily_spend,
         "hh_summary": _summary(rfm, daily_spend, raw["hh_demographic"]),
         "household_weekly_sales": _weekly_sales(lines),
@@ -67,6 +82,17 @@ def household_marts(
         "campaign_response": _campaign_response(raw),
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
         "commodity_associations": _associations(lines, products),
+    }
+
+
+def household_seeds(folder: Path) -> dict[str, Any]:
+    """What `household_marts` takes from the project's seeds."""
+    sections = pd.read_csv(folder / "commodity_sections.csv")
+    grid = pd.read_csv(folder / "segment_grid.csv")
+    return {
+        "commodity_sections": dict(sections.itertuples(index=False)),
+        "segments": pd.read_csv(folder / "segments.csv"),
+        "segment_grid": {(r, f, m): name for r, f, m, name in grid.itertuples(index=False)},
     }
 
 
@@ -145,6 +171,108 @@ def _rfm(lines: pd.DataFrame, demographics: pd.DataFrame, window: Window) -> pd.
     rfm["rfm_bins"] = np.searchsorted([5, 8, 12, 14], rfm["rfm_score"], side="left") + 1
     rfm["has_demographics"] = rfm.index.isin(demographics["household_key"])
     return rfm.drop(columns="cents").reset_index()
+
+
+def _segment_history(
+    lines: pd.DataFrame, segment_grid: Mapping[tuple[int, int, int], str], window: Window
+) -> pd.DataFrame:
+    """Every period anew from all lines up to its end, by the rules of `_rfm`."""
+    ends = [window[1]]
+    while ends[0] - PERIOD >= window[0] + PERIOD - 1:
+        ends.insert(0, ends[0] - PERIOD)
+    periods: list[pd.DataFrame] = []
+    before: dict[int, tuple[str, int]] = {}
+    for end in ends:
+        seen = lines[lines["day"] <= end].groupby("household_key")
+        period = seen.agg(
+            first_day=("day", "min"),
+            last_day=("day", "max"),
+            baskets=("basket_id", "nunique"),
+            total_sales=("cents", "sum"),
+        )
+        period = period[period["first_day"] < period["last_day"]].copy()
+        if period.empty:
+            continue
+        period["total_sales"] /= 100
+        period["baskets_per_day"] = period["baskets"] / (
+            period["last_day"] - period["first_day"] + 1
+        )
+        away = end - period["last_day"]
+        period["r_score"] = 5 - sum((away >= days).astype("int64") for days in RECENCY_DAYS)
+        period["f_score"] = _fifth(period["baskets_per_day"])
+        period["m_score"] = _fifth(np.log(period["total_sales"]))
+        scores = period[["r_score", "f_score", "m_score"]].itertuples(index=False, name=None)
+        period["segment"] = [segment_grid[score] for score in scores]
+        previous = [before.get(key, (None, end)) for key in period.index]
+        period["previous_segment"] = [segment for segment, _ in previous]
+        period["since_day"] = [
+            since if segment == was else end
+            for segment, (was, since) in zip(period["segment"], previous, strict=True)
+        ]
+        period["period_end"] = end
+        before = dict(
+            zip(period.index, zip(period["segment"], period["since_day"], strict=True), strict=True)
+        )
+        periods.append(period.reset_index())
+    history = pd.concat(periods, ignore_index=True)
+    for day, when in (("period_end", "period_end_date"), ("since_day", "since_date")):
+        history[when] = DAY_ZERO + pd.to_timedelta(history[day], unit="D")
+    return history
+
+
+def _segments(history: pd.DataFrame, window: Window) -> pd.DataFrame:
+    today = history[history["period_end"] == window[1]].copy()
+    today["days_since_visit"] = window[1] - today["last_day"]
+    today["why"] = [
+        f"last visit {_ago(row.days_since_visit)}, {OFTEN[row.f_score]}, sales in the "
+        f"{FIFTHS[row.m_score]} fifth"
+        for row in today.itertuples()
+    ]
+    names = ["household_key", "segment", "since_day", "since_date", "r_score", "f_score"]
+    names += ["m_score", "last_day", "days_since_visit", "baskets_per_day", "total_sales", "why"]
+    return today[names]
+
+
+def _ago(days: int) -> str:
+    if days == 0:
+        return "on the last day"
+    return "1 day before the end" if days == 1 else f"{days} days before the end"
+
+
+def _segment_sizes(history: pd.DataFrame, segments: pd.DataFrame, window: Window) -> pd.DataFrame:
+    history = history.assign(cents=(history["total_sales"] * 100).round().astype("int64"))
+    rows = []
+    for (end, when), period in history.groupby(["period_end", "period_end_date"]):
+        for one in segments.itertuples():
+            held = period[period["segment"] == one.segment]
+            rows.append(
+                {
+                    "period_end": end,
+                    "period_end_date": when,
+                    "position": one.position,
+                    "segment": one.segment,
+                    "meaning": one.meaning,
+                    "households": len(held),
+                    "share": len(held) / len(period),
+                    "total_sales": held["cents"].sum() / 100,
+                    "sales_share": held["cents"].sum() / period["cents"].sum(),
+                    "is_latest": end == window[1],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _segment_moves(history: pd.DataFrame) -> pd.DataFrame:
+    moved = history[history["period_end"] > history["period_end"].min()]
+    moved = moved.assign(
+        from_segment=moved["previous_segment"].fillna("none"),
+        to_segment=moved["segment"],
+        cents=(moved["total_sales"] * 100).round().astype("int64"),
+    )
+    by = ["period_end", "period_end_date", "from_segment", "to_segment"]
+    moves = moved.groupby(by).agg(households=("cents", "size"), total_sales=("cents", "sum"))
+    moves["total_sales"] /= 100
+    return moves.reset_index()
 
 
 def _daily_spend(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:

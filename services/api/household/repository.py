@@ -4,8 +4,10 @@ Belongs here: its tables, the conditions of its lists, and the problems of unkno
 belong here: HTTP, and how a list becomes SQL.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
+from pollux.names import no_such_name
 from services.api.listing import Listing
 from services.api.queries import Lookup, Mart
 from services.common.database import Database
@@ -80,7 +82,21 @@ def unknown_commodity(commodity: str) -> ProblemError:
     )
 
 
+def unknown_segment(segment: str, known: Sequence[str] = ()) -> ProblemError:
+    """No segment has this name; the others are named."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "unknown-segment",
+        "Unknown segment",
+        no_such_name("segment", segment, known),
+    )
+
+
 RFM = Mart(DOMAIN, "household_rfm")
+SEGMENT_ROWS = Mart(DOMAIN, "household_segments")
+HISTORY = Mart(DOMAIN, "household_segment_history")
+SIZES = Mart(DOMAIN, "segment_sizes")
+MOVES = Mart(DOMAIN, "segment_moves")
 SUMMARIES = Mart(DOMAIN, "hh_summary")
 SPEND = Mart(DOMAIN, "daily_hh_spend")
 WEEKS = Mart(DOMAIN, "household_weekly_sales")
@@ -96,7 +112,21 @@ EFFECTS = Mart(DOMAIN, "promotion_effect")
 
 DAYS = {"from_day": "day >= {0}::bigint", "to_day": "day <= {0}::bigint"}
 
-HOUSEHOLD = Lookup(mart=RFM, key="household_key", unknown=unknown_household)
+PERIODS = {
+    "from_day": "period_end >= {0}::bigint",
+    "to_day": "period_end <= {0}::bigint",
+}
+
+SEGMENT_BESIDE = """(
+    select row_to_json(named)
+    from (
+        select segment as name, since_day, since_date, why
+        from {release}.household_segments
+        where household_segments.household_key = household_rfm.household_key
+    ) as named
+) as segment"""
+
+HOUSEHOLD = Lookup(mart=RFM, key="household_key", unknown=unknown_household, beside=SEGMENT_BESIDE)
 
 SUMMARY = Lookup(mart=SUMMARIES, key="household_key", unknown=no_demographics)
 
@@ -131,6 +161,54 @@ WEEKLY_SALES = Listing(
     within="household_key = {0}::bigint",
     parent=HOUSEHOLD,
     filters={"from_week": "week_no >= {0}::bigint", "to_week": "week_no <= {0}::bigint"},
+)
+
+HOUSEHOLD_SEGMENTS = Listing(
+    name="household-segments",
+    mart=HISTORY,
+    key=["period_end"],
+    within="household_key = {0}::bigint",
+    parent=HOUSEHOLD,
+    filters=PERIODS,
+)
+
+SEGMENTS: Listing[int] = Listing(
+    name="segments", mart=SIZES, key=["position"], within="is_latest = {0}::boolean"
+)
+
+SEGMENT_HISTORY: Listing[str] = Listing(
+    name="segment-history",
+    mart=SIZES,
+    key=["period_end", "position"],
+    filters={"segment": "segment = {0}::text", **PERIODS},
+    names={"segment": (SIZES,)},
+)
+
+SEGMENT_MOVES: Listing[str] = Listing(
+    name="segment-moves",
+    mart=MOVES,
+    key=["period_end", "from_segment", "to_segment"],
+    filters={
+        "from_segment": "from_segment = {0}::text",
+        "to_segment": "to_segment = {0}::text",
+        **PERIODS,
+    },
+    names={"from_segment": (MOVES,), "to_segment": (MOVES,)},
+)
+
+SEGMENT_HOUSEHOLDS = Listing(
+    name="segment-households",
+    mart=SEGMENT_ROWS,
+    key=["household_key"],
+    within="segment = {0}::text",
+    parent=Lookup(
+        mart=SIZES, key="segment", unknown=unknown_segment, unknown_among=unknown_segment
+    ),
+    filters={
+        "r_score": "r_score = {0}::integer",
+        "f_score": "f_score = {0}::integer",
+        "m_score": "m_score = {0}::integer",
+    },
 )
 
 CAMPAIGN_RESPONSES = Listing(

@@ -16,6 +16,7 @@ from services.api.household.repository import (
     unknown_commodity,
     unknown_household,
     unknown_product,
+    unknown_segment,
 )
 from services.api.household.schemas import (
     AssociationsQuery,
@@ -33,12 +34,16 @@ from services.api.household.schemas import (
     DailyCampaignSalesPage,
     DailyHhSpendPage,
     HhSummary,
+    Household,
     HouseholdKey,
+    HouseholdPeriodsQuery,
     HouseholdProductsQuery,
-    HouseholdRfm,
     HouseholdRfmPage,
+    HouseholdSegmentHistoryPage,
+    HouseholdSegmentsPage,
     HouseholdsQuery,
     HouseholdWeeklySalesPage,
+    MovesQuery,
     ProductId,
     ProductRecommendationsPage,
     Products,
@@ -47,6 +52,12 @@ from services.api.household.schemas import (
     PromotionEffectsQuery,
     RecommendationsQuery,
     ResponsesQuery,
+    Segment,
+    SegmentHistoryQuery,
+    SegmentHouseholdsQuery,
+    SegmentMovesPage,
+    SegmentSizesPage,
+    SegmentsQuery,
     SpendQuery,
     WeeksQuery,
 )
@@ -60,8 +71,9 @@ from services.common.values import NO_NUMBER
 households = APIRouter(prefix="/v1/households", tags=["households"])
 campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
 commodities = APIRouter(prefix="/v1/commodities", tags=["commodities"])
+segments = APIRouter(prefix="/v1/segments", tags=["segments"])
 promotion_effects = APIRouter(prefix="/v1/promotion-effects", tags=["commodities"])
-ROUTERS = (households, campaigns, commodities, promotion_effects)
+ROUTERS = (households, segments, campaigns, commodities, promotion_effects)
 
 BAD_KEY = invalid_input("path", "household_key", NO_NUMBER)
 BAD_PRODUCT = invalid_input("path", "product_id", NO_NUMBER)
@@ -108,9 +120,9 @@ async def read_household_product(request: Request, product_id: ProductId) -> Res
 
 @households.get(
     "/{household_key}",
-    response_model=HouseholdRfm,
+    response_model=Household,
     responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY),
-    summary="Scores and totals of a household",
+    summary="Scores, totals and segment of a household",
 )
 async def read_household(request: Request, household_key: HouseholdKey) -> Response:
     """Any household in scope, whether its demographics are known or not."""
@@ -168,6 +180,19 @@ async def list_household_campaigns(
 
 
 @households.get(
+    "/{household_key}/segments",
+    response_model=HouseholdSegmentHistoryPage,
+    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
+    summary="A household's segments over time",
+)
+async def list_household_segments(
+    request: Request, household_key: HouseholdKey, query: Annotated[HouseholdPeriodsQuery, Query()]
+) -> Response:
+    """Its scores and segment at the end of every four weeks, the earliest first."""
+    return await answer_list(request, repository.HOUSEHOLD_SEGMENTS, query, household_key)
+
+
+@households.get(
     "/{household_key}/recommendations",
     response_model=ProductRecommendationsPage,
     responses=release_responses(DOMAIN, no_recommendations(7), BAD_KEY),
@@ -178,6 +203,57 @@ async def list_recommendations(
 ) -> Response:
     """What its next basket will most likely hold and why, the likeliest first."""
     return await answer_list(request, repository.RECOMMENDATIONS, query, household_key)
+
+
+@segments.get(
+    "",
+    response_model=SegmentSizesPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="Segments of households today",
+)
+async def list_segments(request: Request, query: Annotated[SegmentsQuery, Query()]) -> Response:
+    """How many households each has, with which share of sales, the most valuable first."""
+    is_latest = True
+    return await answer_list(request, repository.SEGMENTS, query, is_latest)
+
+
+@segments.get(
+    "/history",
+    response_model=SegmentSizesPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="Sizes of segments over time",
+)
+async def list_segment_history(
+    request: Request, query: Annotated[SegmentHistoryQuery, Query()]
+) -> Response:
+    """The same at the end of every four weeks, the earliest first."""
+    return await answer_list(request, repository.SEGMENT_HISTORY, query)
+
+
+@segments.get(
+    "/moves",
+    response_model=SegmentMovesPage,
+    responses=release_responses(DOMAIN, foreign_next()),
+    summary="Moves between segments",
+)
+async def list_segment_moves(request: Request, query: Annotated[MovesQuery, Query()]) -> Response:
+    """Households that went from one segment to another in four weeks, or stayed."""
+    return await answer_list(request, repository.SEGMENT_MOVES, query)
+
+
+@segments.get(
+    "/{segment}/households",
+    response_model=HouseholdSegmentsPage,
+    responses=release_responses(
+        DOMAIN, unknown_segment("Winners", ["At risk", "Champions", "Lost"]), BAD_LIMIT
+    ),
+    summary="Households of a segment",
+)
+async def list_segment_households(
+    request: Request, segment: Segment, query: Annotated[SegmentHouseholdsQuery, Query()]
+) -> Response:
+    """Its households today, with since when and why."""
+    return await answer_list(request, repository.SEGMENT_HOUSEHOLDS, query, segment)
 
 
 @commodities.get(

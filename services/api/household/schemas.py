@@ -5,13 +5,15 @@ they match.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from datetime import date
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from services.api.documents import (
     MAX_LIMIT,
+    Document,
     IdsQuery,
     Limit,
     PageQuery,
@@ -20,6 +22,7 @@ from services.api.documents import (
     sorted_by,
     sorted_by_any,
 )
+from services.common.contracts import contract_of
 from services.common.values import (
     INTEGER_MAX,
     Amount,
@@ -38,12 +41,19 @@ Commodity = Annotated[
     Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
 ProductId = Annotated[Id, Path(description="Product.", examples=[1082185])]
+Segment = Annotated[
+    Text, Path(description="Segment of households, by its name.", examples=["At risk"])
+]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
 MOST_EXCLUDED = 100
 Score = Annotated[int, Field(ge=1, le=5), read_as("integer")]
 
 
 HouseholdRfm = document_of("household", "household_rfm")
+HouseholdSegments = document_of("household", "household_segments")
+HouseholdSegmentHistory = document_of("household", "household_segment_history")
+SegmentSizes = document_of("household", "segment_sizes")
+SegmentMoves = document_of("household", "segment_moves")
 HhSummary = document_of("household", "hh_summary")
 DailyHhSpend = document_of("household", "daily_hh_spend")
 HouseholdWeeklySales = document_of("household", "household_weekly_sales")
@@ -64,6 +74,12 @@ ProductRecommendationsPage = page_of(
 CommodityAssociationsPage = page_of(
     CommodityAssociations, "A page of a commodity's associations, the highest by the metric first."
 )
+HouseholdSegmentsPage = page_of(HouseholdSegments, "A page of a segment's households.")
+HouseholdSegmentHistoryPage = page_of(
+    HouseholdSegmentHistory, "A page of a household's periods, the earliest first."
+)
+SegmentSizesPage = page_of(SegmentSizes, "A page of segments, by period and position.")
+SegmentMovesPage = page_of(SegmentMoves, "A page of moves, the earliest period first.")
 HouseholdRfmPage = page_of(HouseholdRfm, "A page of households.")
 DailyHhSpendPage = page_of(
     DailyHhSpend, "A page of a household's shopping days, the earliest first."
@@ -78,6 +94,26 @@ CampaignSummaryPage = page_of(CampaignSummary, "A page of campaigns, by number."
 DailyCampaignSalesPage = page_of(
     DailyCampaignSales, "A page of a campaign's days, the earliest first."
 )
+
+
+def _told(column: str) -> Any:  # noqa: ANN401
+    told = contract_of("household", "household_segments").column(column)
+    return Field(description=told.description, examples=[told.example])
+
+
+class HouseholdSegment(Document):
+    """A household's segment at the window's end, as in household_segments."""
+
+    name: str = _told("segment")
+    since_day: int = _told("since_day")
+    since_date: date = _told("since_date")
+    why: str = _told("why")
+
+
+class Household(HouseholdRfm):  # type: ignore[misc,valid-type]
+    """A household in scope: how recently, how often and for how much it shopped; its segment."""
+
+    segment: HouseholdSegment = Field(description="Its segment, since when and why.")
 
 
 class HouseholdsQuery(IdsQuery):
@@ -95,6 +131,71 @@ class HouseholdsQuery(IdsQuery):
     sort: Annotated[
         str,
         sorted_by("household_key", "total_sales", "rfm_bins", "rfm_score", "last_day", "baskets"),
+    ] = Field(
+        default="household_key",
+        description="Order; with a minus, descending. Ties go by household_key.",
+    )
+
+
+class PeriodsQuery(PageQuery):
+    """Which periods, by their last days."""
+
+    from_day: Count = Field(default=0, description="First day on which a period may end.")
+    to_day: Count = Field(default=INTEGER_MAX, description="Last such day, included.")
+
+
+class HouseholdPeriodsQuery(PeriodsQuery):
+    """Which periods of a household, in which order."""
+
+    sort: Annotated[str, sorted_by("period_end", "segment", "since_day")] = Field(
+        default="period_end", description="Order; with a minus, descending. Ties go by period_end."
+    )
+
+
+class SegmentsQuery(PageQuery):
+    """In which order segments come."""
+
+    sort: Annotated[str, sorted_by("position", "households", "total_sales")] = Field(
+        default="position", description="Order; with a minus, descending. Ties go by position."
+    )
+
+
+class SegmentHistoryQuery(PeriodsQuery):
+    """Which segments and periods, in which order."""
+
+    segment: Names[Text] = Field(default=None, description="Only these segments.")
+    sort: Annotated[str, sorted_by("period_end", "households", "total_sales")] = Field(
+        default="period_end",
+        description="Order; with a minus, descending. Ties go by period_end and position.",
+    )
+
+
+class MovesQuery(PeriodsQuery):
+    """Which moves, in which order."""
+
+    from_segment: Names[Text] = Field(
+        default=None,
+        description="Only from these segments; none for households not in scope before.",
+    )
+    to_segment: Names[Text] = Field(default=None, description="Only to these segments.")
+    sort: Annotated[str, sorted_by("period_end", "households", "total_sales")] = Field(
+        default="period_end",
+        description="Order; with a minus, descending. Ties go by period_end, from_segment and "
+        "to_segment.",
+    )
+
+
+class SegmentHouseholdsQuery(PageQuery):
+    """Which households of a segment, in which order."""
+
+    r_score: Codes[Score] = Field(default=None, description="Only these recencies.")
+    f_score: Codes[Score] = Field(default=None, description="Only these frequencies.")
+    m_score: Codes[Score] = Field(default=None, description="Only these monetary values.")
+    sort: Annotated[
+        str,
+        sorted_by(
+            "household_key", "total_sales", "days_since_visit", "since_day", "baskets_per_day"
+        ),
     ] = Field(
         default="household_key",
         description="Order; with a minus, descending. Ties go by household_key.",

@@ -47,6 +47,7 @@ def test_marts_of_the_dataset_are_written_as_csv(
         "country_voucher_details_view.csv",
         "frequency_voucher_details_view.csv",
         "recency_voucher_details_view.csv",
+        "voucher_segment_shares.csv",
     }
     columns = "assignment_id,timestamp,country_code,last_order_ts,first_order_ts,total_orders"
     columns += ",voucher_amount,frequency_segment,recency_segment"

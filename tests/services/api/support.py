@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +60,10 @@ PUBLISHED = {
     "total_orders": 15,
     "segment_name": "recency_segment",
 }
+SEGMENTS = (
+    "Champions", "Loyal", "Potential loyalists", "New", "Promising", "Need attention",
+    "About to sleep", "At risk", "Cannot lose them", "Hibernating", "Lost",
+)  # fmt: skip
 WITHOUT_DEMOGRAPHICS = 2
 NOWHERE = 4711
 LARGEST = 2**63 - 1
@@ -107,6 +111,35 @@ def household_rows(number: int) -> list[Row]:
     return rows
 
 
+def segment_rows(number: int) -> list[Row]:
+    """The forty households in the segments in turn, but in the last two nobody."""
+    return [
+        {
+            "household_key": row["household_key"], "segment": SEGMENTS[place % 9],
+            "since_day": 652 + 28 * (place % 3), "since_date": date(2006, 1, 3),
+            "r_score": row["r_score"], "f_score": row["f_score"], "m_score": row["m_score"],
+            "last_day": row["last_day"], "days_since_visit": place % 4,
+            "baskets_per_day": row["baskets_per_day"], "total_sales": row["total_sales"],
+            "why": f"because of {number}",
+        }
+        for place, row in enumerate(household_rows(number))
+    ]  # fmt: skip
+
+
+def history_rows(number: int) -> list[Row]:
+    return [
+        {
+            "household_key": key, "period_end": end, "period_end_date": date(2006, 1, 3),
+            "segment": "New", "previous_segment": None if end == 652 else "New", "since_day": 652,
+            "since_date": date(2006, 1, 3), "r_score": 5, "f_score": 1, "m_score": 1,
+            "last_day": 650, "baskets": number, "baskets_per_day": 0.5,
+            "total_sales": Decimal("9.99"),
+        }
+        for key in (1, 2)
+        for end in (652, 680, 708)
+    ]  # fmt: skip
+
+
 def household_release(number: int) -> dict[str, list[Row]]:
     households = household_rows(number)
     spend = {section: Decimal("1.25") for section in SECTIONS}
@@ -132,6 +165,29 @@ def household_release(number: int) -> dict[str, list[Row]]:
     ]  # fmt: skip
     return {
         "household_rfm": households,
+        "household_segments": segment_rows(number),
+        "household_segment_history": history_rows(number),
+        "segment_sizes": [
+            {
+                "period_end": end, "period_end_date": date(2006, 1, 3) + timedelta(days=end - 652),
+                "position": place, "segment": segment, "meaning": f"meaning {number}",
+                "households": place % 3 * 10, "share": place % 3 / 7,
+                "total_sales": Decimal(place) + Decimal("0.50"), "sales_share": place / 66,
+                "is_latest": end == 708,
+            }
+            for end in (652, 680, 708)
+            for place, segment in enumerate(SEGMENTS, start=1)
+        ],
+        "segment_moves": [
+            {
+                "period_end": end, "period_end_date": date(2006, 1, 3) + timedelta(days=end - 652),
+                "from_segment": before, "to_segment": after, "households": number,
+                "total_sales": Decimal(end) + Decimal("0.10"),
+            }
+            for end in (680, 708)
+            for before in ("none", "At risk", "Champions")
+            for after in ("Champions", "Lost")
+        ],
         "hh_summary": summaries,
         "daily_hh_spend": [
             {"day": day, "household_key": key, **spend, "total_sales": Decimal("18.75")}

@@ -53,8 +53,13 @@ from services.api.household.schemas import (
     DailyHhSpend,
     DailyHhSpendPage,
     HhSummary,
+    Household,
     HouseholdRfm,
     HouseholdRfmPage,
+    HouseholdSegmentHistory,
+    HouseholdSegmentHistoryPage,
+    HouseholdSegments,
+    HouseholdSegmentsPage,
     HouseholdWeeklySales,
     HouseholdWeeklySalesPage,
     ProductRecommendations,
@@ -63,6 +68,10 @@ from services.api.household.schemas import (
     ProductsPage,
     PromotionEffect,
     PromotionEffectPage,
+    SegmentMoves,
+    SegmentMovesPage,
+    SegmentSizes,
+    SegmentSizesPage,
 )
 from services.api.loyalty.schemas import (
     Conversions,
@@ -119,7 +128,12 @@ BAD_IDS = [
     str(LARGEST + 1), str(-LARGEST - 2), "9" * 300, "1;drop table release.current", "' or 1=1--",
 ]  # fmt: skip
 ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
-    ("/v1/households/1", HouseholdRfm, None),
+    ("/v1/households/1", Household, None),
+    ("/v1/households/1/segments", HouseholdSegmentHistory, HouseholdSegmentHistoryPage),
+    ("/v1/segments", SegmentSizes, SegmentSizesPage),
+    ("/v1/segments/history", SegmentSizes, SegmentSizesPage),
+    ("/v1/segments/moves", SegmentMoves, SegmentMovesPage),
+    ("/v1/segments/Loyal/households", HouseholdSegments, HouseholdSegmentsPage),
     ("/v1/households/1/summary", HhSummary, None),
     ("/v1/households", HouseholdRfm, HouseholdRfmPage),
     ("/v1/households/1/daily-spend", DailyHhSpend, DailyHhSpendPage),
@@ -172,6 +186,7 @@ OTHER_OPERATIONS = {
 IDS = [
     ("/v1/households/{}", "household_key"),
     ("/v1/households/{}/summary", "household_key"),
+    ("/v1/households/{}/segments", "household_key"),
     ("/v1/households/{}/daily-spend", "household_key"),
     ("/v1/households/{}/weekly-sales", "household_key"),
     ("/v1/households/{}/campaigns", "household_key"),
@@ -193,7 +208,12 @@ IDS = [
 def release_of(path: str) -> str:
     """The release that the answers of a path are made from."""
     document = next(document for known, document, _ in ROUTES if known == path)
-    return f"{MARTS[document].domain}-{NUMBER}"
+    return f"{mart_of(document).domain}-{NUMBER}"
+
+
+def mart_of(document: type[BaseModel]) -> Mart:
+    """The mart whose rows the documents are; a household's has its segment beside them."""
+    return MARTS[HouseholdRfm if document is Household else document]
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +240,27 @@ def test_summary_is_the_published_document(client: httpx.Client) -> None:
 def test_household_is_its_row(client: httpx.Client) -> None:
     expected = household_rows(NUMBER)[0]
     found = json.loads(client.get("/v1/households/1").text, parse_float=Decimal)
+    segment = found.pop("segment")
     assert found == expected | {"baskets_per_day": Decimal("0.1")}
+    assert segment == {
+        "name": "Champions",
+        "since_day": 652,
+        "since_date": "2006-01-03",
+        "why": f"because of {NUMBER}",
+    }
+
+
+def test_an_unknown_segment_is_told_the_known_ones(client: httpx.Client) -> None:
+    found = problem(client.get("/v1/segments/Winners/households"), 404, "unknown-segment")
+    assert found["detail"] == (
+        "No segment is called 'Winners'; there are: About to sleep, At risk, Cannot lose them, "
+        "Champions, Hibernating, Lost, Loyal, Need attention, New, Potential loyalists, Promising."
+    )
+
+
+def test_a_segment_without_households_is_an_empty_list(client: httpx.Client) -> None:
+    answer = client.get("/v1/segments/Lost/households")
+    assert (answer.status_code, answer.json()) == (200, {"data": [], "next": None})
 
 
 def ranks(client: httpx.Client, query: str) -> list[int]:
@@ -276,15 +316,17 @@ def test_a_commodity_may_hold_a_slash(client: httpx.Client) -> None:
 def test_answers_are_the_contract(
     client: httpx.Client, path: str, document: type[BaseModel], page: type[BaseModel] | None
 ) -> None:
-    mart = MARTS[document]
+    mart = mart_of(document)
     model = contracts(mart.domain)[mart.table]
+    names = [column["name"] for column in model["columns"]]
+    names += ["segment"] if document is Household else []
     answer = client.get(path)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     rows = found["data"] if page else [found]
     assert rows
     for row in rows:
-        assert list(row) == [column["name"] for column in model["columns"]]
+        assert list(row) == names
         document.model_validate(row)
     if page:
         page.model_validate(found)

@@ -132,6 +132,32 @@ LISTS = [
         "/v1/promotion-effects", "household", "promotion_effect", ["commodity", "support"],
         same("commodity", "support"),
     ),
+    List(
+        "/v1/households/2/segments", "household", "household_segment_history", ["period_end"],
+        {"from_day": at_least("period_end"), "to_day": at_most("period_end")},
+        of("household_key", 2),
+    ),
+    List(
+        "/v1/segments", "household", "segment_sizes", ["position"], {}, of("is_latest", True),
+    ),
+    List(
+        "/v1/segments/history", "household", "segment_sizes", ["period_end", "position"],
+        {
+            **same("segment"), "from_day": at_least("period_end"), "to_day": at_most("period_end"),
+        },
+    ),
+    List(
+        "/v1/segments/moves", "household", "segment_moves",
+        ["period_end", "from_segment", "to_segment"],
+        {
+            **same("from_segment", "to_segment"), "from_day": at_least("period_end"),
+            "to_day": at_most("period_end"),
+        },
+    ),
+    List(
+        "/v1/segments/At%20risk/households", "household", "household_segments", ["household_key"],
+        same("r_score", "f_score", "m_score"), of("segment", "At risk"),
+    ),
     List("/v1/campaigns", "household", "campaign_summary", ["campaign"], has_ids=True),
     List(
         "/v1/campaigns/18/daily-sales", "household", "daily_campaign_sales", ["day"],

@@ -74,6 +74,59 @@ COUPONS_OF_2 = {link["coupon_id"] for link in LINKS if link["product_id"] == 2}
 PRODUCTS_OF_3 = {link["product_id"] for link in LINKS if link["coupon_id"] == 3}
 LISTS = [
     List(
+        "/v1/segments", "household", "segment_sizes", ["position"],
+        ["position", "households", "total_sales"],
+        [({}, equal("is_latest", True))],
+    ),
+    List(
+        "/v1/segments/history", "household", "segment_sizes", ["period_end", "position"],
+        ["period_end", "households", "total_sales"],
+        [
+            ({}, everything),
+            ({"segment": "AT risk"}, equal("segment", "At risk")),
+            ({"from_day": 653, "to_day": 680}, equal("period_end", 680)),
+        ],
+    ),
+    List(
+        "/v1/segments/moves", "household", "segment_moves",
+        ["period_end", "from_segment", "to_segment"],
+        ["period_end", "households", "total_sales"],
+        [
+            ({}, everything),
+            ({"from_segment": "none"}, equal("from_segment", "none")),
+            ({"to_day": 700}, between("period_end", None, 700)),
+            ({"to_segment": "lost", "from_day": 708}, lambda row: (
+                (row["to_segment"], row["period_end"]) == ("Lost", 708)
+            )),
+        ],
+    ),
+    List(
+        "/v1/segments/at RISK/households", "household", "household_segments", ["household_key"],
+        ["household_key", "total_sales", "days_since_visit", "since_day", "baskets_per_day"],
+        [
+            ({}, equal("segment", "At risk")),
+            (
+                {"r_score": 3},
+                lambda row: (row["segment"], row["r_score"]) == ("At risk", 3),
+            ),
+            (
+                {"f_score": 4, "m_score": 3},
+                lambda row: (row["segment"], row["f_score"], row["m_score"]) == ("At risk", 4, 3),
+            ),
+        ],
+    ),
+    List(
+        "/v1/households/2/segments", "household", "household_segment_history", ["period_end"],
+        ["period_end", "segment", "since_day"],
+        [
+            ({}, equal("household_key", 2)),
+            (
+                {"from_day": 680, "to_day": 700},
+                lambda row: (row["household_key"], row["period_end"]) == (2, 680),
+            ),
+        ],
+    ),
+    List(
         "/v1/vouchers", "customer", "voucher_ranking",
         ["country_code", "segment_name", "segment", "rank"],
         ["country_code", "voucher_amount", "times_used", "share"],
