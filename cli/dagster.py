@@ -91,7 +91,7 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
         ),
         Service(
             name=WEB_PAGE,
-            command=run("dagster_webserver", *quiet, *address, *workspace),
+            command=run("orchestration.instance.web_page", *address, *workspace),
             log=log_of(settings, WEB_PAGE),
             environment=environment,
             needs=[CODE_SERVER],

@@ -24,6 +24,14 @@ Engine = Literal["duckdb", "postgres"]
 # DuckDB reads them as patterns or quotes, PostgreSQL as separators in a list of folders.
 UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
 
+# Also "*", and "*.example.com" for all names below one.
+HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+ORIGIN = re.compile(
+    r"\*|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII
+)
+# Browsers leave them out.
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
 # Not /v1, with which the API's own paths begin.
 PREFIX = re.compile(r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", re.ASCII)
 
@@ -162,6 +170,34 @@ class Settings(BaseSettings):
         description="SHA-256 hashes (hex, comma-separated) of the bearer keys that the API, the "
         "scorer and the event service accept; required for any address but a loopback one.",
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="Names (comma-separated) that a request's Host may have, besides local ones, "
+        "the name of this machine and any address; *.example.com for all below one, * for any.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins (comma-separated, as https://shop.example) whose pages may call the "
+        "API, the scorer and the event service from a browser; * for any.",
+    )
+    receive_seconds: float = Field(
+        default=10, gt=0, description="How long a request may take to arrive, head and body."
+    )
+    answer_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="How long an answer may take to begin; one that has begun goes on.",
+    )
+    connections_per_address: int = Field(
+        default=256,
+        ge=0,
+        description="Connections that one address may hold to a service; 0 is any number, for "
+        "services behind a proxy.",
+    )
+    log_requests: bool = Field(
+        default=False,
+        description="true: a line of JSON for each request, on the standard output of its service.",
+    )
     api_cache_mb: int = Field(
         default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."
     )
@@ -225,6 +261,33 @@ class Settings(BaseSettings):
                 "as in shop/reply/"
             )
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: str) -> str:
+        names = [name.strip().lower() for name in value.split(",") if name.strip()]
+        for name in names:
+            if not HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name} is not a host name such as shop.example or *.shop.example, without "
+                    "scheme and port"
+                )
+        return ",".join(names)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        origins = [origin.strip().lower() for origin in value.split(",") if origin.strip()]
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin} is not an origin such as https://shop.example or "
+                    "http://localhost:5173, without a path"
+                )
+        return ",".join(
+            origin.removesuffix(DEFAULT_PORTS.get(origin.partition(":")[0], "")) or origin
+            for origin in origins
+        )
 
     @field_validator("store_timezone")
     @classmethod

@@ -78,6 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     routers = [router for part in PARTS for router in part.routes.ROUTERS]
     app = make_app(
+        settings,
+        name="api",
         title="Pollux",
         description=DESCRIPTION,
         tags=TAGS,

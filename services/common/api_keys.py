@@ -17,6 +17,9 @@ from services.common.prefix import path_of
 from services.common.problems import ProblemError
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Where the scope of a request says which key let it in: its hash, shortened.
+KEY_IN_SCOPE = "pollux.key"
+SHOWN_DIGITS = 8
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 HOW_TO = (
@@ -77,7 +80,10 @@ class RequireKey:
         digest = hashlib.sha256(key.strip()).digest()
         # Every hash is compared, so that timing reveals nothing.
         found = [hmac.compare_digest(digest, accepted) for accepted in self.hashes]
-        return scheme.lower() == b"bearer" and any(found)
+        if scheme.lower() != b"bearer" or not any(found):
+            return False
+        scope[KEY_IN_SCOPE] = digest.hex()[:SHOWN_DIGITS]
+        return True
 
 
 def unauthorized() -> ProblemError:

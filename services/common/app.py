@@ -9,18 +9,26 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
+from pollux.runtime.hosts import AllowedHosts
+from pollux.runtime.settings import Settings
 from services.common.api_keys import RequireKey
+from services.common.cors import allow_origins
+from services.common.hosts import RequireHost
+from services.common.limits import Limits
 from services.common.metrics import Metrics, Observe
 from services.common.openapi import DocumentedApi
 from services.common.parameters import refuse_other_parameters
 from services.common.prefix import KnowPrefix
 from services.common.problems import add_problem_handlers
+from services.common.request_log import RequestLog
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def make_app(
+    settings: Settings,
     *,
+    name: str,
     title: str,
     description: str,
     tags: list[dict[str, Any]],
@@ -33,8 +41,10 @@ def make_app(
 ) -> DocumentedApi:
     """An app that counts its answers, requires a key if there are hashes, and answers problems.
 
-    `middleware` runs after metrics, prefix and key check. `root_path` is the prefix under which a
-    proxy serves the app, for a proxy that does not send it.
+    It answers under the installation's names, and pages of the origins in the settings may call it.
+    `name` is the service's in the log of requests. `middleware` runs after metrics, prefix and key
+    check. `root_path` is the prefix under which a proxy serves the app, for a proxy that does not
+    send it.
     """
     app = DocumentedApi(
         title=title,
@@ -47,7 +57,14 @@ def make_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # In the order in which a request meets them.
         middleware=[
-            Middleware(Observe, metrics=metrics),
+            Middleware(
+                Observe,
+                metrics=metrics,
+                request_log=RequestLog(name) if settings.log_requests else None,
+            ),
+            Middleware(RequireHost, allowed=AllowedHosts(settings)),
+            # A preflight has no key.
+            *allow_origins(settings.cors_origins),
             Middleware(KnowPrefix, root_path=root_path),
             Middleware(RequireKey, hashes=key_hashes),
             *middleware,
@@ -55,6 +72,7 @@ def make_app(
     )
     app.requires_key = bool(key_hashes)
     app.state.metrics = metrics
+    app.state.limits = Limits.of(settings)
     add_problem_handlers(app)
     for router in routers:
         for route in router.routes:

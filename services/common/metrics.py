@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 
 from prometheus_client import (
@@ -16,8 +18,10 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.common.api_keys import KEY_IN_SCOPE
 from services.common.problems import internal_error
 from services.common.releases import Release
+from services.common.request_log import RequestLog
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 UNMATCHED = "unmatched"
@@ -52,6 +56,18 @@ class Metrics:
         self.release = Gauge(
             "pollux_current_release", "Current release.", ["domain"], registry=self.registry
         )
+        self.release_age = Gauge(
+            "pollux_release_age_seconds",
+            "Time since the current release was made.",
+            ["domain"],
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "pollux_http_refused",
+            "Connections ended before their request was there, by the kind of problem.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._requests: dict[tuple[str, int], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
         self._from_memory = self.memory.labels("memory")
@@ -69,40 +85,59 @@ class Metrics:
         if route.startswith("/v1/") and status in ANSWERED:
             (self._from_memory if from_memory else self._from_database).inc()
 
+    def refuse(self, kind: str) -> None:
+        """Counts a connection that was ended before its request was there."""
+        self.refused.labels(kind).inc()
+
     def know_releases(self, releases: Mapping[str, Release]) -> None:
         """Shows the current releases."""
         self.release.clear()
+        self.release_age.clear()
         for release in releases.values():
             self.release.labels(release.domain).set(release.number)
+            if (made := release.released_at) is not None:
+                age = self.release_age.labels(release.domain)
+                age.set_function(partial(seconds_since, made))
 
     def text(self) -> bytes:
         """The metrics as text."""
         return generate_latest(self.registry)
 
 
-class Observe:
-    """The outermost middleware: counts every answer, answers HEAD, and turns a fault into a 500."""
+def seconds_since(moment: datetime) -> float:
+    """How long ago a moment was; 0 where the clock of who wrote it is ahead."""
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+
+class Observe:
+    """The outermost middleware: counts and logs answers, answers HEAD, turns a fault into a 500."""
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, request_log: RequestLog | None = None
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self.request_log = request_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, and counts its answer."""
+        """Passes the request on, counts its answer, and logs it if there is a log."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         status = 0
-        is_head = scope["method"] == "HEAD"
+        headers: list[tuple[bytes, bytes]] = []
+        method = scope["method"]
+        is_head = method == "HEAD"
         if is_head:
             # A copy: the server decides by its own scope whether a body may follow.
             scope = {**scope, "method": "GET", "pollux.is_head": True}
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, headers
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = message.get("headers", headers)
             elif is_head:
                 message = {**message, "body": b""}
             await send(message)
@@ -121,3 +156,12 @@ class Observe:
             route = found if kept_route is None else kept_route
             seconds = time.perf_counter() - started
             self.metrics.observe(route, status, seconds, from_memory=kept_route is not None)
+            if self.request_log is not None:
+                self.request_log.write(
+                    method=method,
+                    route=route,
+                    status=status,
+                    seconds=seconds,
+                    headers=headers,
+                    key=scope.get(KEY_IN_SCOPE),
+                )

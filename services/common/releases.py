@@ -49,13 +49,14 @@ class Release:
     whose documents differ (`edition`).
     """
 
-    __slots__ = ("domain", "etag", "headers", "name", "names", "number", "schema")
+    __slots__ = ("domain", "etag", "headers", "name", "names", "number", "released_at", "schema")
 
     def __init__(
         self, domain: str, number: int, released_at: datetime | None, edition: str
     ) -> None:
         self.domain = domain
         self.number = number
+        self.released_at = released_at
         self.name = f"{domain}-{number}"
         self.schema = f"{domain}__r{number}"
         moment = released_at.isoformat() if released_at else ""

@@ -2,9 +2,13 @@
 
 import gc
 import socket
+from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+
+from services.common.limits import Connections, LimitedProtocol
 
 BACKLOG = 1024
 KEEP_ALIVE_SECONDS = 30
@@ -22,11 +26,12 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
 
 
 def configure(app: FastAPI) -> uvicorn.Config:
-    """The settings with which uvicorn serves an app."""
+    """The settings with which uvicorn serves an app that `make_app` made."""
+    connections = Connections(app.state.limits, app.state.metrics.refuse)
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=cast("type[LimitedProtocol]", partial(LimitedProtocol, connections=connections)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -36,4 +41,7 @@ def configure(app: FastAPI) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        # uvicorn's hook for what is due while it serves: 0 is every second.
+        callback_notify=connections.look,
+        timeout_notify=0,
     )

@@ -54,6 +54,8 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
             await working
 
     app = make_app(
+        settings,
+        name="events",
         title="Pollux event service",
         description=DESCRIPTION,
         tags=TAGS,

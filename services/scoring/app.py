@@ -45,6 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
             await following
 
     app = make_app(
+        settings,
+        name="scoring",
         title="Pollux coupon scorer",
         description=DESCRIPTION,
         tags=TAGS,

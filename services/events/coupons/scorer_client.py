@@ -22,7 +22,7 @@ log = logging.getLogger("pollux.events")
 
 
 class ScorerRefusesError(PolluxError):
-    """The scorer does not accept our key."""
+    """The scorer does not accept our key, or does not answer under the name that we know it by."""
 
     exit_code = 2
 
@@ -136,6 +136,11 @@ class ScorerClient:
             raise ScorerRefusesError(
                 "The scorer requires a key: set POLLUX_SCORING_KEY to one whose hash is in its "
                 "POLLUX_API_KEYS."
+            )
+        if answer.status_code == HTTPStatus.MISDIRECTED_REQUEST:
+            raise ScorerRefusesError(
+                f"The scorer does not answer as {self._client.base_url.host}: add that name to "
+                "POLLUX_ALLOWED_HOSTS where the scorer runs."
             )
         if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and "problem+json" in problem:
             raise NoModelYetError

@@ -74,7 +74,7 @@ SELECT = "/v1/vouchers/select"  # fmt: skip
 def ask(method: str, path: str, app: Any = APP, **arguments: Any) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **arguments)
 
     return asyncio.run(send())

@@ -403,7 +403,7 @@ def test_a_body_that_does_not_tell_its_size_is_counted(client: httpx.Client) -> 
 @pytest.mark.parametrize("length", ["65537", "99999999", "9" * 15])
 def test_a_body_that_says_it_is_too_large_is_not_awaited(client: httpx.Client, length: str) -> None:
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=5) as plain:
@@ -421,7 +421,7 @@ def test_who_leaves_in_the_middle_of_a_body_harms_nobody(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Content-Length: 100\r\n\r\n{"
     )
     counted = left_early(client)

@@ -260,7 +260,7 @@ def test_a_client_that_takes_nothing_is_left(
 ) -> None:
     monkeypatch.setattr(copying, "STALLED_SECONDS", 0.2)
     with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as stalled:
-        request = f"GET {BIG} HTTP/1.1\r\nHost: x\r\nAccept: text/csv\r\n\r\n"
+        request = f"GET {BIG} HTTP/1.1\r\nHost: localhost\r\nAccept: text/csv\r\n\r\n"
         stalled.sendall(request.encode())
         wait_until(lambda: copies(owner) == 1, seconds=5)
         wait_until(lambda: copies(owner) == 0, seconds=5)

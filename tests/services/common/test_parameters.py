@@ -50,7 +50,7 @@ EVERY_OPERATION = pytest.mark.parametrize(
 def ask(service: str, method: str, path: str, query: str) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(APPS[service])
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, f"{re.sub('{.*?}', '1', path)}?{query}")
 
     return asyncio.run(send())

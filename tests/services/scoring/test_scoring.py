@@ -51,7 +51,7 @@ def ask(app: FastAPI, path: str, body: object = None, method: str = "POST") -> h
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://scorer") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             if method == "GET":
                 return await client.get(path)
             return await client.post(path, content=content, headers=JSON)
@@ -373,7 +373,7 @@ def test_models_change_under_load_without_a_failed_request(
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://scorer") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             for model_id in ids * 3:
                 propensity.promote(root, model_id)
@@ -432,7 +432,7 @@ def test_the_event_service_reads_an_explanation(
     )
 
     async def explain() -> scorer_client.Explained:
-        client = scorer_client.ScorerClient(Settings(scoring_url="http://scorer"))
+        client = scorer_client.ScorerClient(Settings())
         found = await client.explain(CUSTOMER, COUPON)
         await client.close()
         return found

@@ -61,6 +61,7 @@ def test_the_real_thing_over_http(scorer: shops.Scorer) -> None:
     ("status", "kind", "error"),
     [
         (401, "application/problem+json", ScorerRefusesError),
+        (421, "application/problem+json", ScorerRefusesError),
         (503, "application/problem+json", NoModelYetError),
         # Of something in between, not of the scorer.
         (503, "text/html", ScorerUnavailableError),
@@ -83,10 +84,19 @@ def test_what_each_status_means(
     run(work)
 
 
-def test_a_refusal_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (401, "set POLLUX_SCORING_KEY"),
+        (421, "does not answer as scorer: add that name to POLLUX_ALLOWED_HOSTS where the scorer"),
+    ],
+)
+def test_a_refusal_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, status: int, what: str
+) -> None:
     async def work() -> None:
-        client = client_of(lambda _: httpx.Response(401), monkeypatch)
-        with pytest.raises(ScorerRefusesError, match="set POLLUX_SCORING_KEY") as caught:
+        client = client_of(lambda _: httpx.Response(status), monkeypatch)
+        with pytest.raises(ScorerRefusesError, match=what) as caught:
             await client.look()
         assert caught.value.exit_code == 2
         await client.close()

@@ -1,0 +1,104 @@
+"""The check before Dagster's page, which has no login: who may ask, and how something is changed.
+
+Dagster runs what is in the query of a GET, or of a POST with any content type: a stranger's page
+open in the same browser could start runs. Here a page of another origin is refused, and what is not
+a GET must be JSON, which browsers send to another origin only after asking.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pollux.runtime.hosts import AllowedHosts, name_of
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+GRAPHQL = "/graphql"
+JSON = b"application/json"
+SHOWN_LENGTH = 253
+
+Refusal = tuple[HTTPStatus, str]
+
+
+class Guard:
+    """Middleware that lets in requests and websockets of the page itself, and of programs."""
+
+    def __init__(self, app: ASGIApp, allowed: AllowedHosts) -> None:
+        self.app = app
+        self.allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on; answers a problem document, or closes the websocket before it opens."""
+        refusal = None
+        if scope["type"] == "http":
+            refusal = self._foreign(scope) or _changes_by_other_means(scope)
+        elif scope["type"] == "websocket":
+            refusal = self._foreign(scope)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[0].phrase})
+        else:
+            await _answer(refusal, scope, send)
+
+    def _foreign(self, scope: Scope) -> Refusal | None:
+        hosts, origins = _headers(scope, b"host"), _headers(scope, b"origin")
+        for host in hosts:
+            if not self.allowed.allows(host):
+                return HTTPStatus.MISDIRECTED_REQUEST, (
+                    f"Dagster's page does not answer as {_shown(host)}. If that is a name of this "
+                    "installation, add it to POLLUX_ALLOWED_HOSTS."
+                )
+        for origin in origins:
+            if not self._is_own(origin, hosts):
+                return HTTPStatus.FORBIDDEN, (
+                    f"Pages of {_shown(origin)} may not call Dagster's. If a proxy shows Dagster's "
+                    "page there, add its name to POLLUX_ALLOWED_HOSTS."
+                )
+        return None
+
+    def _is_own(self, origin: bytes, hosts: list[bytes]) -> bool:
+        _, slashes, place = origin.lower().partition(b"://")
+        # A proxy may have put its own address in the place of Host.
+        name = name_of(place)
+        return bool(slashes) and (
+            [place] == [host.lower() for host in hosts]
+            or (name is not None and self.allowed.names(name))
+        )
+
+
+def _changes_by_other_means(scope: Scope) -> Refusal | None:
+    if scope["method"] in READING:
+        # With this, Dagster shows its form and runs nothing.
+        shows_form = any(b"text/html" in value for value in _headers(scope, b"accept"))
+        if scope["path"].rstrip("/") == GRAPHQL and not shows_form:
+            return HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is asked by POST, with JSON."
+        return None
+    kinds = [value.partition(b";")[0].strip().lower() for value in _headers(scope, b"content-type")]
+    if kinds != [JSON]:
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON: Content-Type: application/json."
+    return None
+
+
+def _headers(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def _shown(value: bytes) -> str:
+    return value[:SHOWN_LENGTH].decode("latin-1")
+
+
+async def _answer(refusal: Refusal, scope: Scope, send: Send) -> None:
+    status, detail = refusal
+    document: dict[str, Any] = {"title": status.phrase, "status": int(status), "detail": detail}
+    body = json.dumps(document).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
