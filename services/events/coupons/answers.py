@@ -46,8 +46,9 @@ class AnswerForm:
     is_per_customer: bool = False
     # What a response topic must begin with; empty if none is used.
     response_topics: str = ""
-    # Topics that the service reads or writes itself.
+    # Topics that the service reads or writes itself, and those below which it does.
     own_topics: Collection[str] = ()
+    own_parents: Collection[str] = (PROOF_TOPIC,)
 
 
 def read_answer_form(settings: Settings, mqtt: MqttSettings) -> AnswerForm:
@@ -65,6 +66,7 @@ def read_answer_form(settings: Settings, mqtt: MqttSettings) -> AnswerForm:
         is_per_customer=settings.answer_topic_per_customer,
         response_topics=settings.answer_response_topics,
         own_topics=frozenset([*mqtt.topics().values(), *written]),
+        own_parents=(PROOF_TOPIC, mqtt.release_topic_name),
     )
 
 
@@ -147,7 +149,8 @@ def _refusal(form: AnswerForm, topic: str) -> str | None:
     """Why an answer may not go to a response topic; its text never stands in the log."""
     if not TOPIC.fullmatch(topic) or topic.startswith("$"):
         return "nothing can be published there"
-    if topic in form.own_topics or topic.startswith(f"{PROOF_TOPIC}/"):
+    below = any(topic.startswith(f"{parent}/") for parent in form.own_parents)
+    if below or topic in form.own_topics:
         return "it is one of the service's own"
     if not topic.startswith(form.response_topics):
         return "it is none of POLLUX_ANSWER_RESPONSE_TOPICS"

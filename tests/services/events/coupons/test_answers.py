@@ -12,7 +12,13 @@ from tests.services.events.doubles import connect, run, until
 from tests.services.events.support import NOW, TODAY, best, prediction, who_gets
 
 OWN = ("shop/focus", "shop/entry", "offers", "codes")
-REPLIES = AnswerForm("offers", has_details=True, response_topics="shop/", own_topics=OWN)
+REPLIES = AnswerForm(
+    "offers",
+    has_details=True,
+    response_topics="shop/",
+    own_topics=OWN,
+    own_parents=("pollux/proof", "shop/releases"),
+)
 
 
 def focus(customer: int, department: str) -> bytes:
@@ -170,6 +176,7 @@ def test_an_answer_goes_where_the_request_wants_it(store: ServingStore) -> None:
         ("shop/focus", "it is one of the service's own"),
         ("offers", "it is one of the service's own"),
         ("pollux/proof/polluxshop1", "it is one of the service's own"),
+        ("shop/releases/store", "it is one of the service's own"),
         ("shopping/reply", "it is none of POLLUX_ANSWER_RESPONSE_TOPICS"),
     ],
 )
