@@ -33,14 +33,18 @@ def wait_until_alone(settings: Settings) -> None:
             time.sleep(0.01)
 
 
-def test_release_killed_at_random_moments(made: Settings, kill_loop) -> None:
+def test_release_killed_at_random_moments(released: Settings, kill_loop) -> None:
     loop = kill_loop("release")
     with receiving() as receiver:
-        released = receiver.settings(made)
-        release_and_kill(released, loop)
+        told = receiver.settings(released)
+        release_and_kill(told, loop)
+        deadline = time.monotonic() + SECONDS
+        while receiver.received[-1].number != served(released):
+            assert time.monotonic() < deadline, "the last release was not told"
+            time.sleep(0.01)
         # Every switch was told, in order, however often.
         numbers = list(dict.fromkeys(one.number for one in receiver.received))
-    with open_serving_store(made).connect() as connection:
+    with open_serving_store(released).connect() as connection:
         registered = [row.number for row in read_releases(connection, DOMAIN)]
     assert numbers == sorted(registered)[1:]
 
