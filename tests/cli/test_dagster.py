@@ -17,7 +17,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -302,6 +304,28 @@ def test_pages_load_without_errors(dagster: Dagster, tmp_path: Path) -> None:
         page.open(f"{dagster.url}/runs/{run}", until=f"{shown}('Success')")
         picture(page, "dagster-run.png")
         assert page.errors == []
+
+
+def test_pages_of_other_origins_start_nothing(dagster: Dagster) -> None:
+    before = len(dagster.runs())
+    mutation = "mutation { launchMultipleRuns(executionParamsList: []) { __typename } }"
+    body = json.dumps({"query": mutation})
+    json_kind = {"Content-Type": "application/json"}
+    foreign = {"Origin": "http://shop.example"}
+    asked = f"/graphql?{urlencode({'query': mutation})}"
+    for path, content, headers, status in [
+        (asked, None, {}, 405),
+        (asked, None, foreign, 403),
+        (asked, "", {}, 415),
+        ("/graphql", body, {"Content-Type": "text/plain; application/json"}, 415),
+        ("/graphql", body, json_kind | foreign, 403),
+        ("/runs", None, {"Host": "shop.example"}, 421),
+        ("/graphql", body, json_kind | {"Origin": dagster.url}, 200),
+    ]:
+        method = "GET" if content is None else "POST"
+        answer = httpx.request(method, dagster.url + path, content=content, headers=headers)
+        assert answer.status_code == status, (path, headers, answer.text)
+    assert len(dagster.runs()) == before
 
 
 def picture(page: Any, name: str) -> None:

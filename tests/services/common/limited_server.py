@@ -10,16 +10,16 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from pollux.runtime.settings import Settings
-from services.common import health
+from services.common import health, server
 from services.common.app import make_app
 from services.common.bodies import read_json_bytes
 from services.common.metrics import Metrics
 from services.common.port import bind
-from services.common.server import serve
 
 # Shorter than users have them, so that tests do not wait.
 RECEIVE_SECONDS = 1.0
 ANSWER_SECONDS = 2.5
+KEEP_ALIVE_SECONDS = 2
 LONGER_THAN_ALL = 1.2 * ANSWER_SECONDS
 PART = b"x" * 2**16
 
@@ -76,7 +76,8 @@ def main(port: int) -> None:
         routers=[router, health.process],
     )
     app.state.limits = replace(app.state.limits, stall_seconds=RECEIVE_SECONDS)
-    serve(app, bind("127.0.0.1", port))
+    server.KEEP_ALIVE_SECONDS = KEEP_ALIVE_SECONDS
+    server.serve(app, bind("127.0.0.1", port))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT_DIR
-from tests.services.common.limited_server import ANSWER_SECONDS, RECEIVE_SECONDS
+from tests.services.common.limited_server import ANSWER_SECONDS, KEEP_ALIVE_SECONDS, RECEIVE_SECONDS
 
 # Connections that one address may hold, bytes and headers of a head: as docs/api.md says.
 CONNECTIONS, HEAD_BYTES, HEADERS = 256, 64 * 1024, 100
@@ -221,13 +221,21 @@ def test_who_sends_too_slowly_is_ended(server: Server) -> None:
         while not answer.endswith(b'{"status":"up"}'):
             answer += blank.recv(MIB)
         blank.sendall(b"\r\n")
-        for connection in (head, body):
+        for connection in (head, body, blank):
             found = problem_of(all_of(connection))
             assert (found["status"], found["type"]) == (408, "urn:pollux:problem:request-too-slow")
             limit = f"{RECEIVE_SECONDS:g} s (POLLUX_RECEIVE_SECONDS)"
             assert found["detail"] == f"The request was not there within {limit}."
-        assert all_of(nothing) == all_of(blank) == b""
+        assert all_of(nothing) == b""
         assert time.monotonic() - started < ENDED_SECONDS
+
+
+def test_a_connection_is_kept_for_a_while_after_an_answer(server: Server) -> None:
+    with server.connect() as connection:
+        started = time.monotonic()
+        connection.sendall(START + b"\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 200 ")
+        assert KEEP_ALIVE_SECONDS < time.monotonic() - started < ENDED_SECONDS
 
 
 def test_trickling_does_not_extend_the_time(server: Server) -> None:
