@@ -84,6 +84,10 @@ select
     5 as r_score, 3 as f_score, 4 as m_score, 12 as rfm_score, 3 as rfm_bins,
     true as has_demographics
 from generate_series(1, {HOUSEHOLDS}) as household_key;
+create table household__r1.household_segments as
+select household_key, 'Loyal' as segment, 101 as since_day, date '2004-07-01' as since_date,
+    'visits often, spends more than most' as why
+from household__r1.household_rfm;
 create table household__r1.hh_summary as
 select
     household_key::bigint - 1 as index, household_key::bigint, true as age_45_plus,
@@ -94,6 +98,7 @@ select
 from generate_series(1, {HOUSEHOLDS}) as household_key;
 alter table household__r1.household_rfm add primary key (household_key);
 alter table household__r1.hh_summary add primary key (household_key);
+alter table household__r1.household_segments add primary key (household_key);
 insert into release.releases values ('customer', 1, now(), 'duckdb', '', '', 0, 0);
 insert into release.current values ('customer', 1, now());
 create schema customer__r1;

@@ -4,6 +4,7 @@ Belongs here: making the accounts, reading them, and watching a process. Does no
 what is asked of the figures.
 """
 
+import asyncio
 import http.client
 import threading
 import time
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import asyncpg
 import psutil
 
 from pollux.runtime.serving import ServingStore
+from services.common.database import asyncpg_arguments
 
 ACCOUNTS = 2_000_000
 PATH = "/v1/accounts"
@@ -82,15 +85,26 @@ def read_list(port: int, accept: str, path: str = PATH) -> Read:
 
 
 def copy_table(database: ServingStore, schema: str) -> Read:
-    """Reads the same rows by COPY … TO STDOUT."""
-    started = time.perf_counter()
-    statement = f"copy {schema}.customers to stdout (format csv, header)"
+    """Reads the same rows by COPY … TO STDOUT, without a Python object per row."""
     size = lines = 0
-    with database.connect() as connection, connection.cursor().copy(statement) as copy:
-        while part := copy.read():
-            size += len(part)
-            lines += 1
-    return Read(time.perf_counter() - started, size, lines)
+
+    async def take(part: bytes) -> None:
+        nonlocal size, lines
+        size += len(part)
+        lines += part.count(b"\n")
+
+    async def copy() -> float:
+        dsn, _ = asyncpg_arguments(database.owner_url, {})
+        connection = await asyncpg.connect(dsn)
+        started = time.perf_counter()
+        await connection.copy_from_table(
+            "customers", schema_name=schema, output=take, format="csv", header=True
+        )
+        seconds = time.perf_counter() - started
+        await connection.close()
+        return seconds
+
+    return Read(asyncio.run(copy()), size, lines)
 
 
 @contextmanager

@@ -30,4 +30,7 @@ class Compress:
 
 
 def _takes_compressed(scope: Scope) -> bool:
-    return any(name == b"accept-encoding" for name, _ in scope["headers"])
+    for name, value in scope["headers"]:
+        if name == b"accept-encoding":
+            return bool(value != b"identity")
+    return False

@@ -57,8 +57,11 @@ class _Refusing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if query := scope["query_string"]:
             asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-            names = (name for name, _ in asked)
-            if errors := parameter_errors(names, self._known, self._repeatable):
+            names = [name for name, _ in asked]
+            once = set(names)
+            # Counting them costs more than this.
+            is_fit = len(once) == len(names) and once <= self._known.keys()
+            if not is_fit and (errors := parameter_errors(names, self._known, self._repeatable)):
                 raise invalid_parts(errors)
         await self._app(scope, receive, send)
 
