@@ -41,7 +41,10 @@ import pytest
 from tests.conftest import PROJECT_DIR
 from tests.support.brokers import free_port
 
-PAGES = ("README.md", "docs/api.md", "docs/events.md", "docs/release.md", "docs/scoring.md")
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("api", "events", "release", "scoring", "segments")),
+)
 
 Kind = Literal["shell", "python", "shown only", "printed by pollux up"]
 INDENT = "    "
