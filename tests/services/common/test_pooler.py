@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from pollux.runtime.serving import (
 from pollux.runtime.settings import Settings
 from services.api import server as api_server
 from services.api.app import create_app
-from services.common.database import Database, SlowQueryError
+from services.common.database import COPIES_AT_ONCE, Database, SlowQueryError
 from services.events import server as events_server
 from tests.services.api.support import (
     client_of,
@@ -99,6 +100,16 @@ def test_the_api_answers_through_the_pooler(client: httpx.Client) -> None:
     keys = [answer.json()["household_key"] for answer in found[-38:]]
     assert keys == list(range(2, 40))
     assert client.get("/v1/households/4711").status_code == 404
+
+
+def test_whole_lists_come_through_the_pooler(client: httpx.Client) -> None:
+    path = "/v1/coupons?department=sPORTS&min_discount=10&sort=-discount"
+    rows = client.get(f"{path}&limit=1000").json()["data"]
+    assert rows
+    for _ in range(COPIES_AT_ONCE + 1):
+        lines = client.get(path, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+        assert [json.loads(line) for line in lines] == rows
+    assert client.get(f"{path}&limit=1000").json()["data"] == rows
 
 
 def test_a_new_release_is_seen_without_notifications(client: httpx.Client, database: str) -> None:
