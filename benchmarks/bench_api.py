@@ -78,7 +78,8 @@ insert into release.current values ('household', 1, now());
 create schema household__r1;
 create table household__r1.household_rfm as
 select
-    household_key::bigint, 101 as first_day, 700 as last_day, 50::bigint as baskets,
+    household_key::bigint, 101 as first_day, '2004-07-01'::date as first_date,
+    700 as last_day, '2006-02-20'::date as last_date, 50::bigint as baskets,
     household_key / 7.0::float8 as baskets_per_day,
     (100 + household_key * 1.5)::numeric(18, 2) as total_sales,
     5 as r_score, 3 as f_score, 4 as m_score, 12 as rfm_score, 3 as rfm_bins,

@@ -219,7 +219,9 @@ class Household(Individual):
 
     household_key = Column[int]("Household; `customer_id` is the same as text.")
     first_day = Column[int]("First shopping day in scope; day 1 is 2004-03-23.")
+    first_date = Column[date]("Date of the first day.")
     last_day = Column[int]("Last shopping day in scope.")
+    last_date = Column[date]("Date of the last day.")
     baskets = Column[int]("Distinct baskets.")
     baskets_per_day = Column[float]("Baskets ÷ (last day - first day + 1).")
     total_sales = Column[Decimal]("Sales of all lines in scope, dollars.")

@@ -66,7 +66,7 @@ def household_marts(
     history = _segment_history(lines, segment_grid, window)
     daily_spend = _daily_spend(lines, products)
     daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
-    return {
+    marts = {
         "products": products,
         "commodities": _commodities(lines, products),
         "household_rfm": rfm,
@@ -83,6 +83,22 @@ def household_marts(
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
         "commodity_associations": _associations(lines, products),
     }
+    # Of days, these have the date of the period's end.
+    periods = {"household_segments", "household_segment_history"}
+    return {name: mart if name in periods else _dated(mart) for name, mart in marts.items()}
+
+
+def _dated(mart: pd.DataFrame) -> pd.DataFrame:
+    """A mart with the date of every day beside it; day 1 is 2004-03-23."""
+    days = [name for name in mart.columns if f"_{name}".endswith("_day")]
+    days = [name for name in days if name != "baskets_per_day"]
+    return mart.assign(
+        **{
+            f"{name.removesuffix('day')}date": pd.Timestamp("2004-03-22")
+            + pd.to_timedelta(mart[name].astype("float64"), unit="D")
+            for name in days
+        }
+    )
 
 
 def household_seeds(folder: Path) -> dict[str, Any]:

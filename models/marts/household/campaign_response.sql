@@ -37,10 +37,13 @@ with
             gathered.campaign,
             campaigns.campaign_type,
             campaigns.start_day,
+            {{ date_of("campaigns.start_day") }} as start_date,
             campaigns.end_day,
+            {{ date_of("campaigns.end_day") }} as end_date,
             coalesce(counted.redemptions, 0) as redemptions,
             coalesce(counted.coupons_redeemed, 0) as coupons_redeemed,
             counted.first_redemption_day,
+            {{ date_of("counted.first_redemption_day") }} as first_redemption_date,
             counted.first_redemption_day - campaigns.start_day as days_to_redeem,
             targeted.household_key is not null as is_targeted,
             counted.household_key is not null as has_redeemed

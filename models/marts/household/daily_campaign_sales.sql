@@ -20,6 +20,7 @@ with
 
         select
             product_days.day,
+            {{ date_of("product_days.day") }} as date,
             campaign_products.campaign,
             cast(sum(product_days.lines) as bigint) as lines,
             cast(sum(product_days.quantity) as bigint) as quantity,
@@ -27,7 +28,7 @@ with
         from product_days
         inner join
             campaign_products on product_days.product_id = campaign_products.product_id
-        group by 1, 2
+        group by 1, 3
 
     )
 

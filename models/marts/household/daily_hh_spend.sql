@@ -20,6 +20,7 @@ with
 
         select
             day,
+            {{ date_of("day") }} as date,
             household_key,
             {% for section in sections() -%}
                 {{
@@ -30,7 +31,7 @@ with
             {% endfor -%}
             {{ sum_money("sales_value") }} as total_sales
         from section_spend
-        group by 1, 2
+        group by 1, 3
 
     )
 

@@ -31,7 +31,9 @@ with
         select
             household_key,
             first_day,
+            {{ date_of("first_day") }} as first_date,
             last_day,
+            {{ date_of("last_day") }} as last_date,
             baskets,
             baskets_per_day,
             total_sales,

@@ -40,9 +40,9 @@ Campaign = Annotated[Id, Path(description="Campaign.", examples=[18])]
 Commodity = Annotated[
     Text, Path(description="Commodity, as the product data spell it.", examples=["SOUP"])
 ]
-ProductId = Annotated[Id, Path(description="Product.", examples=[1082185])]
+ProductId = Annotated[Id, Path(description="Product.", examples=[25727])]
 Segment = Annotated[
-    Text, Path(description="Segment of households, by its name.", examples=["At risk"])
+    Text, Path(description="Segment of households, by its name.", examples=["Champions"])
 ]
 Metric = Literal["support", "confidence", "lift", "leverage", "conviction"]
 MOST_EXCLUDED = 100

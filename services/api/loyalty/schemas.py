@@ -20,9 +20,10 @@ from services.api.documents import (
 from services.common.values import Codes, Email, EmailInQuery, Names, Text
 
 EmailInPath = Annotated[
-    Email, Path(description="Email; case does not matter.", examples=["anna@example.org"])
+    Email,
+    Path(description="Email; case does not matter.", examples=["mossynumbat_lover1@example.net"]),
 ]
-Promotion = Annotated[Text, Path(description="Promotion.", examples=["Summer"])]
+Promotion = Annotated[Text, Path(description="Promotion.", examples=["BilbyMug"])]
 
 
 Conversions = document_of("loyalty", "conversions")

@@ -88,6 +88,24 @@ def primary_key(model: Row) -> list[str]:
     raise AssertionError(model["name"])
 
 
+# Of days, they have the date of the period's end.
+PERIODS = ("household_segments", "household_segment_history")
+
+
+def dated(rows: list[Row]) -> list[Row]:
+    """The rows with the date of every day of the study beside it, as JSON has it."""
+
+    def date_of(day: int | None) -> str | None:
+        return None if day is None else str(date(2004, 3, 22) + timedelta(days=day))
+
+    dates = {
+        name: name.removesuffix("day") + "date"
+        for name in (rows[0] if rows else ())
+        if f"_{name}".endswith("_day") and name != "baskets_per_day"
+    }
+    return [row | {dates[name]: date_of(row[name]) for name in dates} for row in rows]
+
+
 def household_rows(number: int) -> list[Row]:
     """Forty households with ties in every sort; `baskets` tells the release they are of."""
     rows = [
@@ -108,7 +126,7 @@ def household_rows(number: int) -> list[Row]:
                 "rfm_bins": min(5, (r + f + m) // 3), "has_demographics": key % 2 == 1,
             }
         )  # fmt: skip
-    return rows
+    return dated(rows)
 
 
 def segment_rows(number: int) -> list[Row]:
@@ -340,7 +358,7 @@ def account_rows(number: int) -> list[Row]:
 
 
 def customer_release(number: int) -> dict[str, list[Row]]:
-    day = "2020-01-01T12:30:00"
+    day = "2020-01-01T12:30:00Z"
     outcomes = ["kept", "empty order count", "zero order count", "exact duplicate"]
     return {
         "voucher_assignment_segmented": [
@@ -466,13 +484,13 @@ def loyalty_release(number: int) -> dict[str, list[Row]]:
             "items": None if kind == "click" else "6;14",
             "items_count": None if kind == "click" else 2,
             "total": Decimal("75.42") if kind == "purchase" else None,
-            "converted_at": "2026-11-20T10:00:00.25" if place % 4 == 1 else None,
+            "converted_at": "2026-11-20T10:00:00.25Z" if place % 4 == 1 else None,
         })  # fmt: skip
     return {
         "members": [
             {"email": email, "fb_user": None, "insta_user": "insta", "gender": [None, "F"][at % 2],
              "joined_by": ["list", "purchase"][at % 3 // 2],
-             "joined_at": "2022-05-01T10:30:00" if at % 3 == 2 else None}
+             "joined_at": "2022-05-01T10:30:00Z" if at % 3 == 2 else None}
             for at, email in enumerate(emails)
         ],
         "conversions": conversions,
@@ -500,7 +518,10 @@ def release_rows(domain: str, number: int) -> dict[str, list[Row]]:
         "store": store_release,
         "loyalty": loyalty_release,
     }
-    return made[domain](number)
+    return {
+        table: rows if table in PERIODS else dated(rows)
+        for table, rows in made[domain](number).items()
+    }
 
 
 def make_schema_of_releases(connection: psycopg.Connection) -> None:
