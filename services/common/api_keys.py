@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
+from services.common import docs_page
 from services.common.prefix import path_of
 from services.common.problems import ProblemError
 
@@ -20,7 +21,7 @@ HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Where the scope of a request says which key let it in: its hash, shortened.
 KEY_IN_SCOPE = "pollux.key"
 SHOWN_DIGITS = 8
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = docs_page.PATHS | {"/healthz", "/readyz", "/metrics"}
 
 HOW_TO = (
     "Make a key and its hash with\n"

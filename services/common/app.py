@@ -13,6 +13,7 @@ from pollux.runtime.hosts import AllowedHosts
 from pollux.runtime.settings import Settings
 from services.common.api_keys import RequireKey
 from services.common.cors import allow_origins
+from services.common.docs_page import add_docs_page
 from services.common.hosts import RequireHost
 from services.common.limits import Limits
 from services.common.metrics import Metrics, Observe
@@ -53,6 +54,7 @@ def make_app(
         openapi_tags=tags,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # In the order in which a request meets them.
@@ -74,6 +76,7 @@ def make_app(
     app.state.metrics = metrics
     app.state.limits = Limits.of(settings)
     add_problem_handlers(app)
+    add_docs_page(app)
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):

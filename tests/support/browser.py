@@ -35,6 +35,10 @@ class Page:
     def open(self, url: str, *, until: str, seconds: float = 60) -> None:
         """Opens a page and waits until a piece of JavaScript is true."""
         self._call("Page.navigate", url=url)
+        self.wait(until, seconds=seconds)
+
+    def wait(self, until: str, *, seconds: float = 60) -> None:
+        """Waits until a piece of JavaScript is true."""
         deadline = time.monotonic() + seconds
         while not self.evaluate(until):
             text = str(self.evaluate("document.body.innerText"))

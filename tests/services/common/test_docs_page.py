@@ -1,0 +1,115 @@
+"""The page `/docs` of every service: whole without the internet, and with keys."""
+
+import asyncio
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from pollux.runtime.serving import find_serving_store
+from pollux.runtime.settings import Settings
+from services.api import app as api
+from services.events import app as events
+from services.events.settings import MqttSettings
+from services.scoring import app as scoring
+from tests.services.api.support import client_of
+from tests.support.browser import Page, browse
+
+KEY = "5f" * 16
+SETTINGS = Settings(
+    database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"),
+    api_keys=hashlib.sha256(KEY.encode()).hexdigest(),
+)
+APPS = {
+    "api": api.create_app(SETTINGS),
+    "scoring": scoring.create_app(SETTINGS),
+    "events": events.create_app(
+        SETTINGS, MqttSettings(testing_no_mqtt=True), find_serving_store(SETTINGS)
+    ),
+}
+CHROMIUM = shutil.which("chromium")
+
+
+def get(app: FastAPI, path: str, **headers: str) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize("prefix", ["", "/tools/pollux"])
+@pytest.mark.parametrize("name", APPS)
+def test_the_page_names_no_other_server_and_needs_no_key(name: str, prefix: str) -> None:
+    told = {"X-Forwarded-Prefix": prefix} if prefix else {}
+    page = get(APPS[name], "/docs", **told)
+    assert page.status_code == 200
+    assert APPS[name].title in page.text
+    named = re.findall(r"""(?:src=|href=|url: )["']([^"']+)["']""", page.text)
+    assert len(named) == 4
+    for address in named:
+        assert re.fullmatch(rf"{prefix}/[a-z-./]+", address), address
+        answer = get(APPS[name], address.removeprefix(prefix), **told)
+        assert answer.status_code == 200, address
+        assert len(answer.content) > 1000
+    assert "//" not in re.sub(r"^.*<!--.*$", "", page.text, flags=re.MULTILINE)
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert get(APPS[name], "/").status_code == 401
+
+
+def click(page: Page, selector: str) -> None:
+    page.wait(f"document.querySelector({selector!r}) !== null")
+    page.evaluate(f"document.querySelector({selector!r}).click()")
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")
+def test_a_person_sees_every_operation_and_tries_one_with_a_key(tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    with browse(CHROMIUM, tmp_path) as page:
+        for name, app in APPS.items():
+            operations = sum(map(len, app.openapi()["paths"].values()))
+            with client_of(app) as client:
+                page.open(
+                    f"http://127.0.0.1:{client.base_url.port}/docs",
+                    until=f"document.querySelectorAll('.opblock').length === {operations}",
+                )
+                assert page.errors == [], name
+                if name == "scoring":
+                    try_index(page)
+                urls = [httpx.URL(url) for url in page.requests if not url.startswith("data:")]
+                assert {(url.host, url.port) for url in urls} == {
+                    ("127.0.0.1", client.base_url.port)
+                }
+                page.requests.clear()
+
+
+def try_index(page: Page) -> None:
+    """Asks for `/` without a key, enters one, and asks again."""
+    block = "[id$='-read_index']"
+    status = f'document.querySelector("{block} .live-responses-table tbody .response-col_status")'
+    click(page, f"{block} .opblock-summary-control")
+    click(page, f"{block} .try-out__btn")
+    click(page, f"{block} .execute")
+    page.wait(f"{status}?.innerText.startsWith('401')")
+    page.errors.clear()
+    click(page, ".auth-wrapper .authorize")
+    page.wait("document.querySelector('.auth-container input') !== null")
+    # React hears of a value only through the setter of the element's own class.
+    page.evaluate(
+        "{ const input = document.querySelector('.auth-container input');"
+        "Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')"
+        f".set.call(input, '{KEY}');"
+        "input.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    click(page, ".auth-container .auth-btn-wrapper .authorize")
+    click(page, ".auth-container .btn-done")
+    click(page, f"{block} .execute")
+    page.wait(f"{status}?.innerText.startsWith('200')")
+    assert page.errors == []
