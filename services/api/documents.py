@@ -29,8 +29,7 @@ DEFAULT_LIMIT = 100
 NEXT_EXAMPLE = "a3Jl…"
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), read_as("integer")]
 Money = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-# Not JSON Schema's date-time, which requires an offset.
-UtcTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
+UtcTime = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 IN_JSON: Mapping[type, Any] = {Decimal: Money, datetime: UtcTime}
 
 

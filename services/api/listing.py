@@ -292,7 +292,9 @@ def list_sql(
             f"{quoted(first)} is null", *([after(rest)] if starts_at_value is False else [])
         )
         parts = [without] if starts_at_value is False else [valued, without]
-    chosen = [f"page.{quoted(name)}" for name in fields or ()]
+    if fields is None and listing.mart.has_times:
+        fields = tuple(column.name for column in listing.mart.contract.columns)
+    chosen = [f"{listing.mart.shown(name, 'page.')} as {quoted(name)}" for name in fields or ()]
     return ROWS.format(
         document="chosen" if fields else "page",
         fields=FIELDS.format(fields=", ".join(chosen)) if fields else "",
@@ -323,7 +325,7 @@ def whole_sql(
     shown = fields or tuple(column.name for column in listing.mart.contract.columns)
     whole = WHOLE.format(
         columns=", ".join(
-            quoted(name)
+            f"{listing.mart.shown(name)} as {quoted(name)}"
             if as_ is Format.NDJSON
             else _in_csv(listing.mart, name, is_alone=len(shown) == 1)
             for name in shown
@@ -341,7 +343,7 @@ def edition(*repositories: ModuleType) -> str:
     for module in repositories:
         for name, value in vars(module).items():
             if isinstance(value, Mart):
-                parts += [repr(value), value.columns]
+                parts += [repr(value), value.shown_columns]
             elif isinstance(value, Lookup | Listing) or (name.isupper() and isinstance(value, str)):
                 parts.append(repr(value))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
@@ -368,7 +370,7 @@ def _in_csv(mart: Mart, name: str, *, is_alone: bool) -> str:
     elif kind is bool:
         shown = f"{column}::text"
     elif kind is datetime:
-        shown = f"replace({column}::text, ' ', 'T')"
+        shown = mart.shown(name)
     if is_alone:
         # Readers skip a line with nothing in it.
         shown = f"coalesce(({shown})::text, '')"

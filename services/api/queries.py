@@ -65,6 +65,23 @@ class Mart:
         return ", ".join(quoted(column.name) for column in self.contract.columns)
 
     @property
+    def shown_columns(self) -> str:
+        """Its columns as answers have them, for a select that is not ordered by them."""
+        names = [column.name for column in self.contract.columns]
+        return ", ".join(f"{self.shown(name)} as {quoted(name)}" for name in names)
+
+    def shown(self, name: str, of: str = "") -> str:
+        """The value of a column as answers have it: a time says that it is in UTC."""
+        column = f"{of}{quoted(name)}"
+        is_time = self.column_type(name)[0] is datetime
+        return f"replace({column}::text, ' ', 'T') || 'Z'" if is_time else column
+
+    @property
+    def has_times(self) -> bool:
+        """Whether any of its columns is a time."""
+        return any(python_type(column) is datetime for column in self.contract.columns)
+
+    @property
     def contract(self) -> Contract:
         """Its contract."""
         return self.given or contract_of(self.domain, self.table)
@@ -122,7 +139,7 @@ def _key_sql(template: str, mart: Mart, key: str, schema: str, beside: str = "")
     more = f", {beside.format(release=schema)}" if beside else ""
     return template.format(
         key=key,
-        columns=mart.columns + more,
+        columns=mart.shown_columns + more,
         table=mart.table,
         type=SQL_TYPES[mart.column_type(key)[0]],
         release=schema,

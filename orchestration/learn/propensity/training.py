@@ -164,7 +164,7 @@ def train_on(
     root = propensity.models_dir(settings)
     card = Card(
         id=f"{last:%Y%m%d}-{propensity.digest(description)}",
-        trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        trained_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         is_promoted=not reasons,
         reasons=reasons,
         replaces=propensity.current_id(root),

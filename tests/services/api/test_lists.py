@@ -538,7 +538,7 @@ def test_a_document_is_its_row(
 
 def test_times_are_iso_8601(client: httpx.Client) -> None:
     joined = {row["joined_at"] for row in client.get("/v1/members").json()["data"]}
-    assert joined == {None, "2022-05-01T10:30:00"}
+    assert joined == {None, "2022-05-01T10:30:00Z"}
 
 
 @pytest.mark.parametrize("minus", ["", "-"])

@@ -121,7 +121,9 @@ def shown(rows: list[Row], key: tuple[str, ...] = KEY) -> list[Row]:
 
 def as_documents(documents: list[Row]) -> list[Row]:
     """Times of PostgreSQL leave out zeros at the end, as Python does not."""
-    return [row | {"at": datetime.fromisoformat(row["at"]).isoformat()} for row in documents]
+    assert all(row["at"].endswith("Z") for row in documents)
+    times = [datetime.fromisoformat(row["at"].removesuffix("Z")) for row in documents]
+    return [row | {"at": time.isoformat()} for row, time in zip(documents, times, strict=True)]
 
 
 def test_list_names_every_mart_of_every_domain(client: httpx.Client) -> None:
