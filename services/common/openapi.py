@@ -104,3 +104,5 @@ def _require_key(description: dict[str, Any]) -> None:
         if path not in OPEN_PATHS:
             for operation in methods.values():
                 operation["security"] = [{KEY_SCHEME: []}]
+                for status, response in problem_responses(unauthorized()).items():
+                    operation["responses"].setdefault(str(status), response)

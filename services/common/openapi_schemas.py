@@ -44,7 +44,8 @@ def mend(description: dict[str, Any]) -> None:
     """Changes what FastAPI writes to what generators expect.
 
     A parameter is left out, not null. Whole bounds are integers. An answer's schema has no title
-    made from its operation. A list comes in every format.
+    made from its operation, and is exactly one of its alternatives, the one with most fields
+    first: clients try them in this order. A list comes in every format.
     """
     for operation in operations(description):
         for parameter in operation.get("parameters", []):
@@ -55,7 +56,10 @@ def mend(description: dict[str, Any]) -> None:
                     content.setdefault(one.value, {"schema": {"type": "string"}})
         for response in operation["responses"].values():
             for content in response.get("content", {}).values():
-                content.get("schema", {}).pop("title", None)
+                schema = content.get("schema", {})
+                schema.pop("title", None)
+                if "anyOf" in schema:
+                    schema["oneOf"] = schema.pop("anyOf")
     _mend_bounds(description)
 
 

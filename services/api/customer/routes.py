@@ -53,7 +53,7 @@ FUTURE = invalid_input("body", "last_order_ts", "Input should not be in the futu
 
 @vouchers.post(
     "/select",
-    response_model=Selected | Explained,
+    response_model=Explained | Selected,
     responses=release_responses(
         DOMAIN,
         *body_problems(),

@@ -13,6 +13,7 @@ from services.api.documents import (
     IdsQuery,
     Money,
     PageQuery,
+    UtcTime,
     document_of,
     page_of,
     sorted_by,
@@ -174,8 +175,8 @@ class SelectRequest(BaseModel):
                 {
                     "customer_id": 123,
                     "country_code": "Peru",
-                    "last_order_ts": "2018-05-03 00:00:00",
-                    "first_order_ts": "2017-05-03 00:00:00",
+                    "last_order_ts": "2018-05-03T00:00:00Z",
+                    "first_order_ts": "2017-05-03T00:00:00Z",
                     "total_orders": 15,
                     "segment_name": "recency_segment",
                 }
@@ -241,7 +242,7 @@ class Explained(Selected):
     recency_days: int = Field(
         description="Whole days from the last order to as_of.", examples=[2920]
     )
-    as_of: str = Field(
+    as_of: UtcTime = Field(
         description="When recency was measured, UTC.", examples=["2026-05-01T00:00:00Z"]
     )
     times_used: int = Field(
