@@ -27,11 +27,7 @@ from tests.oracles.household import SECTIONS, household_marts, household_seeds
 
 STUDY = "complete_journey"
 REPETITIONS = 3
-HISTORY = (
-    "int_periods_listed",
-    "int_households_measured_by_period",
-    "household_segment_history",
-)
+HISTORY = "household_segment_history"
 READERS = 4
 
 
@@ -68,8 +64,8 @@ def _load_and_sql(root: Path) -> Figures:
         figure("household SQL, sum of node times", sql, "s"),
         figure("the same by one hand-written DuckDB script", hand, "s"),
         figure("SQL ÷ by hand", sql / hand, "ratio", at_most=1.5),
-        figure("household_segment_history and what only it needs, of these", history, "s"),
-        figure("the same by one hand-written statement", history_hand, "s"),
+        figure("household_segment_history, of these", history, "s"),
+        figure("the same by hand", history_hand, "s"),
         figure("history ÷ by hand", history / history_hand, "ratio", at_most=2),
         figure("all of it by pandas, reading not counted", by_pandas, "s"),
         figure("pandas ÷ SQL", by_pandas / sql, "ratio", at_least=10),
@@ -77,17 +73,17 @@ def _load_and_sql(root: Path) -> Figures:
 
 
 def _model_seconds(settings: Settings) -> tuple[float, float]:
-    """Seconds of all nodes, and of the history's own."""
+    """Seconds of all nodes, and of the history's, which works out the views that it reads."""
     # One thread, so that no node's time includes another's.
     command = dbt_command("run", "--threads", "1", target="duckdb")
     run_measured(command, dbt_environment(settings, None))
     results = json.loads((target_dir(settings) / "run_results.json").read_text())["results"]
     seconds = {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results}
-    return sum(seconds.values()), sum(seconds[name] for name in HISTORY)
+    return sum(seconds.values()), seconds[HISTORY]
 
 
 def _by_hand(landing: Path, path: Path) -> tuple[float, float]:
-    """Seconds of both scripts, and of the statement that makes the history."""
+    """Seconds of both scripts, and of the statements that make the history."""
     path.unlink(missing_ok=True)
     sums = ",\n".join(
         f"coalesce(sum(sales_value) filter (section = '{section}'), 0)::decimal(18, 2) as {section}"
@@ -99,11 +95,11 @@ def _by_hand(landing: Path, path: Path) -> tuple[float, float]:
     script = script.replace("{sections}", _seed("commodity_sections"))
     segments = (PROJECT_DIR / "benchmarks" / "segments_handwritten.sql").read_text()
     segments = segments.replace("{grid}", _seed("segment_grid"))
-    history, others = segments.replace("{segments}", _seed("segments")).split(";", 1)
+    table, history, others = segments.replace("{segments}", _seed("segments")).split(";", 2)
     limits = {"memory_limit": "3GB", "preserve_insertion_order": False}
     with duckdb.connect(path, config=limits) as connection:
         times = [time.perf_counter()]
-        for part in (script, history, others):
+        for part in (script, f"{table}; {history}", others):
             connection.execute(part).fetchall()
             times.append(time.perf_counter())
     return times[3] - times[0], times[2] - times[1]

@@ -1,8 +1,15 @@
 -- The segments of households as one would write them by hand for DuckDB, after
 -- household_handwritten.sql and from its tables. {grid} and {segments} stand for the reference
--- files of segments.
+-- files of segments. The history, the largest, has the primary key that the mart promises.
 
-create table household_segment_history as
+create table household_segment_history (
+    household_key bigint, period_end integer, period_end_date date, segment text,
+    previous_segment text, since_day integer, since_date date, r_score integer, f_score integer,
+    m_score integer, last_day integer, baskets bigint, baskets_per_day double,
+    total_sales decimal(18, 2), primary key (household_key, period_end)
+);
+
+insert into household_segment_history
 with periods as (
     select unnest(generate_series(708, 148, -28))::integer as period_end
 ), summed as (

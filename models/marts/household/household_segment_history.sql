@@ -1,5 +1,8 @@
 with
-    households as (select * from {{ ref("int_households_measured_by_period") }}),
+    -- Read twice, as are their scores: DuckDB would work them out each time.
+    households as materialized(
+        select * from {{ ref("int_households_measured_by_period") }}
+    ),
 
     segment_grid as (select * from {{ ref("segment_grid") }}),
 
@@ -11,7 +14,7 @@ with
 
     ),
 
-    frequency_scored as (
+    frequency_scored as materialized(
 
         select
             households.*,
