@@ -93,7 +93,7 @@ Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), read_as("id")]
 Count = Annotated[int, Field(ge=0, le=INTEGER_MAX), read_as("integer")]
 Number = Annotated[float, read_as("number")]
 Exact = Annotated[Decimal, BeforeValidator(read_decimal)]
-Amount = Annotated[Decimal, read_as("money")]
+Amount = Annotated[Decimal, read_as("money"), WithJsonSchema({"type": "number"})]
 Truth = Annotated[bool, read_as("boolean")]
 Text = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH), BeforeValidator(read_name)]
 # As the data keep them: Sports is Sport; of an email, neither case nor accents nor blanks matter.

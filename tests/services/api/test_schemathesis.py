@@ -1,5 +1,6 @@
 """The API checked against its own description: no answer may differ from it."""
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -37,7 +38,22 @@ OFFLINE = Settings(
 )
 ANSWERED: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
-schema = schemathesis.openapi.from_dict(create_app(OFFLINE).openapi())
+# Examples are those of the sample; releases made by hand have others.
+EXAMPLES_HERE = {
+    "mossynumbat_lover1@example.net": "anna@example.org",
+    "BilbyMug": "Summer",
+}
+
+
+def described() -> dict[str, Any]:
+    text = json.dumps(create_app(OFFLINE).openapi())
+    for of_sample, here in EXAMPLES_HERE.items():
+        text = text.replace(f'"{of_sample}"', f'"{here}"')
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+schema = schemathesis.openapi.from_dict(described())
 
 
 @pytest.fixture(scope="module")
