@@ -41,6 +41,9 @@ LONGEST = (
 SHARED_FOLDER = "POLLUX_TEST_SHARED_FOLDER"
 IS_KEPT = pytest.StashKey[bool]()
 
+# dbt's log of every query is a tenth of a build's time, and no test reads it.
+os.environ.setdefault("DBT_LOG_LEVEL_FILE", "info")
+
 Pollux = Callable[..., subprocess.CompletedProcess[str]]
 
 
