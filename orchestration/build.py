@@ -24,7 +24,7 @@ from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
 from orchestration.transform.graph import failures_of, has_all_marts, served_tables, warnings_of
 from orchestration.transform.marts import check_marts
-from orchestration.transform.record import BuildRecord, code_fingerprint, write_record
+from orchestration.transform.record import BuildRecord, rules_of, write_record
 from orchestration.transform.warehouse import check_is_free
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -194,7 +194,7 @@ def _start_record(settings: Settings, domain: str) -> BuildRecord:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         landing=landing.fingerprint(settings, domain),
         events=events_fingerprint(settings, domain),
-        code=code_fingerprint(settings),
+        code=rules_of(settings, domain),
     )
     write_record(settings, record)
     return record

@@ -10,7 +10,7 @@ from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.events import events_fingerprint
 from orchestration.release.registry import ReleaseRow, read_releases
-from orchestration.transform.record import code_fingerprint, read_record
+from orchestration.transform.record import read_record, rules_of
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -98,5 +98,5 @@ def build_status(settings: Settings, domain: str) -> BuildStatus | None:
         and record.engine == settings.engine
         and record.landing == landing.fingerprint(settings, domain)
         and record.events == events_fingerprint(settings, domain)
-        and record.code == code_fingerprint(settings),
+        and record.code == rules_of(settings, domain),
     )

@@ -84,7 +84,7 @@ def _read(settings: Settings) -> dict[str, Any]:
 
 def _fingerprint(settings: Settings) -> str:
     # The manifest also depends on the engine: it says where each model is.
-    return f"{settings.engine}:{code_fingerprint(settings)}"
+    return f"{settings.engine}:{code_fingerprint()}"
 
 
 def _parse(settings: Settings) -> Any:  # noqa: ANN401

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import ServedTable
-from orchestration.transform.study import study_of
+from orchestration.transform.study import STUDIED, study_of
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 
@@ -40,10 +40,15 @@ class BuildRecord:
     seconds: float = 0
 
 
-def code_fingerprint(settings: Settings) -> str:
-    """A hash of the dbt project and its settings, which changes whenever a rule does."""
+def rules_of(settings: Settings, domain: str) -> str:
+    """What changes whenever a rule of the domain does: the dbt project, and the window."""
+    code = code_fingerprint()
+    return f"{code}:{study_of(settings)}" if domain == STUDIED else code
+
+
+def code_fingerprint() -> str:
+    """A hash of the dbt project."""
     digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
-    digest.update(study_of(settings).encode())
     for folder in ("models", "macros", "seeds", "tests/dbt", "profiles"):
         for path in sorted((PROJECT_DIR / folder).rglob("*")):
             if path.is_file():

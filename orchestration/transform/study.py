@@ -5,10 +5,12 @@ from pollux.runtime.settings import Settings
 
 # The sample is made after this study.
 SAMPLE_STUDY = "complete_journey"
+# Whose window it is.
+STUDIED = "household"
 
 
 def study_of(settings: Settings) -> str:
     """The study whose window an installation keeps; blank for the window that moves on."""
     if settings.study:
         return settings.study
-    return SAMPLE_STUDY if is_sample(settings, "household") else ""
+    return SAMPLE_STUDY if is_sample(settings, STUDIED) else ""

@@ -1,6 +1,7 @@
 """The OpenAPI document of each service, made without a database, a broker or a model."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ DATABASE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 SOME_HASH = "0" * 64
 
 
+@cache
 def documents() -> Mapping[str, dict[str, Any]]:
     """The documents by service (api, scoring, events), as an installation with keys gives them."""
     settings = Settings(database_url=DATABASE, api_keys=SOME_HASH, root_path="", scoring_url=None)

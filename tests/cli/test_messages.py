@@ -113,6 +113,7 @@ def test_an_empty_installation_says_what_to_do(
         ("pipeline", ["sample", "--to", "files"], "numpy"),
         ("pipeline", ["learn", "propensity"], "numpy"),
         ("pipeline", ["up", "--once"], "yaml"),
+        ("pipeline", ["env"], "yaml"),
         ("services", ["serve", "api"], "fastapi"),
         ("services", ["serve", "scoring"], "fastapi"),
         ("services", ["serve", "events"], "asyncpg"),
@@ -134,7 +135,7 @@ def test_a_base_installation_names_the_extra(
     ), said
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["down"], ["env"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["down"]])
 def test_what_needs_no_extra_works_without(tmp_path: Path, arguments: list[str]) -> None:
     modules = sorted({name for names in EXTRAS.values() for name in names.split()})
     done = run(tmp_path / "new", code=WITHOUT.format(modules=modules, arguments=arguments))

@@ -1,15 +1,10 @@
 """A data test checks that every served date and time is finite."""
 
 import pytest
-import yaml
 
-from pollux.runtime.settings import PROJECT_DIR
+from tests.support.marts import declared_marts
 
-MARTS = [
-    model
-    for path in sorted((PROJECT_DIR / "models" / "marts").glob("*/*.yml"))
-    for model in yaml.safe_load(path.read_text())["models"]
-]
+MARTS = declared_marts()
 
 
 def test_there_are_marts():

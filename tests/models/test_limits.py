@@ -6,17 +6,14 @@ import yaml
 from orchestration.load.declarations import read_datasets
 from pollux.runtime.settings import PROJECT_DIR
 from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, MONEY_DIGITS
+from tests.support.marts import declared_marts
 
 INDEX_ROW = 2704
 # Of every index row: its head, and a length before each text.
 HEAD = 16
 BYTES = {"bigint": 8, "integer": 4, "date": 4, "timestamp": 8, "boolean": 1}
 BYTES |= {"decimal(18, 2)": 16, "double precision": 8}
-MARTS = [
-    model
-    for path in sorted((PROJECT_DIR / "models" / "marts").glob("*/*.yml"))
-    for model in yaml.safe_load(path.read_text())["models"]
-]
+MARTS = declared_marts()
 INDEXES = [
     pytest.param(mart, columns, id=f"{mart['name']}: {', '.join(columns)}")
     for mart in MARTS

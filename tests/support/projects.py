@@ -4,11 +4,12 @@ import re
 import shutil
 import textwrap
 from pathlib import Path
-
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from typing import TYPE_CHECKING
 
 from tests.conftest import PROJECT_DIR
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
 
 PARTS = ("dbt_project.yml", "models", "macros", "seeds", "profiles", "tests/dbt")
 
@@ -27,8 +28,12 @@ def copy_project(to: Path) -> Path:
     return to
 
 
-def run_dbt(project: Path, *arguments: str) -> dbtRunnerResult:
+def run_dbt(project: Path, *arguments: str) -> "dbtRunnerResult":
     """Runs a dbt command on a project; the parsed project is kept for the next command."""
+    # Every test process would import dbt, for one that runs it.
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
     try:
         return dbtRunner().invoke(
             [

@@ -46,9 +46,9 @@ def test_nothing_but_merchandise(built: Settings) -> None:
         built,
         "select count(*) from '{folder}/product_recommendations.parquet' "
         "join '{folder}/products.parquet' using (product_id) "
-        "where department is null or commodity is null or department in "
+        "where products.department is null or products.commodity is null or products.department in "
         "('MISC SALES TRAN', 'KIOSK-GAS', 'COUP/STR & MFG', 'MISC. TRANS.', 'RX') "
-        "or commodity = 'COUPON/MISC ITEMS'",
+        "or products.commodity = 'COUPON/MISC ITEMS'",
     )
     assert found == [(0,)]
 
@@ -68,6 +68,7 @@ def test_learned_again_only_when_due(installation: Settings, tmp_path, sample_fi
     assert learn_if_due(installation) is False
 
 
+@pytest.mark.endurance
 def test_nothing_bought_builds_too(prepared, short_tmp, sample_files) -> None:
     settings = prepared.empty(short_tmp / "nothing_bought")
     load(settings, domain="household", from_=sample_files / "product.csv", sample=True)

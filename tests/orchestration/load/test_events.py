@@ -408,6 +408,7 @@ def test_new_events_make_a_build_due_and_reach_the_marts(settings, connection, t
     assert sale == [("new.one@b.c", "6", Decimal("9.45"))]
 
 
+@pytest.mark.endurance
 def test_a_club_without_files_lives_on_events(prepared, short_tmp) -> None:
     settings = prepared.empty(short_tmp / "live_club")
     with open_serving_store(settings).connect() as connection:

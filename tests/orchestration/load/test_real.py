@@ -92,6 +92,7 @@ def test_the_voucher_file_lands_alike_from_parquet_and_csv(realdata, tmp_path):
     assert landed[0] == direct
 
 
+@pytest.mark.endurance
 def test_text_that_looks_like_rows_lands_whole(tmp_path):
     """Above the size at which DuckDB splits a file among threads, wherever its blocks begin."""
     text = "1,2,3,4,5,6,7\n" * 18

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from orchestration.release import registry
 from orchestration.release.tables import write_tables
@@ -14,6 +13,7 @@ from pollux.contracts import read_contracts
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
+from tests.support.marts import declared_marts
 
 pytestmark = pytest.mark.integration
 
@@ -60,10 +60,9 @@ def store(short_tmp: Path) -> ServingStore:
 def said(domain: str) -> dict[str, tuple[str, dict[str, str]]]:
     """What the YAML files say, by mart: of itself, and of each column."""
     found = {}
-    for path in (PROJECT_DIR / "models/marts" / domain).glob("*.yml"):
-        for model in yaml.safe_load(path.read_text())["models"]:
-            columns = {c["name"]: " ".join(c["description"].split()) for c in model["columns"]}
-            found[model["name"]] = (" ".join(model["description"].split()), columns)
+    for model in declared_marts(domain):
+        columns = {c["name"]: " ".join(c["description"].split()) for c in model["columns"]}
+        found[model["name"]] = (" ".join(model["description"].split()), columns)
     return found
 
 

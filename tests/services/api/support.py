@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import httpx
 import psycopg
 import uvicorn
-import yaml
 from fastapi import FastAPI
 
 from pollux.contracts import contract_json
@@ -31,6 +30,7 @@ from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.common.contracts import contract_of
 from services.common.server import configure
+from tests.support.marts import declared_marts
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 Row = dict[str, Any]
@@ -74,11 +74,7 @@ DOMAINS = ("household", "customer", "store", "loyalty")
 
 def contracts(domain: str = "household") -> dict[str, Row]:
     """The served models of a domain as their YAML declares them, by name."""
-    found = {}
-    for path in sorted((PROJECT_DIR / "models/marts" / domain).glob("*.yml")):
-        for model in yaml.safe_load(path.read_text())["models"]:
-            found[model["name"]] = model
-    return found
+    return {model["name"]: model for model in declared_marts(domain)}
 
 
 def primary_key(model: Row) -> list[str]:

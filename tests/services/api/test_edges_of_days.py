@@ -50,6 +50,11 @@ def days_of(contract: Contract) -> list[str]:
     return [column.name for column in contract.columns if column.data_type in IS_DAY]
 
 
+def as_written(day: date) -> str:
+    """A day, or a moment in UTC, which says so."""
+    return day.isoformat() + ("Z" if isinstance(day, datetime) else "")
+
+
 def edge_row(contract: Contract, place: int) -> dict[str, Any]:
     """A row whose days are all at an edge: the first, or the last."""
     plain = {"text": f"edge@{place}", "boolean": True, "double precision": 0.5}
@@ -94,7 +99,7 @@ def test_the_api_serves_every_day_as_it_is(
     path = f"/v1/marts/{contract.domain}/{contract.name}"
     for place in (0, 1):
         row = edge_row(contract, place)
-        written = {name: row[name].isoformat() for name in days_of(contract)}
+        written = {name: as_written(row[name]) for name in days_of(contract)}
         asked = {name: written.get(name, row[name]) for name in contract.key}
         (found,) = client.get(path, params=asked).json()["data"]
         assert {name: found[name] for name in written} == written

@@ -19,6 +19,7 @@ from services.common.formats import Format, format_of
 from services.common.values import readings, split
 from services.events import app as events
 from services.events.settings import MqttSettings
+from services.openapi.documents import documents
 from services.scoring import app as scoring
 
 SETTINGS = Settings(
@@ -35,8 +36,8 @@ APPS: dict[str, FastAPI] = {
 OF_RELEASE = "/v1/marts/{domain}/{mart}"
 OPERATIONS = [
     (service, method.upper(), path, operation)
-    for service, app in APPS.items()
-    for path, operations in app.openapi()["paths"].items()
+    for service, document in documents().items()
+    for path, operations in document["paths"].items()
     for method, operation in operations.items()
     if path != OF_RELEASE
 ]
