@@ -7,8 +7,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from pollux.runtime.settings import Settings
 from services.common.api_keys import OPEN_PATHS, unauthorized
 from services.common.database import DatabaseUnavailableError, database_refuses
+from services.common.hosts import unknown_host
+from services.common.limits import head_too_large, request_too_slow, too_many_connections
 from services.common.openapi_schemas import ReadHere, add_models, mend, operations
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
@@ -44,6 +47,7 @@ class DocumentedApi(FastAPI):
                 raise ValueError(f"several operations are called {', '.join(twice)}")
             if self.requires_key:
                 _require_key(description)
+            _add_refusals(description)
         return self.openapi_schema or {}
 
 
@@ -94,6 +98,27 @@ def problem_responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]
             "value": problem.document("/v1/…"),
         }
     return responses
+
+
+def _add_refusals(description: dict[str, Any]) -> None:
+    """What any request may meet before it reaches its route, described once."""
+    refusals = (
+        unknown_host("evil.example"),
+        head_too_large(),
+        request_too_slow(_default("receive_seconds")),
+        too_many_connections(_default("connections_per_address")),
+    )
+    shared = description["components"].setdefault("responses", {})
+    for refusal in refusals:
+        ((status, response),) = problem_responses(refusal).items()
+        shared[refusal.kind] = response
+        for operation in operations(description):
+            reference = {"$ref": f"#/components/responses/{refusal.kind}"}
+            operation["responses"].setdefault(str(status), reference)
+
+
+def _default(setting: str) -> Any:  # noqa: ANN401
+    return Settings.model_fields[setting].default
 
 
 def _require_key(description: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ def installation(
 ) -> Iterator[Installation]:
     data_dir = short_tmp / "upkills"
     prepared.copy(prepared.everything(), data_dir)
-    installed = Installation(data_dir, tmp_path_factory.mktemp("up") / "output")
+    installed = Installation(data_dir, tmp_path_factory.mktemp("up") / "output", is_default=False)
     yield installed
     if installed.process is not None and installed.process.poll() is None:
         installed.process.send_signal(signal.SIGCONT)

@@ -51,7 +51,9 @@ def test_build_killed_at_random_moments(released: Settings, built: Settings, kil
         time.sleep(loop.rng.uniform(0, seconds))
         # Alone, or with dbt: then nobody is left to hold the warehouse.
         with_dbt = loop.rng.random() < 0.5
-        children = psutil.Process(building.pid).children(recursive=True) if with_dbt else []
+        children = []
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(building.pid).children(recursive=True) if with_dbt else []
         is_killed = loop.kill(building)
         for process in children:
             with suppress(psutil.NoSuchProcess):

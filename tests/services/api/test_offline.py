@@ -169,6 +169,8 @@ def test_the_description_documents_every_route_and_problem() -> None:
             continue
         responses = operation["responses"]
         assert {"200", "401", "422", "500", "503"} <= set(responses)
+        # Before a request reaches its route.
+        assert {"408", "421", "429", "431"} <= set(responses)
         assert ("304" in responses) == (path != SELECT)
         assert ("404" in responses) == ("{" in path or path == SELECT)
         assert "X-Pollux-Release" in responses["200"]["headers"]
@@ -181,6 +183,9 @@ def test_the_description_documents_every_route_and_problem() -> None:
             assert description["components"]["schemas"][name]["description"]
         for status, response in responses.items():
             if int(status) >= 400:
+                if "$ref" in response:
+                    shared = response["$ref"].removeprefix("#/components/responses/")
+                    response = description["components"]["responses"][shared]  # noqa: PLW2901
                 assert list(response["content"]) == ["application/problem+json"]
                 examples = response["content"]["application/problem+json"]["examples"]
                 assert all(one["value"]["status"] == int(status) for one in examples.values())

@@ -102,7 +102,12 @@ def test_schemas_use_what_every_generator_knows(name: str) -> None:
 def test_every_reference_leads_to_a_component(name: str) -> None:
     text = json.dumps(DOCUMENTS[name])
     references = set(re.findall(r'"\$ref": "([^"]+)"', text))
-    known = {f"#/components/schemas/{one}" for one in DOCUMENTS[name]["components"]["schemas"]}
+    components = DOCUMENTS[name]["components"]
+    known = {
+        f"#/components/{kind}/{one}"
+        for kind in ("schemas", "responses")
+        for one in components[kind]
+    }
     assert references <= known
     assert references
 
