@@ -85,7 +85,7 @@ def rows(settings: Settings) -> dict[str, str]:
 
 def cut(text: str, *, to: str) -> str:
     """A mart's rows as CSV, without the columns that an earlier version did not have."""
-    columns = next(csv.reader([to]))
+    columns = next(csv.reader(io.StringIO(to)))
     cut_to = io.StringIO()
     writer = csv.DictWriter(cut_to, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
