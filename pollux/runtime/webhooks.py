@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.rows import class_row
 
+from pollux.runtime.locks import LockSpace
 from pollux.runtime.release_documents import RELEASE_DOCUMENTS
 from pollux.runtime.serving import ServingStore, ServingStoreError
 from pollux.runtime.settings import SECRET_PREFIX, Settings
@@ -45,8 +46,6 @@ KEPT_FOR = "30 days"
 LOOK_SECONDS = 5.0
 # How long a process that made a release waits at its own end for a receiver that is slow to answer.
 LINGER_SECONDS = 1.0
-# A namespace of advisory locks; the second key is the receiver's.
-SPACE = 7_655_903
 # The lock of a lost machine is freed when the server notices, by default after two hours.
 KEEPALIVES = """
 set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3
@@ -222,7 +221,7 @@ def deliver(store: ServingStore, webhook: Webhook) -> None:
     with suppress(psycopg.Error, ServingStoreError), store.connect(autocommit=True) as connection:
         connection.execute(KEEPALIVES)
         lock = "select pg_try_advisory_lock(%s, hashtext(%s))"
-        if connection.execute(lock, [SPACE, webhook.receiver]).fetchone() != (True,):
+        if connection.execute(lock, [LockSpace.WEBHOOKS, webhook.receiver]).fetchone() != (True,):
             return
         while (message := _next(connection, webhook)) is not None:
             _send(connection, webhook, message)

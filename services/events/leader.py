@@ -10,12 +10,11 @@ import time
 import asyncpg
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.locks import LockSpace
 from pollux.runtime.serving import ServingStore
 from services.common.database import UNAVAILABLE
 from services.events.database.connection import connect_as_owner
 
-# A namespace of advisory locks; the second key is the worker's number, 0 for the ordered topics.
-SPACE = 7_655_902
 LEADER = 0
 MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
@@ -59,7 +58,7 @@ class Leadership:
             try:
                 connection = await self._connect()
                 for number in range(1, MAX_WORKERS + 1):
-                    if await connection.fetchval(TRY, SPACE, number):
+                    if await connection.fetchval(TRY, LockSpace.WORKERS, number):
                         await connection.execute(STARTED, number)
                         self.is_alone = await connection.fetchval(KNOWN) == 1
                         self.number = number
@@ -85,13 +84,13 @@ class Leadership:
         """Takes another worker's number, unless that worker runs; raises as asyncpg does."""
         async with self._one_at_a_time:
             connection = await self._connect()
-            return bool(await connection.fetchval(TRY, SPACE, number))
+            return bool(await connection.fetchval(TRY, LockSpace.WORKERS, number))
 
     async def unlock(self, number: int) -> None:
         """Gives that number back; raises as asyncpg does."""
         async with self._one_at_a_time:
             connection = await self._connect()
-            await connection.execute("select pg_advisory_unlock($1, $2)", SPACE, number)
+            await connection.execute("select pg_advisory_unlock($1, $2)", LockSpace.WORKERS, number)
 
     def close(self) -> None:
         """Gives the number and the leadership back."""
@@ -101,7 +100,9 @@ class Leadership:
             connection.terminate()
 
     async def _look(self, connection: asyncpg.Connection) -> None:
-        if not self.is_leader.is_set() and await connection.fetchval(TRY, SPACE, LEADER):
+        if not self.is_leader.is_set() and await connection.fetchval(
+            TRY, LockSpace.WORKERS, LEADER
+        ):
             log.info("Worker %d leads: it takes the loyalty list and conversions", self.number)
             self.is_leader.set()
         self.is_alone = await connection.fetchval(KNOWN) == 1
@@ -123,7 +124,7 @@ class Leadership:
     async def _take_again(self, connection: asyncpg.Connection) -> None:
         deadline = time.monotonic() + LOST_SECONDS
         # Our own previous connection may still hold it.
-        while not await connection.fetchval(TRY, SPACE, self.number):
+        while not await connection.fetchval(TRY, LockSpace.WORKERS, self.number):
             if time.monotonic() > deadline:
                 raise WorkerNumberError(
                     f"Another worker took number {self.number} while the database was away; "

@@ -12,13 +12,12 @@ from uuid import UUID
 
 import asyncpg
 
+from pollux.runtime.locks import LockSpace
 from services.events.coupons.repository import Decision
 
-# A namespace of advisory locks; the second key is made from the customer.
-SPACE = 7_655_903
 # Until its transaction ends, no other worker decides for these customers.
 LOCK = f"""
-select pg_advisory_xact_lock({SPACE}, place)
+select pg_advisory_xact_lock({LockSpace.COOLDOWN}, place)
 from (
     select distinct hashint8(customer_id) as place
     from unnest($1::bigint[]) as customer (customer_id)

@@ -10,11 +10,10 @@ from pathlib import Path
 import psycopg
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.locks import LockSpace
 from pollux.runtime.serving import ServingStore, make_reader
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# An arbitrary advisory lock: its holder migrates.
-LOCK = 7_655_901
 
 # Version 0.1.0 recorded names only.
 TABLE = """
@@ -61,7 +60,7 @@ def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[s
     texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql"))}
     checksums = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        connection.execute("select pg_advisory_xact_lock(%s)", [LockSpace.MIGRATION])
         connection.execute("create schema if not exists events")
         connection.execute(TABLE.encode())
         ran = {name: more for name, *more in connection.execute(RAN).fetchall()}

@@ -16,6 +16,7 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from pollux.runtime.broker import AMQTT
+from pollux.runtime.locks import LockSpace
 from pollux.runtime.serving import ServingStore
 from services.events.broker import session
 from services.events.broker.connection import BrokerConnection
@@ -196,7 +197,7 @@ def test_a_number_that_its_own_ghost_holds_is_waited_for(any_shop: Shop, client:
     ):
         ((pid,),) = any_shop.rows(leaders)
         locking = threading.Thread(
-            target=ghost.execute, args=("select pg_advisory_lock(7655902, 1)",)
+            target=ghost.execute, args=(f"select pg_advisory_lock({LockSpace.WORKERS}, 1)",)
         )
         locking.start()
         wait_for(lambda: any_shop.rows("select 1 from pg_locks where not granted"))
@@ -204,7 +205,7 @@ def test_a_number_that_its_own_ghost_holds_is_waited_for(any_shop: Shop, client:
         locking.join()
         time.sleep(3)
         worker.check()
-        ghost.execute("select pg_advisory_unlock(7655902, 1)")
+        ghost.execute(f"select pg_advisory_unlock({LockSpace.WORKERS}, 1)")
         wait_for(lambda: any_shop.rows(leaders) not in ([], [(pid,)]))
         customer = who_gets("Boys")
         client.send("pollux/focus", {"id": customer, "ts": NOW, "dep": "Boys"})

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from pollux.runtime.locks import LockSpace
 from pollux.runtime.serving import ServingStore
 from services.events import leader as module
 from services.events.leader import Leadership, WorkerNumberError
@@ -106,7 +107,7 @@ def test_who_lost_its_number_to_another_ends(
         keeping = asyncio.create_task(one.keep())
         await one.is_leader.wait()
         taking = asyncio.create_task(
-            connection.fetchval("select pg_advisory_lock($1, 1)", module.SPACE)
+            connection.fetchval("select pg_advisory_lock($1, 1)", LockSpace.WORKERS)
         )
         other = await connect(store)
         await until_row(other, WAITS_FOR_LOCK)
