@@ -103,6 +103,12 @@ class ProblemError(Exception):
         )
 
 
+def not_found(kind: str, detail: str) -> ProblemError:
+    """The problem of something that is not there; its title is its kind in words."""
+    title = kind.replace("-", " ").capitalize()
+    return ProblemError(HTTPStatus.NOT_FOUND, kind, title, detail)
+
+
 def invalid_input(where: str, name: str, detail: str) -> ProblemError:
     """The problem of one parameter that cannot be accepted."""
     return _unprocessable([{"in": where, "name": name, "detail": detail}])
@@ -171,7 +177,7 @@ def _from_http(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND:
-        return ProblemError(status, "unknown-path", "Unknown path", "Nothing is served here.")
+        return not_found("unknown-path", "Nothing is served here.")
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = headers.get("Allow", headers.get("allow", ""))
         methods = {method.strip() for method in allowed.split(",")} - {""}

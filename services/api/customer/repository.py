@@ -4,23 +4,16 @@ Belongs here: its tables, the conditions of its lists, and the problems of unkno
 belong here: HTTP, how a list becomes SQL, and how a voucher is chosen.
 """
 
-from http import HTTPStatus
-
 from services.api.listing import Listing
 from services.api.queries import Lookup, Mart
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, not_found
 
 DOMAIN = "customer"
 
 
 def unknown_account(account_number: int) -> ProblemError:
     """The account is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-account",
-        "Unknown account",
-        f"No customer has account {account_number}.",
-    )
+    return not_found("unknown-account", f"No customer has account {account_number}.")
 
 
 RANKING = Mart(DOMAIN, "voucher_ranking")

@@ -7,7 +7,6 @@ belong here: how they are ranked, and the bounds of segments, which are the mode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from http import HTTPStatus
 from typing import Any, NamedTuple, get_args
 
 import orjson
@@ -23,7 +22,7 @@ from services.api.customer.schemas import SegmentName, SelectRequest
 from services.api.customer.segments import Segment, Segments
 from services.common.answers import Answer, naming
 from services.common.database import Database
-from services.common.problems import ProblemError, invalid_parts
+from services.common.problems import ProblemError, invalid_parts, not_found
 from services.common.releases import Release
 
 MAX_RUNNERS_UP = 10
@@ -155,20 +154,16 @@ def check_times(request: SelectRequest, *, as_of: datetime, now: datetime) -> No
 
 def unknown_country(country_code: str, known: Sequence[str]) -> ProblemError:
     """The country has no assignments; the known ones have."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "unknown-country",
-        "Unknown country",
         f"No voucher was ever assigned there. {no_such_name('country', country_code, known)}",
     )
 
 
 def no_voucher(country_code: str) -> ProblemError:
     """The country has assignments, but none of them has an amount."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "no-voucher",
-        "No voucher",
         f"Customers of {country_code} are known, but none of them was given a voucher.",
     )
 

@@ -5,13 +5,12 @@ belong here: HTTP, and how a list becomes SQL.
 """
 
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from pollux.names import no_such_name
 from services.api.listing import Listing
 from services.api.queries import Lookup, Mart
 from services.common.database import Database
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, not_found
 from services.common.releases import Release
 
 DOMAIN = "household"
@@ -19,20 +18,13 @@ DOMAIN = "household"
 
 def unknown_household(household_key: int) -> ProblemError:
     """The household is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-household",
-        "Unknown household",
-        f"No household {household_key} is in scope.",
-    )
+    return not_found("unknown-household", f"No household {household_key} is in scope.")
 
 
 def no_demographics(household_key: int) -> ProblemError:
     """The household is in the release, but its demographics are not known."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "no-demographics",
-        "No demographics",
         f"Household {household_key} has no summary: its demographics are not known. Its scores and "
         f"totals are at /v1/households/{household_key}.",
     )
@@ -40,56 +32,35 @@ def no_demographics(household_key: int) -> ProblemError:
 
 def unknown_campaign(campaign: int) -> ProblemError:
     """The campaign is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "unknown-campaign", "Unknown campaign", f"No campaign {campaign}."
-    )
+    return not_found("unknown-campaign", f"No campaign {campaign}.")
 
 
 def no_recommendations(household_key: int) -> ProblemError:
     """The household never bought any merchandise."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-household",
-        "Unknown household",
-        f"No purchase of household {household_key} is known.",
-    )
+    return not_found("unknown-household", f"No purchase of household {household_key} is known.")
 
 
 def no_associations(commodity: str) -> ProblemError:
     """The commodity is unknown, or too few baskets hold it together with another."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "no-associations",
-        "No associations",
         f"No commodity {commodity} is bought often enough with another.",
     )
 
 
 def unknown_product(product_id: int) -> ProblemError:
     """The product file does not have the product."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-product",
-        "Unknown product",
-        f"No product {product_id} in the households' shop.",
-    )
+    return not_found("unknown-product", f"No product {product_id} in the households' shop.")
 
 
 def unknown_commodity(commodity: str) -> ProblemError:
     """The product file names no such commodity."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "unknown-commodity", "Unknown commodity", f"No commodity {commodity}."
-    )
+    return not_found("unknown-commodity", f"No commodity {commodity}.")
 
 
 def unknown_segment(segment: str, known: Sequence[str] = ()) -> ProblemError:
     """No segment has this name; the others are named."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-segment",
-        "Unknown segment",
-        no_such_name("segment", segment, known),
-    )
+    return not_found("unknown-segment", no_such_name("segment", segment, known))
 
 
 RFM = Mart(DOMAIN, "household_rfm")

@@ -4,30 +4,21 @@ Belongs here: its tables, the conditions of its lists, and the problems of unkno
 belong here: HTTP, and how a list becomes SQL.
 """
 
-from http import HTTPStatus
-
 from services.api.listing import Listing
 from services.api.queries import Lookup, Mart
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, not_found
 
 DOMAIN = "loyalty"
 
 
 def unknown_member(email: str) -> ProblemError:
     """The member is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "unknown-member", "Unknown member", f"No member {email}."
-    )
+    return not_found("unknown-member", f"No member {email}.")
 
 
 def unknown_promotion(promotion: str) -> ProblemError:
     """The promotion is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "unknown-promotion",
-        "Unknown promotion",
-        f"No promotion {promotion}.",
-    )
+    return not_found("unknown-promotion", f"No promotion {promotion}.")
 
 
 MEMBERSHIP = Mart(DOMAIN, "members")

@@ -32,26 +32,22 @@ from services.common.copying import Copying
 from services.common.database import Database
 from services.common.formats import Format
 from services.common.paging import page
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, not_found
 from services.common.releases import Release
 
 
 def unknown_domain(domain: str, known: Sequence[str]) -> ProblemError:
     """No domain of that name has a release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "unknown-domain",
-        "Unknown domain",
         f"No release of a domain {domain[:LABEL_LENGTH]}; there are releases of {_listed(known)}.",
     )
 
 
 def unknown_mart(domain: str, mart: str, known: Sequence[str]) -> ProblemError:
     """The release has no such mart."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
+    return not_found(
         "unknown-mart",
-        "Unknown mart",
         f"No mart {mart[:LABEL_LENGTH]} in {domain}; its marts are {_listed(known)}.",
     )
 

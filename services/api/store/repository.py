@@ -4,11 +4,9 @@ Belongs here: its tables, the conditions of its lists, and the problems of unkno
 belong here: HTTP, and how a list becomes SQL.
 """
 
-from http import HTTPStatus
-
 from services.api.listing import Listing
 from services.api.queries import Lookup, Mart
-from services.common.problems import ProblemError
+from services.common.problems import ProblemError, not_found
 from services.common.shop import unknown_store_customer
 
 DOMAIN = "store"
@@ -16,16 +14,12 @@ DOMAIN = "store"
 
 def unknown_coupon(coupon_id: int) -> ProblemError:
     """The coupon is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "unknown-coupon", "Unknown coupon", f"No coupon {coupon_id}."
-    )
+    return not_found("unknown-coupon", f"No coupon {coupon_id}.")
 
 
 def unknown_product(product_id: int) -> ProblemError:
     """The product is not in the release."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "unknown-product", "Unknown product", f"No product {product_id}."
-    )
+    return not_found("unknown-product", f"No product {product_id}.")
 
 
 COUPON_INFO = Mart(DOMAIN, "coupon_info")
