@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticKnownError
 
 from services.api.documents import (
     MAX_LIMIT,
@@ -318,12 +319,19 @@ class HouseholdProductsQuery(IdsQuery):
     )
 
 
+def _readings(names: list[list[str]]) -> list[str]:
+    """Every reading of the names: those that do not exist are left out."""
+    if (length := sum(len(parts) or 1 for _, *parts in names)) > MAX_LIMIT:
+        bounds = {"field_type": "List", "max_length": MAX_LIMIT, "actual_length": length}
+        raise PydanticKnownError("too_long", bounds)
+    return [reading for name in names for reading in name]
+
+
 class CommoditiesQuery(PageQuery):
     """Which commodities, in which order."""
 
-    ids: Names[Text] = Field(
+    ids: Annotated[Names[Text], AfterValidator(_readings)] = Field(
         default=None,
-        max_length=MAX_LIMIT,
         description=f"Only these, at most {MAX_LIMIT}, separated by commas. Without `limit` they "
         "all come on one page; those that do not exist are left out.",
     )

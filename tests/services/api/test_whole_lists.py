@@ -324,6 +324,22 @@ def test_up_to_a_thousand_ids_come_on_one_page(client: httpx.Client) -> None:
         assert found["errors"][0]["name"] == "ids"
 
 
+def test_up_to_a_thousand_names_are_ids(client: httpx.Client) -> None:
+    def ask(*ids: str) -> httpx.Response:
+        return client.get("/v1/commodities", params={"ids": ids})
+
+    (row,) = ask(",".join(["SOUP"] * 999), "no such thing").json()["data"]
+    assert row["commodity"] == "SOUP"
+    found = problem(ask(",".join(["SOUP"] * 1_000), "no such thing"), 422, "invalid-input")
+    assert found["errors"] == [
+        {
+            "in": "query",
+            "name": "ids",
+            "detail": "List should have at most 1000 items after validation, not 1001",
+        }
+    ]
+
+
 def test_fields_that_there_are_not_are_told_those_that_there_are(client: httpx.Client) -> None:
     found = problem(client.get("/v1/members?fields=email,colour"), 422, "invalid-input")
     assert found["errors"] == [
