@@ -16,9 +16,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from pollux.names import spellings
 from services.api.documents import MAX_LIMIT, PageQuery
-from services.api.names import known_names, meant_by, quoted, unknown_name
+from services.api.names import meant_by, quoted
 from services.api.queries import EXISTS, FIND, SQL_TYPES, Lookup, Mart
 from services.common.copying import Copying
 from services.common.database import Database
@@ -106,7 +105,7 @@ class Listing(Generic[K]):
         sort: str = getattr(query, "sort", self.key[0])
         filters: dict[str, Any] = self._filters(query, asked)
         # Several names are looked up before: rows of one do not make the others known.
-        filters |= await self._names_of_groups(database, release, filters)
+        filters |= await self._meant(database, release, filters, list)
         binding = repr((self.name, within, sort, sorted(filters.items())))
         columns = self.order(sort)
         start: Position | None = None
@@ -130,10 +129,12 @@ class Listing(Generic[K]):
         if not rows and self.parent is not None and within is not None:
             asked_for, within = within, await self.parent.demand(database, release, within)
             rows = rows if within == asked_for else await fetch()
-        # Other spellings are tried only if nothing is found as it was asked for.
-        if not rows and (meant := await self._meant(database, release, filters)):
-            filters |= meant
-            rows = await fetch()
+        if not rows:
+            await self._demand_keys(database, release, filters)
+            # Other spellings are tried only if nothing is found as it was asked for.
+            if meant := await self._meant(database, release, filters, str):
+                filters |= meant
+                rows = await fetch()
         count = None
         if query.count:
             sql = count_sql(self, release.schema, _shape(filters))
@@ -161,10 +162,11 @@ class Listing(Generic[K]):
                 ]
             )
         filters: dict[str, Any] = self._filters(query, asked)
-        filters |= await self._names_of_groups(database, release, filters)
+        filters |= await self._meant(database, release, filters, list)
         if self.parent is not None and within is not None:
             within = await self.parent.demand(database, release, within)
-        filters |= await self._meant(database, release, filters)
+        await self._demand_keys(database, release, filters)
+        filters |= await self._meant(database, release, filters, str)
         sort: str = getattr(query, "sort", self.key[0])
         sql = whole_sql(self, release.schema, sort, _shape(filters), self._fields(query), as_)
         values = [*([] if within is None else [within]), *filters.values()]
@@ -209,38 +211,30 @@ class Listing(Generic[K]):
                 raise invalid_input("query", "fields", unknown_field(name, known))
         return tuple(dict.fromkeys(query.fields))
 
-    async def _names_of_groups(
+    async def _demand_keys(
         self, database: Database, release: Release, filters: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The names that filters with several of them, or with commas, mean."""
-        meant = {}
-        for name, groups in filters.items():
-            if not isinstance(groups, list) or not isinstance(groups[0], list):
-                continue
-            tables = [mart.table for mart in self.names.get(name, ())]
-            known = await known_names(database, release, tables, name) if tables else None
-            found = _names_in(groups, name, known)
-            meant[name] = found if name == "ids" else _single(found)
-        return meant
-
-    async def _meant(
-        self, database: Database, release: Release, filters: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The spellings that filters of one name mean, if any differs from what was asked for."""
+    ) -> None:
+        """Raises the problem of a filter whose value is not a known key."""
         for name, lookup in self.keys.items():
             if name in filters:
                 try:
                     await lookup.demand(database, release, filters[name])
                 except ProblemError as problem:
                     raise invalid_input("query", name, problem.detail) from None
+
+    async def _meant(
+        self, database: Database, release: Release, filters: Mapping[str, Any], kind: type
+    ) -> dict[str, Any]:
+        """What filters of one name (`str`) or of several (`list`) mean, where it is not that."""
         meant = {}
-        for name in self.names.keys() & filters.keys():
-            if not isinstance(filters[name], str):
-                continue
-            tables = [mart.table for mart in self.names[name]]
-            found = await meant_by(filters[name], database, release, tables, name)
-            if found and found != [filters[name]]:
-                meant[name] = found
+        for name, marts in self.names.items():
+            value = filters.get(name)
+            if isinstance(value, kind):
+                names = value if isinstance(value, list) else [[value]]
+                tables = [mart.table for mart in marts]
+                found = _single(await meant_by(names, database, release, tables, name))
+                if found != value:
+                    meant[name] = found
         return meant
 
 
@@ -411,27 +405,8 @@ def _of_array(cast: re.Match[str]) -> str:
 
 
 def _single(value: object) -> object:
-    """The one value of a list of one; names come in lists of what each may mean."""
-    if not isinstance(value, list) or len(value) > 1:
-        return value
-    (one,) = value
-    if not isinstance(one, list):
-        return one
-    return one[0] if len(one) == 1 else value
-
-
-def _names_in(groups: Sequence[Any], name: str, known: Sequence[str] | None) -> list[str]:
-    """The known names that groups mean; of each, what is read as a whole comes first."""
-    found: list[str] = []
-    for group in groups:
-        whole, *parts = group
-        if not known:
-            found += group
-        elif meant := spellings(whole, known):
-            found += meant
-        else:
-            for part in parts or [whole]:
-                if not (meant := spellings(part, known)):
-                    raise unknown_name(name, part, known)
-                found += meant
-    return list(dict.fromkeys(found))
+    """The one value of a list of one; of names, each in a list of its readings, the only one."""
+    match value:
+        case [[one]] | [one] if not isinstance(one, list):
+            return one
+    return value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pollux.names import MAX_NAMES, no_such_name, spellings
 from services.common.database import Database
-from services.common.problems import ProblemError, invalid_input
+from services.common.problems import invalid_input
 from services.common.releases import Release
 
 VALUES = "select distinct {column} from {release}.{table} where {column} is not null"
@@ -36,24 +36,30 @@ async def known_names(
 
 
 async def meant_by(
-    asked: str, database: Database, release: Release, tables: Sequence[str], column: str
-) -> list[str] | None:
-    """The values of a column that a filter means; None if there is no list to choose from.
+    asked: Sequence[Sequence[str]],
+    database: Database,
+    release: Release,
+    tables: Sequence[str],
+    column: str,
+) -> list[str]:
+    """The values of a column that names mean, each given by its readings (`values.readings`).
 
-    Raises the problem of an unknown name if it means none of them.
+    A name that is known as a whole is not divided. If there is no list to choose from, every
+    reading is meant; else raises the problem of an unknown name.
     """
     known = await known_names(database, release, tables, column)
-    if not known:
-        return None
-    found = spellings(asked, known)
-    if not found:
-        raise unknown_name(column, asked, known)
-    return found
-
-
-def unknown_name(column: str, asked: str, known: Sequence[str]) -> ProblemError:
-    """The problem of a filter whose value is not a known name."""
-    return invalid_input("query", column, no_such_name(column, asked, known))
+    found: list[str] = []
+    for whole, *parts in asked:
+        if not known:
+            found += [whole, *parts]
+        elif meant := spellings(whole, known):
+            found += meant
+        else:
+            for part in parts or [whole]:
+                if not (meant := spellings(part, known)):
+                    raise invalid_input("query", column, no_such_name(column, part, known))
+                found += meant
+    return list(dict.fromkeys(found))
 
 
 def quoted(name: str) -> str:
