@@ -22,10 +22,9 @@ import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from email.message import Message
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
@@ -307,15 +306,7 @@ def _post(url: str, headers: dict[str, str], body: bytes) -> tuple[str | None, b
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """What a release says goes to the receiver that was named, and nowhere else."""
 
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: the redirect is an error."""
 
 
