@@ -45,18 +45,14 @@ def test_without_settings_an_answer_is_what_it_always_was(store: ServingStore) -
             await answers(desk, focus(1, "Men"), event_id="b", **more)
             ((topic, payload, _),) = desk.broker.published.values()
             assert topic == "offers"
-            assert (
-                payload
-                == (
-                    b'{"customer":{"id":"%d"},"coupon":{"id":"7","type":"just_discount",'
-                    b'"department":"Women","discount":15.0,"how_many":1,"start_date":"2025-01-01",'
-                    b'"end_date":"2025-12-31","products":[{"id":"501","name":"Shirt 501",'
-                    b'"category":"Shirts","sizes":"S-XL","vendor":"TinyCottons",'
-                    b'"description":"A shirt","buy_price":7.12,"department":"Women"}]},"ts":%d}'
-                )
-                % (customer, NOW)
-                or json.loads(payload)["coupon"]["id"] == "7"
-            )
+            # PostgreSQL writes the products.
+            assert payload == (
+                b'{"customer":{"id":"%d"},"coupon":{"id":"7","type":"just_discount",'
+                b'"department":"Women","discount":15.0,"how_many":1,"start_date":"2025-01-01",'
+                b'"end_date":"2025-12-31","products":[{"id" : "501", "name" : "Shirt 501", '
+                b'"category" : "Shirts", "sizes" : "S-XL", "vendor" : "TinyCottons", '
+                b'"description" : "A shirt", "buy_price" : 7.12, "department" : "Women"}]},"ts":%d}'
+            ) % (customer, NOW)
             assert desk.broker.echoed == [(None, None)]
 
     run(work)
@@ -139,7 +135,7 @@ def test_each_customer_has_a_topic(store: ServingStore) -> None:
         form = AnswerForm("offers", is_per_customer=True, every_focus=True)
         async with Desk(store, form=form).know().working() as desk:
             found = await answers(desk, focus(1, "Men"), focus(2, "Men"))
-            assert [topic for topic, _ in found] == ["offers/1", "offers/2"]
+            assert {topic for topic, _ in found} == {"offers/1", "offers/2"}
 
     run(work)
 
