@@ -48,11 +48,13 @@ class AnswerForm:
     response_topics: str = ""
     # Topics that the service reads or writes itself, and those below which it does.
     own_topics: Collection[str] = ()
-    own_parents: Collection[str] = (PROOF_TOPIC,)
+    own_parents: Collection[str] = ()
 
 
 def read_answer_form(settings: Settings, mqtt: MqttSettings) -> AnswerForm:
     """The form that the settings of a worker give."""
+    # Below it are the topics of other customers.
+    per_customer = [mqtt.coupon_prediction_topic_name] * settings.answer_topic_per_customer
     written = (
         mqtt.coupon_prediction_topic_name,
         mqtt.promo_code_topic_name,
@@ -66,7 +68,7 @@ def read_answer_form(settings: Settings, mqtt: MqttSettings) -> AnswerForm:
         is_per_customer=settings.answer_topic_per_customer,
         response_topics=settings.answer_response_topics,
         own_topics=frozenset([*mqtt.topics().values(), *written]),
-        own_parents=(PROOF_TOPIC, mqtt.release_topic_name),
+        own_parents=(PROOF_TOPIC, mqtt.release_topic_name, *per_customer),
     )
 
 

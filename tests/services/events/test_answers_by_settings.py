@@ -37,7 +37,7 @@ def app(shop_v5: Shop) -> Iterator[Client]:
 
 @pytest.fixture
 def worker(shop_v5: Shop) -> Iterator[Worker]:
-    replies = {"POLLUX_ANSWER_RESPONSE_TOPICS": f"{shop_v5.prefix}/reply/"}
+    replies = {"POLLUX_ANSWER_RESPONSE_TOPICS": f"{shop_v5.prefix}/"}
     environment = shop_v5.environment(**EVERYTHING, **replies)
     with working(shop_v5.settings, **environment) as one:
         yield one
@@ -77,15 +77,15 @@ def test_every_setting_at_once(shop_v5: Shop, worker: Worker, app: Client) -> No
 
 
 def test_a_forbidden_response_topic_is_not_used(shop_v5: Shop, worker: Worker, app: Client) -> None:
-    """Nor is one that the service listens to: its answer would be the next event."""
+    """Nor is one that the service reads or writes: another event, or another customer's answer."""
     customer = who_gets("Boys")
-    topics = (f"{shop_v5.prefix}/focus", f"{shop_v5.prefix}/elsewhere")
-    for number, topic in enumerate(topics):
+    own = [f"{shop_v5.prefix}/{name}" for name in ("focus", "coupon-prediction/0")]
+    for number, topic in enumerate([*own, "elsewhere"]):
         event = {"id": customer, "ts": NOW + 3_600 * number, "dep": "Boys"}
         app.send("pollux/focus", event, str(number), ResponseTopic=topic)
-    decided(shop_v5, 2)
-    heard = wait_for(lambda: len(app.heard) == 2 and app.heard)
+    decided(shop_v5, 3)
+    heard = wait_for(lambda: len(app.heard) == 3 and app.heard)
     assert {one.topic for one in heard} == {f"pollux/coupon-prediction/{customer}"}
     assert shop_v5.rows("select count(*) from events.dead_letter") == [(0,)]
-    assert worker.metric("pollux_events_response_topics_refused_total") == 2
+    assert worker.metric("pollux_events_response_topics_refused_total") == 3
     assert "A response topic is not used" in worker.text
