@@ -42,17 +42,17 @@ async def lock_customers(connection: asyncpg.Connection, offers: Sequence[Decisi
     await connection.execute(LOCK, [one.customer_id for one in offers])
 
 
-async def find_offered(
+async def find_held_back(
     connection: asyncpg.Connection, offers: Sequence[Decision], cooldown: timedelta
-) -> Offered:
-    """When the coupons of these offers were offered to their customers, by customer and coupon."""
+) -> set[UUID]:
+    """The keys of the offers that come too soon after, or before, one that is recorded."""
     places = [(one.customer_id, one.coupon_id, one.event_at) for one in offers]
-    found: dict[tuple[int, int], list[tuple[datetime, UUID]]] = {}
+    offered: dict[tuple[int, int], list[tuple[datetime, UUID]]] = {}
     for customer, coupon, at, key in await connection.fetch(
         OFFERED, *zip(*places, strict=True), cooldown
     ):
-        found.setdefault((customer, coupon), []).append((at, key))
-    return found
+        offered.setdefault((customer, coupon), []).append((at, key))
+    return held_back(offers, offered, cooldown)
 
 
 def held_back(offers: Iterable[Decision], offered: Offered, cooldown: timedelta) -> set[UUID]:

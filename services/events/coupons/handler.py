@@ -21,12 +21,7 @@ from services.events.broker.publisher import Publisher
 from services.events.coupons import repository
 from services.events.coupons.answers import NOTHING_ASKED, Answers, Asked
 from services.events.coupons.catalogue import CouponDocument
-from services.events.coupons.cooldown import (
-    find_offered,
-    held_back,
-    lock_customers,
-    without_offer,
-)
+from services.events.coupons.cooldown import find_held_back, lock_customers, without_offer
 from services.events.coupons.messages import (
     MAX_BYTES,
     StoreEvent,
@@ -50,7 +45,6 @@ from services.events.settings import CouponKind
 
 GROUP = 200
 FLUSH_SECONDS = 0.01
-NO_COOLDOWN = timedelta(0)
 READERS = {"entry": read_entry, "focus": read_focus}
 
 log = logging.getLogger("pollux.events")
@@ -107,7 +101,7 @@ class CouponHandler:
         zone: ZoneInfo,
         answers: Answers,
         # How long a coupon is not offered again to the same customer; 0 is no limit.
-        cooldown: timedelta = NO_COOLDOWN,
+        cooldown: timedelta,
     ) -> None:
         self._offers = offers
         self._writer = commits_to
@@ -383,10 +377,10 @@ class CouponHandler:
             for one in group
             if one.decision is not None
         ]
-        decisions = [decision for decision, _ in rows if decision is not None]
+        decisions = [decision for decision, _ in rows]
         if not decisions:
             return set()
-        answers = [(one.event_key, answer) for one, answer in rows if one and answer is not None]
+        answers = [(one.event_key, answer) for one, answer in rows if answer is not None]
         return await repository.write_decisions(connection, self._worker, decisions, answers)
 
     async def _find_held(
@@ -400,8 +394,7 @@ class CouponHandler:
         if not self._cooldown or not offers:
             return set()
         await lock_customers(connection, offers)
-        offered = await find_offered(connection, offers, self._cooldown)
-        held = held_back(offers, offered, self._cooldown)
+        held = await find_held_back(connection, offers, self._cooldown)
         return held - {one.key for one in group if one.is_committed}
 
     def _refuse(self, pending: PendingEvent, error: asyncpg.PostgresError) -> None:

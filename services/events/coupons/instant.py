@@ -16,7 +16,7 @@ from pollux.names import no_such_name
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.common.releases import NothingReleasedError
 from services.common.shop import unknown_store_customer
-from services.events.coupons.cooldown import find_offered, held_back, without_offer
+from services.events.coupons.cooldown import find_held_back, without_offer
 from services.events.coupons.handler import CouponHandler
 from services.events.coupons.messages import StoreEvent, focus_at
 from services.events.coupons.offers import (
@@ -130,10 +130,9 @@ class InstantOffers:
         decision = self._handler.decision(uuid4(), event, choice)
         if self._cooldown and decision.outcome == "offer":
             offers = [decision]
-            offered = await self._writer.retry(
-                lambda connection: find_offered(connection, offers, self._cooldown)
-            )
-            if held_back(offers, offered, self._cooldown):
+            if await self._writer.retry(
+                lambda connection: find_held_back(connection, offers, self._cooldown)
+            ):
                 decision = without_offer(decision, self._cooldown)
         return Instant(decision, await self._coupon(decision), is_recorded=False)
 
