@@ -117,9 +117,7 @@ class Broker:
         return len(self.sent)
 
 
-def test_a_broker_that_refuses_is_named_once(
-    shop_settings: object, store: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broker_that_refuses_is_named_once(store: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         database = Database(store)
         topics = ReleaseTopics(database, "shop/releases")

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import asyncpg
+import pytest
 from prometheus_client import CollectorRegistry
 
 from pollux.runtime.serving import ServingStore
@@ -116,6 +118,25 @@ class Desk:
         one, receipt = message(f"shop/{kind}", payload, event_id, **more)
         self.handler.handle(kind, one)
         return receipt
+
+    def crash_before_flush(
+        self, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> asyncio.Event:
+        """Makes the database lose what is committed first, once; returns what tells that it did."""
+        flush, has_crashed = self.flushes.flush, asyncio.Event()
+
+        async def crash() -> int:
+            if self.handler.oldest_seconds() and not has_crashed.is_set():
+                has_crashed.set()
+                await connection.execute(
+                    "truncate events.inbox, events.decisions, events.outbox; "
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where application_name = 'pollux-events' and datname = current_database()"
+                )
+            return await flush()
+
+        monkeypatch.setattr(self.flushes, "flush", crash)
+        return has_crashed
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

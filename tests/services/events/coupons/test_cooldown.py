@@ -147,25 +147,12 @@ def test_what_a_crash_of_the_database_forgot_is_offered_all_the_same(
     async def work() -> None:
         desk = Desk(store, cooldown=TEN).know()
         connection = await connect(store)
-        flush, has_crashed = desk.flushes.flush, False
-
-        async def crash() -> int:
-            nonlocal has_crashed
-            if desk.handler.oldest_seconds() and not has_crashed:
-                has_crashed = True
-                await connection.execute(
-                    "truncate events.inbox, events.decisions, events.outbox; "
-                    "select pg_terminate_backend(pid) from pg_stat_activity "
-                    "where application_name = 'pollux-events' and datname = current_database()"
-                )
-            return await flush()
-
-        monkeypatch.setattr(desk.flushes, "flush", crash)
+        has_crashed = desk.crash_before_flush(connection, monkeypatch)
         async with desk.working():
             customer = who_gets("Boys")
             receipts = [desk.send("focus", focus(customer, NOW + number)) for number in range(5)]
             await until(lambda: all(one.count == 1 for one in receipts))
-            assert has_crashed
+            assert has_crashed.is_set()
             offers = "select answer_id::text from events.decisions where outcome = 'offer'"
             (offered,) = await connection.fetch(offers)
             assert set(desk.broker.ids) == {offered[0]}

@@ -119,25 +119,12 @@ def test_what_a_crash_of_the_database_forgot_is_decided_again(
     async def work() -> None:
         desk = Desk(store).know()
         connection = await connect(store)
-        flush, has_crashed = desk.flushes.flush, False
-
-        async def crash() -> int:
-            nonlocal has_crashed
-            if desk.handler.oldest_seconds() and not has_crashed:
-                has_crashed = True
-                await connection.execute(
-                    "truncate events.inbox, events.decisions, events.outbox; "
-                    "select pg_terminate_backend(pid) from pg_stat_activity "
-                    "where application_name = 'pollux-events' and datname = current_database()"
-                )
-            return await flush()
-
-        monkeypatch.setattr(desk.flushes, "flush", crash)
+        has_crashed = desk.crash_before_flush(connection, monkeypatch)
         async with desk.working():
             receipt = desk.send("focus", focus(who_gets("Boys")))
             await until(lambda: receipt.count == 1)
             rows = await connection.fetch("select answer_id::text from events.decisions")
-            assert has_crashed
+            assert has_crashed.is_set()
             # Answered twice, under one id.
             assert {row[0] for row in rows} == set(desk.broker.ids)
             assert await connection.fetchval("select count(*) from events.outbox") == 1
