@@ -22,65 +22,6 @@ from services.events.database.outbox import (
 
 Outcome = Literal["prepared", "offer", "no offer"]
 
-# For a repeated event, nothing is written and nothing answered.
-WRITE = f"""
-with
-    arrived as ({INSERT_NEW}),
-    decided as (
-        insert into events.decisions (
-            event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
-            coupon_id, prediction, answer_id, release, model, threshold
-        )
-        select event.*
-        from
-            unnest(
-                $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::date[],
-                $8::text[], $9::text[], $10::bigint[], $11::float8[], $12::uuid[], $13::int[],
-                $14::text[], $15::float8[]
-            ) as event (
-                event_key, kind, customer_id, department, event_at, event_date, outcome, reason,
-                coupon_id, prediction, answer_id, release, model, threshold
-            )
-        inner join arrived using (event_key)
-        on conflict do nothing
-        returning event_key
-    ),
-    queued as (
-        {INSERT}
-        select answer.*, {LEASE}
-        from
-            unnest(
-                $16::uuid[], $17::uuid[], $18::text[], $19::bytea[], $20::uuid[], $21::bytea[],
-                $22::text[], $23::bytea[]
-            ) as answer ({COLUMNS})
-        inner join decided using (event_key)
-    )
-select event_key from decided
-"""
-READ = """
-select
-    event_key, kind, customer_id, department, event_at, event_date, outcome, reason, coupon_id,
-    prediction, answer_id, release, model, threshold
-from events.decisions
-where event_key = $1
-"""
-PREPARED = """
-insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
-select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
-from
-    unnest(
-        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
-    ) as context (customer_id, event_date, release, model, threshold, choices)
-on conflict (customer_id) do update
-set
-    event_date = excluded.event_date,
-    release = excluded.release,
-    model = excluded.model,
-    threshold = excluded.threshold,
-    choices = excluded.choices,
-    prepared_at = clock_timestamp()
-"""
-
 
 class Decision(NamedTuple):
     """A row of `events.decisions`."""
@@ -99,6 +40,55 @@ class Decision(NamedTuple):
     release: int | None
     model: str | None
     threshold: float | None
+
+
+DECISION_COLUMNS = ", ".join(Decision._fields)
+# For a repeated event, nothing is written and nothing answered.
+WRITE = f"""
+with
+    arrived as ({INSERT_NEW}),
+    decided as (
+        insert into events.decisions ({DECISION_COLUMNS})
+        select event.*
+        from
+            unnest(
+                $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::date[],
+                $8::text[], $9::text[], $10::bigint[], $11::float8[], $12::uuid[], $13::int[],
+                $14::text[], $15::float8[]
+            ) as event ({DECISION_COLUMNS})
+        inner join arrived using (event_key)
+        on conflict do nothing
+        returning event_key
+    ),
+    queued as (
+        {INSERT}
+        select answer.*, {LEASE}
+        from
+            unnest(
+                $16::uuid[], $17::uuid[], $18::text[], $19::bytea[], $20::uuid[], $21::bytea[],
+                $22::text[], $23::bytea[]
+            ) as answer ({COLUMNS})
+        inner join decided using (event_key)
+    )
+select event_key from decided
+"""
+READ = f"select {DECISION_COLUMNS} from events.decisions where event_key = $1"
+PREPARED = """
+insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
+select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
+from
+    unnest(
+        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
+    ) as context (customer_id, event_date, release, model, threshold, choices)
+on conflict (customer_id) do update
+set
+    event_date = excluded.event_date,
+    release = excluded.release,
+    model = excluded.model,
+    threshold = excluded.threshold,
+    choices = excluded.choices,
+    prepared_at = clock_timestamp()
+"""
 
 
 async def write_decisions(
