@@ -85,30 +85,27 @@ class ScorerClient:
         Raises `ScorerUnavailableError`, at once if it is silent, `NoModelYetError` or
         `ScorerRefusesError`.
         """
-        if self.is_silent:
-            raise ScorerUnavailableError("it has been silent")
-        body = orjson.dumps({"customer": customer, "coupons": coupons})
-        answer = await self._ask("POST", "/score", body)
-        found = [(one["coupon_id"], one["prediction"]) for one in orjson.loads(answer.content)]
-        return answer.headers[MODEL_HEADER], found
+        model, answers = await self._score("/score", customer, coupons)
+        return model, [(one["coupon_id"], one["prediction"]) for one in answers]
 
     async def explain(self, customer: Mapping[str, Any], coupon: Mapping[str, Any]) -> Explained:
         """Why a coupon has its prediction; raises as `score` does."""
-        if self.is_silent:
-            raise ScorerUnavailableError("it has been silent")
-        body = orjson.dumps({"customer": customer, "coupons": [coupon]})
-        answer = await self._ask("POST", "/score?explain=true", body)
-        (found,) = orjson.loads(answer.content)
-        return Explained(
-            found["coupon_id"],
-            answer.headers[MODEL_HEADER],
-            found["prediction"],
-            found["explanation"],
-        )
+        model, (found,) = await self._score("/score?explain=true", customer, [coupon])
+        return Explained(found["coupon_id"], model, found["prediction"], found["explanation"])
 
     async def close(self) -> None:
         """Ends the connections."""
         await self._client.aclose()
+
+    async def _score(
+        self, path: str, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, Sequence[Mapping[str, Any]]]:
+        """The model, and the answer for each coupon."""
+        if self.is_silent:
+            raise ScorerUnavailableError("it has been silent")
+        body = orjson.dumps({"customer": customer, "coupons": coupons})
+        answer = await self._ask("POST", path, body)
+        return answer.headers[MODEL_HEADER], orjson.loads(answer.content)
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         since = self._silent_since or time.monotonic()
