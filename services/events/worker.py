@@ -26,7 +26,7 @@ from services.events.broker.publisher import Publisher
 from services.events.broker.session import BrokerSession, Topics
 from services.events.coupons.answers import Answers, read_answer_form
 from services.events.coupons.handler import CouponHandler
-from services.events.coupons.instant import InstantOffers
+from services.events.coupons.instant import STORE, InstantOffers
 from services.events.coupons.offers import Offers
 from services.events.coupons.scorer_client import ScorerClient, ScorerUnavailableError
 from services.events.database.connection import DatabaseWriter
@@ -40,7 +40,7 @@ from services.events.release_webhooks import ReleaseWebhooks
 from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings
 from services.events.takeover import Takeover
 
-STORE, LOYALTY = "store", "loyalty"
+LOYALTY = "loyalty"
 COUPON_KINDS: tuple[CouponKind, ...] = get_args(CouponKind)
 LOYALTY_KINDS: tuple[LoyaltyKind, ...] = get_args(LoyaltyKind)
 LOOK_SECONDS = 1.0
