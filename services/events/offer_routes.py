@@ -4,7 +4,6 @@ They are here because the decision is: whoever asks over HTTP gets what a focus 
 """
 
 import asyncio
-from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
@@ -162,7 +161,7 @@ def _document(found: Instant, *, explains: bool) -> dict[str, Any]:
         "reason": decision.reason,
         "customer_id": decision.customer_id,
         "department": decision.department,
-        "at": f"{decision.event_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "at": decision.event_at,
         "day": decision.event_date,
         "coupon": None if found.coupon is None else orjson.Fragment(found.coupon.body),
         "likelihood": decision.prediction,
@@ -183,4 +182,5 @@ def _document(found: Instant, *, explains: bool) -> dict[str, Any]:
 
 
 def _json(document: object) -> Response:
-    return Response(orjson.dumps(document), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+    body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    return Response(body, HTTPStatus.OK, NOT_KEPT, media_type="application/json")
