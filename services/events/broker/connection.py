@@ -237,7 +237,7 @@ class BrokerConnection:
     ) -> int | None:
         """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
 
-        The broker keeps a retained one for who subscribes later, in place of the one before.
+        The broker keeps a retained one for those who subscribe later, in place of the one before.
 
         Raises `TooLongError` if it is longer than the broker accepts.
         """
