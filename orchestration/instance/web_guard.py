@@ -5,18 +5,16 @@ open in the same browser could start runs. Here a page of another origin is refu
 a GET must be JSON, which browsers send to another origin only after asking.
 """
 
-import json
 from http import HTTPStatus
-from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pollux.runtime.hosts import AllowedHosts, name_of
+from pollux.runtime.hosts import AllowedHosts, name_of, shown
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 GRAPHQL = "/graphql"
 JSON = b"application/json"
-SHOWN_LENGTH = 253
 
 Refusal = tuple[HTTPStatus, str]
 
@@ -40,20 +38,20 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[0].phrase})
         else:
-            await _answer(refusal, scope, send)
+            await _answer(*refusal)(scope, receive, send)
 
     def _foreign(self, scope: Scope) -> Refusal | None:
         hosts, origins = _headers(scope, b"host"), _headers(scope, b"origin")
         for host in hosts:
             if not self.allowed.allows(host):
                 return HTTPStatus.MISDIRECTED_REQUEST, (
-                    f"Dagster's page does not answer as {_shown(host)}. If that is a name of this "
+                    f"Dagster's page does not answer as {shown(host)}. If that is a name of this "
                     "installation, add it to POLLUX_ALLOWED_HOSTS."
                 )
         for origin in origins:
             if not self._is_own(origin, hosts):
                 return HTTPStatus.FORBIDDEN, (
-                    f"Pages of {_shown(origin)} may not call Dagster's. If a proxy shows Dagster's "
+                    f"Pages of {shown(origin)} may not call Dagster's. If a proxy shows Dagster's "
                     "page there, add its name to POLLUX_ALLOWED_HOSTS."
                 )
         return None
@@ -85,20 +83,9 @@ def _headers(scope: Scope, wanted: bytes) -> list[bytes]:
     return [value for name, value in scope["headers"] if name == wanted]
 
 
-def _shown(value: bytes) -> str:
-    return value[:SHOWN_LENGTH].decode("latin-1")
-
-
-async def _answer(refusal: Refusal, scope: Scope, send: Send) -> None:
-    status, detail = refusal
-    document: dict[str, Any] = {"title": status.phrase, "status": int(status), "detail": detail}
-    body = json.dumps(document).encode()
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
+def _answer(status: HTTPStatus, detail: str) -> JSONResponse:
+    headers = {"Cache-Control": "no-store"}
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"allow", b"POST"))
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        headers["Allow"] = "POST"
+    document = {"title": status.phrase, "status": int(status), "detail": detail}
+    return JSONResponse(document, status, headers, "application/problem+json")

@@ -14,6 +14,8 @@ from pollux.runtime.settings import Settings
 
 HEADER = re.compile(r"(\[[0-9A-Fa-f:.]{1,45}\]|[A-Za-z0-9._-]{1,254})(:[0-9]{1,5})?", re.ASCII)
 LOCAL = ("localhost", "*.localhost")
+# As long as a name in the DNS may be.
+SHOWN_LENGTH = 253
 # So many spellings of Host are remembered: clients choose them.
 MAX_REMEMBERED = 1_000
 
@@ -47,6 +49,11 @@ def name_of(header: bytes) -> str | None:
     """The name or address in a Host header, in lower case without port; None if there is none."""
     found = HEADER.fullmatch(header.decode("latin-1").strip())
     return None if found is None else found[1].lower().removesuffix(".")
+
+
+def shown(header: bytes) -> str:
+    """A Host or Origin, shortened for a message."""
+    return header[:SHOWN_LENGTH].decode("latin-1")
 
 
 def _matches(name: str, patterns: frozenset[str] | set[str]) -> bool:

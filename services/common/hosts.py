@@ -4,11 +4,8 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pollux.runtime.hosts import AllowedHosts
+from pollux.runtime.hosts import AllowedHosts, shown
 from services.common.problems import ProblemError
-
-# As long as a name in the DNS may be.
-SHOWN_LENGTH = 253
 
 
 class RequireHost:
@@ -26,7 +23,7 @@ class RequireHost:
         if scope["type"] == "http":
             for name, value in scope["headers"]:
                 if name == b"host" and not self.allowed.allows(value):
-                    problem = unknown_host(value.decode("latin-1"))
+                    problem = unknown_host(shown(value))
                     await problem.response(scope)(scope, receive, send)
                     return
         await self.app(scope, receive, send)
@@ -38,6 +35,6 @@ def unknown_host(host: str) -> ProblemError:
         HTTPStatus.MISDIRECTED_REQUEST,
         "unknown-host",
         "Unknown host",
-        f"This installation does not answer as {host[:SHOWN_LENGTH]}. If that is a name of its "
-        "own, add it to POLLUX_ALLOWED_HOSTS.",
+        f"This installation does not answer as {host}. If that is a name of its own, add it to "
+        "POLLUX_ALLOWED_HOSTS.",
     )
