@@ -8,7 +8,7 @@ parameters and new keys in answers break nothing.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 Json = Mapping[str, Any]
 
@@ -18,42 +18,45 @@ BOUNDS = {
     "maximum": True, "maxLength": True, "maxItems": True,
     "minimum": False, "minLength": False, "minItems": False,
 }  # fmt: skip
-MAX_DEPTH = 12
-
-
-class Side(NamedTuple):
-    """A schema and the document that its references lead into."""
-
-    document: Json
-    schema: Json
-
-    def at(self, schema: Json) -> "Side":
-        """Another schema of the same document."""
-        return Side(self.document, schema)
 
 
 def breaking_changes(old: Json, new: Json) -> list[str]:
     """A line for each change that breaks a client of the old document; none if nothing does."""
-    return list(dict.fromkeys(_breaking(old, new)))
+    before, after = (_resolved(document["paths"], document) for document in (old, new))
+    return list(dict.fromkeys(_breaking(before, after)))
+
+
+def _resolved(part: Any, document: Json) -> Any:  # noqa: ANN401
+    """A part of a document with what its references lead to; none may lead back to itself."""
+    if isinstance(part, list):
+        return [_resolved(one, document) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        found: Any = document
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        return _resolved(found, document)
+    return {name: _resolved(one, document) for name, one in part.items()}
 
 
 def _breaking(old: Json, new: Json) -> Iterator[str]:
-    for path, operations in old["paths"].items():
+    for path, operations in old.items():
         for method, before in operations.items():
             name = f"{method.upper()} {path}"
-            after = new["paths"].get(path, {}).get(method)
+            after = new.get(path, {}).get(method)
             if after is None:
                 yield f"{name} is gone"
                 continue
             if before["operationId"] != after["operationId"]:
                 was, now = before["operationId"], after["operationId"]
                 yield f"{name} was called {was} and is called {now}"
-            yield from _parameters(name, old, before, new, after)
-            yield from _bodies(name, old, before, new, after)
-            yield from _answers(name, old, before, new, after)
+            yield from _parameters(name, before, after)
+            yield from _bodies(name, before, after)
+            yield from _answers(name, before, after)
 
 
-def _parameters(name: str, old: Json, before: Json, new: Json, after: Json) -> Iterator[str]:
+def _parameters(name: str, before: Json, after: Json) -> Iterator[str]:
     taken = {(one["in"], one["name"]): one for one in after.get("parameters", [])}
     given = {(one["in"], one["name"]): one for one in before.get("parameters", [])}
     for key, one in given.items():
@@ -61,14 +64,13 @@ def _parameters(name: str, old: Json, before: Json, new: Json, after: Json) -> I
         if key not in taken:
             yield f"{where} is gone"
         else:
-            giver, taker = Side(old, one["schema"]), Side(new, taken[key]["schema"])
-            yield from _unfit(where, giver, taker, is_answer=False)
+            yield from _unfit(where, one["schema"], taken[key]["schema"], is_answer=False)
     for key, one in taken.items():
         if one.get("required") and not given.get(key, {}).get("required"):
             yield f"{name}: parameter {key[1]} is now required"
 
 
-def _bodies(name: str, old: Json, before: Json, new: Json, after: Json) -> Iterator[str]:
+def _bodies(name: str, before: Json, after: Json) -> Iterator[str]:
     given = before.get("requestBody", {}).get("content", {})
     taken = after.get("requestBody", {}).get("content", {})
     if after.get("requestBody", {}).get("required") and not before.get("requestBody"):
@@ -77,11 +79,11 @@ def _bodies(name: str, old: Json, before: Json, new: Json, after: Json) -> Itera
         if kind not in taken:
             yield f"{name}: a body of {kind} is no longer taken"
         else:
-            giver, taker = Side(old, content["schema"]), Side(new, taken[kind]["schema"])
-            yield from _unfit(f"{name}: body", giver, taker, is_answer=False)
+            where, taker = f"{name}: body", taken[kind]["schema"]
+            yield from _unfit(where, content["schema"], taker, is_answer=False)
 
 
-def _answers(name: str, old: Json, before: Json, new: Json, after: Json) -> Iterator[str]:
+def _answers(name: str, before: Json, after: Json) -> Iterator[str]:
     for status in ANSWERS:
         if status not in before["responses"]:
             continue
@@ -91,39 +93,29 @@ def _answers(name: str, old: Json, before: Json, new: Json, after: Json) -> Iter
             if found is None:
                 yield f"{name}: {status} no longer answers {kind}"
             else:
-                giver, taker = Side(new, found["schema"]), Side(old, content["schema"])
-                yield from _unfit(f"{name}: answer", giver, taker, is_answer=True)
+                where, taker = f"{name}: answer", content["schema"]
+                yield from _unfit(where, found["schema"], taker, is_answer=True)
         for header in before["responses"][status].get("headers", {}):
             if header not in given.get("headers", {}):
                 yield f"{name}: {status} has no header {header} any more"
 
 
-def _unfit(
-    where: str, giver: Side, taker: Side, *, is_answer: bool, depth: int = 0
-) -> Iterator[str]:
+def _unfit(where: str, giver: Json, taker: Json, *, is_answer: bool) -> Iterator[str]:
     """What the giver may give and the taker does not expect."""
-    if depth > MAX_DEPTH:
-        return
     takers = list(_shapes(taker))
     for given in _shapes(giver):
-        same = [taken for taken in takers if _type(taken.schema) in _readable_as(given.schema)]
+        same = [taken for taken in takers if _type(taken) in _readable_as(given)]
         if not same:
-            kinds = " or ".join(dict.fromkeys(str(_type(one.schema)) for one in takers))
+            kinds = " or ".join(dict.fromkeys(str(_type(one)) for one in takers))
             may = "may now be" if is_answer else "may no longer be"
-            yield f"{where} {may} {_type(given.schema) or 'any value'} (otherwise {kinds})"
+            yield f"{where} {may} {_type(given) or 'any value'} (otherwise {kinds})"
             continue
         # The shape that fits best speaks for all.
-        found = [
-            list(_unfit_shape(where, given, taken, is_answer=is_answer, depth=depth))
-            for taken in same
-        ]
+        found = [list(_unfit_shape(where, given, taken, is_answer=is_answer)) for taken in same]
         yield from min(found, key=len)
 
 
-def _unfit_shape(
-    where: str, given: Side, taken: Side, *, is_answer: bool, depth: int
-) -> Iterator[str]:
-    gives, takes = given.schema, taken.schema
+def _unfit_shape(where: str, gives: Json, takes: Json, *, is_answer: bool) -> Iterator[str]:
     if (expected := _values(takes)) is not None:
         values = _values(gives)
         more = ["any value"] if values is None else [one for one in values if one not in expected]
@@ -141,51 +133,34 @@ def _unfit_shape(
                 was, now = (limit, actual) if is_answer else (actual, limit)
                 yield f"{where}: {bound} was {was} and is {now}"
     if "items" in gives and "items" in takes:
-        yield from _unfit(
-            f"{where}[]", given.at(gives["items"]), taken.at(takes["items"]),
-            is_answer=is_answer, depth=depth + 1,
-        )  # fmt: skip
-    yield from _unfit_properties(where, given, taken, is_answer=is_answer, depth=depth)
+        yield from _unfit(f"{where}[]", gives["items"], takes["items"], is_answer=is_answer)
+    yield from _unfit_properties(where, gives, takes, is_answer=is_answer)
 
 
-def _unfit_properties(
-    where: str, given: Side, taken: Side, *, is_answer: bool, depth: int
-) -> Iterator[str]:
-    gives, takes = given.schema.get("properties", {}), taken.schema.get("properties", {})
+def _unfit_properties(where: str, gives: Json, takes: Json, *, is_answer: bool) -> Iterator[str]:
+    given, taken = gives.get("properties", {}), takes.get("properties", {})
     if is_answer:
-        for name in sorted(takes.keys() - gives.keys()):
+        for name in sorted(taken.keys() - given.keys()):
             yield f"{where} has no {name} any more"
-    elif taken.schema.get("additionalProperties") is False:
-        for name in sorted(gives.keys() - takes.keys()):
+    elif takes.get("additionalProperties") is False:
+        for name in sorted(given.keys() - taken.keys()):
             yield f"{where} may no longer hold {name}"
-    always = set(given.schema.get("required", []))
-    for name in taken.schema.get("required", []):
-        if name not in always and (not is_answer or name in gives):
+    always = set(gives.get("required", []))
+    for name in takes.get("required", []):
+        if name not in always and (not is_answer or name in given):
             yield f"{where}: {name} " + ("may now be absent" if is_answer else "is now required")
-    for name, schema in gives.items():
-        if name in takes:
-            yield from _unfit(
-                f"{where}.{name}", given.at(schema), taken.at(takes[name]),
-                is_answer=is_answer, depth=depth + 1,
-            )  # fmt: skip
+    for name, schema in given.items():
+        if name in taken:
+            yield from _unfit(f"{where}.{name}", schema, taken[name], is_answer=is_answer)
 
 
-def _shapes(side: Side) -> Iterator[Side]:
+def _shapes(schema: Json) -> Iterator[Json]:
     """The alternatives of a schema, each of one type."""
-    schema = side.schema
-    if "$ref" in schema:
-        found: Any = side.document
-        for part in schema["$ref"].removeprefix("#/").split("/"):
-            found = found[part]
-        yield from _shapes(side.at(found))
-    elif "anyOf" in schema or "oneOf" in schema:
+    if "anyOf" in schema or "oneOf" in schema:
         for alternative in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
-            yield from _shapes(side.at(alternative))
-    elif isinstance(schema.get("type"), list):
-        for kind in schema["type"]:
-            yield side.at({**schema, "type": kind})
+            yield from _shapes(alternative)
     else:
-        yield side
+        yield schema
 
 
 def _type(schema: Json) -> str | None:
