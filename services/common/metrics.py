@@ -64,7 +64,7 @@ class Metrics:
         )
         self.refused = Counter(
             "pollux_http_refused",
-            "Connections ended before their request was there, by the kind of problem.",
+            "Connections that were ended, by the kind of problem.",
             ["kind"],
             registry=self.registry,
         )
@@ -86,7 +86,7 @@ class Metrics:
             (self._from_memory if from_memory else self._from_database).inc()
 
     def refuse(self, kind: str) -> None:
-        """Counts a connection that was ended before its request was there."""
+        """Counts a connection that was ended."""
         self.refused.labels(kind).inc()
 
     def know_releases(self, releases: Mapping[str, Release]) -> None:

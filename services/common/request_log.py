@@ -29,7 +29,7 @@ class RequestLog:
     ) -> None:
         """Writes a line; `route` is a template, `headers` are the answer's, `key` names the key.
 
-        A status of 0 says that the client went away before its answer.
+        A status of 0 says that no answer was begun: the client left, or it took too long.
         """
         release = next((value for name, value in headers if name.lower() in SOURCES), None)
         line = {
