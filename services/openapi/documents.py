@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from pollux.runtime.serving import find_serving_store
@@ -22,9 +23,14 @@ SOME_HASH = "0" * 64
 def documents() -> Mapping[str, dict[str, Any]]:
     """The documents by service (api, scoring, events), as an installation with keys gives them."""
     settings = Settings(database_url=DATABASE, api_keys=SOME_HASH, root_path="", scoring_url=None)
-    store = find_serving_store(settings)
+    return {name: app.openapi() for name, app in apps(settings).items()}
+
+
+def apps(settings: Settings) -> dict[str, FastAPI]:
+    """The app of each service, not started."""
+    mqtt, store = MqttSettings(testing_no_mqtt=True), find_serving_store(settings)
     return {
-        "api": api.create_app(settings).openapi(),
-        "scoring": scoring.create_app(settings).openapi(),
-        "events": events.create_app(settings, MqttSettings(testing_no_mqtt=True), store).openapi(),
+        "api": api.create_app(settings),
+        "scoring": scoring.create_app(settings),
+        "events": events.create_app(settings, mqtt, store),
     }

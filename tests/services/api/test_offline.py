@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import services
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
+from tests.support import asgi
 
 OFFLINE = Settings(
     database_url="postgresql://nobody@127.0.0.1:1/nothing", api_keys="", api_host="127.0.0.1"
@@ -72,12 +73,7 @@ SELECT = "/v1/vouchers/select"  # fmt: skip
 
 
 def ask(method: str, path: str, app: Any = APP, **arguments: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
+    return asgi.ask(app, method, path, **arguments)
 
 
 @pytest.mark.parametrize("path", V1_PATHS)

@@ -1,22 +1,16 @@
 """What browsers may do: under which names a service answers, and whose pages may call it."""
 
-import asyncio
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
 from pollux.runtime.hosts import AllowedHosts
-from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.api.app import create_app as create_api
-from services.events.app import create_app as create_events
-from services.events.settings import MqttSettings
-from services.scoring.app import create_app as create_scorer
+from services.openapi.documents import apps
+from tests.support.asgi import ask
 
 URL = "postgresql://nobody@127.0.0.1:1/nothing"
 KEY = "a key"
@@ -28,36 +22,18 @@ def settings_with(**values: Any) -> Settings:
     return Settings(**{"database_url": URL, "api_keys": hashed} | values)
 
 
-def create_event_service(settings: Settings) -> FastAPI:
-    store = ServingStore(URL, URL, "pollux_reader", None, None)
-    return create_events(settings, MqttSettings(), store)
+APPS = apps(settings_with(cors_origins=ORIGIN))
 
 
-SERVICES: dict[str, Callable[[Settings], FastAPI]] = {
-    "api": create_api,
-    "scorer": create_scorer,
-    "events": create_event_service,
-}
-
-
-def ask(app: FastAPI, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.request(method, path, headers=headers)
-
-    return asyncio.run(send())
-
-
-@pytest.fixture(scope="module", params=SERVICES)
+@pytest.fixture(scope="module", params=APPS)
 def app(request: pytest.FixtureRequest) -> FastAPI:
-    return SERVICES[request.param](settings_with(cors_origins=ORIGIN))
+    return APPS[request.param]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/members"])
 def test_no_service_answers_under_a_strangers_name(app: FastAPI, path: str) -> None:
     headers = {"Host": "evil.example", "Authorization": f"Bearer {KEY}"}
-    answer = ask(app, "GET", path, headers)
+    answer = ask(app, "GET", path, headers=headers)
     assert answer.status_code == 421
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:pollux:problem:unknown-host"
@@ -69,7 +45,7 @@ def test_no_service_answers_under_a_strangers_name(app: FastAPI, path: str) -> N
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "10.1.2.3:8000", "[::1]:8000"])
 def test_every_service_answers_under_local_names_and_addresses(app: FastAPI, host: str) -> None:
-    assert ask(app, "GET", "/healthz", {"Host": host}).status_code == 200
+    assert ask(app, "GET", "/healthz", headers={"Host": host}).status_code == 200
 
 
 def test_a_preflight_needs_no_key(app: FastAPI) -> None:
@@ -78,14 +54,14 @@ def test_a_preflight_needs_no_key(app: FastAPI) -> None:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,if-none-match",
     }
-    answer = ask(app, "OPTIONS", "/v1/vouchers/select", asked)
+    answer = ask(app, "OPTIONS", "/v1/vouchers/select", headers=asked)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_pages_of_the_origin_read_answers_and_problems(app: FastAPI) -> None:
     for path, status in (("/healthz", 200), ("/v1/members", 401)):
-        answer = ask(app, "GET", path, {"Origin": ORIGIN})
+        answer = ask(app, "GET", path, headers={"Origin": ORIGIN})
         assert answer.status_code == status
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
@@ -105,7 +81,7 @@ def test_a_refused_preflight_says_which_setting(
     app: FastAPI, origin: str, method: str, refused: str
 ) -> None:
     asked = {"Origin": origin, "Access-Control-Request-Method": method}
-    answer = ask(app, "OPTIONS", "/v1/households", asked)
+    answer = ask(app, "OPTIONS", "/v1/households", headers=asked)
     assert answer.status_code == 403
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:pollux:problem:cors-refused"
@@ -118,8 +94,8 @@ def test_a_refused_preflight_says_which_setting(
 
 
 def test_without_the_setting_no_page_reads_an_answer() -> None:
-    app = create_scorer(settings_with())
-    answer = ask(app, "GET", "/healthz", {"Origin": ORIGIN})
+    app = apps(settings_with())["scoring"]
+    answer = ask(app, "GET", "/healthz", headers={"Origin": ORIGIN})
     assert "access-control-allow-origin" not in answer.headers
 
 

@@ -1,6 +1,5 @@
 """The page `/docs` of every service: whole without the internet, and with keys."""
 
-import asyncio
 import hashlib
 import re
 import shutil
@@ -11,13 +10,10 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import app as api
-from services.events import app as events
-from services.events.settings import MqttSettings
-from services.scoring import app as scoring
+from services.openapi.documents import apps
 from tests.services.api.support import client_of
+from tests.support.asgi import ask
 from tests.support.browser import Page, browse
 
 KEY = "5f" * 16
@@ -25,23 +21,12 @@ SETTINGS = Settings(
     database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"),
     api_keys=hashlib.sha256(KEY.encode()).hexdigest(),
 )
-APPS = {
-    "api": api.create_app(SETTINGS),
-    "scoring": scoring.create_app(SETTINGS),
-    "events": events.create_app(
-        SETTINGS, MqttSettings(testing_no_mqtt=True), find_serving_store(SETTINGS)
-    ),
-}
+APPS = apps(SETTINGS)
 CHROMIUM = shutil.which("chromium")
 
 
 def get(app: FastAPI, path: str, **headers: str) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await client.get(path, headers=headers)
-
-    return asyncio.run(send())
+    return ask(app, "GET", path, headers=headers)
 
 
 @pytest.mark.parametrize("prefix", ["", "/tools/pollux"])

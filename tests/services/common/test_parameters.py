@@ -1,37 +1,25 @@
 """No route of any service takes a parameter that it does not know, or one value twice."""
 
-import asyncio
 import re
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import app as api
 from services.common.copying import with_values
 from services.common.formats import Format, format_of
 from services.common.values import readings, split
-from services.events import app as events
-from services.events.settings import MqttSettings
-from services.openapi.documents import documents
-from services.scoring import app as scoring
+from services.openapi.documents import apps, documents
+from tests.support import asgi
 
 SETTINGS = Settings(
     database_url="postgresql://nobody@127.0.0.1:1/nothing", api_keys="", scoring_url=None
 )
-APPS: dict[str, FastAPI] = {
-    "api": api.create_app(SETTINGS),
-    "scoring": scoring.create_app(SETTINGS),
-    "events": events.create_app(
-        SETTINGS, MqttSettings(testing_no_mqtt=True), find_serving_store(SETTINGS)
-    ),
-}
+APPS = apps(SETTINGS)
 # Its parameters are those of a release: test_marts.
 OF_RELEASE = "/v1/marts/{domain}/{mart}"
 OPERATIONS = [
@@ -49,12 +37,7 @@ EVERY_OPERATION = pytest.mark.parametrize(
 
 
 def ask(service: str, method: str, path: str, query: str) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(APPS[service])
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.request(method, f"{re.sub('{.*?}', '1', path)}?{query}")
-
-    return asyncio.run(send())
+    return asgi.ask(APPS[service], method, f"{re.sub('{.*?}', '1', path)}?{query}")
 
 
 def queried(operation: dict[str, Any]) -> dict[str, bool]:

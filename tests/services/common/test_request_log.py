@@ -1,6 +1,5 @@
 """The log of requests and the metrics of requests and releases."""
 
-import asyncio
 import hashlib
 import io
 import json
@@ -8,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +18,7 @@ from services.common.metrics import Metrics
 from services.common.problems import ProblemError
 from services.common.releases import Release
 from services.common.request_log import RequestLog
+from tests.support import asgi
 
 KEY = "a key"
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -52,14 +51,8 @@ def app_with(**settings: Any) -> FastAPI:
 
 
 def ask(app: FastAPI, *requests: tuple[str, str]) -> None:
-    async def send() -> None:
-        transport = httpx.ASGITransport(app)
-        headers = {"Authorization": f"Bearer {KEY}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            for method, path in requests:
-                await client.request(method, path, headers=headers)
-
-    asyncio.run(send())
+    for method, path in requests:
+        asgi.ask(app, method, path, headers={"Authorization": f"Bearer {KEY}"})
 
 
 def test_a_request_is_a_line_without_values(

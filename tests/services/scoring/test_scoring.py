@@ -26,6 +26,7 @@ from services.scoring import models
 from services.scoring.app import create_app
 from services.scoring.schemas import MAX_COUPONS, MAX_PAIRS, Coupon, Customer
 from tests.services.scoring.bodies import COUPON, CUSTOMER
+from tests.support import asgi
 from tests.support.histories import open_sample
 
 NULLABLE = {
@@ -48,15 +49,9 @@ def app(trained_store: tuple[Settings, Card]) -> FastAPI:
 
 def ask(app: FastAPI, path: str, body: object = None, method: str = "POST") -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            if method == "GET":
-                return await client.get(path)
-            return await client.post(path, content=content, headers=JSON)
-
-    return asyncio.run(send())
+    if method == "GET":
+        return asgi.ask(app, method, path)
+    return asgi.ask(app, method, path, content=content, headers=JSON)
 
 
 def score(app: FastAPI, customer: dict[str, Any], *coupons: dict[str, Any]) -> list[dict[str, Any]]:
