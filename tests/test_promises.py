@@ -42,6 +42,17 @@ def test_every_mqtt_setting_is_documented_with_its_default() -> None:
     assert found == expected
 
 
+def test_a_setting_means_in_the_page_what_it_means_in_the_code() -> None:
+    page = (PROJECT_DIR / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| (.+) \|$", page, re.MULTILINE)
+    meanings = {name: re.sub(r"\[(.+?)\]\(.+?\)|`", r"\1", text) for name, text in rows}
+    said = {f"POLLUX_{name.upper()}": one for name, one in Settings.model_fields.items()}
+    said |= {name.upper(): one for name, one in MqttSettings.model_fields.items()}
+    # The page may say more.
+    for name, field in said.items():
+        assert meanings[name].startswith((field.description or "?").removesuffix(".")), name
+
+
 def test_every_command_and_option_is_documented() -> None:
     documented = (PROJECT_DIR / "docs/commands.md").read_text()
     rows = [line for line in documented.splitlines() if line.startswith("| `pollux ")]

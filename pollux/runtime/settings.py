@@ -66,13 +66,13 @@ class Settings(BaseSettings):
     study: str = Field(
         default="",
         description="Study whose days household analytics look at: complete_journey, the published "
-        "one; without it the window ends with the data's last complete day (of the sample: "
-        "complete_journey).",
+        "one, which the sample has unless you set another. Without a study the window ends with "
+        "the last complete day of your data.",
     )
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL (15 or newer) to serve from, as postgresql://…; without it an "
-        "embedded server runs under the data folder.",
+        "embedded server runs for the data folder.",
     )
     reader_url: SecretStr | None = Field(
         default=None,
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     root_path: str = Field(
         default="",
         description="Path prefix under which a proxy shows the API, such as /pollux; without it "
-        "the proxy's X-Forwarded-Prefix tells.",
+        "the proxy's X-Forwarded-Prefix counts.",
     )
     scoring_port: int = Field(
         default=8001, ge=1, le=65535, description="Port the scorer listens on."
@@ -119,7 +119,8 @@ class Settings(BaseSettings):
         default=0.2,
         ge=0,
         le=1,
-        description="Likelihood of use above which a focus event is answered with a coupon.",
+        description="Likelihood of use (0 to 1) above which a focus event is answered with a "
+        "coupon.",
     )
     coupon_cooldown_minutes: float = Field(
         default=0.0,
@@ -159,7 +160,8 @@ class Settings(BaseSettings):
     events_takeover_seconds: float = Field(
         default=60,
         ge=0,
-        description="How long an event worker may be away before another takes what waits for it.",
+        description="How long a worker of the event service may be away before another takes what "
+        "waits for it.",
     )
     store_timezone: str = Field(
         default="Europe/Berlin",
@@ -173,7 +175,8 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         default="",
         description="Names (comma-separated) that a request's Host may have, besides local ones, "
-        "the name of this machine and any address; *.example.com for all below one, * for any.",
+        "the name of this machine, those in POLLUX_API_HOST and POLLUX_SCORING_URL, and any "
+        "address; *.example.com for all below one, * for any.",
     )
     cors_origins: str = Field(
         default="",
@@ -228,7 +231,9 @@ class Settings(BaseSettings):
         "comma-separated, while it is replaced.",
     )
     lock_timeout_seconds: float = Field(
-        default=60, ge=0, description="How long to wait for the warehouse while another holds it."
+        default=60,
+        ge=0,
+        description="How long to wait for the warehouse while another process holds it.",
     )
     reject_limit_percent: float = Field(
         default=1.0, ge=0, le=100, description="Share of a file's rows that may be rejected."

@@ -81,7 +81,7 @@ class MqttSettings(BaseSettings):
     )
     promo_code_line_topic_name: str = Field(
         default="pollux/promo-code-line",
-        description="Topic that every conversion is answered on, by a line of text.",
+        description="Topic on which every conversion is answered with a line of text.",
     )
     release_topic_name: str = Field(
         default="pollux/releases",
