@@ -86,7 +86,8 @@ def test_every_exit_code_is_documented() -> None:
 
 def test_every_problem_is_documented() -> None:
     documented = "".join(path.read_text() for path in (PROJECT_DIR / "docs").glob("*.md"))
-    problem = re.compile(r"(?:ProblemError|__init__)\(\s*HTTPStatus\.\w+,\s*\"([a-z-]+)\"")
+    made = r"(?:(?:ProblemError|__init__)\(\s*HTTPStatus\.\w+,|not_found\()"
+    problem = re.compile(rf"{made}\s*\"([a-z-]+)\"")
     kinds = {kind for text in sources() for kind in problem.findall(text)}
     assert kinds >= {"no-associations", "unknown-household", "no-model", "not-ready"}
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in documented] == []
