@@ -298,7 +298,7 @@ def _post(url: str, headers: dict[str, str], body: bytes) -> tuple[str | None, b
         return f"it answers {error.code}{elsewhere}", False
     except (OSError, http.client.HTTPException, ValueError) as error:
         # Without the text of others, which may show the URL.
-        reason = getattr(error, "reason", error)
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
         words = reason.strerror if isinstance(reason, OSError) else None
         return f"it cannot be reached ({words or type(reason).__name__})", False
 

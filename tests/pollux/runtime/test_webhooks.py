@@ -2,6 +2,7 @@
 
 import json
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -219,6 +220,23 @@ def test_one_that_cannot_be_reached_is_given_up_after_three_days(
         make_due(store)
         deliver(store, to)
         assert len(pauses(store)) == left
+
+
+def test_a_tls_connection_that_ends_early_is_named(
+    store: ServingStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """urllib passes on what fails after the request as it is, with a reason of OpenSSL's own."""
+
+    def end(*_: object, **__: object) -> None:
+        raise ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+    monkeypatch.setattr(webhooks.OPENER, "open", end)
+    switch(store, webhook(receiver), "store", 1)
+    deliver(store, webhook(receiver))
+    assert "it cannot be reached (EOF occurred in violation of protocol)" in caplog.text
 
 
 def test_what_a_killed_process_had_told_is_told_again_with_its_id(
