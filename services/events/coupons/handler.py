@@ -171,9 +171,33 @@ class CouponHandler:
             self._decide(pending, event, choice)
         return pending, await self._committed_as_new(pending)
 
-    def decision(self, key: UUID, event: StoreEvent, choice: Choice) -> Decision:
-        """What would be recorded of a choice for a focus event, but for its cool-down."""
-        return self._decision(key, "focus", event, choice)
+    def decision(
+        self, key: UUID, kind: CouponKind, event: StoreEvent, choice: Choice | None
+    ) -> Decision:
+        """What is recorded of a choice, but for the cool-down; None is that of an entry."""
+        basis = self._offers.basis
+        outcome: Outcome = "prepared" if choice is None else "no offer"
+        if choice is None:
+            choice = Choice()
+        if choice.coupon_id is not None:
+            outcome = "offer"
+        is_answered = kind == "focus" and self.answers.is_due(outcome)
+        return Decision(
+            event_key=key,
+            kind=kind,
+            customer_id=event.customer_id,
+            department=self._offers.spelled(event.department) if event.department else None,
+            event_at=event.event_at,
+            event_date=event.event_date,
+            outcome=outcome,
+            reason=choice.reason,
+            coupon_id=choice.coupon_id,
+            prediction=choice.prediction,
+            answer_id=answer_id(key, "prediction") if is_answered else None,
+            release=basis.release,
+            model=basis.model,
+            threshold=self._offers.threshold,
+        )
 
     async def run(self) -> None:
         """Commits decided events, in groups; runs until cancelled."""
@@ -257,36 +281,9 @@ class CouponHandler:
                 # A new release came meanwhile: its choice counts.
                 self._decide_later(pending, event)
                 return
-        pending.decision = self._decision(pending.key, pending.kind, event, choice)
+        pending.decision = self.decision(pending.key, pending.kind, event, choice)
         pending.answer = self._answer(pending, pending.decision, coupon)
         self._put(pending)
-
-    def _decision(
-        self, key: UUID, kind: CouponKind, event: StoreEvent, choice: Choice | None
-    ) -> Decision:
-        basis = self._offers.basis
-        outcome: Outcome = "prepared" if choice is None else "no offer"
-        if choice is None:
-            choice = Choice()
-        if choice.coupon_id is not None:
-            outcome = "offer"
-        is_answered = kind == "focus" and self.answers.is_due(outcome)
-        return Decision(
-            event_key=key,
-            kind=kind,
-            customer_id=event.customer_id,
-            department=self._offers.spelled(event.department) if event.department else None,
-            event_at=event.event_at,
-            event_date=event.event_date,
-            outcome=outcome,
-            reason=choice.reason,
-            coupon_id=choice.coupon_id,
-            prediction=choice.prediction,
-            answer_id=answer_id(key, "prediction") if is_answered else None,
-            release=basis.release,
-            model=basis.model,
-            threshold=self._offers.threshold,
-        )
 
     def _answer(
         self, pending: PendingEvent, decision: Decision, coupon: CouponDocument | None

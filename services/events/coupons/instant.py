@@ -18,7 +18,7 @@ from services.common.releases import NothingReleasedError
 from services.common.shop import unknown_store_customer
 from services.events.coupons.cooldown import find_held_back, without_offer
 from services.events.coupons.handler import CouponHandler
-from services.events.coupons.messages import StoreEvent, focus_at
+from services.events.coupons.messages import StoreEvent, store_event
 from services.events.coupons.offers import (
     NO_MODEL,
     NOTHING_RELEASED,
@@ -107,7 +107,7 @@ class InstantOffers:
         moment = datetime.now(UTC) if asked.at is None else asked.at
         seconds = int(moment.timestamp() // 1)
         try:
-            return focus_at(asked.customer_id, seconds, asked.department, self._zone)
+            return store_event(asked.customer_id, seconds, asked.department, self._zone)
         except UnreadableError as error:
             raise invalid_input("body", "at", str(error)) from None
 
@@ -127,7 +127,7 @@ class InstantOffers:
         return event, choice
 
     async def _try(self, event: StoreEvent, choice: Choice) -> Instant:
-        decision = self._handler.decision(uuid4(), event, choice)
+        decision = self._handler.decision(uuid4(), "focus", event, choice)
         if self._cooldown and decision.outcome == "offer":
             offers = [decision]
             if await self._writer.retry(

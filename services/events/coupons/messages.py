@@ -39,7 +39,7 @@ class StoreEvent:
 def read_entry(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """An entry event; raises `UnreadableError`."""
     customer, moment, _ = _parts(read_json(payload, MAX_BYTES))
-    return _event(customer, moment, None, zone)
+    return store_event(customer, moment, None, zone)
 
 
 def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
@@ -48,15 +48,7 @@ def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     name = read_name("the department", department)
     if name is None:
         raise UnreadableError("the department is missing")
-    return _event(customer, moment, name, zone)
-
-
-def focus_at(customer_id: int, ts: int, department: str | None, zone: ZoneInfo) -> StoreEvent:
-    """A focus event at a time in seconds since 1970; raises `UnreadableError`.
-
-    Without a department it is one of any of them.
-    """
-    return _event(customer_id, ts, department, zone)
+    return store_event(customer, moment, name, zone)
 
 
 def focus_message(event: StoreEvent) -> bytes:
@@ -79,7 +71,8 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     return inner.get("customer_id"), _seconds(moment), inner.get("category")
 
 
-def _event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
+def store_event(customer: object, ts: object, department: str | None, zone: ZoneInfo) -> StoreEvent:
+    """An event at a time in seconds since 1970; raises `UnreadableError`."""
     customer_id = _whole("the customer's id", customer)
     seconds = _whole_seconds(ts)
     if not 0 <= seconds <= time.time() + MAX_SECONDS_AHEAD:
