@@ -110,7 +110,7 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
                 connection.commit()
             step("rollback.switched")
             switch_seconds = time.monotonic() - switching
-            webhooks.deliver_soon(database, settings)
+            webhooks.deliver_soon(database, receivers)
             notes = follow_switch(settings, connection, database, domain, target.number)
     seconds = time.monotonic() - started
     return ReleaseReport(
@@ -126,7 +126,7 @@ def _released_already(
 ) -> ReleaseReport:
     # The updates after the last switch, to this release or back from it, may be incomplete.
     served = registry.current_number(connection, row.domain)
-    webhooks.deliver_soon(database, settings)
+    webhooks.deliver_soon(database, webhooks.read_webhooks(settings))
     notes: tuple[str, ...] = ()
     if served is not None:
         notes = follow_switch(settings, connection, database, row.domain, served)
@@ -209,7 +209,7 @@ def _release(
         connection.commit()
     step("release.switched")
     switch_seconds = time.monotonic() - switching
-    webhooks.deliver_soon(database, settings)
+    webhooks.deliver_soon(database, receivers)
     notes = follow_switch(settings, connection, database, domain, number)
     return ReleaseReport(
         domain=domain,

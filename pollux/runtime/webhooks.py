@@ -227,14 +227,13 @@ def deliver(store: ServingStore, webhook: Webhook) -> None:
         connection.execute(FORGET)
 
 
-def deliver_soon(store: ServingStore, settings: Settings) -> None:
+def deliver_soon(store: ServingStore, webhooks: Sequence[Webhook]) -> None:
     """Begins to send what is due, in threads: the caller goes on at once.
 
     At its own end the process waits a second at most for receivers that did not answer yet.
     """
     threads = [
-        threading.Thread(target=deliver, args=(store, webhook), daemon=True)
-        for webhook in read_webhooks(settings)
+        threading.Thread(target=deliver, args=(store, webhook), daemon=True) for webhook in webhooks
     ]
     for thread in threads:
         thread.start()
