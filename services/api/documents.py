@@ -108,12 +108,15 @@ class PageQuery(BaseModel):
     )
 
 
+def which_ids(which: str) -> str:
+    """What the parameter `ids` says of itself."""
+    return (
+        f"Only {which}, at most {MAX_LIMIT}, separated by commas. Without `limit` they all come on "
+        "one page; those that do not exist are left out."
+    )
+
+
 class IdsQuery(PageQuery):
     """Parameters of a list of things that have an id."""
 
-    ids: Codes[Id] = Field(
-        default=None,
-        max_length=MAX_LIMIT,
-        description=f"Only these, at most {MAX_LIMIT}, separated by commas. Without `limit` they "
-        "all come on one page; those that do not exist are left out.",
-    )
+    ids: Codes[Id] = Field(default=None, max_length=MAX_LIMIT, description=which_ids("these"))

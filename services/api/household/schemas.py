@@ -22,6 +22,7 @@ from services.api.documents import (
     page_of,
     sorted_by,
     sorted_by_any,
+    which_ids,
 )
 from services.common.contracts import contract_of
 from services.common.values import (
@@ -331,9 +332,7 @@ class CommoditiesQuery(PageQuery):
     """Which commodities, in which order."""
 
     ids: Annotated[Names[Text], AfterValidator(_readings)] = Field(
-        default=None,
-        description=f"Only these, at most {MAX_LIMIT}, separated by commas. Without `limit` they "
-        "all come on one page; those that do not exist are left out.",
+        default=None, description=which_ids("these")
     )
     section: Names[Text] = Field(default=None, description="Only these sections of the shop.")
     sort: Annotated[str, sorted_by_any("household", "commodities")] = Field(

@@ -16,6 +16,7 @@ from services.api.documents import (
     page_of,
     sorted_by,
     sorted_by_any,
+    which_ids,
 )
 from services.common.values import Codes, Email, EmailInQuery, Names, Text
 
@@ -42,10 +43,7 @@ class MembersQuery(PageQuery):
     """Which members, in which order."""
 
     ids: Codes[EmailInQuery] = Field(
-        default=None,
-        max_length=MAX_LIMIT,
-        description=f"Only these emails, at most {MAX_LIMIT}, separated by commas. Without `limit` "
-        "they all come on one page; those that do not exist are left out.",
+        default=None, max_length=MAX_LIMIT, description=which_ids("these emails")
     )
     joined_by: Codes[Literal["list", "purchase"]] = Field(
         default=None, description="Only members who joined by the loyalty list, or by a purchase."
