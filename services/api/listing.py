@@ -8,7 +8,6 @@ quoted where COPY takes none; names come from the declarations and contracts onl
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,9 +27,6 @@ from services.common.releases import Release
 
 K = TypeVar("K", int, str)
 
-# A comparison with one value, which may be with several instead.
-EQUALS = re.compile(r"= \{0\}((::\w+)+)$")
-CAST = re.compile(r"::\w+")
 OF_PAGES = ("limit", "next", "count")
 NOT_OF_WHOLE_LISTS = "A whole list has no pages: leave it out, or ask for application/json"
 
@@ -71,8 +67,9 @@ class Listing(Generic[K]):
 
     `key` lists the columns of the default order; together they are unique, and none is ever null.
     Another sort puts its column before them; rows that have no value there come last in either
-    direction. `filters` are conditions by the name of their parameter, with `{0}` for its value
-    and `{release}` for the schema; one that ends in `= {0}::type` takes several values, too.
+    direction. `equal` lists the columns with a filter of their name, which keeps rows that have
+    its value or, if it takes several, one of them. `filters` are other conditions by the name of
+    their parameter, with `{0}` for its value and `{release}` for the schema.
     `within` is the condition of a list that belongs to a parent; `parent` tells a parent with an
     empty list from an unknown one.
 
@@ -84,6 +81,7 @@ class Listing(Generic[K]):
     name: str
     mart: Mart
     key: Sequence[str]
+    equal: Sequence[str] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     within: str | None = None
     parent: Lookup[K] | None = None
@@ -180,21 +178,21 @@ class Listing(Generic[K]):
 
     def condition(self, name: str, *, takes_several: bool) -> str:
         """The condition of a filter, for one value or for several."""
-        if name == "ids":
-            (key,) = self.key
-            return f"{quoted(key)} = any({{0}}::{SQL_TYPES[self.mart.column_type(key)[0]]}[])"
-        one = self.filters[name]
-        if not takes_several:
-            return one
-        return EQUALS.sub(lambda found: f"= any({{0}}{CAST.sub(_of_array, found[1])})", one)
+        if name in self.filters:
+            return self.filters[name]
+        column = self.key[0] if name == "ids" else name
+        kind = SQL_TYPES[self.mart.column_type(column)[0]]
+        value = f"any({{0}}::{kind.replace('::', '[]::')}[])" if takes_several else f"{{0}}::{kind}"
+        # Braces in a name are not places.
+        return f"{quoted(column).replace('{', '{{').replace('}', '}}')} = {value}"
 
     def _filters(self, query: PageQuery, asked: Mapping[str, Any] | None) -> dict[str, Any]:
         if asked is None:
-            found = {name: getattr(query, name) for name in self.filters}
+            found = {name: getattr(query, name) for name in (*self.equal, *self.filters)}
         else:
             found = dict(asked)
         filters = {
-            name: _single(value) if EQUALS.search(self.filters[name]) else value
+            name: _single(value) if name in self.equal else value
             for name, value in found.items()
             if value is not None
         }
@@ -398,10 +396,6 @@ def _order(listing: Listing[K], sort: str, of: str) -> str:
 
 def _shape(filters: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
     return tuple((name, isinstance(value, list)) for name, value in filters.items())
-
-
-def _of_array(cast: re.Match[str]) -> str:
-    return f"{cast[0]}[]"
 
 
 def _single(value: object) -> object:

@@ -48,11 +48,7 @@ VOUCHERS: Listing[str] = Listing(
     name="vouchers",
     mart=RANKING,
     key=["country_code", "segment_name", "segment", "rank"],
-    filters={
-        "country_code": "country_code = {0}::text",
-        "segment_name": "segment_name = {0}::text",
-        "segment": "segment = {0}::text",
-    },
+    equal=["country_code", "segment_name", "segment"],
     # A country without vouchers and a segment without assignments are still known names.
     names={"country_code": (RANKING, ASSIGNMENTS), "segment": (RANKING, SEGMENT_BOUNDS)},
 )
@@ -69,9 +65,8 @@ ACCOUNTS: Listing[int] = Listing(
     name="accounts",
     mart=CUSTOMERS,
     key=["account_number"],
+    equal=["account_status", "sign_up_source"],
     filters={
-        "account_status": "account_status = {0}::text",
-        "sign_up_source": "sign_up_source = {0}::text",
         "signed_up_from": "sign_up_date >= {0}::text::date",
         "signed_up_to": "sign_up_date <= {0}::text::date",
         "is_churned": "(churn_date is not null) = {0}::boolean",

@@ -105,12 +105,8 @@ HOUSEHOLDS = Listing(
     name="households",
     mart=RFM,
     key=["household_key"],
+    equal=["rfm_bins", "r_score", "f_score", "m_score", "has_demographics"],
     filters={
-        "rfm_bins": "rfm_bins = {0}::integer",
-        "r_score": "r_score = {0}::integer",
-        "f_score": "f_score = {0}::integer",
-        "m_score": "m_score = {0}::integer",
-        "has_demographics": "has_demographics = {0}::boolean",
         "min_total_sales": "total_sales >= {0}::numeric",
         "max_total_sales": "total_sales <= {0}::numeric",
     },
@@ -151,7 +147,8 @@ SEGMENT_HISTORY: Listing[str] = Listing(
     name="segment-history",
     mart=SIZES,
     key=["period_end", "position"],
-    filters={"segment": "segment = {0}::text", **PERIODS},
+    equal=["segment"],
+    filters=PERIODS,
     names={"segment": (SIZES,)},
 )
 
@@ -159,11 +156,8 @@ SEGMENT_MOVES: Listing[str] = Listing(
     name="segment-moves",
     mart=MOVES,
     key=["period_end", "from_segment", "to_segment"],
-    filters={
-        "from_segment": "from_segment = {0}::text",
-        "to_segment": "to_segment = {0}::text",
-        **PERIODS,
-    },
+    equal=["from_segment", "to_segment"],
+    filters=PERIODS,
     names={"from_segment": (MOVES,), "to_segment": (MOVES,)},
 )
 
@@ -175,11 +169,7 @@ SEGMENT_HOUSEHOLDS = Listing(
     parent=Lookup(
         mart=SIZES, key="segment", unknown=unknown_segment, unknown_among=unknown_segment
     ),
-    filters={
-        "r_score": "r_score = {0}::integer",
-        "f_score": "f_score = {0}::integer",
-        "m_score": "m_score = {0}::integer",
-    },
+    equal=["r_score", "f_score", "m_score"],
 )
 
 CAMPAIGN_RESPONSES = Listing(
@@ -188,7 +178,7 @@ CAMPAIGN_RESPONSES = Listing(
     key=["campaign"],
     within="household_key = {0}::bigint",
     parent=HOUSEHOLD,
-    filters={"has_redeemed": "has_redeemed = {0}::boolean"},
+    equal=["has_redeemed"],
 )
 
 RECOMMENDATIONS = Listing(
@@ -197,7 +187,7 @@ RECOMMENDATIONS = Listing(
     key=["rank"],
     within="household_key = {0}::bigint",
     parent=Lookup(mart=RECOMMENDATION_ROWS, key="household_key", unknown=no_recommendations),
-    filters={"only": "kind = {0}::text", "exclude": "product_id <> all({0}::bigint[])"},
+    filters={"only": "kind = any({0}::text[])", "exclude": "product_id <> all({0}::bigint[])"},
 )
 
 ASSOCIATIONS = Listing(
@@ -217,15 +207,8 @@ PRODUCTS: Listing[int] = Listing(
     name="household-products",
     mart=PRODUCT_ROWS,
     key=["product_id"],
-    filters={
-        "text": f"{DESCRIPTION} ilike all({{0}}::text[])",
-        "department": "department = {0}::text",
-        "commodity": "commodity = {0}::text",
-        "sub_commodity": "sub_commodity = {0}::text",
-        "brand": "brand = {0}::text",
-        "section": "section = {0}::text",
-        "manufacturer": "manufacturer = {0}::bigint",
-    },
+    equal=["department", "commodity", "sub_commodity", "brand", "section", "manufacturer"],
+    filters={"text": f"{DESCRIPTION} ilike all({{0}}::text[])"},
     names=dict.fromkeys(
         ("department", "commodity", "sub_commodity", "brand", "section"), (PRODUCT_ROWS,)
     ),
@@ -237,7 +220,7 @@ COMMODITIES: Listing[str] = Listing(
     name="commodities",
     mart=COMMODITY_ROWS,
     key=["commodity"],
-    filters={"section": "section = {0}::text"},
+    equal=["section"],
     names={"section": (COMMODITY_ROWS,)},
 )
 
@@ -245,7 +228,7 @@ PROMOTION_EFFECTS: Listing[str] = Listing(
     name="promotion-effects",
     mart=EFFECTS,
     key=["commodity", "support"],
-    filters={"commodity": "commodity = {0}::text", "support": "support = {0}::text"},
+    equal=["commodity", "support"],
     names={"commodity": (EFFECTS, COMMODITY_ROWS)},
 )
 

@@ -32,7 +32,7 @@ MEMBERS: Listing[str] = Listing(
     name="members",
     mart=MEMBERSHIP,
     key=["email"],
-    filters={"joined_by": "joined_by = {0}::text", "gender": "gender = {0}::text"},
+    equal=["joined_by", "gender"],
     names={"gender": (MEMBERSHIP,)},
 )
 
@@ -40,7 +40,7 @@ PROMOTIONS: Listing[str] = Listing(
     name="promotions",
     mart=FUNNELS,
     key=["promotion", "channel"],
-    filters={"promotion": "promotion = {0}::text", "channel": "channel = {0}::text"},
+    equal=["promotion", "channel"],
     names={"promotion": (FUNNELS,), "channel": (FUNNELS,)},
 )
 
@@ -65,5 +65,5 @@ CONVERSIONS = Listing(
     key=["conversion_id"],
     within="promotion = {0}::text",
     parent=PROMOTION,
-    filters={"conversion_type": "conversion_type = {0}::text", "email": "email = {0}::text"},
+    equal=["conversion_type", "email"],
 )

@@ -24,8 +24,7 @@ from services.api.marts.schemas import (
     schema_of,
     summary_of,
 )
-from services.api.names import quoted
-from services.api.queries import SQL_TYPES, Mart
+from services.api.queries import Mart
 from services.common.answers import ReleaseUnreadableError
 from services.common.contracts import contracts_of
 from services.common.copying import Copying
@@ -144,22 +143,14 @@ class Marts:
 def listing_of(contract: Contract) -> Listing[str]:
     """A mart's rows in the order of its key, filtered by what its contract allows."""
     mart = Mart(contract.domain, contract.name, contract)
-    kinds = {name: mart.column_type(name)[0] for name in filters_of(contract)}
+    equal = filters_of(contract)
     return Listing(
         name=f"{contract.domain}.{contract.name}",
         mart=mart,
         key=contract.key,
-        filters={
-            name: f"{braced(quoted(name))} = {{0}}::{SQL_TYPES[kind]}"
-            for name, kind in kinds.items()
-        },
-        names={name: (mart,) for name, kind in kinds.items() if kind is str},
+        equal=equal,
+        names={name: (mart,) for name in equal if mart.column_type(name)[0] is str},
     )
-
-
-def braced(text: str) -> str:
-    """A text that `str.format` leaves as it is."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -38,10 +38,9 @@ COUPONS: Listing[int] = Listing(
     name="coupons",
     mart=COUPON_INFO,
     key=["coupon_id"],
+    equal=["department", "coupon_type"],
     filters={
-        "department": "department = {0}::text",
         "valid_on": "start_date <= {0}::text::date and end_date >= {0}::text::date",
-        "coupon_type": "coupon_type = {0}::text",
         "min_discount": "discount >= {0}::integer",
         "product_id": "coupon_id in ("
         "select coupon_id from {release}.coupon_product where product_id = {0}::bigint)",
@@ -63,8 +62,8 @@ OFFERS: Listing[int] = Listing(
     name="coupon-offers",
     mart=COUPON_OFFERS,
     key=["event_date", "department"],
+    equal=["department"],
     filters={
-        "department": "department = {0}::text",
         "from_day": "event_date >= {0}::text::date",
         "to_day": "event_date <= {0}::text::date",
     },
@@ -75,10 +74,8 @@ PRODUCTS: Listing[int] = Listing(
     name="products",
     mart=PRODUCT_INFO,
     key=["product_id"],
+    equal=["department", "category", "vendor"],
     filters={
-        "department": "department = {0}::text",
-        "category": "category = {0}::text",
-        "vendor": "vendor = {0}::text",
         "min_price": "buy_price >= {0}::numeric",
         "max_price": "buy_price <= {0}::numeric",
     },
@@ -91,8 +88,8 @@ STORE_CUSTOMERS: Listing[int] = Listing(
     name="store-customers",
     mart=CUSTOMER_INFO,
     key=["customer_id"],
+    equal=["gender"],
     filters={
-        "gender": "gender = {0}::text",
         "min_age": "age >= {0}::integer",
         "max_age": "age <= {0}::integer",
     },
