@@ -114,7 +114,8 @@ class Listing(Generic[K]):
         fields = self._fields(query)
         starts_at_value = None if start is None else start[0] is not None
         # As many as may be asked for fit on one page.
-        all_fit = "ids" in filters and "limit" not in query.model_fields_set
+        has_ids = getattr(query, "ids", None) is not None
+        all_fit = has_ids and "limit" not in query.model_fields_set
         limit = MAX_LIMIT if all_fit else query.limit
 
         async def fetch() -> list[Any]:
@@ -180,7 +181,8 @@ class Listing(Generic[K]):
         """The condition of a filter, for one value or for several."""
         if name in self.filters:
             return self.filters[name]
-        column = self.key[0] if name == "ids" else name
+        # Of `ids`, unless that is a column.
+        column = name if name in self.equal else self.key[0]
         kind = SQL_TYPES[self.mart.column_type(column)[0]]
         value = f"any({{0}}::{kind.replace('::', '[]::')}[])" if takes_several else f"{{0}}::{kind}"
         # Braces in a name are not places.

@@ -25,7 +25,8 @@ COPY_SECONDS = 1_800
 # Without the client taking anything.
 STALLED_SECONDS = 60
 PART_BYTES = 64 * 1024
-PLACE = re.compile(r"\$(\d+)\b")
+# Of a value, unless it is part of a name.
+PLACE = re.compile(r'"[^"]*"|\$(\d+)\b')
 
 
 class TooManyListsError(ProblemError):
@@ -164,7 +165,7 @@ def with_values(sql: str, arguments: Sequence[object]) -> str:
     They are texts whose type the query says (`$1::bigint`), as its places do in any query here.
     """
     written = [Literal(_as_text(one)).as_string() for one in arguments]
-    return PLACE.sub(lambda place: written[int(place[1]) - 1], sql)
+    return PLACE.sub(lambda found: written[int(found[1]) - 1] if found[1] else found[0], sql)
 
 
 def _as_text(value: object) -> str | list[str] | None:

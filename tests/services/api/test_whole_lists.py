@@ -38,6 +38,7 @@ BIG = "/v1/marts/store/big"
 # More than all buffers between the server and a client that does not read.
 BIG_ROWS = 120_000
 TEXTS = "/v1/marts/store/texts"
+NAMED = "/v1/marts/store/named"
 # What a spreadsheet would run, what only looks like it, and what CSV has to quote.
 WRITTEN = [
     "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠a",  # noqa: RUF001
@@ -46,10 +47,16 @@ WRITTEN = [
 ]  # fmt: skip
 
 
-def add_mart(connection: psycopg.Connection, name: str, query: str, *columns: Column) -> None:
+def add_mart(
+    connection: psycopg.Connection,
+    name: str,
+    query: str,
+    *columns: Column,
+    indexes: tuple[tuple[str, ...], ...] = (),
+) -> None:
     contract = Contract(
         domain="store", name=name, description="One row.", columns=columns,
-        key=(columns[0].name,), indexes=(),
+        key=(columns[0].name,), indexes=indexes,
     )  # fmt: skip
     table = f"store__r{NUMBER}.{name}"
     connection.execute(f"create table {table} as {query}")
@@ -81,6 +88,14 @@ def installation(installation: tuple[Settings, ServingStore]) -> tuple[Settings,
             Column(name="share", data_type="double precision", is_required=True),
             Column(name="is_new", data_type="boolean", is_required=True),
             Column(name="=sum", data_type="integer", is_required=True),
+        )  # fmt: skip
+        add_mart(
+            connection, "named", 'select n, 10 * n as ids, \'x\' as "{0} $1" '
+            "from generate_series(1::bigint, 3) as n",
+            key,
+            Column(name="ids", data_type="bigint", is_required=True),
+            Column(name="{0} $1", data_type="text", is_required=True),
+            indexes=(("ids",), ("{0} $1",)),
         )  # fmt: skip
         connection.cursor().executemany(
             f"insert into store__r{NUMBER}.texts values (%s, %s, null, -1.5, -0.1, true, -1)",
@@ -115,6 +130,24 @@ def test_csv_holds_texts_that_no_spreadsheet_runs(client: httpx.Client) -> None:
         assert row[2:] == ["", "-1.50", "-0.1", "true", "-1"]
     # Null and an empty text are told apart.
     assert '\n15,"",,' in text
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ({}, [1, 2, 3]), ({"ids": "20"}, [2]), ({"ids": "20,30", "{0} $1": "X"}, [2, 3]),
+        ({"fields": "n,{0} $1", "sort": "{0} $1"}, [1, 2, 3]),
+    ],
+)  # fmt: skip
+def test_a_column_may_be_called_like_a_parameter_or_a_place(
+    client: httpx.Client, query: dict[str, str], numbers: list[int]
+) -> None:
+    page = client.get(NAMED, params=query).json()["data"]
+    assert [(row["n"], row["{0} $1"]) for row in page] == [(n, "x") for n in numbers]
+    lines = client.get(NAMED, params=query, headers=NDJSON).text.splitlines()
+    assert [json.loads(line) for line in lines] == page
+    rows = list(csv.DictReader(client.get(NAMED, params=query, headers=CSV).text.splitlines()))
+    assert [(row["n"], row["{0} $1"]) for row in rows] == [(str(n), "x") for n in numbers]
 
 
 def test_ndjson_is_one_document_a_line(client: httpx.Client) -> None:
