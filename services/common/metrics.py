@@ -64,7 +64,7 @@ class Metrics:
         )
         self.refused = Counter(
             "pollux_http_refused",
-            "Connections that were ended, by the kind of problem.",
+            "Connections that a problem ended, by its kind.",
             ["kind"],
             registry=self.registry,
         )
@@ -86,7 +86,7 @@ class Metrics:
             (self._from_memory if from_memory else self._from_database).inc()
 
     def refuse(self, kind: str) -> None:
-        """Counts a connection that was ended."""
+        """Counts a connection that a problem ended."""
         self.refused.labels(kind).inc()
 
     def know_releases(self, releases: Mapping[str, Release]) -> None:
