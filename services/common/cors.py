@@ -11,6 +11,8 @@ from services.common.problems import ProblemError
 
 METHODS = ["GET", "HEAD", "POST"]
 REQUEST_HEADERS = ["Authorization", "If-None-Match"]
+# Headers of the plain text that a problem replaces.
+OF_TEXT = {"content-length", "content-type"}
 ANSWER_HEADERS = ["ETag", "X-Pollux-Release", "X-Pollux-Model", "Retry-After"]
 
 
@@ -22,13 +24,10 @@ class Cors(CORSMiddleware):
         answer = super().preflight_response(request_headers)
         if answer.status_code == HTTPStatus.OK:
             return answer
-        # What the page asked for stands in its own request.
         refused = bytes(answer.body).decode().removeprefix("Disallowed CORS ")
-        headers = {name: value for name, value in answer.headers.items() if name not in OWN}
+        headers = {name: value for name, value in answer.headers.items() if name not in OF_TEXT}
+        # Starlette does not hand on the path: the page knows what it asked for.
         return cors_refused(refused, headers=headers).response({"type": "http"})
-
-
-OWN = {"content-length", "content-type"}
 
 
 def allow_origins(origins: str) -> list[Middleware]:
