@@ -1,41 +1,20 @@
--- Fails if a household's segment of today differs from the last period of the
--- history, or
--- from the scores of household_rfm.
+-- Fails if a household in scope has no segment, or one by other scores than its own.
 with
     segments as (select * from {{ ref("household_segments") }}),
 
-    rfm as (select * from {{ ref("household_rfm") }}),
-
-    segment_history as (select * from {{ ref("household_segment_history") }}),
-
-    last_period as (
-
-        select segment_history.*
-        from segment_history
-        where
-            segment_history.period_end = (
-                select max(periods.period_end)
-                from {{ ref("household_segment_history") }} as periods
-            )
-
-    )
+    rfm as (select * from {{ ref("household_rfm") }})
 
 select
     rfm.household_key,
     rfm.r_score,
-    last_period.r_score as r_score_in_history,
+    segments.r_score as r_score_of_segment,
     rfm.f_score,
-    last_period.f_score as f_score_in_history,
+    segments.f_score as f_score_of_segment,
     rfm.m_score,
-    last_period.m_score as m_score_in_history,
-    segments.segment,
-    last_period.segment as segment_in_history
+    segments.m_score as m_score_of_segment
 from rfm
 full outer join segments on rfm.household_key = segments.household_key
-full outer join last_period on rfm.household_key = last_period.household_key
 where
-    rfm.household_key is null
-    or segments.segment is distinct from last_period.segment
-    or rfm.r_score is distinct from last_period.r_score
-    or rfm.f_score is distinct from last_period.f_score
-    or rfm.m_score is distinct from last_period.m_score
+    rfm.r_score is distinct from segments.r_score
+    or rfm.f_score is distinct from segments.f_score
+    or rfm.m_score is distinct from segments.m_score
