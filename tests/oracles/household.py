@@ -83,9 +83,7 @@ def household_marts(
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
         "commodity_associations": _associations(lines, products),
     }
-    # Of days, these have the date of the period's end.
-    periods = {"household_segments", "household_segment_history"}
-    return {name: mart if name in periods else _dated(mart) for name, mart in marts.items()}
+    return {name: _dated(mart) for name, mart in marts.items()}
 
 
 def _dated(mart: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +92,7 @@ def _dated(mart: pd.DataFrame) -> pd.DataFrame:
     days = [name for name in days if name != "baskets_per_day"]
     return mart.assign(
         **{
-            f"{name.removesuffix('day')}date": pd.Timestamp("2004-03-22")
+            f"{name.removesuffix('day')}date": DAY_ZERO
             + pd.to_timedelta(mart[name].astype("float64"), unit="D")
             for name in days
         }
@@ -231,8 +229,7 @@ def _segment_history(
         )
         periods.append(period.reset_index())
     history = pd.concat(periods, ignore_index=True)
-    for day, when in (("period_end", "period_end_date"), ("since_day", "since_date")):
-        history[when] = DAY_ZERO + pd.to_timedelta(history[day], unit="D")
+    history["period_end_date"] = DAY_ZERO + pd.to_timedelta(history["period_end"], unit="D")
     return history
 
 
@@ -244,7 +241,7 @@ def _segments(history: pd.DataFrame, window: Window) -> pd.DataFrame:
         f"{FIFTHS[row.m_score]} fifth"
         for row in today.itertuples()
     ]
-    names = ["household_key", "segment", "since_day", "since_date", "r_score", "f_score"]
+    names = ["household_key", "segment", "since_day", "r_score", "f_score"]
     names += ["m_score", "last_day", "days_since_visit", "baskets_per_day", "total_sales", "why"]
     return today[names]
 

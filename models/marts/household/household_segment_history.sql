@@ -88,6 +88,7 @@ with
             dated.f_score,
             dated.m_score,
             dated.last_day,
+            {{ date_of("dated.last_day") }} as last_date,
             dated.baskets,
             dated.baskets_per_day,
             dated.total_sales

@@ -24,6 +24,7 @@ with
             f_score,
             m_score,
             last_day,
+            last_date,
             days_since_visit,
             baskets_per_day,
             total_sales,

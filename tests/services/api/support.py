@@ -84,10 +84,6 @@ def primary_key(model: Row) -> list[str]:
     raise AssertionError(model["name"])
 
 
-# Of days, they have the date of the period's end.
-PERIODS = ("household_segments", "household_segment_history")
-
-
 def dated(rows: list[Row]) -> list[Row]:
     """The rows with the date of every day of the study beside it, as JSON has it."""
 
@@ -130,8 +126,7 @@ def segment_rows(number: int) -> list[Row]:
     return [
         {
             "household_key": row["household_key"], "segment": SEGMENTS[place % 9],
-            "since_day": 652 + 28 * (place % 3), "since_date": date(2006, 1, 3),
-            "r_score": row["r_score"], "f_score": row["f_score"], "m_score": row["m_score"],
+            "since_day": 652 + 28 * (place % 3), "r_score": row["r_score"], "f_score": row["f_score"], "m_score": row["m_score"],
             "last_day": row["last_day"], "days_since_visit": place % 4,
             "baskets_per_day": row["baskets_per_day"], "total_sales": row["total_sales"],
             "why": f"because of {number}",
@@ -145,7 +140,7 @@ def history_rows(number: int) -> list[Row]:
         {
             "household_key": key, "period_end": end, "period_end_date": date(2006, 1, 3),
             "segment": "New", "previous_segment": None if end == 652 else "New", "since_day": 652,
-            "since_date": date(2006, 1, 3), "r_score": 5, "f_score": 1, "m_score": 1,
+            "r_score": 5, "f_score": 1, "m_score": 1,
             "last_day": 650, "baskets": number, "baskets_per_day": 0.5,
             "total_sales": Decimal("9.99"),
         }
@@ -514,10 +509,7 @@ def release_rows(domain: str, number: int) -> dict[str, list[Row]]:
         "store": store_release,
         "loyalty": loyalty_release,
     }
-    return {
-        table: rows if table in PERIODS else dated(rows)
-        for table, rows in made[domain](number).items()
-    }
+    return {table: dated(rows) for table, rows in made[domain](number).items()}
 
 
 def make_schema_of_releases(connection: psycopg.Connection) -> None:
