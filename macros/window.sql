@@ -1,35 +1,24 @@
-{# A bound of the window: that of the study, the day by number, or otherwise what the data say. #}
+{# A bound of the window: that of the study, the day by number, or otherwise what the data say.
+   Plain dbt builds from seeds of the study. Weeks are not set by number. #}
 {% macro window(name, otherwise) -%}
-    {{ return(adapter.dispatch("window")(name, otherwise)) }}
-{%- endmacro %}
-
-{% macro default__window(name, otherwise) -%}
-    {%- set study = env_var(
-        "POLLUX_STUDY",
-        (
-            "complete_journey"
-            if target.name in ["dev", "dev_postgres"]
-            else ""
-        ),
-    ) -%}
-    {%- if study -%}
-        {%- if study not in var("studies") -%}
-            {{
-                exceptions.raise_compiler_error(
-                    "POLLUX_STUDY is "
-                    ~ study
-                    ~ ", which dbt_project.yml does not have among its studies: take "
-                    ~ (var("studies") | join(" or "))
-                    ~ ", or leave it out for a window that moves on with the data"
-                )
-            }}
-        {%- endif -%}
-        {{ return(var("studies")[study][name]) }}
-    {%- endif -%}
+    {%- set plain = target.name in ["dev", "dev_postgres"] -%}
+    {%- set study = env_var("POLLUX_STUDY", "complete_journey" if plain else "") -%}
     {%- set word = {"first_day": "first", "last_day": "latest"}.get(name) -%}
     {%- set day = var("scope_" ~ name) if word else none -%}
-    {%- if day == word -%} {{ return(otherwise) }} {%- endif -%}
-    {%- if day is not integer -%}
+    {%- if study in var("studies") -%} {{ var("studies")[study][name] }}
+    {%- elif study -%}
+        {{
+            exceptions.raise_compiler_error(
+                "POLLUX_STUDY is "
+                ~ study
+                ~ ", which dbt_project.yml does not have among its studies: take "
+                ~ (var("studies") | join(" or "))
+                ~ ", or leave it out for a window that moves on with the data"
+            )
+        }}
+    {%- elif day == word -%} {{ otherwise }}
+    {%- elif day is integer -%} {{ day }}
+    {%- else -%}
         {{
             exceptions.raise_compiler_error(
                 "scope_"
@@ -42,7 +31,6 @@
             )
         }}
     {%- endif -%}
-    {{ return(day) }}
 {%- endmacro %}
 
 {# The week that a day is in. #}

@@ -1,29 +1,30 @@
--- Household analytics look at a window of days. It begins with the first day of the
--- data and ends with the last complete one: a day is complete when there is a later
--- one.
--- Or it is that of a study, or has days by number. Its weeks are those of its days.
+-- Household analytics look at a window of days. It begins with the data's first day and
+-- ends with the last complete one: a day is complete when there is a later one. Or it
+-- is
+-- that of a study, or has days by number. Its weeks are those of its days.
 {{ config(materialized="table") }}
 
 with
     transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
 
-    data_days as (select min(day) as first_day, max(day) as last_day from transactions),
+    data_days as (
+
+        select day, lead(day) over (order by day) as later_day
+        from transactions
+        where day is not null
+        group by 1
+
+    ),
 
     complete_days as (
 
         select
-            min(data_days.first_day) as first_day,
+            min(day) as first_day,
             -- Of one day there is no later one, so that none is complete.
             coalesce(
-                max(
-                    case
-                        when transactions.day < data_days.last_day then transactions.day
-                    end
-                ),
-                min(data_days.first_day) - 1
+                max(case when later_day is not null then day end), min(day) - 1
             ) as last_day
         from data_days
-        left join transactions on transactions.day is not null
 
     ),
 

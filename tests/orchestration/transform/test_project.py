@@ -146,3 +146,11 @@ def test_mart_of_the_page_builds_from_the_seeds(project: Path, tmp_path: Path) -
         )
         for email, purchases in bought.items()
     )
+
+
+def test_bound_of_the_window_that_is_no_day_says_what_to_write(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLLUX_STUDY", "")
+    ran = run_dbt(project, "parse", "--vars", "{scope_last_day: today}")
+    assert "scope_last_day is today: write latest or the number of a day" in str(ran.exception)
