@@ -235,7 +235,7 @@ def judge_line(row: OddRow) -> str | None:
     if name == "day" and value != "126":
         return "outside the days in scope"
     if name == "week_no" and not 0 <= int(value) <= 125:
-        return "no week of the study"
+        return "outside the weeks in scope"
     if name == "household_key":
         return "household of one day"
     # Odd rows of products have the others.

@@ -1,8 +1,7 @@
--- What household_rfm measures of a household, as of the end of each period: its
--- activity
--- from the window's first day to that end. It has a row as soon as it has shopped on
--- more
--- than one day.
+-- A household's activity, as int_households_measured has it, from the window's first
+-- day
+-- to the end of each period. It has a row as soon as it has shopped on more than one
+-- day.
 with
     baskets as (select * from {{ ref("int_baskets_summed") }}),
 

@@ -46,7 +46,7 @@ with
                 when
                     lines.week_no not between window_days.first_week_no
                     and window_days.last_week_no
-                then 'no week of the study'
+                then 'outside the weeks in scope'
                 when products.product_id is null
                 then 'unknown product'
                 when products.sub_commodity = '{{ var("excluded_sub_commodity") }}'
