@@ -1,7 +1,5 @@
--- A household's activity, as int_households_measured has it, from the window's first
--- day
--- to the end of each period. It has a row as soon as it has shopped on more than one
--- day.
+-- A household's activity, as in int_households_measured, from the window's first day
+-- to the end of each period; from the period on in which it shopped on a second day.
 with
     baskets as (select * from {{ ref("int_baskets_summed") }}),
 

@@ -1,7 +1,6 @@
--- Household analytics look at a window of days. It begins with the data's first day and
--- ends with the last complete one: a day is complete when there is a later one. Or it
--- is
--- that of a study, or has days by number. Its weeks are those of its days.
+-- Household analytics look at a window of days. It begins with the data's first day
+-- and ends with the last complete one: a day is complete when there is a later one.
+-- Or it is that of a study, or has days by number. Its weeks are those of its days.
 {{ config(materialized="table") }}
 
 with
