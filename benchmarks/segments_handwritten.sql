@@ -5,7 +5,7 @@
 create table household_segment_history (
     household_key bigint, period_end integer, period_end_date date, segment text,
     previous_segment text, since_day integer, since_date date, r_score integer, f_score integer,
-    m_score integer, last_day integer, baskets bigint, baskets_per_day double,
+    m_score integer, last_day integer, last_date date, baskets bigint, baskets_per_day double,
     total_sales decimal(18, 2), primary key (household_key, period_end)
 );
 
@@ -51,12 +51,12 @@ with periods as (
 )
 select household_key, period_end, date '2004-03-22' + period_end as period_end_date, segment,
     previous_segment, since_day, date '2004-03-22' + since_day as since_date, r_score, f_score,
-    m_score, last_day, baskets, baskets_per_day, total_sales
+    m_score, last_day, date '2004-03-22' + last_day as last_date, baskets, baskets_per_day, total_sales
 from dated;
 
 create table household_segments as
 select household_key, segment, since_day, since_date, r_score, f_score, m_score, last_day,
-    708 - last_day as days_since_visit, baskets_per_day, total_sales,
+    last_date, 708 - last_day as days_since_visit, baskets_per_day, total_sales,
     'last visit ' || case 708 - last_day when 0 then 'on the last day'
         when 1 then '1 day before the end' else 708 - last_day || ' days before the end' end
     || ', ' || case f_score when 1 then 'among the 20 % of households that shop least often'
