@@ -41,8 +41,13 @@ _CERTAIN = {
     + rb"(?:[ T](?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{1,6}+)?+)?+",
 }
 # The digits before the point, and behind it.
-_CERTAIN_DIGITS = {"id": (18, 0), "integer": (9, 0), "money": (10, 2), "number": (15, 15)}
-_CERTAIN_DIGITS["day"] = (5, 0)
+_CERTAIN_DIGITS = {
+    "id": (18, 0),
+    "integer": (9, 0),
+    "day": (5, 0),
+    "money": (10, 2),
+    "number": (15, 15),
+}
 _NEVER = rb"(?!)"
 _CERTAIN_TEXT = rb'(?:[^",\r\n\0]{1,10000}+|"[^"\r\n\0]{0,10000}+")?+'
 
