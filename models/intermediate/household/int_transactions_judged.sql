@@ -36,7 +36,6 @@ with
                     or lines.quantity is null
                     or lines.sales_value is null
                     or lines.day is null
-                    or lines.week_no is null
                 then 'blank field'
                 when lines.quantity <= 0 or lines.sales_value <= 0
                 then 'nothing bought or paid'
