@@ -1,35 +1,21 @@
 with
-    -- Read twice, as are their scores: DuckDB would work them out each time.
-    households as materialized(
-        select * from {{ ref("int_households_measured_by_period") }}
-    ),
+    households as (select * from {{ ref("int_households_measured_by_period") }}),
 
     segment_grid as (select * from {{ ref("segment_grid") }}),
 
-    frequency_bounds as (
+    measured as (
 
-        select period_end, {{ fifth_bounds("baskets_per_day") }}
-        from households
-        group by 1
+        select *, {{ log_of_sales("total_sales") }} as log_sales from households
 
     ),
 
-    frequency_scored as materialized(
+    bounds as (
 
         select
-            households.*,
-            {{ log_of_sales("households.total_sales") }} as log_sales,
-            {{ fifth("households.baskets_per_day") }} as f_score
-        from households
-        inner join
-            frequency_bounds on households.period_end = frequency_bounds.period_end
-
-    ),
-
-    monetary_bounds as (
-
-        select period_end, {{ fifth_bounds("log_sales") }}
-        from frequency_scored
+            period_end,
+            {{ fifth_bounds("baskets_per_day", "f") }},
+            {{ fifth_bounds("log_sales", "m") }}
+        from measured
         group by 1
 
     ),
@@ -37,12 +23,12 @@ with
     scored as (
 
         select
-            households.*,
-            {{ recency_score("households.last_day", "households.period_end") }}
-            as r_score,
-            {{ fifth("households.log_sales") }} as m_score
-        from frequency_scored as households
-        inner join monetary_bounds on households.period_end = monetary_bounds.period_end
+            measured.*,
+            {{ recency_score("measured.last_day", "measured.period_end") }} as r_score,
+            {{ fifth("measured.baskets_per_day", "f") }} as f_score,
+            {{ fifth("measured.log_sales", "m") }} as m_score
+        from measured
+        inner join bounds on measured.period_end = bounds.period_end
 
     ),
 
