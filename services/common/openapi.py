@@ -1,6 +1,5 @@
 """How problems, releases and keys are documented in OpenAPI, the same for every service."""
 
-from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
@@ -29,7 +28,7 @@ class DocumentedApi(FastAPI):
     requires_key = False
 
     def openapi(self) -> dict[str, Any]:
-        """The description, made once; raises `ValueError` for a name that is given twice."""
+        """The description, made once."""
         if self.openapi_schema is None:
             routes = [route for route in self.routes if isinstance(route, APIRoute)]
             for route in routes:
@@ -42,9 +41,6 @@ class DocumentedApi(FastAPI):
             add_models(description, {Problem}, "serialization")
             add_models(description, bodies, "validation")
             mend(description)
-            ids = Counter(operation["operationId"] for operation in operations(description))
-            if twice := [name for name, times in ids.items() if times > 1]:
-                raise ValueError(f"several operations are called {', '.join(twice)}")
             if self.requires_key:
                 _require_key(description)
             _add_refusals(description)
