@@ -70,11 +70,11 @@ class Connections:
         if not self._by_address[address]:
             del self._by_address[address]
 
-    async def look(self) -> None:
+    async def end_overdue(self) -> None:
         """Ends the connections that took too long; uvicorn calls it every second."""
         now = asyncio.get_running_loop().time()
         for connection in list(self._open):
-            connection.look(now)
+            connection.end_if_overdue(now)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -172,9 +172,9 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self._answered_at = self.loop.time()
 
-    def look(self, now: float) -> None:
+    def end_if_overdue(self, now: float) -> None:
         """Ends the connection if its client was too slow, or the answer to it."""
-        self._look_for_stalled_reader(now)
+        self._end_if_stalled(now)
         if self.transport.is_closing():
             return
         running = self._running
@@ -190,7 +190,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif not self._is_arriving and now - self._answered_at > self.timeout_keep_alive:
             self.transport.close()
 
-    def _look_for_stalled_reader(self, now: float) -> None:
+    def _end_if_stalled(self, now: float) -> None:
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now

@@ -42,6 +42,6 @@ def configure(app: FastAPI) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         # uvicorn's hook for what is due while it serves: 0 is every second.
-        callback_notify=connections.look,
+        callback_notify=connections.end_overdue,
         timeout_notify=0,
     )
