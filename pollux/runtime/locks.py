@@ -1,6 +1,14 @@
-"""The numbers of advisory locks in the serving database, which all its clients share."""
+"""Advisory locks in the serving database: their numbers, and how fast a lost holder is noticed."""
 
 from enum import IntEnum, unique
+
+# Of sessions that hold one: a lost machine's is freed when the server notices, by default after
+# two hours.
+KEEPALIVES = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
 
 
 @unique

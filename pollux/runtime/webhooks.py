@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.rows import class_row
 
-from pollux.runtime.locks import LockSpace
+from pollux.runtime.locks import KEEPALIVES, LockSpace
 from pollux.runtime.release_documents import RELEASE_DOCUMENTS
 from pollux.runtime.serving import ServingStore, ServingStoreError
 from pollux.runtime.settings import SECRET_PREFIX, Settings
@@ -45,10 +45,6 @@ KEPT_FOR = "30 days"
 LOOK_SECONDS = 5.0
 # How long a process that made a release waits at its own end for a receiver that is slow to answer.
 LINGER_SECONDS = 1.0
-# The lock of a lost machine is freed when the server notices, by default after two hours.
-KEEPALIVES = """
-set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3
-"""
 
 TABLE = """
 create table if not exists release.webhook_messages (
@@ -218,7 +214,8 @@ def deliver(store: ServingStore, webhook: Webhook) -> None:
     Where the database cannot be reached, it does nothing: the messages wait there.
     """
     with suppress(psycopg.Error, ServingStoreError), store.connect(autocommit=True) as connection:
-        connection.execute(KEEPALIVES)
+        for name, value in KEEPALIVES.items():
+            connection.execute("select set_config(%s, %s, false)", [name, value])
         lock = "select pg_try_advisory_lock(%s, hashtext(%s))"
         if connection.execute(lock, [LockSpace.WEBHOOKS, webhook.receiver]).fetchone() != (True,):
             return

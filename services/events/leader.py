@@ -10,7 +10,7 @@ import time
 import asyncpg
 
 from pollux.runtime.errors import PolluxError
-from pollux.runtime.locks import LockSpace
+from pollux.runtime.locks import KEEPALIVES, LockSpace
 from pollux.runtime.serving import ServingStore
 from services.common.database import UNAVAILABLE
 from services.events.database.connection import connect_as_owner
@@ -18,13 +18,7 @@ from services.events.database.connection import connect_as_owner
 LEADER = 0
 MAX_WORKERS = 32
 CHECK_SECONDS = 1.0
-# The locks of a lost machine are freed when the server notices, by default after two hours.
-SESSION = {
-    "application_name": "pollux-events-leader",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-}
+SESSION = {"application_name": "pollux-events-leader", **KEEPALIVES}
 # Longer than the server needs to notice that a connection of our own is gone.
 LOST_SECONDS = 20.0
 TRY = "select pg_try_advisory_lock($1, $2)"
