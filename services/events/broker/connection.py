@@ -13,7 +13,6 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -49,8 +48,6 @@ EVENT_ID = "event-id"
 ANSWER_ID = "answer-id"
 # paho's name of it.
 CORRELATION_DATA = "CorrelationData"
-# Of an event's id and of correlation data, which are kept until the answer is sent.
-MAX_ECHOED = 1_000
 # Falling back by itself after a mere hiccup would lose event ids.
 SILENT_REFUSAL = "it closed the connection (if it speaks MQTT 3.1.1 only: MQTT_PROTOCOL=3.1.1)"
 
@@ -238,7 +235,6 @@ class BrokerConnection:
         """Sends a message with QoS 1; returns its packet number, or None if it cannot be sent.
 
         The broker keeps a retained one for those who subscribe later, in place of the one before.
-
         Raises `TooLongError` if it is longer than the broker accepts.
         """
         if self.maximum_packet_size is not None:
@@ -249,18 +245,11 @@ class BrokerConnection:
         if self._properties is not None:
             # Bypasses the setter, which would add to the previous ones.
             object.__setattr__(self._properties, "UserProperty", list(properties.items()))
-        send = partial(
-            self._client.publish, topic, payload, 1, is_retained, properties=self._properties
-        )
-        if self._properties is None or correlation_data is None:
-            info = send()
-        else:
-            setattr(self._properties, CORRELATION_DATA, correlation_data)
-            try:
-                info = send()
-            finally:
-                # The next message may have none.
-                delattr(self._properties, CORRELATION_DATA)
+            # The last message may have had some, and this one none.
+            vars(self._properties).pop(CORRELATION_DATA, None)
+            if correlation_data is not None:
+                setattr(self._properties, CORRELATION_DATA, correlation_data)
+        info = self._client.publish(topic, payload, 1, is_retained, properties=self._properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def publish_unconfirmed(self, topic: str, payload: bytes) -> None:

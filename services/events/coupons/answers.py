@@ -13,13 +13,16 @@ import orjson
 from prometheus_client import Counter
 
 from pollux.runtime.settings import Settings
-from services.events.broker.connection import MAX_ECHOED, Message
+from services.events.broker.connection import Message
 from services.events.broker.session import PROOF_TOPIC
 from services.events.coupons.catalogue import CouponDocument
 from services.events.coupons.messages import StoreEvent
 from services.events.coupons.repository import Decision
 from services.events.database.outbox import EventAnswer, SharedDocument
 from services.events.settings import TOPIC, MqttSettings
+
+# Of an event's id and of correlation data, which are kept until the answer is sent.
+MAX_ECHOED = 1_000
 
 log = logging.getLogger("pollux.events")
 
