@@ -126,7 +126,8 @@ def segment_rows(number: int) -> list[Row]:
     return [
         {
             "household_key": row["household_key"], "segment": SEGMENTS[place % 9],
-            "since_day": 652 + 28 * (place % 3), "r_score": row["r_score"], "f_score": row["f_score"], "m_score": row["m_score"],
+            "since_day": 652 + 28 * (place % 3), "r_score": row["r_score"],
+            "f_score": row["f_score"], "m_score": row["m_score"],
             "last_day": row["last_day"], "days_since_visit": place % 4,
             "baskets_per_day": row["baskets_per_day"], "total_sales": row["total_sales"],
             "why": f"because of {number}",
