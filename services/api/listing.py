@@ -69,9 +69,9 @@ class Listing(Generic[K]):
     Another sort puts its column before them; rows that have no value there come last in either
     direction. `equal` lists the columns with a filter of their name, which keeps rows that have
     its value or, if it takes several, one of them. `filters` are other conditions by the name of
-    their parameter, with `{0}` for its value and `{release}` for the schema.
-    `within` is the condition of a list that belongs to a parent; `parent` tells a parent with an
-    empty list from an unknown one.
+    their parameter, with `{0}` for its value and `{release}` for the schema. `within` is the
+    condition of a list that belongs to a parent; `parent` tells a parent with an empty list from
+    an unknown one.
 
     `names` has, for filters that are names, the marts whose column of that name lists the known
     ones: a value means all of them that are the same text, and a value that means none is refused.
@@ -151,14 +151,11 @@ class Listing(Generic[K]):
         asked: Mapping[str, Any] | None = None,
     ) -> Copying:
         """The whole list, as it begins to come; raises as `read` does."""
-        given = [name for name in OF_PAGES if name in query.model_fields_set]
-        if given:
-            names = type(query).model_fields
+        known = type(query).model_fields
+        if of_pages := [name for name in OF_PAGES if name in query.model_fields_set]:
+            names = [known[name].alias or name for name in of_pages]
             raise invalid_parts(
-                [
-                    {"loc": ("query", names[name].alias or name), "msg": NOT_OF_WHOLE_LISTS}
-                    for name in given
-                ]
+                [{"loc": ("query", one), "msg": NOT_OF_WHOLE_LISTS} for one in names]
             )
         filters: dict[str, Any] = self._filters(query, asked)
         filters |= await self._meant(database, release, filters, list)
@@ -208,7 +205,8 @@ class Listing(Generic[K]):
         known = [column.name for column in self.mart.contract.columns]
         for name in query.fields:
             if name not in known:
-                raise invalid_input("query", "fields", unknown_field(name, known))
+                why = f"No field {name[:100]!r} in these documents, which have {', '.join(known)}"
+                raise invalid_input("query", "fields", why)
         return tuple(dict.fromkeys(query.fields))
 
     async def _demand_keys(
@@ -225,7 +223,7 @@ class Listing(Generic[K]):
     async def _meant(
         self, database: Database, release: Release, filters: Mapping[str, Any], kind: type
     ) -> dict[str, Any]:
-        """What filters of one name (`str`) or of several (`list`) mean, where it is not that."""
+        """What filters with one name (`str`) or several (`list`) mean, if not just that."""
         meant = {}
         for name, marts in self.names.items():
             value = filters.get(name)
@@ -341,11 +339,6 @@ def edition(*repositories: ModuleType) -> str:
             elif isinstance(value, Lookup | Listing) or (name.isupper() and isinstance(value, str)):
                 parts.append(repr(value))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def unknown_field(name: str, known: Sequence[str]) -> str:
-    """What is said of a field that the documents do not have."""
-    return f"No field {name[:100]!r} in these documents, which have {', '.join(known)}"
 
 
 def harmless(name: str) -> str:

@@ -43,7 +43,7 @@ def split(value: object) -> list[Any] | None:
     if isinstance(value, list):
         return [part for one in value for part in split(one) or ()]
     if isinstance(value, str):
-        return list(value.split(","))
+        return value.split(",")
     return _as_list(value)
 
 
