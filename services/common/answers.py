@@ -179,7 +179,7 @@ class Answers:
     ) -> Response:
         """A whole list from the current release, as it comes; nothing of it is kept."""
         release, copying = await self.read(domain, copy, as_, *args, **kwargs)
-        tag = f'{release.etag[:-1]}{as_.suffix}"'
+        tag = f'{release.etag[:-1]}-{as_.name.lower()}"'
         headers = [(name, value) for name, value in release.headers if name != b"etag"]
         headers.append((b"etag", tag.encode()))
         if names_tag(request.scope, tag):

@@ -13,11 +13,6 @@ class Format(Enum):
     CSV = "text/csv"
     NDJSON = "application/x-ndjson"
 
-    @property
-    def suffix(self) -> str:
-        """What the tag of an answer ends in: a list's formats have different tags."""
-        return "" if self is Format.JSON else f"-{self.name.lower()}"
-
 
 MEDIA_TYPES = {one.value: one for one in Format} | {"application/ndjson": Format.NDJSON}
 
