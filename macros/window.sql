@@ -1,6 +1,11 @@
 {# A bound of the window: that of the study, the day by number, or otherwise what the data say.
-   Plain dbt builds from seeds of the study. Weeks are not set by number. #}
+   It is dispatched for sqlfluff, which has neither environment nor variables. #}
 {% macro window(name, otherwise) -%}
+    {{ return(adapter.dispatch("window")(name, otherwise)) }}
+{%- endmacro %}
+
+{# Plain dbt builds from seeds of the study. Weeks are not set by number. #}
+{% macro default__window(name, otherwise) -%}
     {%- set plain = target.name in ["dev", "dev_postgres"] -%}
     {%- set study = env_var("POLLUX_STUDY", "complete_journey" if plain else "") -%}
     {%- set word = {"first_day": "first", "last_day": "latest"}.get(name) -%}
