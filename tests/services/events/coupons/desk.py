@@ -1,6 +1,7 @@
 """A coupon handler with a real database, a scorer whose predictions are known, and no broker."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -29,12 +30,17 @@ from services.events.database.connection import DatabaseWriter
 from services.events.metrics import EventMetrics
 from services.events.settings import CouponKind
 from tests.services.events.doubles import ConnectionDouble, ReceiptDouble, message, until
-from tests.services.events.support import prediction
+from tests.services.events.support import NOW, prediction
 
 RELEASE = Release("store", 1, None, "test")
 FORM = AnswerForm("offers")
 FOCUS = "shop/focus"
 ZONE = ZoneInfo("Europe/Berlin")
+
+
+def focus(customer: object, department: str = "Boys", ts: int = NOW) -> bytes:
+    """A focus event as a sensor sends it."""
+    return json.dumps({"id": customer, "ts": ts, "dep": department}).encode()
 
 
 class ScorerDouble:

@@ -7,7 +7,7 @@ import pytest
 
 from pollux.runtime.serving import ServingStore
 from services.events.coupons.answers import AnswerForm
-from tests.services.events.coupons.desk import Desk
+from tests.services.events.coupons.desk import Desk, focus
 from tests.services.events.doubles import connect, run, until
 from tests.services.events.support import NOW, TODAY, best, prediction, who_gets
 
@@ -19,10 +19,6 @@ REPLIES = AnswerForm(
     own_topics=OWN,
     own_parents=("pollux/proof", "shop/releases"),
 )
-
-
-def focus(customer: int, department: str) -> bytes:
-    return json.dumps({"id": customer, "ts": NOW, "dep": department}).encode()
 
 
 async def answers(

@@ -14,7 +14,7 @@ from pollux.runtime.serving import ServingStore
 from services.events.coupons.answers import AnswerForm
 from services.events.coupons.cooldown import held_back
 from services.events.coupons.repository import Decision
-from tests.services.events.coupons.desk import Desk
+from tests.services.events.coupons.desk import Desk, focus
 from tests.services.events.doubles import connect, run, until
 from tests.services.events.support import NOW, TODAY, best, who_gets
 
@@ -23,10 +23,6 @@ CUSTOMERS = [customer for customer in range(1, 13) if best(customer, "Boys", TOD
 DECISIONS = """
 select customer_id, event_at, coupon_id, reason, answer_id::text from events.decisions
 """
-
-
-def focus(customer: int, ts: int = NOW, department: str = "Boys") -> bytes:
-    return json.dumps({"id": customer, "ts": ts, "dep": department}).encode()
 
 
 def offer(number: int, minute: float, *, customer: int = 1, coupon: int = 2) -> Decision:
@@ -66,7 +62,7 @@ def test_a_burst_of_one_customer_is_one_offer(store: ServingStore) -> None:
     async def work() -> None:
         async with Desk(store, cooldown=TEN).know().working() as desk:
             customer = CUSTOMERS[0]
-            events = [focus(customer, NOW + number) for number in range(300)]
+            events = [focus(customer, ts=NOW + number) for number in range(300)]
             receipts = [desk.send("focus", event) for event in events]
             await until(lambda: all(one.count == 1 for one in receipts))
             assert len(desk.broker.published) == 1
@@ -108,7 +104,7 @@ def test_several_workers_and_a_restart_keep_it(store: ServingStore) -> None:
             async with desks[0].working(), desks[1].working():
                 receipts = []
                 for _ in range(150):
-                    event = focus(rng.choice(CUSTOMERS), NOW + rng.randrange(7_200))
+                    event = focus(rng.choice(CUSTOMERS), ts=NOW + rng.randrange(7_200))
                     receipts.append(rng.choice(desks).send("focus", event, str(rng.random())))
                     if rng.random() < 0.05:
                         await asyncio.sleep(0)
@@ -150,7 +146,7 @@ def test_what_a_crash_of_the_database_forgot_is_offered_all_the_same(
         has_crashed = desk.crash_before_flush(connection, monkeypatch)
         async with desk.working():
             customer = who_gets("Boys")
-            receipts = [desk.send("focus", focus(customer, NOW + number)) for number in range(5)]
+            receipts = [desk.send("focus", focus(customer, ts=NOW + number)) for number in range(5)]
             await until(lambda: all(one.count == 1 for one in receipts))
             assert has_crashed.is_set()
             offers = "select answer_id::text from events.decisions where outcome = 'offer'"
@@ -165,7 +161,7 @@ def test_what_a_crash_of_the_database_forgot_is_offered_all_the_same(
 def test_without_a_cooldown_offers_are_repeated(store: ServingStore) -> None:
     async def work() -> None:
         async with Desk(store).know().working() as desk:
-            receipts = [desk.send("focus", focus(CUSTOMERS[0], NOW + n)) for n in range(5)]
+            receipts = [desk.send("focus", focus(CUSTOMERS[0], ts=NOW + n)) for n in range(5)]
             await until(lambda: all(one.count == 1 for one in receipts))
             assert len(desk.broker.published) == 5
 

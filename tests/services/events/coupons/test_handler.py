@@ -7,13 +7,9 @@ import asyncpg
 import pytest
 
 from pollux.runtime.serving import ServingStore
-from tests.services.events.coupons.desk import Desk
+from tests.services.events.coupons.desk import Desk, focus
 from tests.services.events.doubles import connect, run, until, until_row
 from tests.services.events.support import CUSTOMERS, DEPARTMENTS, NOW, TODAY, best, who_gets
-
-
-def focus(customer: object, department: str = "Boys", ts: int = NOW) -> bytes:
-    return json.dumps({"id": customer, "ts": ts, "dep": department}).encode()
 
 
 def test_every_focus_is_answered_with_the_best_coupon(store: ServingStore) -> None:

@@ -11,7 +11,7 @@ from pollux.runtime.serving import ServingStore
 from services.common.problems import ProblemError
 from services.events.coupons import offers as module
 from services.events.coupons.instant import Instant, Question
-from tests.services.events.coupons.desk import Desk
+from tests.services.events.coupons.desk import Desk, focus
 from tests.services.events.doubles import connect, run, until
 from tests.services.events.support import (
     CUSTOMERS,
@@ -51,10 +51,7 @@ def test_it_is_the_decision_of_mqtt(store: ServingStore) -> None:
     async def work() -> None:
         async with Desk(store).know().working() as desk:
             places = [(c, d) for c in CUSTOMERS for d in ("Boys", "Girls", "Men", "Sports")]
-            receipts = [
-                desk.send("focus", json.dumps({"id": c, "ts": NOW, "dep": d}).encode())
-                for c, d in places
-            ]
+            receipts = [desk.send("focus", focus(c, d)) for c, d in places]
             await until(lambda: all(one.count for one in receipts))
             connection = await connect(store)
             rows = f"select {columns} from events.decisions"
@@ -177,7 +174,7 @@ def test_an_event_id_means_the_same_over_mqtt(store: ServingStore) -> None:
     async def work() -> None:
         async with Desk(store).know().working() as desk:
             customer = who_gets("Boys")
-            event = json.dumps({"id": customer, "ts": NOW, "dep": "Boys"}).encode()
+            event = focus(customer)
             first = desk.send("focus", event, "a")
             # It is in hand, not decided yet.
             asked = Question(customer, "Boys", AT, "a")
