@@ -44,7 +44,7 @@ setup: .venv/.installed
 # Renovate runs the command that stands in the lock's first lines, so its options are those it knows.
 lock: setup
 	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
-		--extra=pipeline --extra=services --extra=dev --extra=docs --output-file=requirements.lock pyproject.toml >/dev/null
+		--extra=pipeline --extra=services --extra=dashboard --extra=dev --extra=docs --output-file=requirements.lock pyproject.toml >/dev/null
 
 check: check-python check-sql check-dbt check-openapi
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "matplotlib numpy scipy sqlalchemy yaml",
     "services": "amqtt asyncpg fastapi httpx lightgbm numpy orjson paho prometheus_client "
     "starlette uvicorn uvloop",
+    "dashboard": "altair pandas streamlit",
 }
 NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 OUT_OF_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")

@@ -1,4 +1,4 @@
-"""The services of `pollux up`: broker, scorer, event service, API.
+"""The services of `pollux up`: broker, scorer, event service, API, dashboard.
 
 Belongs here: the order of their start, where each listens, when it is ready. Does not belong here:
 keeping them running (`cli.supervisor`), and Dagster's processes (`cli.dagster`).
@@ -22,6 +22,7 @@ from pollux.runtime.broker import HOST as BROKER_HOST
 from pollux.runtime.settings import Settings
 
 API, SCORER, EVENTS, BROKER = "API", "scorer", "events", "broker"
+DASHBOARD = "dashboard"
 # How long the event service may take to reach broker, database and scorer before a note says so.
 EVENTS_SECONDS = 10
 POLL_SECONDS = 0.1
@@ -35,6 +36,9 @@ def check_ports(settings: Settings) -> None:
     check_port_is_free(settings.api_host, settings.api_port)
     check_port_is_free(settings.api_host, settings.scoring_port, setting="POLLUX_SCORING_PORT")
     check_port_is_free(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT")
+    check_port_is_free(
+        settings.dashboard_host, settings.dashboard_port, setting="POLLUX_DASHBOARD_PORT"
+    )
     check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
     if runs_broker:
         try:
@@ -68,15 +72,17 @@ def describe_broker(settings: Settings) -> str:
 
 
 def services(settings: Settings) -> list[Service]:
-    """Broker, scorer, event service and API, in starting order."""
+    """Broker, scorer, event service, API and dashboard, in starting order."""
     scorer_environment, events_environment = keys_between(settings)
     scorer = f"{url_of(settings, settings.scoring_port)}/healthz"
     events = f"{url_of(settings, settings.events_port)}/healthz"
     api = f"{url_of(settings, settings.api_port)}/readyz"
+    dashboard = f"{url_of_dashboard(settings)}/healthz"
     found = [
         _service(settings, SCORER, "scoring", scorer, scorer_environment),
         _service(settings, EVENTS, "events", events, events_environment),
         _service(settings, API, "api", api, {}),
+        _service(settings, DASHBOARD, "dashboard", dashboard, {}),
     ]
     if has_own_broker():
         broker = EmbeddedBroker(settings)
@@ -107,6 +113,7 @@ def show_services(settings: Settings, supervisor: Supervisor) -> None:
     events = url_of(settings, settings.events_port)
     _show(supervisor, EVENTS, f"ready on {events}", lambda: problem_of_events(events))
     _show(supervisor, API, f"ready on {url_of(settings, settings.api_port)}")
+    _show(supervisor, DASHBOARD, f"ready on {url_of_dashboard(settings)}")
 
 
 def _show(
@@ -135,8 +142,16 @@ def _service(
 
 def url_of(settings: Settings, port: int) -> str:
     """The URL of a service from this machine."""
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    return f"http://{host}:{port}"
+    return _url(settings.api_host, port)
+
+
+def url_of_dashboard(settings: Settings) -> str:
+    """The URL of the dashboard from this machine."""
+    return _url(settings.dashboard_host, settings.dashboard_port)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | None:

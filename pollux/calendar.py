@@ -32,3 +32,8 @@ def day_of(when: date) -> int:
 def week_of(day: int) -> int:
     """The number of the week that a day is in."""
     return (day + _DAYS_BEFORE) // _DAYS_OF_WEEK
+
+
+def first_day_of(week: int) -> int:
+    """The number of the first day of a week; the first week begins before day 1."""
+    return _DAYS_OF_WEEK * week - _DAYS_BEFORE

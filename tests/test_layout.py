@@ -53,6 +53,16 @@ def test_dagster_stays_in_its_rooms() -> None:
     assert rooms == {("orchestration", "defs"), ("orchestration", "instance")}
 
 
+def test_streamlit_stays_in_the_dashboard() -> None:
+    rooms = {
+        path.relative_to(PROJECT_DIR).parts[:2]
+        for folder in ("pollux", "orchestration", "services", "sample", "cli")
+        for path, name in imports(PROJECT_DIR / folder)
+        if name.partition(".")[0] in {"streamlit", "altair"}
+    }
+    assert rooms == {("services", "dashboard")}
+
+
 def imports(room: Path) -> Iterator[tuple[Path, str]]:
     """Modules that a file or the files of a folder import, inside functions too."""
     for path in [room] if room.is_file() else sorted(room.rglob("*.py")):

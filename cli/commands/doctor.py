@@ -58,6 +58,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "api": _api,
         "scorer": _scorer,
         "events": _events,
+        "dashboard": _dashboard,
         "broker": _broker,
         "dagster": _dagster,
         "database": _database,
@@ -103,6 +104,10 @@ def _events(settings: Settings) -> tuple[bool | None, str]:
         return None, f"not running; {where}"
     problem = problem_of_events(url, seconds=0)
     return problem is None, problem or f"running and ready, {where}"
+
+
+def _dashboard(settings: Settings) -> tuple[bool | None, str]:
+    return None, _describe_port(settings.dashboard_host, settings.dashboard_port)
 
 
 def _broker(settings: Settings) -> tuple[bool | None, str]:

@@ -3,7 +3,7 @@
 import typer
 
 from cli import output
-from cli.serving import url_of
+from cli.serving import url_of, url_of_dashboard
 from pollux.runtime.settings import Settings
 
 services = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
@@ -36,4 +36,14 @@ def events() -> None:
 
     settings = Settings()
     output.note(f"Serving {url_of(settings, settings.events_port)} until Ctrl-C.")
+    run(settings)
+
+
+@services.command()
+def dashboard() -> None:
+    """Serves the dashboard: pages over the API for the people who decide."""
+    from services.dashboard.server import run
+
+    settings = Settings()
+    output.note(f"Serving {url_of_dashboard(settings)} until Ctrl-C.")
     run(settings)

@@ -18,7 +18,14 @@ import typer
 from cli import output
 from cli.dagster import dagster_services, socket_of_code, url_of_dagster
 from cli.processes import UP, Running
-from cli.serving import check_ports, describe_broker, services, show_services, url_of
+from cli.serving import (
+    check_ports,
+    describe_broker,
+    services,
+    show_services,
+    url_of,
+    url_of_dashboard,
+)
 from cli.supervisor import Supervisor, database_kept_running, first_line
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import find_serving_store, open_serving_store
@@ -169,6 +176,7 @@ def _show(settings: Settings, seconds: float) -> None:
     api = url_of(settings, settings.api_port)
     lines = _describe_data(settings)
     lines += [
+        ("dashboard", url_of_dashboard(settings)),
         ("a summary", f"{api}/v1/households/1/summary"),
         ("all routes", f"{api}/docs"),
         ("events", describe_broker(settings)),

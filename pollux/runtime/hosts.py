@@ -25,7 +25,8 @@ class AllowedHosts:
 
     def __init__(self, settings: Settings) -> None:
         self.configured = frozenset(settings.allowed_hosts.split(",")) - {""}
-        others = {socket.gethostname(), settings.api_host, _host_of(settings.scoring_url)}
+        others = {socket.gethostname(), settings.api_host, settings.dashboard_host}
+        others |= {_host_of(url) for url in _urls(settings)}
         self._patterns = self.configured | {name.lower() for name in others - {""}} | set(LOCAL)
         self._remembered: set[bytes] = set()
 
@@ -70,6 +71,10 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _urls(settings: Settings) -> tuple[str | None, ...]:
+    return settings.scoring_url, settings.api_url, settings.events_url
 
 
 def _host_of(url: str | None) -> str:

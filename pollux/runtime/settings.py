@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the event service's offers, health, metrics and mock endpoints.",
     )
+    dashboard_host: str = Field(
+        default="127.0.0.1", description="Address that the dashboard listens on."
+    )
+    dashboard_port: int = Field(
+        default=8501, ge=1, le=65535, description="Port the dashboard listens on."
+    )
     broker_port: int = Field(
         default=1883,
         ge=1,
@@ -105,10 +111,20 @@ class Settings(BaseSettings):
         description="Port on 127.0.0.1 of the MQTT broker that pollux up runs where MQTT_HOST is "
         "not set.",
     )
+    api_url: str | None = Field(
+        default=None,
+        description="Where the dashboard reaches the API, as http://…; without it this machine, at "
+        "POLLUX_API_PORT.",
+    )
+    events_url: str | None = Field(
+        default=None,
+        description="Where the dashboard reaches the event service, as http://…; without it this "
+        "machine, at POLLUX_EVENTS_PORT.",
+    )
     scoring_url: str | None = Field(
         default=None,
-        description="Where the event service reaches the scorer, as http://…; without it this "
-        "machine, at POLLUX_SCORING_PORT.",
+        description="Where the event service and the dashboard reach the scorer, as http://…; "
+        "without it this machine, at POLLUX_SCORING_PORT.",
     )
     scoring_key: SecretStr | None = Field(
         default=None,
@@ -175,7 +191,7 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         default="",
         description="Names (comma-separated) that a request's Host may have, besides local ones, "
-        "the name of this machine, those in POLLUX_API_HOST and POLLUX_SCORING_URL, and any "
+        "the name of this machine, those in the settings of hosts and URLs of services, and any "
         "address; *.example.com for all below one, * for any.",
     )
     cors_origins: str = Field(

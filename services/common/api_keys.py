@@ -37,10 +37,18 @@ class ApiKeysError(PolluxError):
 
 
 def read_key_hashes(settings: Settings) -> list[bytes]:
-    """The digests of the accepted keys.
+    """The digests of the keys that the API and the services beside it accept.
 
     Raises `ApiKeysError` if one is not a SHA-256 hash, or if there are none and the address is not
     a loopback address.
+    """
+    return check_address(settings, settings.api_host, "POLLUX_API_HOST")
+
+
+def check_address(settings: Settings, host: str, setting: str) -> list[bytes]:
+    """The digests of the accepted keys, for a service that listens on `host`, as `setting` says.
+
+    Raises `ApiKeysError` as `read_key_hashes` does.
     """
     texts = [text.strip().lower() for text in settings.api_keys.split(",")]
     texts = [text for text in texts if text]
@@ -50,10 +58,10 @@ def read_key_hashes(settings: Settings) -> list[bytes]:
                 f"Key {place} of POLLUX_API_KEYS is not a SHA-256 hash (64 hexadecimal digits). "
                 f"It takes the hashes of keys, not the keys. {HOW_TO}"
             )
-    if not texts and not _is_loopback(settings.api_host):
+    if not texts and not _is_loopback(host):
         raise ApiKeysError(
-            f"The service would listen on {settings.api_host}, for anyone who reaches this "
-            f"machine, without any key. Set POLLUX_API_HOST to 127.0.0.1, or require keys. {HOW_TO}"
+            f"The service would listen on {host}, for anyone who reaches this machine, without any "
+            f"key. Set {setting} to 127.0.0.1, or require keys. {HOW_TO}"
         )
     return [bytes.fromhex(text) for text in texts]
 

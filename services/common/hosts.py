@@ -20,7 +20,7 @@ class RequireHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on, or answers 421."""
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             for name, value in scope["headers"]:
                 if name == b"host" and not self.allowed.allows(value):
                     problem = unknown_host(shown(value))

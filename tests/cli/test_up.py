@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 READY_SECONDS = 900
 WAIT_SECONDS = 60
-PORTS = ("API", "SCORING", "EVENTS", "BROKER", "DAGSTER")
+PORTS = ("API", "SCORING", "EVENTS", "DASHBOARD", "BROKER", "DAGSTER")
 
 SUMMARY_KEYS = ["index", "household_key", "age_45_plus", "income_50K_plus", "single_couple_family"]
 SUMMARY_KEYS += ["has_kids", "single", "couple", "r_score", "f_score", "m_score", "rfm_score"]
@@ -341,7 +341,7 @@ def test_dead_letter_is_listed_and_read_again(installation: Installation) -> Non
 def test_down_stops_what_up_started(installation: Installation) -> None:
     done = installation.run("down")
     assert done.returncode == 0
-    assert "pollux up, broker, scorer, events, API" in done.stdout
+    assert "pollux up, broker, scorer, events, API, dashboard" in done.stdout
     assert installation.process.wait(timeout=120) is not None
     assert installation.processes() == []
     assert "nothing was running" in installation.run("down").stdout

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from pollux.calendar import DAY_ONE, date_of, day_of, week_of
+from pollux.calendar import DAY_ONE, date_of, day_of, first_day_of, week_of
 from pollux.runtime.settings import PROJECT_DIR
 
 SUNDAY = 6
@@ -38,4 +38,5 @@ def test_weeks_begin_on_sundays() -> None:
     assert {date_of(day).weekday() for day in begin} == {SUNDAY}
     assert {week_of(day) - week_of(day - 7) for day in days} == {1}
     assert (week_of(101), week_of(708)) == (15, 102)
+    assert begin == [first_day_of(week_of(day)) for day in begin]
     assert date_of(6) - DAY_ONE == timedelta(days=5)

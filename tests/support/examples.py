@@ -54,7 +54,14 @@ SECONDS, SLOW_SECONDS = 120, 900
 
 # What examples use besides Pollux.
 PROGRAMS = ("curl", "jq", "mosquitto_pub", "mosquitto_sub", "openssl")
-DEFAULT_PORTS = {"API": 8000, "SCORING": 8001, "EVENTS": 8002, "DAGSTER": 3000, "BROKER": 1883}
+DEFAULT_PORTS = {
+    "API": 8000,
+    "SCORING": 8001,
+    "EVENTS": 8002,
+    "DASHBOARD": 8501,
+    "DAGSTER": 3000,
+    "BROKER": 1883,
+}
 # What the running installation is the result of.
 DONE_ALREADY = re.compile(r"^(make run|make setup|pollux up)\b", re.MULTILINE)
 SERVE = re.compile(r"^((?:\w+=\S+ )*)pollux serve (api|scoring|events)\b.*$", re.MULTILINE)

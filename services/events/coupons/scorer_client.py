@@ -11,6 +11,7 @@ import orjson
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
+from services.common.addresses import scoring_url
 
 MODEL_HEADER = "X-Pollux-Model"
 SECONDS = 5.0
@@ -142,13 +143,3 @@ class ScorerClient:
         if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and "problem+json" in problem:
             raise NoModelYetError
         raise ScorerUnavailableError(f"status {answer.status_code}")
-
-
-def scoring_url(settings: Settings) -> str:
-    """The URL of the scorer."""
-    if settings.scoring_url is not None:
-        return settings.scoring_url
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    # A service that listens on all addresses is reached on this machine.
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{host}:{settings.scoring_port}"

@@ -24,14 +24,15 @@ MQTT = {
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in (*MQTT, "TESTING_NO_MQTT", "POLLUX_API_KEYS", "POLLUX_SCORING_KEY"):
         monkeypatch.delenv(name, raising=False)
-    names = ("api_port", "scoring_port", "events_port", "broker_port", "dagster_port")
+    services = ("api", "scoring", "events", "dashboard", "broker", "dagster")
+    names = [f"{service}_port" for service in services]
     ports: set[int] = set()
     while len(ports) < len(names):
         ports.add(free_port())
     return Settings(**dict(zip(names, ports, strict=True)))
 
 
-@pytest.mark.parametrize("name", ["api", "scoring", "events", "broker", "dagster"])
+@pytest.mark.parametrize("name", ["api", "scoring", "events", "dashboard", "broker", "dagster"])
 def test_every_port_is_looked_at(settings: Settings, name: str) -> None:
     serving.check_ports(settings)
     with socket.socket() as other:

@@ -16,7 +16,6 @@ from services.events.coupons.scorer_client import (
     ScorerClient,
     ScorerRefusesError,
     ScorerUnavailableError,
-    scoring_url,
 )
 from tests.services.events import support as shops
 from tests.services.events.doubles import run
@@ -156,16 +155,3 @@ def test_one_that_was_silent_for_long_is_not_waited_for(monkeypatch: pytest.Monk
 
     # The clock of the test's own limit of time would stand still, too.
     asyncio.run(work())
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:8001"),
-        ("0.0.0.0", "http://127.0.0.1:8001"),
-        ("::", "http://[::1]:8001"),
-        ("::1", "http://[::1]:8001"),
-    ],
-)
-def test_without_a_url_it_is_on_this_machine(host: str, url: str) -> None:
-    assert scoring_url(Settings(api_host=host, scoring_port=8001)) == url

@@ -1,0 +1,125 @@
+"""Charts: one look, legible on light and dark, and on a screen of 400 pixels.
+
+Belongs here: kinds of charts that several pages use. Does not belong here: what a page shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from services.dashboard.words import COLUMNS, FORMATS
+
+# Both keep a contrast of 3 : 1 with the light and the dark background.
+MAIN, QUIET = "#14897f", "#8b95a1"
+# From light to dark on either background, so that a number is legible on each by its own colour.
+SCALE = ("#e3f4f1", "#0b5f58")
+ON_LIGHT, ON_DARK = "#17211f", "#ffffff"
+BAR_HEIGHT = 24
+CELL_HEIGHT = 34
+LABEL_PIXELS = 150
+
+Rows = Sequence[Mapping[str, Any]]
+AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+
+def show(chart: AnyChart, *, what: str) -> None:
+    """Shows a chart as wide as the page; `what` says to a screen reader what is in it."""
+    st.altair_chart(chart, width="stretch", alt=what)
+
+
+def bars(rows: Rows, label: str, value: str, *, tooltip: Sequence[str] = ()) -> AnyChart:
+    """A bar for each row, in the order of the rows, with its value beside it."""
+    base = alt.Chart(frame(rows, [label, value, *tooltip])).encode(
+        y=alt.Y(label, type="nominal", sort=None, title=None, axis=_labels()),
+        tooltip=tooltips([label, value, *tooltip]),
+    )
+    # Room for the longest number beside the longest bar.
+    most = max((float(row[value] or 0) for row in rows), default=0.0) * 1.25 or 1.0
+    x = alt.X(value, type="quantitative", axis=None, scale=alt.Scale(domain=[0, most]))
+    numbers = alt.Text(value, type="quantitative", format=_short(value))
+    bar = base.mark_bar(color=MAIN, cornerRadiusEnd=3).encode(x=x)
+    text = base.mark_text(align="left", dx=5, color=QUIET).encode(x=x, text=numbers)
+    return alt.layer(bar, text).properties(height=alt.Step(BAR_HEIGHT))
+
+
+def heat(
+    rows: Rows,
+    x: str,
+    y: str,
+    value: str,
+    *,
+    x_order: Sequence[Any],
+    y_order: Sequence[Any],
+    tooltip: Sequence[str] = (),
+) -> AnyChart:
+    """A cell for each pair, the darker the more; its number in it."""
+    base = alt.Chart(frame(rows, [x, y, value, *tooltip])).encode(
+        x=alt.X(x, type="ordinal", sort=list(x_order), title=COLUMNS[x].label, axis=_labels(x)),
+        y=alt.Y(y, type="ordinal", sort=list(y_order), title=COLUMNS[y].label, axis=_labels()),
+        tooltip=tooltips([x, y, value, *tooltip]),
+    )
+    most = max((float(row[value] or 0) for row in rows), default=0.0)
+    colour = alt.Color(value, type="quantitative", scale=alt.Scale(range=SCALE), legend=None)
+    on_cell = alt.condition(
+        alt.FieldGTPredicate(field=value, gt=most / 2), alt.value(ON_DARK), alt.value(ON_LIGHT)
+    )
+    cell = base.mark_rect(cornerRadius=3, stroke=None).encode(color=colour)
+    number = base.mark_text().encode(
+        text=alt.Text(value, type="quantitative", format=_short(value)), color=on_cell
+    )
+    return alt.layer(cell, number).properties(height=alt.Step(CELL_HEIGHT))
+
+
+def days(column: str) -> alt.X:
+    """A time axis whose labels leave room for each other."""
+    axis = alt.Axis(format="%b %Y", labelOverlap="greedy", labelFlush=True, tickCount=6)
+    return alt.X(column, type="temporal", title=None, axis=axis)
+
+
+def amounts(column: str) -> alt.Y:
+    """An axis of amounts from zero, its title above it rather than beside it."""
+    axis = alt.Axis(
+        format=_short(column),
+        tickCount=4,
+        titleAngle=0,
+        titleAlign="left",
+        titleAnchor="end",
+        titleX=0,
+        titleY=-12,
+    )
+    return alt.Y(column, type="quantitative", title=COLUMNS[column].label, axis=axis)
+
+
+def tooltips(columns: Sequence[str]) -> list[alt.Tooltip]:
+    """Columns as they are shown under the pointer."""
+    return [_tooltip(column) for column in dict.fromkeys(columns)]
+
+
+def frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a chart takes them."""
+    return pd.DataFrame(list(rows), columns=list(dict.fromkeys(columns)))
+
+
+def _tooltip(column: str) -> alt.Tooltip:
+    label, kind = COLUMNS[column]
+    if kind in ("text", "flag"):
+        return alt.Tooltip(column, type="nominal", title=label)
+    if kind == "date":
+        return alt.Tooltip(column, type="temporal", title=label, format=FORMATS[kind])
+    return alt.Tooltip(column, type="quantitative", title=label, format=FORMATS[kind])
+
+
+def _short(column: str) -> str:
+    """The format of a number in a chart, where cents are in the way."""
+    return {"money": "$,.0f", "share": ".1%", "decimal": ",.2f"}.get(COLUMNS[column].kind, ",d")
+
+
+def _labels(column: str | None = None) -> alt.Axis:
+    """An axis of names; those below a chart stand upright where they are words."""
+    angle = -90 if column is not None and COLUMNS[column].kind == "text" else 0
+    return alt.Axis(
+        labelLimit=LABEL_PIXELS, labelAngle=angle, domain=False, ticks=False, labelPadding=6
+    )

@@ -1,0 +1,89 @@
+"""What pages read: documents and lists of the services, kept while their release is current.
+
+A view asks which releases are current at most every two seconds; what it has read from one is asked
+for again after a minute. Keys are told apart: an answer that one key got is not shown to another.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pollux.runtime.settings import Settings
+from services.dashboard.client import Client, Parameters, Service, ServiceError, Trouble
+
+RELEASES_SECONDS = 2
+ANSWER_SECONDS = 60
+MOST_ANSWERS = 512
+# The most that the API puts on a page.
+MOST_ROWS = 1000
+# Where the session of a viewer has the key.
+KEY = "api_key"
+
+Row = Mapping[str, Any]
+
+
+def read(path: str, **parameters: str | float | bool) -> dict[str, Any]:
+    """A document of the API; raises `ServiceError`."""
+    return _read(path, tuple(parameters.items()), key(), releases())
+
+
+def find(path: str, **parameters: str | float | bool) -> dict[str, Any] | None:
+    """The same; None where there is no such thing."""
+    try:
+        return read(path, **parameters)
+    except ServiceError as error:
+        if error.trouble is Trouble.NOT_FOUND:
+            return None
+        raise
+
+
+def rows(path: str, **parameters: str | float | bool) -> list[Row]:
+    """A list of the API, at most 1,000 rows where no `limit` is given; raises `ServiceError`."""
+    found: list[Row] = read(path, **{"limit": MOST_ROWS, **parameters})["data"]
+    return found
+
+
+def csv(path: str, **parameters: str | float | bool) -> bytes:
+    """The whole list as the API writes it as CSV; raises `ServiceError`."""
+    return client().ask(Service.API, path, parameters, key=key(), accept="text/csv").content
+
+
+def ask(
+    service: Service, path: str, parameters: Parameters | None = None, body: Row | None = None
+) -> Any:  # noqa: ANN401 - a document or a list
+    """An answer of any service, asked for anew each time; raises `ServiceError`."""
+    return client().ask(service, path, parameters, key=key(), body=body).json()
+
+
+def releases() -> Mapping[str, str]:
+    """The current release of each domain, such as household-3; raises `ServiceError`."""
+    return _releases()
+
+
+def key() -> str | None:
+    """The key of this session's viewer."""
+    return st.session_state.get(KEY)
+
+
+@st.cache_resource(show_spinner=False)
+def client() -> Client:
+    """The process's connections to the services."""
+    return Client(Settings())
+
+
+@st.cache_data(ttl=RELEASES_SECONDS, show_spinner=False)
+def _releases() -> dict[str, str]:
+    found: dict[str, str] = client().ask(Service.API, "/readyz").json()["releases"]
+    return found
+
+
+@st.cache_data(ttl=ANSWER_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)
+def _read(
+    path: str,
+    parameters: Sequence[tuple[str, str | float | bool]],
+    key: str | None,
+    releases: Mapping[str, str],  # noqa: ARG001 - what the answer is kept by
+) -> dict[str, Any]:
+    found: dict[str, Any] = client().ask(Service.API, path, dict(parameters), key=key).json()
+    return found

@@ -1,0 +1,1 @@
+"""The script that Streamlit runs; away from `pages`, which Streamlit would take for scripts too."""

@@ -1,0 +1,119 @@
+"""Segments of households: how many, since when, who is in them, who moves where."""
+
+import altair as alt
+import streamlit as st
+
+from services.dashboard import charts, data, links, states, words
+from services.dashboard.data import Row
+from services.dashboard.tables import csv_button, table
+
+TITLE = "Segments"
+ICON = ":material/groups:"
+PATH = "segments"
+
+SCORES = (1, 2, 3, 4, 5)
+CHART_HEIGHT = 340
+# By position, from the most valuable: greens, blues, ambers, reds, greys.
+COLOURS = (
+    *("#0b7a75", "#35a29a", "#86c98f", "#9db8f2", "#5b84d7", "#f0c24f", "#ef9f4a"),
+    *("#e3714f", "#bf3b34", "#a3a9b5", "#6d7483"),
+)
+LIST = ["household_key", "since_date", "total_sales", "last_date", "baskets_per_day"]
+
+
+def show() -> None:
+    """All segments; one of them as a list (`?segment=Champions`)."""
+    st.title(TITLE)
+    sizes = data.rows("/v1/segments")
+    names = [row["segment"] for row in sizes]
+    st.markdown(
+        f"As of {words.day(sizes[0]['period_end_date'])}, by how recently, how often and for how "
+        "much each household shopped."
+    )
+    _show_sizes(sizes)
+    _show_list(sizes)
+    _show_shares(names)
+    _show_moves(names, sizes[0]["period_end"])
+
+
+def _show_sizes(sizes: list[Row]) -> None:
+    columns = ["segment", "households", "share", "total_sales", "sales_share", "meaning"]
+    chosen = table(sizes, columns, what="Segments, the most valuable first", key="sizes")
+    if chosen is not None:
+        links.go_to(PATH, segment=chosen["segment"])
+
+
+def _show_list(sizes: list[Row]) -> None:
+    st.subheader("Who is in it")
+    segment = st.selectbox(
+        "Segment",
+        [row["segment"] for row in sizes],
+        key="segment",
+        bind="query-params",
+        width=320,
+    )
+    chosen = next(row for row in sizes if row["segment"] == segment)
+    st.markdown(
+        f"{chosen['meaning']} {words.number(chosen['households'])} households, "
+        f"{words.share(chosen['sales_share'])} of sales."
+    )
+    path = f"/v1/segments/{segment}/households"
+    households = data.rows(path, sort="-total_sales")
+    if not households:
+        states.empty("No household is in it today.")
+        return
+    row = table(
+        [dict(row) | {"why": words.sentence(row["why"])} for row in households],
+        [*LIST, "why"],
+        what=f"Households of the segment {segment}, the highest sales first",
+        key=f"households of {segment}",
+    )
+    st.caption("Choose a row to see the household.")
+    csv_button(segment, path, sort="-total_sales")
+    if row is not None:
+        links.go_to("household", household=row["household_key"])
+
+
+def _show_shares(names: list[str]) -> None:
+    st.subheader("Shares over time")
+    history = data.rows("/v1/segments/history")
+    columns = ["period_end_date", "segment", "position", "share", "households", "sales_share"]
+    areas = (
+        alt.Chart(charts.frame(history, columns))
+        .mark_area()
+        .encode(
+            x=charts.days("period_end_date"),
+            y=charts.amounts("share").stack("zero").scale(domain=[0, 1]).axis(format=".0%"),
+            color=alt.Color(
+                "segment:N",
+                title=None,
+                scale=alt.Scale(domain=names, range=COLOURS[: len(names)]),
+                legend=alt.Legend(orient="bottom", columns=2, labelLimit=charts.LABEL_PIXELS),
+            ),
+            order=alt.Order("position:Q", sort="descending"),
+            tooltip=charts.tooltips(["period_end_date", "segment", "households", "share"]),
+        )
+    )
+    charts.show(
+        areas.properties(height=CHART_HEIGHT),
+        what="Share of households in each segment at the end of every four weeks",
+    )
+
+
+def _show_moves(names: list[str], period_end: int) -> None:
+    st.subheader("Moves in the last four weeks")
+    moves = data.rows("/v1/segments/moves", from_day=period_end)
+    came = [row for row in moves if row["from_segment"] in names]
+    charts.show(
+        charts.heat(
+            came,
+            "to_segment",
+            "from_segment",
+            "households",
+            x_order=names,
+            y_order=names,
+            tooltip=["total_sales"],
+        ),
+        what="Households by the segment of four weeks before and today's",
+    )
+    st.caption("On the diagonal: households that stayed where they were.")

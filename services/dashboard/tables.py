@@ -1,0 +1,73 @@
+"""Tables: columns in words, values as what they are, and the whole list as CSV."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from services.dashboard import data
+from services.dashboard.words import COLUMNS, Column
+
+FORMATS = {"money": "dollar", "share": "percent", "decimal": "%.2f", "number": "%d"}
+
+# Up to so many rows a table is shown whole; one of more scrolls.
+SHORT = 12
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    what: str,
+    key: str | None = None,
+) -> Mapping[str, Any] | None:
+    """Shows these columns of rows; with a `key`, returns the row that the viewer chooses.
+
+    `what` says to a screen reader what is in it.
+    """
+    frame = pd.DataFrame(list(rows), columns=list(columns))
+    for name in columns:
+        if COLUMNS[name].kind == "date":
+            frame[name] = pd.to_datetime(frame[name])
+    look = {name: _look(COLUMNS[name]) for name in columns}
+    height: Literal["content", "auto"] = "content" if len(rows) <= SHORT else "auto"
+    if key is None:
+        st.dataframe(frame, column_config=look, hide_index=True, height=height, alt=what)
+        return None
+    chosen = st.dataframe(
+        frame,
+        column_config=look,
+        hide_index=True,
+        height=height,
+        alt=what,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    places = chosen.selection.rows
+    return rows[places[0]] if places else None
+
+
+def csv_button(name: str, path: str, **parameters: str | float | bool) -> None:
+    """A button that saves the whole list of a route, as the API writes it."""
+    st.download_button(
+        "Whole list as CSV",
+        data=lambda: data.csv(path, **parameters),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _look(column: Column) -> Any:  # noqa: ANN401 - Streamlit's own
+    match column.kind:
+        case "date":
+            return st.column_config.DateColumn(column.label, format="D MMM YYYY")
+        case "flag":
+            return st.column_config.CheckboxColumn(column.label)
+        case "text":
+            return st.column_config.TextColumn(column.label)
+        case kind:
+            return st.column_config.NumberColumn(column.label, format=FORMATS[kind])

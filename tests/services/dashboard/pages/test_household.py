@@ -1,0 +1,96 @@
+"""The page of a household."""
+
+import pytest
+
+from services.dashboard import data
+from tests.services.dashboard.support import FakeServices, open_page, row, texts
+
+PATH = "/v1/households/1"
+SEGMENT = {"name": "At risk", "since_day": 652, "since_date": "2006-01-03"}
+WHY = "last visit 60 days before the end, sales in the highest fifth"
+
+
+@pytest.fixture
+def shop(services: FakeServices) -> FakeServices:
+    """A shop that knows all of household 1."""
+    household = row("household", "household_rfm", total_sales=4120.07, baskets=83)
+    services.serve(PATH, household | {"segment": SEGMENT | {"why": WHY}})
+    summary = row("household", "hh_summary", single_couple_family=2, has_kids=False)
+    services.serve(f"{PATH}/summary", summary)
+    weeks = [row("household", "household_weekly_sales", week_no=week) for week in (15, 16)]
+    services.serve(f"{PATH}/weekly-sales", weeks)
+    services.serve(f"{PATH}/campaigns", [row("household", "campaign_response")])
+    again = row("household", "product_recommendations", sub_commodity="CONDENSED SOUP")
+    services.serve(f"{PATH}/recommendations", [again])
+    together = row("household", "commodity_associations", associated_commodity="CRACKERS")
+    services.serve("/v1/commodities/SOUP/associations", [together])
+    services.serve(f"{PATH}/segments", [row("household", "household_segment_history")])
+    services.serve("/v1/households", [row("household", "household_rfm", household_key=12)])
+    return services
+
+
+def test_it_says_who_it_is_and_why_it_is_in_its_segment(shop: FakeServices) -> None:
+    page = open_page("household", household=1)
+    said = texts(page)
+    assert "At risk, since 3 Jan 2006" in said
+    assert "Last visit 60 days before the end, sales in the highest fifth." in said
+    assert "Sales: $4,120" in said
+    assert "Two people · no kids" in said
+    products = next(t.value for t in page.dataframe if "product" in t.value)
+    assert list(products["product"]) == ["Condensed soup"]
+    assert list(products["reason"]) == ["Bought 14 times, usually every 6 days, last 5 days ago."]
+
+
+def test_weeks_are_dates(shop: FakeServices) -> None:
+    page = open_page("household", household=1)
+    shown = "".join(str(chart.proto) for chart in page.get("vega_lite_chart"))
+    # Week 15 begins on day 97, 96 days after 2004-03-23.
+    assert "2004-06-27" in shown
+    assert "week_no" not in shown
+
+
+def test_a_view_asks_at_most_twenty_times_and_the_next_is_answered_from_memory(
+    shop: FakeServices,
+) -> None:
+    open_page("household", household=1)
+    asked = len(shop.asked)
+    assert 5 < asked <= 20
+    open_page("household", household=1)
+    assert shop.paths()[asked:] in ([], ["/readyz"])
+
+
+def test_another_release_is_asked_for_anew(shop: FakeServices) -> None:
+    open_page("household", household=1)
+    shop.serve(PATH, shop.documents[PATH] | {"total_sales": 1.0})
+    shop.serve("/readyz", {"status": "ready", "releases": {"household": "household-8"}})
+    data._releases.clear()
+    assert "Sales: $1" in texts(open_page("household", household=1))
+
+
+def test_without_demographics_it_says_so(shop: FakeServices) -> None:
+    del shop.documents[f"{PATH}/summary"]
+    said = texts(open_page("household", household=1))
+    assert "Who lives here is not known" in said
+    assert "At risk" in said
+
+
+def test_without_recommendations_and_campaigns_it_says_so(shop: FakeServices) -> None:
+    del shop.documents[f"{PATH}/recommendations"]
+    shop.serve(f"{PATH}/campaigns", [])
+    said = texts(open_page("household", household=1))
+    assert "Nothing is recommended to this household yet." in said
+    assert "Shaded" not in said
+
+
+def test_an_unknown_household_leads_to_others(shop: FakeServices) -> None:
+    page = open_page("household", household=999)
+    assert "No household 999 is in scope." in texts(page)
+    assert list(page.dataframe[0].value["household_key"]) == [12]
+
+
+def test_without_a_number_the_largest_are_shown(shop: FakeServices) -> None:
+    page = open_page("household")
+    assert shop.queries("/v1/households") == [{"sort": "-total_sales", "limit": "10"}]
+    assert list(page.dataframe[0].value["household_key"]) == [12]
+    page.number_input[0].set_value(1).run()
+    assert "At risk" in texts(page)
