@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.serving import url_of
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -44,7 +45,8 @@ def demo_store(
         _require_model(settings)
         with open_serving_store(settings).connect(autocommit=True) as connection:
             walk = plan_walk(connection, settings, customers)
-            floor = StoreFloor(settings, mqtt, client, connection)
+            events_url = url_of(settings, settings.events_port)
+            floor = StoreFloor(settings, mqtt, client, connection, events_url=events_url)
             _say_day(walk, settings)
             for happened in walk_through(walk, floor, seconds=seconds):
                 if isinstance(happened, FocusResult):
@@ -88,6 +90,8 @@ def _say_result(result: "FocusResult") -> None:
     offer = f"{coupon['discount']:g} % off, {coupon['type']}, "
     offer += f"{count} {'product' if count == 1 else 'products'}"
     _say(f"{place}{offer:<{OFFER_WIDTH}}{result.milliseconds:5.1f} ms")
+    if result.reason is not None:
+        _say(f"{'':{len(place)}}{result.reason}")
 
 
 def _say_sum(results: "list[FocusResult]") -> None:

@@ -21,10 +21,10 @@ from sample.store.shop import Shop
 from sample.store.shoppers import Shoppers
 from sample.store.words import DEPARTMENTS
 
-_BASE = -3.4
-_TYPE = np.array([0.1, 0.0, 1.1, 0.2])  # in the order of TYPES
+_BASE = -2.8
+_TYPE = np.array([0.5, 0.5, 1.1, 0.5])  # in the order of TYPES
 # The effect of twenty years: young people buy more of one thing, older people several things.
-_OF_TYPE_BY_AGE = np.array([0.45, -0.55, 0.1, 0.0])
+_OF_TYPE_BY_AGE = np.array([0.6, -0.7, 0.1, 0.0])
 # By department, women and men.
 _DEPARTMENT = np.array([[0.1, -0.2], [0.2, -0.4], [-0.3, 0.4], [0.0, 0.3], [0.4, -0.5]])
 _MOST_DEPARTMENT_LINES = 3

@@ -34,7 +34,10 @@ _DAYS_VALID = (7, 61)
 _GAP = (7, 61)
 _TYPE_SHARES = (0.3, 0.29, 0.1, 0.31)
 _MANY = (2, 6)  # products of buy_all, items of buy_more
-_DISCOUNT = (5, 66, 1.5, 2.4)  # least, range, and the two parameters of a beta distribution
+# Percent: the least, and how many there are. A whole department is never far reduced: otherwise no
+# other coupon could compete.
+_DISCOUNT, _DISCOUNT_OF_DEPARTMENT = (5, 66), (5, 26)
+_DISCOUNT_SHAPE = (1.5, 2.4)  # the two parameters of a beta distribution
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ def make_coupons(seed: int, catalogue: Catalogue) -> Coupons:
     start = np.array([plan.start for plan in plans])
     end = np.array([plan.end for plan in plans])
     many = rng.integers(*_MANY, len(plans))
-    least, width, first_shape, second_shape = _DISCOUNT
-    high = np.round(rng.beta(first_shape, second_shape, len(plans)), 6)
-    discount = least + np.minimum(np.floor(width * high), width - 1).astype(np.int64)
+    high = np.round(rng.beta(*_DISCOUNT_SHAPE, len(plans)), 6)
+    discount = np.where(
+        kind == DEPARTMENT, _percent(high, *_DISCOUNT_OF_DEPARTMENT), _percent(high, *_DISCOUNT)
+    )
     products = [
         _products(rng, catalogue, plan, wanted)
         for plan, wanted in zip(plans, many.tolist(), strict=True)
@@ -100,6 +104,12 @@ def make_coupons(seed: int, catalogue: Catalogue) -> Coupons:
         mean_price=np.round(np.add.reduceat(catalogue.price[every], first) / sizes) / 100,
         valid=_valid(department, start, end),
     )
+
+
+def _percent(high: Floats, least: int, many: int) -> Ints:
+    """Whole percents from `least` on, `many` of them, as high as draws from [0, 1]."""
+    percent: Ints = least + np.minimum(np.floor(many * high), many - 1).astype(np.int64)
+    return percent
 
 
 def _in_the_window(rng: np.random.Generator) -> list[_Plan]:

@@ -44,6 +44,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+# Items that a coupon of a whole department requires.
+ANY_NUMBER = -1
+
 
 def explain(model: PropensityModel, features: npt.NDArray[np.float32]) -> Iterator[dict[str, Any]]:
     """The explanation of each row of `encode`'s matrix, the strongest feature first."""
@@ -62,6 +65,8 @@ def _contribution(
     value = _value(model, feature, encoded)
     what, unit = WORDS[feature]
     state = "is not known" if value is None else f"is {_shown(value)}{unit}"
+    if feature == "how_many_products_required" and value == ANY_NUMBER:
+        state = "is not fixed"
     effect = "changes nothing"
     if added:
         effect = f"makes use {'more' if added > 0 else 'less'} likely"

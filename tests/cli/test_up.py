@@ -38,6 +38,11 @@ READY_SECONDS = 900
 WAIT_SECONDS = 60
 PORTS = ("API", "SCORING", "EVENTS", "DASHBOARD", "BROKER", "DAGSTER")
 
+# What the demo prints of an offer: the coupon, how long it took, and what speaks for it.
+OFFER = re.compile(
+    r"\d+ % off, (?P<type>\w+), \d+ products? +[\d.]+ ms\nthe .+ is .+, which makes use more likely"
+)
+
 SUMMARY_KEYS = ["index", "household_key", "age_45_plus", "income_50K_plus", "single_couple_family"]
 SUMMARY_KEYS += ["has_kids", "single", "couple", "r_score", "f_score", "m_score", "rfm_score"]
 SUMMARY_KEYS += ["rfm_bins", "alcohol", "beverages", "concessions", "dairy", "drug", "garden"]
@@ -296,17 +301,19 @@ def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installa
 
 
 def test_customers_walk_through_the_shop(installation: Installation) -> None:
-    done = installation.run("demo-store", "--customers", "4", "--seconds", "0")
+    done = installation.run("demo-store", "--customers", "20", "--seconds", "0")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(" enters: ") == 4
-    focuses = re.findall(r"^  (Boys|Girls|Men|Sport|Women) +(.*)$", done.stdout, re.MULTILINE)
-    assert len(focuses) == 12
-    offers = [text for _, text in focuses if text.endswith(" ms")]
-    assert offers
-    assert all(re.match(r"\d+ % off, \w+, \d+ products? ", text) for text in offers)
-    refused = [text for _, text in focuses if text not in offers]
+    assert done.stdout.count(" enters: ") == 20
+    focuses = re.findall(
+        r"^  (?:Boys|Girls|Men|Sport|Women) +(.*)\n(?: {12}(\S.*))?", done.stdout, re.MULTILINE
+    )
+    assert len(focuses) == 60
+    offers = [found for text, why in focuses if (found := OFFER.fullmatch(f"{text}\n{why}"))]
+    assert len({offer["type"] for offer in offers}) >= 3
+    refused = [text for text, why in focuses if not why]
     assert all(text.startswith("no offer: no coupon above 0.2 (best 0.") for text in refused)
-    assert f"12 focus events, {len(offers)} offers" in done.stdout
+    assert len(offers) + len(refused) == 60
+    assert f"60 focus events, {len(offers)} offers" in done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES)

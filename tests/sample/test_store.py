@@ -459,6 +459,30 @@ def test_probabilities_tell_users_from_others(db):
     assert value(db, share.format("probability")) > 1.5 * value(db, share.format("rate"))
 
 
+def test_every_type_of_coupon_is_the_best_for_some(db):
+    """Of the coupons that an order could use in a department, the likeliest is of any type."""
+    leads = """
+        with led as (
+            select order_id, department, arg_max(coupon_type, probability) as coupon_type
+            from truth inner join coupons using (coupon_id)
+            group by 1, 2 having max(probability) > 0.2
+        )
+        select coupon_type, count(*) / (select count(*) from led) from led group by 1
+    """
+    shares = dict(db.execute(leads).fetchall())
+    assert set(shares) == TYPES
+    assert min(shares.values()) > 0.05
+    assert max(shares.values()) < 0.6
+
+
+def test_a_whole_department_is_never_far_reduced(db):
+    most = """
+        select max(discount) filter (where coupon_type = 'department'), max(discount) from coupons
+    """
+    of_departments, of_all = one(db, most)
+    assert of_departments <= of_all / 2
+
+
 # --- seeds ---
 
 

@@ -7,11 +7,13 @@ belong here: how events are decided, and how the walk is shown.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import httpx
 import psycopg
 from psycopg import sql
 
@@ -88,7 +90,10 @@ class WalkPlan:
 
 @dataclass(frozen=True)
 class FocusResult:
-    """What followed a focus event: a coupon after so many milliseconds, or none and why."""
+    """What followed a focus event: a coupon after so many milliseconds, or none; and why.
+
+    The reason for a coupon is None where nobody gives one.
+    """
 
     customer: DemoCustomer
     department: str
@@ -136,8 +141,11 @@ class StoreFloor:
         mqtt: MqttSettings,
         client: DemoClient,
         decisions: psycopg.Connection,
+        *,
+        events_url: str,
     ) -> None:
         self._mqtt = mqtt
+        self._offers_url = f"{events_url}/v1/offers"
         self._zone = ZoneInfo(settings.store_timezone)
         self._client = client
         self._decisions = decisions
@@ -164,9 +172,40 @@ class StoreFloor:
             return FocusResult(customer, department, None, reason, None)
         offer = self._client.wait(question, ANSWER_SECONDS if decision else 0)
         if offer is None:
-            why = "decided, but no message arrived" if decision else "no decision"
-            return FocusResult(customer, department, None, f"{why} in {ANSWER_SECONDS:.0f} s", None)
-        return FocusResult(customer, department, offer.coupon, None, 1000 * (offer.arrived - began))
+            lacks = "decided, but no message arrived" if decision else "no decision"
+            reason = f"{lacks} in {ANSWER_SECONDS:.0f} s"
+            return FocusResult(customer, department, None, reason, None)
+        milliseconds = 1000 * (offer.arrived - began)
+        return FocusResult(
+            customer, department, offer.coupon, self._explain(question), milliseconds
+        )
+
+    def _explain(self, question: Question) -> str | None:
+        """What makes the customer most likely to use the coupon; None if the service does not say.
+
+        It decides the same again, and records nothing.
+        """
+        asked = {
+            "customer_id": question.customer_id,
+            "department": question.department,
+            "at": datetime.fromtimestamp(question.ts, UTC).isoformat(),
+        }
+        try:
+            answer = httpx.post(
+                self._offers_url,
+                params={"dry_run": True, "explain": True},
+                json=asked,
+                timeout=ANSWER_SECONDS,
+                # A proxy in the environment is for other machines.
+                trust_env=False,
+            )
+        except httpx.HTTPError:
+            return None
+        explanation = answer.json()["explanation"] if answer.status_code == HTTPStatus.OK else None
+        if explanation is None:
+            return None
+        raising = (one["words"] for one in explanation["contributions"] if one["added"] > 0)
+        return next(raising, None)
 
     def _moment(self, day: date) -> int:
         """The current time of day, on that day."""

@@ -137,6 +137,7 @@ def test_an_explanation_adds_up_to_its_prediction(app: FastAPI) -> None:
 
 def test_an_explanation_is_in_words(app: FastAPI) -> None:
     odd = COUPON | {"discount": 60, "department": "Garden", "product_mean_price": 0}
+    odd |= {"how_many_products_required": -1}
     body = {"customer": CUSTOMER | {"age": None}, "coupons": [odd]}
     (found,) = ask(app, "/score?explain=true", body).json()
     parts = {part["feature"]: part for part in found["explanation"]["contributions"]}
@@ -147,6 +148,7 @@ def test_an_explanation_is_in_words(app: FastAPI) -> None:
         "mean_buy_price": (17.35, "the mean price that the customer pays is 17.35 dollars"),
         "total_items_bought": (402, "the number of items the customer bought is 402"),
         "age": (None, "the customer's age is not known"),
+        "how_many_products_required": (-1, "number of items the coupon requires is not fixed"),
         # One that the model was not trained on, and a logarithm that there is not.
         "department": (None, "the coupon's department is not known"),
         "log_price_ratio": (None, "mean price over the customer's mean price is not known"),
