@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import customer, health, household, loyalty, marts, store
+from services.api import customer, health, household, loyalty, marts, operation, store
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         metrics=metrics,
         key_hashes=hashes,
-        routers=[*routers, *health.ROUTERS],
+        routers=[*routers, *operation.ROUTERS, *health.ROUTERS],
         root_path=settings.root_path,
         middleware=[
             Middleware(Compress),
@@ -97,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.answers = answers
     app.state.marts = marts.repository.Marts()
     app.state.releases_dir = settings.releases_dir
+    app.state.logs_dir = settings.logs_dir
     app.state.ranked_vouchers = KeptPerRelease(
         answers, customer.repository.DOMAIN, read_ranked_vouchers
     )

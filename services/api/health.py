@@ -45,6 +45,8 @@ async def read_index(request: Request) -> Response:
         "members": "/v1/members",
         "promotions": "/v1/promotions",
         "marts": "/v1/marts",
+        "releases": "/v1/releases",
+        "alerts": "/v1/alerts",
     }
     return index_of(request, links)
 
