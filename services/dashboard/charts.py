@@ -16,6 +16,7 @@ from services.dashboard.words import COLUMNS, FORMATS
 MAIN, QUIET = "#14897f", "#8b95a1"
 # From light to dark on either background, so that a number is legible on each by its own colour.
 SCALE = ("#e3f4f1", "#0b5f58")
+INK_ON_LIGHT, INK_ON_DARK = "#4b5563", "#c3ccd5"
 ON_LIGHT, ON_DARK = "#17211f", "#ffffff"
 BAR_HEIGHT = 24
 CELL_HEIGHT = 34
@@ -41,7 +42,7 @@ def bars(rows: Rows, label: str, value: str, *, tooltip: Sequence[str] = ()) -> 
     x = alt.X(value, type="quantitative", axis=None, scale=alt.Scale(domain=[0, most]))
     numbers = alt.Text(value, type="quantitative", format=_short(value))
     bar = base.mark_bar(color=MAIN, cornerRadiusEnd=3).encode(x=x)
-    text = base.mark_text(align="left", dx=5, color=QUIET).encode(x=x, text=numbers)
+    text = base.mark_text(align="left", dx=5, color=ink()).encode(x=x, text=numbers)
     return alt.layer(bar, text).properties(height=alt.Step(BAR_HEIGHT))
 
 
@@ -79,10 +80,10 @@ def days(column: str) -> alt.X:
     return alt.X(column, type="temporal", title=None, axis=axis)
 
 
-def amounts(column: str) -> alt.Y:
+def amounts(column: str, *, format_: str | None = None) -> alt.Y:
     """An axis of amounts from zero, its title above it rather than beside it."""
     axis = alt.Axis(
-        format=_short(column),
+        format=format_ or _short(column),
         tickCount=4,
         titleAngle=0,
         titleAlign="left",
@@ -96,6 +97,11 @@ def amounts(column: str) -> alt.Y:
 def tooltips(columns: Sequence[str]) -> list[alt.Tooltip]:
     """Columns as they are shown under the pointer."""
     return [_tooltip(column) for column in dict.fromkeys(columns)]
+
+
+def ink() -> str:
+    """The colour of text in a chart: Streamlit's theme has none for it."""
+    return INK_ON_DARK if st.context.theme.type == "dark" else INK_ON_LIGHT
 
 
 def frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import streamlit as st
 from pollux.runtime.settings import Settings
 from services.dashboard.client import Client, Parameters, Service, ServiceError, Trouble
 
-RELEASES_SECONDS = 2
+FRESH_SECONDS = 2
 ANSWER_SECONDS = 60
 MOST_ANSWERS = 512
 # The most that the API puts on a page.
@@ -56,6 +56,11 @@ def ask(
     return client().ask(service, path, parameters, key=key(), body=body).json()
 
 
+def fresh(path: str, **parameters: str | float | bool) -> dict[str, Any]:
+    """A document of the API that no release has, at most two seconds old."""
+    return _read_fresh(path, tuple(parameters.items()), key())
+
+
 def releases() -> Mapping[str, str]:
     """The current release of each domain, such as household-3; raises `ServiceError`."""
     return _releases()
@@ -72,9 +77,17 @@ def client() -> Client:
     return Client(Settings())
 
 
-@st.cache_data(ttl=RELEASES_SECONDS, show_spinner=False)
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
 def _releases() -> dict[str, str]:
     found: dict[str, str] = client().ask(Service.API, "/readyz").json()["releases"]
+    return found
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)
+def _read_fresh(
+    path: str, parameters: Sequence[tuple[str, str | float | bool]], key: str | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = client().ask(Service.API, path, dict(parameters), key=key).json()
     return found
 
 

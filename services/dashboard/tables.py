@@ -9,7 +9,7 @@ import streamlit as st
 from services.dashboard import data
 from services.dashboard.words import COLUMNS, Column
 
-FORMATS = {"money": "dollar", "share": "percent", "decimal": "%.2f", "number": "%d"}
+FORMATS = {"money": "dollar", "share": "%.1f %%", "decimal": "%.2f", "number": "%d"}
 
 # Up to so many rows a table is shown whole; one of more scrolls.
 SHORT = 12
@@ -28,8 +28,7 @@ def table(
     """
     frame = pd.DataFrame(list(rows), columns=list(columns))
     for name in columns:
-        if COLUMNS[name].kind == "date":
-            frame[name] = pd.to_datetime(frame[name])
+        frame[name] = _shown(frame[name], COLUMNS[name])
     look = {name: _look(COLUMNS[name]) for name in columns}
     height: Literal["content", "auto"] = "content" if len(rows) <= SHORT else "auto"
     if key is None:
@@ -61,10 +60,24 @@ def csv_button(name: str, path: str, **parameters: str | float | bool) -> None:
     )
 
 
+def _shown(values: Any, column: Column) -> Any:  # noqa: ANN401 - a pandas series
+    match column.kind:
+        case "date" | "moment":
+            return pd.to_datetime(values)
+        case "share":
+            return values * 100
+        case "text":
+            return values.fillna("")
+        case _:
+            return values
+
+
 def _look(column: Column) -> Any:  # noqa: ANN401 - Streamlit's own
     match column.kind:
         case "date":
             return st.column_config.DateColumn(column.label, format="D MMM YYYY")
+        case "moment":
+            return st.column_config.DatetimeColumn(column.label, format="D MMM YYYY, HH:mm")
         case "flag":
             return st.column_config.CheckboxColumn(column.label)
         case "text":

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pollux.calendar import date_of, first_day_of
 
-Kind = Literal["text", "number", "decimal", "money", "share", "date", "flag"]
+Kind = Literal["text", "number", "decimal", "money", "share", "date", "moment", "flag"]
 
 
 class Column(NamedTuple):
@@ -20,6 +20,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = {
+    "at": Column("When", "moment"),
     "associated_commodity": Column("Bought with it"),
     "baskets": Column("Baskets", "number"),
     "baskets_per_day": Column("Baskets a day", "decimal"),
@@ -57,6 +58,7 @@ COLUMNS = {
     "product": Column("Product"),
     "r_score": Column("Recency", "number"),
     "rank": Column("Place", "number"),
+    "text": Column("What"),
     "reason": Column("Why"),
     "redemptions": Column("Redemptions", "number"),
     "rfm_score": Column("Sum of scores", "number"),

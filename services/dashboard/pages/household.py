@@ -109,15 +109,16 @@ def _show_who(household: Row, summary: Row | None) -> None:
 def _show_weeks(path: str) -> None:
     st.subheader("Week by week")
     weeks = [
-        row | {"week": words.date_of_week(row["week_no"]).isoformat()}
-        for row in map(dict, data.rows(f"{path}/weekly-sales"))
+        dict(row) | dict(zip(("week", "week_end"), _ends_of(row["week_no"]), strict=True))
+        for row in data.rows(f"{path}/weekly-sales")
     ]
     campaigns = data.rows(f"{path}/campaigns", sort="start_day")
     bars = (
-        alt.Chart(charts.frame(weeks, ["week", "total_sales", "baskets"]))
-        .mark_bar(color=charts.MAIN, width={"band": 1})
+        alt.Chart(charts.frame(weeks, ["week", "week_end", "total_sales", "baskets"]))
+        .mark_bar(color=charts.MAIN)
         .encode(
             x=charts.days("week"),
+            x2="week_end:T",
             y=charts.amounts("total_sales"),
             tooltip=charts.tooltips(["week", "total_sales", "baskets"]),
         )
@@ -133,6 +134,11 @@ def _show_weeks(path: str) -> None:
             ["campaign", "start_date", "end_date", "is_targeted", "redemptions", "days_to_redeem"],
             what="Campaigns of the household",
         )
+
+
+def _ends_of(week: int) -> tuple[str, str]:
+    """The first days of a week and of the next one."""
+    return words.date_of_week(week).isoformat(), words.date_of_week(week + 1).isoformat()
 
 
 def _campaign_marks(campaigns: Sequence[Row]) -> list[alt.Chart]:

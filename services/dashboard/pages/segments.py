@@ -83,7 +83,7 @@ def _show_shares(names: list[str]) -> None:
         .mark_area()
         .encode(
             x=charts.days("period_end_date"),
-            y=charts.amounts("share").stack("zero").scale(domain=[0, 1]).axis(format=".0%"),
+            y=charts.amounts("share", format_=".0%").stack("zero").scale(domain=[0, 1]),
             color=alt.Color(
                 "segment:N",
                 title=None,

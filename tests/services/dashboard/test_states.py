@@ -5,7 +5,7 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from tests.services.dashboard.support import FakeServices, open_page, problem, row, run, texts
+from tests.services.dashboard.support import FakeServices, open_page, problem, run, texts
 
 SIZES = "/v1/segments"
 
@@ -56,7 +56,8 @@ def test_an_answer_that_is_no_problem_document_is_a_failure(services: FakeServic
 
 def test_a_key_is_asked_for_and_stays_in_the_session(services: FakeServices) -> None:
     services.key = "right"
-    services.serve(SIZES, [row("household", "segment_sizes")])
+    for path in ("/v1/alerts", "/v1/releases", SIZES, "/v1/segments/moves", "/v1/coupon-offers"):
+        services.serve(path, [])
     page = open_page("today")
     assert "wants a key" in texts(page)
     page.text_input[0].set_value("wrong")
@@ -73,7 +74,8 @@ def test_a_key_is_asked_for_and_stays_in_the_session(services: FakeServices) -> 
 
 def test_a_key_that_cannot_be_sent_is_refused(services: FakeServices) -> None:
     services.key = "right"
-    services.serve(SIZES, [row("household", "segment_sizes")])
+    for path in ("/v1/alerts", "/v1/releases", SIZES, "/v1/segments/moves", "/v1/coupon-offers"):
+        services.serve(path, [])
     page = open_page("today")
     page.text_input[0].set_value("schlüssel…")
     page.button[0].click()
