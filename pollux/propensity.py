@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ class PropensityModel:
     """A trained model; `card` says how good it is, as JSON."""
 
     id: str
+    trained_at: datetime
     categories: Categories
     calibration: Calibration
     booster: "Booster"
@@ -226,8 +228,8 @@ def read_current(root: Path) -> PropensityModel:
 def read_model(folder: Path) -> PropensityModel:
     """Reads and checks a model; raises `ModelError` where it cannot be used.
 
-    That is a model whose files were changed, whose features or their order are not those of this
-    version, or that LightGBM cannot read.
+    That is a model whose files were changed, whose card does not say when it was trained, whose
+    features or their order are not those of this version, or that LightGBM cannot read.
     """
     try:
         written = (folder / DESCRIPTION_FILE).read_bytes()
@@ -241,6 +243,7 @@ def read_model(folder: Path) -> PropensityModel:
     booster = _read_booster(folder, model_text.decode())
     return PropensityModel(
         id=folder.name,
+        trained_at=_trained_at(folder / CARD_FILE, card),
         categories=description["categories"],
         calibration=Calibration(**description["calibration"]),
         booster=booster,
@@ -260,6 +263,13 @@ def _check_description(folder: Path, written: bytes) -> dict[str, Any]:
         raise ModelError(f"{path} has a format that this version does not read; {_AGAIN}")
     _check_features(path, description["features"])
     return description
+
+
+def _trained_at(path: Path, card: bytes) -> datetime:
+    try:
+        return datetime.fromisoformat(json.loads(card)["trained_at"]).astimezone(UTC)
+    except (ValueError, TypeError, KeyError):
+        raise ModelError(f"{path} does not say when the model was trained; {_AGAIN}") from None
 
 
 def _check_features(path: Path, features: Sequence[str]) -> None:

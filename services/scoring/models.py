@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from prometheus_client import Counter, Gauge
 
 from pollux import propensity
 from pollux.propensity import ModelError, NoModelError, PropensityModel
-from services.common.metrics import Metrics
+from services.common.metrics import Metrics, seconds_since
 from services.scoring.problems import no_model
 
 POLL_SECONDS = 0.5
@@ -25,6 +26,12 @@ class CurrentModel:
         self._model: PropensityModel | None = None
         self._seen: object = None
         self._shown = Gauge("pollux_model", "Model that scores.", ["id"], registry=metrics.registry)
+        self._age = Gauge(
+            "pollux_model_age_seconds",
+            "Time since the model that scores was trained.",
+            ["id"],
+            registry=metrics.registry,
+        )
         self._refused = Counter(
             "pollux_models_refused",
             "Promoted models that could not be used; the one before stayed.",
@@ -66,6 +73,8 @@ class CurrentModel:
             self._model = model
             self._shown.clear()
             self._shown.labels(model.id).set(1)
+            self._age.clear()
+            self._age.labels(model.id).set_function(partial(seconds_since, model.trained_at))
             log.info("Scoring with model %s", model.id)
 
     def _sight(self) -> object:

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from orchestration.learn.propensity import training
 from orchestration.learn.propensity.card import Card
@@ -304,6 +306,49 @@ def test_the_card_is_shown(app: FastAPI, trained_store: tuple[Settings, Card]) -
         assert ask(app, path, method="GET").status_code == 200
 
 
+def ages(app: FastAPI) -> dict[str, float]:
+    """The seconds since each model was trained, as the metrics have them."""
+    text = ask(app, "/metrics", method="GET").text
+    return {
+        sample.labels["id"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "pollux_model_age_seconds"
+    }
+
+
+def test_the_age_of_the_model_that_scores_is_told(two_models: tuple[Settings, list[str]]) -> None:
+    here, (first, second) = two_models
+    root = propensity.models_dir(here)
+    card = root / first / propensity.CARD_FILE
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    trained = {"trained_at": f"{an_hour_ago:%Y-%m-%dT%H:%M:%SZ}"}
+    card.write_text(json.dumps(json.loads(card.read_text()) | trained))
+    app = start(here)
+    before = ages(app)
+    assert set(before) == {first}
+    assert 3600 <= before[first] < 3660
+    assert ages(app)[first] > before[first]
+    propensity.promote(root, second)
+    app.state.model.look()
+    assert set(ages(app)) == {second}
+    assert ages(app)[second] < 600
+
+
+@pytest.mark.parametrize("card", ["", "[]", "{}", '{"trained_at": null}', '{"trained_at": "then"}'])
+def test_a_model_whose_card_does_not_say_when_it_was_trained_is_refused(
+    two_models: tuple[Settings, list[str]], caplog: pytest.LogCaptureFixture, card: str
+) -> None:
+    here, (first, second) = two_models
+    root = propensity.models_dir(here)
+    app = start(here)
+    (root / second / propensity.CARD_FILE).write_text(card)
+    propensity.promote(root, second)
+    app.state.model.look()
+    assert set(ages(app)) == {first}
+    assert "card.json does not say when the model was trained; train again" in caplog.text
+
+
 def test_without_a_model_it_is_not_ready(tmp_path: Path) -> None:
     app = start(Settings(data_dir=tmp_path))
     body = {"customer": CUSTOMER, "coupons": []}
@@ -312,6 +357,7 @@ def test_without_a_model_it_is_not_ready(tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:pollux:problem:no-model"
     assert ask(app, "/healthz", method="GET").status_code == 200
+    assert ages(app) == {}
 
 
 def test_keys_are_required_where_there_are_any(trained_store: tuple[Settings, Card]) -> None:
