@@ -162,12 +162,14 @@ def read_query(
     errors = parameter_errors(
         (name for name, _ in asked),
         (*filters_known, *controls),
-        [name for name, kind in kinds.items() if kind in READERS_OF_SEVERAL],
+        [*(name for name, kind in kinds.items() if kind in READERS_OF_SEVERAL), "fields"],
     )
     texts: dict[str, list[str]] = {}
     for name, value in asked:
         texts.setdefault(name, []).append(value)
     given: dict[str, Any] = {name: texts[name][0] for name in controls if name in texts}
+    if "fields" in texts:
+        given["fields"] = texts["fields"]
     filters: dict[str, Any] = {}
     for name in (name for name in filters_known if name in texts):
         try:

@@ -207,6 +207,12 @@ def test_filters_are_combined_and_paged(client: httpx.Client) -> None:
     assert as_documents(found) == shown(kept)
 
 
+def test_fields_are_given_once_or_repeated(client: httpx.Client) -> None:
+    kept = [{"note": row["note"], "visits": row["visits"]} for row in shown(ROWS)]
+    for query in ("fields=note,visits", "fields=note&fields=visits"):
+        assert client.get(f"/v1/marts/store/{OWN}?{query}").json()["data"] == kept
+
+
 def test_schema_says_what_rows_hold(client: httpx.Client) -> None:
     schema = client.get(f"/v1/marts/store/{OWN}/schema").json()
     assert schema["description"] == "One row per visit."
