@@ -20,11 +20,20 @@ from pydantic_core import CoreSchema
 
 from pollux.names import read_name
 from pollux.rules import BLANKS, department, text_key
-from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, read_decimal, read_scalar
+from pollux.types import (
+    INTEGER_DIGITS,
+    LABEL_LENGTH,
+    MONEY_DIGITS,
+    NUMBER_DIGITS,
+    read_decimal,
+    read_scalar,
+)
 
 T = TypeVar("T")
 
 INTEGER_MAX = 10**INTEGER_DIGITS - 1
+NUMBER_MAX = 10**NUMBER_DIGITS - 1
+MONEY_MAX = 10**MONEY_DIGITS - 0.01
 # Of the text of an id that is none, for examples.
 NO_NUMBER = "not a number"
 
@@ -65,6 +74,11 @@ def _as_list(value: object) -> list[Any] | None:
     return value if value is None or isinstance(value, list) else [value]
 
 
+def _number(most: float) -> WithJsonSchema:
+    """Describes a number by the bounds that its type has in the table."""
+    return WithJsonSchema({"type": "number", "minimum": -most, "maximum": most})
+
+
 class OneOrSeveral:
     """Describes a list as one value or several of them."""
 
@@ -90,10 +104,11 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), read_as("id")]
+Integer = Annotated[int, Field(ge=-INTEGER_MAX, le=INTEGER_MAX), read_as("integer")]
 Count = Annotated[int, Field(ge=0, le=INTEGER_MAX), read_as("integer")]
-Number = Annotated[float, read_as("number")]
+Number = Annotated[float, read_as("number"), _number(NUMBER_MAX)]
 Exact = Annotated[Decimal, BeforeValidator(read_decimal)]
-Amount = Annotated[Decimal, read_as("money"), WithJsonSchema({"type": "number"})]
+Amount = Annotated[Decimal, read_as("money"), _number(MONEY_MAX)]
 Truth = Annotated[bool, read_as("boolean")]
 Text = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH), BeforeValidator(read_name)]
 # As the data keep them: Sports is Sport; of an email, neither case nor accents nor blanks matter.

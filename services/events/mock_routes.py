@@ -5,13 +5,14 @@ event is decided, which is the same as over MQTT.
 """
 
 import asyncio
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.common.api_keys import unauthorized
@@ -20,6 +21,7 @@ from services.common.database import DatabaseUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import internal_error, invalid_input
+from services.common.values import NUMBER_MAX, Id, Number, Text
 from services.events.coupons.handler import PendingEvent
 from services.events.coupons.messages import StoreEvent
 from services.events.coupons.repository import Decision, Outcome, read_decision
@@ -34,45 +36,61 @@ TOPIC = "mock"
 router = APIRouter(tags=["mock events"])
 
 
+# What follows describes bodies; they are read as messages are.
+CustomerId = Annotated[str, Field(pattern="^-?[0-9]{1,19}$")] | Id
+Seconds = Annotated[float, Field(ge=0, le=NUMBER_MAX)]
+
+
 class EntryEvent(BaseModel):
     """A customer enters the shop."""
 
-    id: str | int = Field(description="Customer.", examples=["127"])
-    ts: int = Field(description="Time, seconds since 1970.", examples=[192322800])
+    # With a payload it is the other shape.
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["payload"]}})
+
+    id: CustomerId = Field(description="Customer.", examples=["127"])
+    ts: Seconds = Field(
+        description="Time, seconds since 1970, at most a year ahead.", examples=[192322800]
+    )
 
 
 class FocusEvent(EntryEvent):
     """A customer stops in a department."""
 
-    dep: str = Field(description="Department.", examples=["Boys"])
-    x: float | None = Field(default=None, description="X coordinate; not used.")
-    y: float | None = Field(default=None, description="Y coordinate; not used.")
+    dep: Text = Field(description="Department.", examples=["Boys"])
+    x: Number | None = Field(default=None, description="X coordinate; not used.")
+    y: Number | None = Field(default=None, description="Y coordinate; not used.")
 
 
 class EntryPayload(BaseModel):
     """Who enters."""
 
-    customer_id: str | int = Field(examples=[3])
+    customer_id: CustomerId = Field(description="Customer.", examples=[3])
 
 
 class FocusPayload(EntryPayload):
     """Who stops where."""
 
-    category: str = Field(description="Department.", examples=["Women"])
+    category: Text = Field(description="Department.", examples=["Women"])
 
 
 class WrappedEntryEvent(BaseModel):
     """The same in an envelope."""
 
-    event_type: str = Field(examples=["entry event"])
-    event_timestamp: str = Field(description="ISO 8601.", examples=["2021-03-18T08:29:02.160Z"])
+    event_type: Any = Field(
+        default=None, description="Not read: the path says it.", examples=["entry event"]
+    )
+    event_timestamp: datetime = Field(
+        description="Time, from 1970 to a year ahead.", examples=["2021-03-18T08:29:02.160Z"]
+    )
     payload: EntryPayload
 
 
 class WrappedFocusEvent(WrappedEntryEvent):
     """The same in an envelope."""
 
-    event_type: str = Field(examples=["focus event"])
+    event_type: Any = Field(
+        default=None, description="Not read: the path says it.", examples=["focus event"]
+    )
     payload: FocusPayload
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 import msgspec
-from pydantic import BaseModel, BeforeValidator, RootModel
+from pydantic import BaseModel, BeforeValidator, RootModel, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from pollux.types import INTEGER_DIGITS, LABEL_LENGTH, NUMBER_DIGITS
@@ -77,7 +77,7 @@ def _limits(metadata: Iterable[object]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for one in metadata:
         match one:
-            case BeforeValidator():
+            case BeforeValidator() | WithJsonSchema():
                 pass
             case FieldInfo():
                 found |= _limits(one.metadata)

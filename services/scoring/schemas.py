@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 
 from pollux.names import read_name
-from services.common.values import Id, Truth, read_as
+from pollux.types import LABEL_LENGTH
+from services.common.values import Id, Integer, Number, Truth, read_as
 
 MAX_COUPONS = 1_000
 MAX_REQUESTS = 1_000
@@ -17,9 +18,11 @@ MAX_PAIRS = 10_000
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), read_as("id")]
 # The marts may leave these empty.
-MaybeText = Annotated[str | None, BeforeValidator(read_name)]
-MaybeInteger = Annotated[int | None, read_as("integer")]
-MaybeNumber = Annotated[float | None, read_as("number")]
+MaybeText = Annotated[
+    Annotated[str, Field(max_length=LABEL_LENGTH)] | None, BeforeValidator(read_name)
+]
+MaybeInteger = Annotated[Integer | None, read_as("integer")]
+MaybeNumber = Annotated[Number | None, read_as("number")]
 MaybeCount = Annotated[Count | None, read_as("id")]
 
 EXACT = ConfigDict(extra="forbid", strict=True)

@@ -25,7 +25,7 @@ OPERATIONS = [
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "default", "description", "enum",
     "examples", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength",
-    "minimum", "oneOf", "properties", "required", "title", "type", "uniqueItems",
+    "minimum", "not", "oneOf", "pattern", "properties", "required", "title", "type", "uniqueItems",
 }  # fmt: skip
 
 
