@@ -10,7 +10,13 @@ from pollux.runtime.settings import Settings
 from services.common.api_keys import OPEN_PATHS, unauthorized
 from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.hosts import unknown_host
-from services.common.limits import head_too_large, request_too_slow, too_many_connections
+from services.common.limits import (
+    answer_too_late,
+    head_too_large,
+    malformed,
+    request_too_slow,
+    too_many_connections,
+)
 from services.common.openapi_schemas import ReadHere, add_models, mend, operations
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
@@ -97,12 +103,17 @@ def problem_responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]
 
 
 def _add_refusals(description: dict[str, Any]) -> None:
-    """What any request may meet before it reaches its route, described once."""
+    """What any request may meet that its route knows nothing of, described once.
+
+    A route that has problems of the same status has one more.
+    """
     refusals = (
+        malformed("Invalid HTTP request received."),
         unknown_host("evil.example"),
         head_too_large(),
         request_too_slow(_default("receive_seconds")),
         too_many_connections(_default("connections_per_address")),
+        answer_too_late(_default("answer_seconds")),
     )
     shared = description["components"].setdefault("responses", {})
     for refusal in refusals:
@@ -110,7 +121,10 @@ def _add_refusals(description: dict[str, Any]) -> None:
         shared[refusal.kind] = response
         for operation in operations(description):
             reference = {"$ref": f"#/components/responses/{refusal.kind}"}
-            operation["responses"].setdefault(str(status), reference)
+            own = operation["responses"].setdefault(str(status), reference)
+            if own is not reference:
+                examples = response["content"][MEDIA_TYPE]["examples"]
+                own["content"][MEDIA_TYPE]["examples"] |= examples
 
 
 def _default(setting: str) -> Any:  # noqa: ANN401

@@ -128,6 +128,21 @@ def test_an_operation_has_a_short_id_a_known_tag_and_named_schemas(
         assert all(set(shape) == {"$ref"} for shape in shapes), label
 
 
+@pytest.mark.parametrize(("name", "label", "operation"), OPERATIONS)
+def test_what_any_request_may_meet_is_described(
+    name: str, label: str, operation: dict[str, Any]
+) -> None:
+    shared = DOCUMENTS[name]["components"]["responses"]
+    for status, kind in (
+        (400, "malformed-request"), (408, "request-too-slow"), (421, "unknown-host"),
+        (429, "too-many-connections"), (431, "head-too-large"), (503, "answer-too-late"),
+    ):  # fmt: skip
+        response = operation["responses"][str(status)]
+        found = shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+        examples = found["content"]["application/problem+json"]["examples"]
+        assert examples[kind]["value"]["status"] == status, label
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_two_operations_share_an_id(name: str) -> None:
     ids = [operation["operationId"] for of, _, operation in OPERATIONS if of == name]
