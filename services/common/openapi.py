@@ -17,6 +17,8 @@ from services.common.limits import (
     request_too_slow,
     too_many_connections,
 )
+from services.common.openapi_fields import add_fields
+from services.common.openapi_links import add_links
 from services.common.openapi_schemas import ReadHere, add_models, mend, operations
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
@@ -47,6 +49,8 @@ class DocumentedApi(FastAPI):
             add_models(description, {Problem}, "serialization")
             add_models(description, bodies, "validation")
             mend(description)
+            add_links(description)
+            add_fields(description)
             if self.requires_key:
                 _require_key(description)
             _add_refusals(description)

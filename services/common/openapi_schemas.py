@@ -63,6 +63,21 @@ def mend(description: dict[str, Any]) -> None:
     _mend_bounds(description)
 
 
+def listed(operation: dict[str, Any], description: dict[str, Any]) -> str | None:
+    """The name of the documents that an operation lists; None if it lists none that have one."""
+    answer = operation["responses"]["200"].get("content", {}).get("application/json", {})
+    page = _referred(answer.get("schema", {}))
+    if page is None:
+        return None
+    properties = description["components"]["schemas"][page].get("properties", {})
+    return _referred(properties.get("data", {}).get("items", {}))
+
+
+def fields_of(document: str, description: dict[str, Any]) -> list[str]:
+    """The fields of documents with that name."""
+    return [*description["components"]["schemas"][document]["properties"]]
+
+
 def operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every operation of a description."""
     for path in description["paths"].values():
@@ -75,6 +90,11 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     shapes = [shape for shape in schema["anyOf"] if shape != {"type": "null"}]
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     return {**shapes[0], **rest} if len(shapes) == 1 else {"anyOf": shapes, **rest}
+
+
+def _referred(schema: dict[str, Any]) -> str | None:
+    """The name of the component that a schema refers to, if it does."""
+    return schema["$ref"].rpartition("/")[2] if "$ref" in schema else None
 
 
 def _mend_bounds(part: Any) -> None:  # noqa: ANN401

@@ -143,6 +143,36 @@ def test_what_any_request_may_meet_is_described(
         assert examples[kind]["value"]["status"] == status, label
 
 
+def test_lists_name_their_fields_and_lead_to_what_is_read_by_them() -> None:
+    paths = DOCUMENTS["api"]["paths"]
+    schemas = DOCUMENTS["api"]["components"]["schemas"]
+    listing = paths["/v1/commodities"]["get"]
+    (fields,) = (one["schema"] for one in listing["parameters"] if one["name"] == "fields")
+    one, several = fields["anyOf"]
+    assert several == {"type": "array", "items": one}
+    known = ["commodity", "section", "products", "lines", "total_sales"]
+    assert schemas[one["$ref"].rpartition("/")[2]]["enum"] == known
+    answers = listing["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    pages = [schemas[answer["$ref"].rpartition("/")[2]] for answer in answers]
+    documents = [schemas[page["properties"]["data"]["items"]["$ref"].rpartition("/")[2]]
+                 for page in pages]  # fmt: skip
+    assert [document.get("required", []) for document in documents] == [known, []]
+    assert documents[0]["properties"] == documents[1]["properties"]
+
+    links = listing["responses"]["200"]["links"]
+    to = {"commodity": "$response.body#/data/0/commodity"}
+    assert {name: link["parameters"] for name, link in links.items()} == {
+        "read_commodity": to, "list_commodity_associations": to,
+    }  # fmt: skip
+    links = paths["/v1/marts/{domain}"]["get"]["responses"]["200"]["links"]
+    to = {"domain": "$request.path.domain", "mart": "$response.body#/data/0/mart"}
+    assert {name: link["parameters"] for name, link in links.items()} == {
+        "read_mart": to, "read_mart_parquet": to, "read_mart_schema": to,
+    }  # fmt: skip
+    # The ids of products are those of another shop than the households'.
+    assert [*paths["/v1/products"]["get"]["responses"]["200"]["links"]] == ["read_product"]
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_two_operations_share_an_id(name: str) -> None:
     ids = [operation["operationId"] for of, _, operation in OPERATIONS if of == name]

@@ -151,6 +151,20 @@ def test_an_explanation_is_not_lost(packages: Path, urls: Urls, explain: bool) -
         assert found.basis in {"segment", "country"}
 
 
+@pytest.mark.parametrize("chosen", [None, ["household_key", "baskets"]])
+def test_chosen_fields_are_read_as_some_of_a_document(
+    packages: Path, urls: Urls, chosen: list[str] | None
+) -> None:
+    operation = DOCUMENTS["api"]["paths"]["/v1/households"]["get"]
+    models = importlib.import_module("client_api.models")
+    asked = {} if chosen is None else {"fields": [models.HouseholdRfmField(one) for one in chosen]}
+    found = function_of("api", operation).sync(client=client_of("api", urls), limit=2, **asked)
+    assert isinstance(found, models.HouseholdRfmPartPage if chosen else models.HouseholdRfmPage)
+    first = found.data[0].to_dict()
+    assert first["baskets"] > 0
+    assert len(first) == (len(chosen) if chosen else len(models.HouseholdRfmField))
+
+
 def test_a_problem_is_read_as_one(packages: Path, urls: Urls) -> None:
     operation = DOCUMENTS["api"]["paths"]["/v1/households/{household_key}"]["get"]
     found = function_of("api", operation).sync(4711, client=client_of("api", urls))
