@@ -3,9 +3,11 @@
 Does not belong here: when something runs (`automation`), and how a step reports (`reporting`).
 """
 
+import sys
 from datetime import timedelta
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from orchestration.defs.reporting import LogReporter, Reporter
 from pollux.runtime.settings import Settings
@@ -13,8 +15,23 @@ from pollux.runtime.settings import Settings
 # One at a time: loads, builds and releases share the landing zone and the warehouse.
 POOL = "warehouse"
 
+
+class Retries(dg.RetryPolicy):
+    """Tries a step that failed again, but not one that was told to end.
+
+    Dagster's own policy does: a run that somebody cancels would go on, and release.
+    """
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Seconds until the next attempt; Dagster asks while it handles what ended the last one."""
+        ended_by = sys.exc_info()[1]
+        if isinstance(ended_by, DagsterExecutionInterruptedError | KeyboardInterrupt):
+            raise ended_by
+        return super().calculate_delay(attempt_num)
+
+
 # For problems that pass by themselves: a server restarts, the warehouse is in use.
-RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+RETRIES = Retries(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 # Dagster's own tag: whether a run is retried after a step failed.
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"

@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from orchestration.defs.alerts import alert
 from orchestration.defs.automation import build_automation_definitions
-from orchestration.defs.resources import EXECUTOR, final
+from orchestration.defs.resources import EXECUTOR, Retries, final
 from orchestration.defs.transform import domains_to_build
 from orchestration.defs.translator import Translator, asset_key, check_key
 from orchestration.instance.home import storage_url
@@ -289,3 +291,28 @@ def test_failure_of_one_domain_lets_the_other_be_released() -> None:
         result = execute(definitions.resolve_job_def("all"), instance)
     assert not result.success
     assert released == ["good"]
+
+
+@pytest.mark.parametrize(("number", "attempts"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (0, 2)])
+def test_step_is_tried_again_only_if_it_failed(number: int, attempts: int) -> None:
+    tried: list[str] = []
+
+    @dg.asset(retry_policy=Retries(max_retries=1, delay=0))
+    def build() -> None:
+        tried.append("build")
+        # Signal 0 does nothing.
+        os.kill(os.getpid(), number)
+        raise ValueError
+
+    @dg.asset(deps=[build])
+    def release() -> None:
+        tried.append("release")
+
+    definitions = dg.Definitions(
+        assets=[build, release],
+        jobs=[dg.define_asset_job("all", selection="*", executor_def=EXECUTOR)],
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = execute(definitions.resolve_job_def("all"), instance)
+    assert not result.success
+    assert tried == ["build"] * attempts
