@@ -1,5 +1,6 @@
 """Fixtures that every test may use: folders, raw files, installations made once and copied."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -63,8 +64,15 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
 
 
+def pytest_collection_finish() -> None:
+    """Spares the tests a collector that looks through all that was imported, every time."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what the workers shared; the last line says what was left out."""
+    gc.unfreeze()
     if not hasattr(config, "workerinput"):
         if not config.stash[IS_KEPT]:
             remove_installations(Path(os.environ.pop(SHARED_FOLDER)))

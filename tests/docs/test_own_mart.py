@@ -17,7 +17,7 @@ from tests.conftest import PROJECT_DIR
 from tests.services.api.support import client_of
 from tests.support.projects import commands_of_page, copy_checkout, files_of_page, write_files
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.endurance
 
 PAGE = PROJECT_DIR / "docs/marts.md"
 ANSWER = re.compile(r"^    (\{\"data\".*?\"next\":null\})$", re.MULTILINE | re.DOTALL)

@@ -186,6 +186,7 @@ def assert_equal(table: ServedTable, left: pd.DataFrame, right: pd.DataFrame) ->
             assert (ours.astype("int64") == theirs.astype("int64")).all(), where
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("domain", PORTS)
 def test_both_engines_agree(source: Source, domain: str) -> None:
     on_duckdb = released(source.installation("duckdb"), domain)
