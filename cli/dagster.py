@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from cli.processes import ask, log_of
-from cli.supervisor import Service
+from cli.supervisor import HANG_SECONDS, Service
 from orchestration.instance.workers import workers
 from pollux.runtime.processes import end
 from pollux.runtime.serving import find_serving_store, open_serving_store
@@ -43,6 +43,7 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
         LOCATION,
         MODULE,
         dagster_environment,
+        has_silent_daemons,
         prepare_home,
         workspace_file,
         write_workspace,
@@ -86,6 +87,7 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
             log=log_of(settings, DAEMON),
             environment=environment,
             needs=[CODE_SERVER],
+            hangs=lambda: has_silent_daemons(find_serving_store(settings), HANG_SECONDS),
             # The daemon starts runs, so runs are ended after it.
             clear_up=end_runs,
         ),

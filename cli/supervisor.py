@@ -4,7 +4,7 @@ Belongs here: the table of services and their processes, back-off, giving up, st
 belong here: which services there are (`cli.serving`, `cli.dagster`).
 
 A service that ends by itself is restarted after 1, 2, 4, … seconds. One that ends five times within
-a minute is given up, and the others go on.
+a minute is given up, and the others go on. One that hangs is killed, so that it is restarted.
 """
 
 import subprocess
@@ -32,6 +32,8 @@ DEATHS, DEATHS_SECONDS = 5, 60
 # The wait before the first restart; each further one waits twice as long.
 BACK_OFF_SECONDS = 1.0
 SHOWN_LINES = 10
+# How long a service may do nothing; also how often it is asked, for the first time after its start.
+HANG_SECONDS = 180
 # How often logs are checked, and the size at which one is moved to `<log>.1`.
 ROTATE_SECONDS = 30
 LOG_BYTES = 10 * 2**20
@@ -50,6 +52,7 @@ class Service:
     log: Path
     environment: Mapping[str, str] | None = None
     is_ready: Callable[[], bool] = lambda: True
+    hangs: Callable[[], bool] = lambda: False
     needs: Sequence[str] = ()
     prepare: Callable[[], None] = lambda: None
     clear_up: Callable[[], None] = lambda: None
@@ -63,6 +66,7 @@ class _Entry:
     is_ready: bool = False
     is_given_up: bool = False
     start_at: float = 0
+    ask_at: float = 0
     deaths: list[float] = field(default_factory=list)
 
 
@@ -136,6 +140,8 @@ class Supervisor:
                 self._start(entry)
             if entry.process is not None and not entry.is_ready:
                 entry.is_ready = entry.service.is_ready()
+            if entry.process is not None and now > entry.ask_at:
+                self._end_if_it_hangs(entry, entry.process)
 
     def _is_due(self, entry: _Entry, now: float) -> bool:
         needed = (self._entries[name] for name in entry.service.needs)
@@ -158,8 +164,15 @@ class Supervisor:
                     environment=service.environment,
                     folder=PROJECT_DIR,
                 )
+            entry.ask_at = time.monotonic() + HANG_SECONDS
         except (PolluxError, psycopg.Error, OSError) as error:
             self._has_ended(entry, f"cannot be started ({first_line(error)})")
+
+    def _end_if_it_hangs(self, entry: _Entry, process: subprocess.Popen[bytes]) -> None:
+        entry.ask_at = time.monotonic() + HANG_SECONDS
+        if entry.service.hangs():
+            output.note(f"{entry.service.name} has done nothing for {HANG_SECONDS} s; it is ended.")
+            kill(psutil.Process(process.pid))
 
     def _has_ended(self, entry: _Entry, how: str) -> None:
         now = time.monotonic()

@@ -165,6 +165,27 @@ def storage_url(database: ServingStore) -> str:
     return f"postgresql+psycopg2://{login}@/{quote(storage_database(database), safe='')}?{query}"
 
 
+def has_silent_daemons(database: ServingStore, seconds: float) -> bool:
+    """Whether a thread of the daemon that started last has said nothing for so long.
+
+    False where the database cannot be asked. Dagster itself only warns of such a thread: runs
+    would be started no more, or ended no more.
+    """
+    url = make_conninfo(database.owner_url, dbname=storage_database(database), connect_timeout=5)
+    with suppress(psycopg.Error), psycopg.connect(url) as connection:
+        found = connection.execute(
+            """
+            select 1 from daemon_heartbeats
+            where daemon_id = (
+                select daemon_id from daemon_heartbeats order by timestamp desc limit 1
+            ) and timestamp < localtimestamp - make_interval(secs => %s)
+            """,
+            [seconds],
+        )
+        return found.fetchone() is not None
+    return False
+
+
 def make_database(database: ServingStore) -> None:
     """Makes Dagster's database if it is missing; raises `StorageError` if it cannot."""
     name = storage_database(database)

@@ -100,6 +100,32 @@ def test_one_that_ends_again_and_again_is_given_up_and_the_exit_says_so(settings
     assert (settings.logs_dir / "scorer.log").read_text().count("no such planet") == 5
 
 
+def test_one_that_hangs_is_started_again(settings, capfd, monkeypatch):
+    monkeypatch.setattr(module, "HANG_SECONDS", 0.05)
+    running = Running(settings)
+    first: list[psutil.Process] = []
+
+    def hangs() -> bool:
+        return running.started().get("daemon") in first
+
+    with running.only_one(UP):
+        supervisor = Supervisor(settings, running, UP)
+        with supervisor.stopped_at_the_end():
+            # A stopped process does not end when it is told to.
+            supervisor.add(service(settings, "daemon", LASTING, hangs=hangs))
+            first.append(running.started()["daemon"])
+            first[0].suspend()
+            look_until(supervisor, lambda: not first[0].is_running())
+            look_until(supervisor, lambda: "daemon" in running.started())
+            after = running.started()["daemon"]
+            time.sleep(0.2)
+            supervisor.look()
+            assert running.started()["daemon"] == after
+    told = capfd.readouterr().err
+    assert told.count("daemon has done nothing for 0.05 s; it is ended.") == 1
+    assert "daemon ended with code -9" in told
+
+
 def test_watching_ends_when_nothing_is_left(settings):
     def go() -> None:
         running = Running(settings)

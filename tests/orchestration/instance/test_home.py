@@ -1,5 +1,6 @@
 """Dagster's configuration: limits and retention as they take effect."""
 
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -8,8 +9,16 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import TickStatus
+from dagster._daemon.types import DaemonHeartbeat
 
-from orchestration.instance.home import configuration
+from orchestration.instance.home import (
+    STORAGE_VARIABLE,
+    configuration,
+    has_silent_daemons,
+    prepare_home,
+    storage_url,
+)
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
 DAY = {TickStatus.SKIPPED: 1, TickStatus.STARTED: 30, TickStatus.SUCCESS: 30}
@@ -43,3 +52,30 @@ def test_how_long_a_run_may_take_is_a_setting(tmp_path: Path) -> None:
 def test_ticks_are_forgotten(tmp_path: Path, kind: InstigatorType) -> None:
     with read(tmp_path) as instance:
         assert instance.get_tick_retention_settings(kind) == DAY
+
+
+@pytest.mark.integration
+def test_a_daemon_is_silent_when_any_thread_of_the_last_one_is(
+    released: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_serving_store(released)
+    assert not has_silent_daemons(database, 60), "there is no storage yet"
+    prepare_home(released, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, storage_url(database))
+    reference = InstanceRef.from_dir(str(released.dagster_home))
+    with dg.DagsterInstance.from_ref(reference) as instance:
+
+        def told(daemon: str, process: str, seconds_ago: float) -> None:
+            at = time.time() - seconds_ago
+            instance.add_daemon_heartbeat(DaemonHeartbeat(at, daemon, process, errors=[]))
+
+        told("SENSOR", "old", 3000)
+        told("BACKFILL", "old", 3010)
+        assert has_silent_daemons(database, 60)
+        told("SENSOR", "new", 5)
+        # What the old one ran is not the new one's.
+        assert not has_silent_daemons(database, 60)
+        told("MONITORING", "new", 61)
+        assert has_silent_daemons(database, 60)
+        told("MONITORING", "new", 1)
+        assert not has_silent_daemons(database, 60)
