@@ -33,7 +33,7 @@ LOOK: dict[str, Any] = {
     "theme.light.primaryColor": "#0f766e",
     "theme.light.backgroundColor": "#ffffff",
     "theme.light.secondaryBackgroundColor": "#f1f5f4",
-    "theme.light.textColor": "#17211f",
+    "theme.light.textColor": "#0b1412",
     "theme.light.borderColor": "#d5dedb",
     "theme.light.linkColor": "#0b5f58",
     "theme.dark.primaryColor": "#2dd4bf",

@@ -22,7 +22,7 @@ START_SECONDS = 60
 
 
 class Page:
-    """One tab; `errors` has the console's errors, `requests` the URLs."""
+    """One tab; `errors` has the console's errors and failed requests, `requests` the URLs."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -46,9 +46,38 @@ class Page:
             time.sleep(0.3)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a piece of JavaScript."""
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a piece of JavaScript; of a promise, what it promises."""
+        answer = self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         return answer["result"].get("value")
+
+    def resize(self, width: int, height: int) -> None:
+        """Makes the window as large as this, in pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    def prefer(self, scheme: str) -> None:
+        """Prefers light or dark pages."""
+        preferred = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", features=preferred)
+
+    def click(self, x: float, y: float) -> None:
+        """Clicks at a point of the window."""
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            at = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+            self._call("Input.dispatchMouseEvent", **at)
+
+    def type(self, text: str) -> None:
+        """Types a text and Enter where the focus is."""
+        self._call("Input.insertText", text=text)
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, **enter)
+
+    def save_downloads(self, folder: Path) -> None:
+        """Saves what is downloaded from now on to a folder."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def picture(self, path: Path) -> None:
         """Writes a screenshot as PNG."""
@@ -70,6 +99,10 @@ class Page:
         content = message.get("params", {})
         if message["method"] == "Network.requestWillBeSent":
             self.requests.append(content["request"]["url"])
+        elif message["method"] == "Network.webSocketCreated":
+            self.requests.append(content["url"])
+        elif message["method"] == "Network.loadingFailed" and not content.get("canceled"):
+            self.errors.append(content["errorText"])
         elif message["method"] == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(content["exceptionDetails"])[:500])
         elif message["method"] == "Log.entryAdded" and content["entry"]["level"] == "error":

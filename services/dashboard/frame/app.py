@@ -4,8 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from services.dashboard import states
-from services.dashboard.pages import GROUPS, HOME
+from services.dashboard import links, states
+from services.dashboard.pages import PAGES
 
 ICON = Path(__file__).with_name("icon.svg")
 
@@ -14,25 +14,23 @@ def show() -> None:
     """Shows the page that the address names."""
     st.set_page_config(page_icon=ICON, layout="wide")
     st.logo(ICON, size="large")
-    found = {
-        group: [
-            st.Page(
-                page.show,
-                title=page.TITLE,
-                icon=page.ICON,
-                url_path=page.PATH,
-                default=page is HOME,
-            )
-            for page in pages
-        ]
-        for group, pages in GROUPS.items()
+    pages = {
+        page.PATH: st.Page(
+            page.show,
+            title=page.TITLE,
+            icon=page.ICON,
+            url_path=page.PATH,
+            default=page is PAGES[0],
+        )
+        for page in PAGES
     }
-    page = st.navigation(found, expanded=True)
-    st.session_state["pages"] = {one.url_path: one for pages in found.values() for one in pages}
+    links.know(pages)
+    # Without groups: Streamlit writes their headings into the list, where no heading may be.
+    chosen = st.navigation(list(pages.values()), expanded=True)
     with st.sidebar:
         states.show_key()
     with states.problems_shown():
-        page.run()
+        chosen.run()
 
 
 show()

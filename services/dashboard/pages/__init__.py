@@ -1,14 +1,9 @@
 """The pages: one module each, with `TITLE`, `ICON`, `PATH` (its address) and `show`.
 
-To add one, write its module and name it in a group here.
+To add one, write its module and name it here.
 """
 
 from services.dashboard.pages import household, segments, today
 
-# The page at the root address.
-HOME = today
-GROUPS = {
-    "": [today],
-    "Households": [household, segments],
-}
-PAGES = [page for group in GROUPS.values() for page in group]
+# In the order of the navigation; the first is at the root address, too.
+PAGES = (today, household, segments)

@@ -53,7 +53,7 @@ def show() -> None:
 
 
 def _show_largest() -> None:
-    st.subheader("The households with the highest sales")
+    st.header("The households with the highest sales")
     largest = data.rows("/v1/households", sort="-total_sales", limit=LARGEST)
     chosen = table(
         largest,
@@ -67,7 +67,7 @@ def _show_largest() -> None:
 
 def _show_worth(household: Row) -> None:
     segment = household["segment"]
-    st.subheader(f"{segment['name']}, since {words.day(segment['since_date'])}")
+    st.header(f"{segment['name']}, since {words.day(segment['since_date'])}")
     st.markdown(words.sentence(segment["why"]))
     sales, baskets, last, scores = st.columns(4)
     sales.metric("Sales", words.whole_money(household["total_sales"]), border=True)
@@ -85,7 +85,7 @@ def _show_who(household: Row, summary: Row | None) -> None:
     if summary is None:
         states.empty("Who lives here is not known, so there are no sales by section either.")
         return
-    st.subheader("Who they are, what they spend on")
+    st.header("Who they are, what they spend on")
     facts = [
         SIZES[summary["single_couple_family"]],
         "with kids" if summary["has_kids"] else "no kids",
@@ -107,7 +107,7 @@ def _show_who(household: Row, summary: Row | None) -> None:
 
 
 def _show_weeks(path: str) -> None:
-    st.subheader("Week by week")
+    st.header("Week by week")
     weeks = [
         dict(row) | dict(zip(("week", "week_end"), _ends_of(row["week_no"]), strict=True))
         for row in data.rows(f"{path}/weekly-sales")
@@ -165,7 +165,7 @@ def _read_basket(path: str) -> list[dict[str, Any]]:
 
 
 def _show_basket(basket: Sequence[Row]) -> None:
-    st.subheader("What the next basket will hold")
+    st.header("What the next basket will hold")
     if not basket:
         states.empty("Nothing is recommended to this household yet.")
         return
@@ -180,7 +180,7 @@ def _show_together(basket: Sequence[Row]) -> None:
     commodities = list(dict.fromkeys(row["commodity"] for row in basket if row["commodity"]))
     if not commodities:
         return
-    st.subheader("What goes with it")
+    st.header("What goes with it")
     commodity = st.selectbox(
         "Bought together with", commodities, format_func=words.in_words, width=320
     )
@@ -200,7 +200,7 @@ def _show_together(basket: Sequence[Row]) -> None:
 
 
 def _show_history(path: str) -> None:
-    st.subheader("How its segment changed")
+    st.header("How its segment changed")
     history = data.rows(f"{path}/segments", sort="-period_end")
     table(
         history,

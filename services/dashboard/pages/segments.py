@@ -44,7 +44,7 @@ def _show_sizes(sizes: list[Row]) -> None:
 
 
 def _show_list(sizes: list[Row]) -> None:
-    st.subheader("Who is in it")
+    st.header("Who is in it")
     segment = st.selectbox(
         "Segment",
         [row["segment"] for row in sizes],
@@ -62,6 +62,8 @@ def _show_list(sizes: list[Row]) -> None:
     if not households:
         states.empty("No household is in it today.")
         return
+    if chosen["households"] > len(households):
+        st.caption(f"Shown: the {len(households):,} with the highest sales. The CSV has all.")
     row = table(
         [dict(row) | {"why": words.sentence(row["why"])} for row in households],
         [*LIST, "why"],
@@ -75,7 +77,7 @@ def _show_list(sizes: list[Row]) -> None:
 
 
 def _show_shares(names: list[str]) -> None:
-    st.subheader("Shares over time")
+    st.header("Shares over time")
     history = data.rows("/v1/segments/history")
     columns = ["period_end_date", "segment", "position", "share", "households", "sales_share"]
     areas = (
@@ -101,7 +103,7 @@ def _show_shares(names: list[str]) -> None:
 
 
 def _show_moves(names: list[str], period_end: int) -> None:
-    st.subheader("Moves in the last four weeks")
+    st.header("Moves in the last four weeks")
     moves = data.rows("/v1/segments/moves", from_day=period_end)
     came = [row for row in moves if row["from_segment"] in names]
     charts.show(

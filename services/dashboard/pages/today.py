@@ -30,7 +30,7 @@ def _show_alerts() -> None:
     alerts = data.fresh("/v1/alerts")["data"]
     if not alerts:
         return
-    st.subheader("Alerts")
+    st.header("Alerts")
     st.error(
         f"**{words.age(alerts[0]['at']).capitalize()}:** {alerts[0]['text']}",
         icon=":material/warning:",
@@ -41,7 +41,7 @@ def _show_alerts() -> None:
 
 
 def _show_releases() -> None:
-    st.subheader("What is served")
+    st.header("What is served")
     releases = data.fresh("/v1/releases")["data"]
     if not releases:
         states.empty("Nothing is released yet. `pollux up` does that with made-up data.")
@@ -58,7 +58,7 @@ def _show_releases() -> None:
 
 
 def _show_segments() -> None:
-    st.subheader("Segments of households")
+    st.header("Segments of households")
     sizes = data.rows("/v1/segments")
     if not sizes:
         states.empty("No household is in scope yet.")
@@ -67,7 +67,7 @@ def _show_segments() -> None:
         charts.bars(sizes, "segment", "households", tooltip=["share", "total_sales", "meaning"]),
         what="Households by segment, the most valuable first",
     )
-    st.subheader("The largest moves of the last four weeks")
+    st.header("The largest moves of the last four weeks")
     moves = data.rows("/v1/segments/moves", from_day=sizes[0]["period_end"], sort="-households")
     moved = [row for row in moves if row["from_segment"] not in ("none", row["to_segment"])]
     if not moved:
@@ -84,7 +84,7 @@ def _show_segments() -> None:
 
 
 def _show_offers() -> None:
-    st.subheader("What the shop offered")
+    st.header("What the shop offered")
     offers = data.rows("/v1/coupon-offers", sort="-event_date")
     if not offers:
         states.empty(

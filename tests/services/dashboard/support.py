@@ -89,6 +89,6 @@ def texts(page: AppTest) -> str:
 
 
 def _texts(page: AppTest) -> Iterator[str]:
-    for kind in (page.title, page.subheader, page.markdown, page.caption, page.error, page.info):
+    for kind in (page.title, page.header, page.markdown, page.caption, page.error, page.info):
         yield from (str(element.value) for element in kind)
     yield from (f"{metric.label}: {metric.value}" for metric in page.metric)

@@ -1,0 +1,276 @@
+"""The dashboard in a browser, over running services that want a key."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import streamlit as st
+
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from services.dashboard import data, words
+from services.dashboard.client import Client
+from services.dashboard.pages import PAGES
+from tests.conftest import PROJECT_DIR
+from tests.services.dashboard.support import open_page
+from tests.services.openapi.support import KEY, running_services
+from tests.support.brokers import free_port
+from tests.support.browser import Page, browse
+from tests.support.installations import Prepared
+
+pytestmark = [pytest.mark.integration, pytest.mark.endurance]
+
+CHROMIUM = shutil.which("chromium")
+AXE = "axe-core@4.11"
+# What a shell says of a process that SIGTERM ended.
+TERMINATED = 143
+# What a page is opened with where its address alone shows little.
+QUERIES = {"household": "household=1"}
+# Nothing runs any more, and nothing is about to be drawn.
+IS_QUIET = """
+!!document.querySelector('h1, [data-testid=stForm]')
+  && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
+"""
+SERIOUS = """
+axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
+  .filter(one => ['serious', 'critical'].includes(one.impact))
+  .map(one => one.id + ': ' + one.nodes.map(node => node.html.slice(0, 200)).join(' | ')))
+"""
+
+
+class Site(NamedTuple):
+    """A dashboard that runs, the services that it asks, and their installation."""
+
+    url: str
+    urls: dict[str, str]
+    settings: Settings
+
+    def address(self, path: str) -> str:
+        query = QUERIES.get(path)
+        return f"{self.url}/{path if path != 'today' else ''}{f'?{query}' if query else ''}"
+
+    def requests(self) -> float:
+        """How many requests the API has answered, but for those of this method."""
+        text = httpx.get(f"{self.urls['api']}/metrics").text
+        counts = re.findall(r"^\w+_requests_total\{(.*)\} (\S+)$", text, re.MULTILINE)
+        assert counts
+        return sum(float(count) for labels, count in counts if '"/metrics"' not in labels)
+
+
+@pytest.fixture(scope="module")
+def site(
+    prepared: Prepared, trained_store: tuple[Settings, object], short_tmp: Path
+) -> Iterator[Site]:
+    folder = short_tmp / "dashboard"
+    with running_services(prepared, trained_store[0], folder) as urls:
+        port = free_port()
+        environment = os.environ | {
+            "POLLUX_DATA_DIR": str(folder),
+            "POLLUX_API_URL": urls["api"],
+            "POLLUX_EVENTS_URL": urls["events"],
+            "POLLUX_SCORING_URL": urls["scoring"],
+            "POLLUX_DASHBOARD_PORT": str(port),
+        }
+        command = [sys.executable, "-m", "cli.main", "serve", "dashboard"]
+        process = subprocess.Popen(command, env=environment, cwd=PROJECT_DIR)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: is_up(url))
+            yield Site(url, dict(urls), Settings(data_dir=folder))
+        finally:
+            process.terminate()
+            assert process.wait(timeout=30) == TERMINATED
+
+
+@pytest.fixture
+def page(site: Site, tmp_path: Path) -> Iterator[Page]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium")
+    with browse(CHROMIUM, tmp_path / "profile") as page:
+        page.resize(1400, 900)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script that finds what keeps people from using a page."""
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "pack", AXE, "--pack-destination", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=folder)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip(f"no axe-core: npm pack {AXE}")
+    (packed,) = folder.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+def open_with_key(page: Page, address: str) -> None:
+    """Opens an address, types the key, and waits until the page is shown."""
+    page.open(address, until="!!document.querySelector('input[type=password]')")
+    page.evaluate("document.querySelector('input[type=password]').focus()")
+    page.type(KEY)
+    page.wait("!document.querySelector('input[type=password]')")
+    wait_until_quiet(page)
+
+
+def wait_until_quiet(page: Page) -> None:
+    """Waits until a page has not changed for a while: charts and tables come last."""
+    wait_for(lambda: is_quiet(page))
+
+
+def is_quiet(page: Page) -> bool:
+    for _ in range(4):
+        if not page.evaluate(IS_QUIET):
+            return False
+        time.sleep(0.25)
+    return True
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("path", [one.PATH for one in PAGES])
+def test_a_page_opens_without_a_fault(site: Site, page: Page, path: str, width: int) -> None:
+    page.resize(width, 900)
+    before = site.requests()
+    open_with_key(page, site.address(path))
+    assert page.evaluate("document.querySelectorAll('[data-testid=stException]').length") == 0
+    assert page.errors == []
+    own = (site.url, site.url.replace("http:", "ws:"), "data:", "blob:")
+    assert [url for url in page.requests if not url.startswith(own)] == []
+    # Nothing is wider than the window.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert 1 < site.requests() - before <= 20
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", [one.PATH for one in PAGES])
+def test_a_page_has_no_serious_fault_for_people_with_disabilities(
+    site: Site, page: Page, axe: str, path: str, scheme: str
+) -> None:
+    page.prefer(scheme)
+    open_with_key(page, site.address(path))
+    page.evaluate(f"{axe}; true")
+    assert page.evaluate(SERIOUS) == []
+
+
+def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None:
+    open_with_key(page, f"{site.url}/segments")
+    choose_row(page, 0, 2)
+    page.wait("new URL(location).searchParams.get('segment') !== null")
+    wait_until_quiet(page)
+    segment = page.evaluate("new URL(location).searchParams.get('segment')")
+    path = f"{site.urls['api']}/v1/segments/{segment}/households"
+    households = ask(path, sort="-total_sales")["data"]
+    assert households
+    choose_row(page, 1, 0)
+    page.wait("location.pathname === '/household'")
+    wait_until_quiet(page)
+    assert page.evaluate("location.search") == f"?household={households[0]['household_key']}"
+    text = page.evaluate("document.body.innerText")
+    assert f"{segment}, since {words.day(households[0]['since_date'])}" in text
+
+
+def test_a_list_is_saved_as_the_api_writes_it(site: Site, page: Page, tmp_path: Path) -> None:
+    page.save_downloads(tmp_path / "saved")
+    open_with_key(page, f"{site.url}/segments?segment=Champions")
+    page.evaluate("document.querySelector('[data-testid=stDownloadButton] button').click()")
+    saved = tmp_path / "saved" / "Champions.csv"
+    wait_for(saved.exists)
+    path = f"{site.urls['api']}/v1/segments/Champions/households"
+    headers = {"Authorization": f"Bearer {KEY}", "Accept": "text/csv"}
+    answer = httpx.get(path, params={"sort": "-total_sales"}, headers=headers)
+    assert saved.read_bytes() == answer.content
+    assert answer.content.count(b"\n") > 2
+
+
+def test_the_key_stays_in_the_session(site: Site, page: Page) -> None:
+    open_with_key(page, site.url)
+    kept = (
+        "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
+    )
+    assert KEY not in page.evaluate(kept)
+    assert not any(KEY in url for url in page.requests)
+    # Another session has none.
+    page.open(site.url, until="!!document.querySelector('input[type=password]')")
+
+
+def test_figures_are_those_of_the_database(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(Settings(api_url=site.urls["api"]))
+    monkeypatch.setattr(data, "client", lambda: client)
+    monkeypatch.setattr(data, "key", lambda: KEY)
+    st.cache_data.clear()
+
+    def one(sql: str) -> Any:
+        with open_serving_store(site.settings).connect() as connection:
+            (value,) = connection.execute(sql).fetchone() or (None,)
+            return value
+
+    household = open_page("household", household=1)
+    metrics = {metric.label: metric.value for metric in household.metric}
+    rfm = "from household.household_rfm where household_key = 1"
+    assert metrics["Sales"] == f"${one(f'select total_sales {rfm}'):,.0f}"
+    assert metrics["Baskets"] == f"{one(f'select baskets {rfm}'):,}"
+    last = one(f"select last_date {rfm}")
+    assert metrics["Last visit"] == f"{last.day} {last:%b %Y}"
+    segment = one("select segment from household.household_segments where household_key = 1")
+    assert household.header[0].value.startswith(f"{segment}, since ")
+    basket = next(table.value for table in household.dataframe if "reason" in table.value)
+    recommended = "from household.product_recommendations where household_key = 1"
+    assert len(basket) == min(10, one(f"select count(*) {recommended}"))
+    history = household.dataframe[-1].value
+    periods = "from household.household_segment_history where household_key = 1"
+    assert history["total_sales"].max() == float(one(f"select max(total_sales) {periods}"))
+
+    sizes, champions = (table.value for table in open_page("segments").dataframe)
+    segments = "from household.household_segments"
+    assert sizes["households"].sum() == one(f"select count(*) {segments}")
+    assert round(sizes["total_sales"].sum(), 2) == float(one(f"select sum(total_sales) {segments}"))
+    assert len(champions) == one(f"select count(*) {segments} where segment = 'Champions'")
+
+    releases = {metric.label: metric.value for metric in open_page("today").metric}
+    number = one("select number from release.current where domain = 'household'")
+    assert releases["Households"] == f"Release {number}"
+
+
+def choose_row(page: Page, table: int, row: int) -> None:
+    """Chooses a row of a table by its box at the left."""
+    found = f"document.querySelectorAll('[data-testid=stDataFrame]')[{table}]"
+    page.wait(f"!!{found}?.querySelector('canvas')")
+    page.evaluate(f"{found}.scrollIntoView({{block: 'center'}})")
+    time.sleep(0.5)
+    x, y = json.loads(
+        page.evaluate(f"(box => JSON.stringify([box.x, box.y]))({found}.getBoundingClientRect())")
+    )
+    page.click(x + 16, y + 35 * (row + 1.5))
+
+
+def ask(path: str, **parameters: str) -> dict[str, Any]:
+    answer = httpx.get(path, params=parameters, headers={"Authorization": f"Bearer {KEY}"})
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
