@@ -3,6 +3,7 @@
 import httpx
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from pollux.runtime.settings import Settings
 from services.dashboard import data
@@ -16,5 +17,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> FakeServices:
     fake = FakeServices()
     client = Client(Settings(), httpx.MockTransport(fake.answer))
     monkeypatch.setattr(data, "client", lambda: client)
+    # Each run of a page would look through all installed packages for components.
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", list)
     st.cache_data.clear()
     return fake
