@@ -12,7 +12,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.common.api_keys import unauthorized
-from services.common.bodies import body_problems, read_body, read_here, read_query
+from services.common.bodies import (
+    body_problems,
+    query_parameters,
+    read_body,
+    read_here,
+    read_query,
+)
 from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
@@ -27,10 +33,13 @@ from services.events.coupons.instant import (
     scorer_unavailable,
     unknown_department,
 )
+from services.events.coupons.repository import read_latest_offers
 from services.events.health import worker_of
 from services.events.offer_schemas import (
     MAX_OFFERS,
     BatchOfferQuery,
+    LatestOffers,
+    LatestOffersQuery,
     Offer,
     OfferBatchRequest,
     OfferQuery,
@@ -71,6 +80,34 @@ SHARED = (
     scorer_unavailable(),
     not_in_time(),
 )
+
+
+@router.get(
+    "",
+    response_model=LatestOffers,
+    responses=problem_responses(
+        invalid_input("query", "limit", "Input should be greater than or equal to 1"),
+        unauthorized(),
+        internal_error(),
+        DatabaseUnavailableError(),
+        database_refuses(),
+    ),
+    openapi_extra={"parameters": query_parameters(LatestOffersQuery)},
+    summary="What was decided lately, the newest first",
+)
+async def list_latest_offers(request: Request) -> Response:
+    """Decisions on focus events and on requests for offers, among the last 10,000 of all."""
+    query = read_query(request, LatestOffersQuery)
+    worker = worker_of(request)
+    try:
+        async with asyncio.timeout(SECONDS):
+            rows = await worker.writer.retry(
+                lambda connection: read_latest_offers(connection, query.limit)
+            )
+    except TimeoutError:
+        raise DatabaseUnavailableError(worker.database_refusal) from None
+    # asyncpg's own kind of UUID is none for orjson.
+    return _json({"data": [dict(row) | {"event_key": str(row["event_key"])} for row in rows]})
 
 
 @router.post(

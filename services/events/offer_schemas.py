@@ -7,11 +7,12 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from services.common.problems import Problem
-from services.common.values import Department, Id, Truth, UtcMoment
+from services.common.values import Department, Id, Truth, UtcMoment, read_as
 from services.events.coupons.instant import Question
 from services.scoring.schemas import EXACT, Explanation
 
 MAX_OFFERS = 1_000
+MAX_LATEST = 100
 
 
 def _not_blank(event_id: str) -> str:
@@ -143,6 +144,50 @@ class Offer(BaseModel):
         description="With explain=true; null without any coupon, or if release or model have "
         "changed since the decision.",
     )
+
+
+class LatestOffersQuery(BaseModel):
+    """How many of the latest decisions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LATEST), read_as("integer")] = Field(
+        default=20, description="Decisions at most, the newest first.", examples=[20]
+    )
+
+
+class DecidedOffer(BaseModel):
+    """A decision as it is recorded."""
+
+    event_key: UUID = Field(description="Key of the event.")
+    outcome: Literal["offer", "no offer"]
+    reason: str | None = Field(
+        description="Why there is no offer.", examples=["no coupon above 0.2"]
+    )
+    customer_id: int = Field(description="Customer.", examples=[2])
+    department: str | None = Field(
+        description="Department; null if it is not known.", examples=["Men"]
+    )
+    at: datetime = Field(description="When the event was.", examples=["2026-11-22T10:15:00Z"])
+    decided_at: datetime = Field(
+        description="When it was decided.", examples=["2026-11-22T10:15:00.123456Z"]
+    )
+    coupon_id: int | None = Field(description="Coupon offered.", examples=[22])
+    likelihood: float | None = Field(
+        description="Of the best coupon, 0 to 1, offered or not; null without any.",
+        examples=[0.31],
+    )
+    threshold: float | None = Field(
+        description="Likelihood above which a coupon was offered.", examples=[0.2]
+    )
+    release: int | None = Field(description="Release of the store.", examples=[1])
+    model: str | None = Field(description="Model that scored.", examples=["20261031-0af0f104418e"])
+
+
+class LatestOffers(BaseModel):
+    """The latest decisions."""
+
+    data: list[DecidedOffer]
 
 
 class OfferResult(BaseModel):

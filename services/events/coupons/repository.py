@@ -73,6 +73,16 @@ with
 select event_key from decided
 """
 READ = f"select {DECISION_COLUMNS} from events.decisions where event_key = $1"
+# Entries, which offer nothing, are passed over; among very many, no further than this.
+LATEST = """
+select
+    event_key, outcome, reason, customer_id, department, event_at as at, decided_at, coupon_id,
+    prediction as likelihood, threshold, release, model
+from (select * from events.decisions order by number desc limit 10000) as latest
+where kind = 'focus'
+order by number desc
+limit $1
+"""
 PREPARED = """
 insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
 select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
@@ -109,6 +119,11 @@ async def read_decision(connection: asyncpg.Connection, key: UUID) -> Decision |
     """What was decided for an event, or None if nothing was."""
     row = await connection.fetchrow(READ, key)
     return None if row is None else Decision(*row)
+
+
+async def read_latest_offers(connection: asyncpg.Connection, limit: int) -> list[asyncpg.Record]:
+    """What was decided for the latest focus events and requests, the newest first."""
+    return list(await connection.fetch(LATEST, limit))
 
 
 async def write_prepared_offers(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from services.events import offer_routes
-from services.events.offer_schemas import Offer, OfferResult
+from services.events.offer_schemas import LatestOffers, Offer, OfferResult
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop
 from tests.services.events.support import (
@@ -70,6 +70,43 @@ def test_an_offer_and_what_it_rests_on(new_shop: Shop, worker: WorkerThread) -> 
     assert dry == {key: found[key] for key in dry} | {"event_key": None}
     assert found.keys() - dry.keys() == {"explanation"}
     assert new_shop.rows(COUNT) == [(1,)]
+
+
+def test_the_latest_decisions_are_listed_newest_first(new_shop: Shop, worker: WorkerThread) -> None:
+    assert worker.get("/v1/offers").json() == {"data": []}
+    taker = who_gets("Boys")
+    decliner = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY) is None)
+    asked = ({"customer_id": taker, "department": "Boys"}, {"customer_id": decliner})
+    keys = [
+        worker.post("/v1/offers", {"department": "Women", "at": AT} | one).json()["event_key"]
+        for one in asked
+    ]
+    # An entry is decided, too, and is no offer.
+    worker.post("/mock_entry", {"id": str(taker), "ts": NOW})
+    wait_for(lambda: new_shop.rows(COUNT) == [(3,)])
+    found = LatestOffers.model_validate(worker.get("/v1/offers").json()).data
+    assert [str(one.event_key) for one in found] == keys[::-1]
+    newest, oldest = found
+    assert (newest.outcome, newest.reason) == ("no offer", "no coupon above 0.2")
+    assert newest.coupon_id is None
+    assert (oldest.outcome, oldest.reason, oldest.customer_id) == ("offer", None, taker)
+    assert oldest.coupon_id == best(taker, "Boys", TODAY)
+    assert oldest.likelihood == prediction("m1", taker, best(taker, "Boys", TODAY) or 0)
+    assert oldest.at == datetime.fromisoformat(AT)
+    assert oldest.decided_at <= newest.decided_at <= datetime.now(UTC)
+    (limited,) = worker.get("/v1/offers?limit=1").json()["data"]
+    assert limited["event_key"] == keys[1]
+    for wrong in ("limit=0", "limit=101", "limit=x", "last=1"):
+        detail_of(worker.get(f"/v1/offers?{wrong}"), 422, "invalid-input")
+
+
+def test_without_a_database_the_latest_decisions_are_not_known(
+    new_shop: Shop, worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
+    with new_shop.store.connect() as connection:
+        connection.execute("lock table events.decisions in access exclusive mode")
+        detail_of(worker.get("/v1/offers"), 503, "database-unavailable")
 
 
 def test_no_offer_has_a_reason(worker: WorkerThread) -> None:
