@@ -201,10 +201,23 @@ class Dagster:
         """Waits for the end of a run; returns its status."""
         wait_for(
             lambda: self.run(run_id)["status"] in {"SUCCESS", "FAILURE", "CANCELED"},
-            found=lambda: (self.runs()[:3], log_of(self.settings, DAEMON).read_text()[-3000:]),
+            found=lambda: (run_id, *self.found()),
         )
         status: str = self.run(run_id)["status"]
         return status
+
+    def found(self) -> Iterator[object]:
+        """What an operator would look at where a run does not end."""
+        yield self.runs()[:3]
+        yield {name: process.status() for name, process in self.supervised().items()}
+        yield [(worker.pid, worker.status()) for worker in workers(self.settings)]
+        yield self.output.read_text()[-2000:]
+        yield log_of(self.settings, DAEMON).read_text()[-3000:]
+        with psycopg.connect(self.storage_url) as connection:
+            yield connection.execute(
+                "select pid, state, wait_event, now() - xact_start, pg_blocking_pids(pid), "
+                "left(query, 80) from pg_stat_activity where datname = current_database()"
+            ).fetchall()
 
     def retry_of(self, run_id: str) -> str:
         """Waits for the run that the daemon starts in place of one that was cut off."""
@@ -222,6 +235,10 @@ class Dagster:
             assert self.ended(self.launch(DOMAIN)) == "SUCCESS"
             return self.seconds_of_a_run()
         return float(last["endTime"] - last["startTime"])
+
+    @property
+    def storage_url(self) -> str:
+        return make_conninfo(self.variables["POLLUX_DATABASE_URL"], dbname="postgres_dagster")
 
     def served(self) -> int:
         """The number of the release that is served."""
@@ -443,8 +460,7 @@ def test_run_killed_at_random_moments(dagster: Dagster, kill_loop) -> None:
 
 def freeze_with_rows(dagster: Dagster, worker: psutil.Process) -> None:
     """Suspends a run while it keeps rows of assets locked."""
-    url = make_conninfo(dagster.variables["POLLUX_DATABASE_URL"], dbname="postgres_dagster")
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(dagster.storage_url, autocommit=True) as connection:
         while True:
             assert worker.status() != psutil.STATUS_ZOMBIE, "the run ended before"
             worker.suspend()
