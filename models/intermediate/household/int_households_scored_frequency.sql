@@ -2,13 +2,17 @@
 with
     households as (select * from {{ ref("int_households_measured") }}),
 
-    bounds as (select {{ fifth_bounds("baskets_per_day") }} from households),
+    bounds as (
+
+        select {{ fifth_bounds("baskets_per_day") }} as fifth_bounds from households
+
+    ),
 
     final as (
 
         select
             households.household_key,
-            {{ fifth("households.baskets_per_day") }} as f_score
+            {{ fifth("households.baskets_per_day", "fifth_bounds") }} as f_score
         from households
         cross join bounds
 

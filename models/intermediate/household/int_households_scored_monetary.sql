@@ -10,11 +10,13 @@ with
 
     ),
 
-    bounds as (select {{ fifth_bounds("log_sales") }} from logarithms),
+    bounds as (select {{ fifth_bounds("log_sales") }} as fifth_bounds from logarithms),
 
     final as (
 
-        select logarithms.household_key, {{ fifth("logarithms.log_sales") }} as m_score
+        select
+            logarithms.household_key,
+            {{ fifth("logarithms.log_sales", "fifth_bounds") }} as m_score
         from logarithms
         cross join bounds
 

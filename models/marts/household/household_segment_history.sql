@@ -13,8 +13,8 @@ with
 
         select
             period_end,
-            {{ fifth_bounds("baskets_per_day", "f") }},
-            {{ fifth_bounds("log_sales", "m") }}
+            {{ fifth_bounds("baskets_per_day") }} as f_bounds,
+            {{ fifth_bounds("log_sales") }} as m_bounds
         from measured
         group by 1
 
@@ -25,8 +25,8 @@ with
         select
             measured.*,
             {{ recency_score("measured.last_day", "measured.period_end") }} as r_score,
-            {{ fifth("measured.baskets_per_day", "f") }} as f_score,
-            {{ fifth("measured.log_sales", "m") }} as m_score
+            {{ fifth("measured.baskets_per_day", "f_bounds") }} as f_score,
+            {{ fifth("measured.log_sales", "m_bounds") }} as m_score
         from measured
         inner join bounds on measured.period_end = bounds.period_end
 
