@@ -321,6 +321,32 @@ def test_examples_of_a_page_run_as_shown(installation: Installation, page: str) 
     check_page(page, installation.place._replace(output=installation.first_output))
 
 
+def test_notebooks_run_as_the_site_shows_them(installation: Installation, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "docs.notebook_pages", str(tmp_path)],
+        cwd=PROJECT_DIR,
+        env=installation.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made, shown = texts_of(tmp_path), texts_of(PROJECT_DIR / "docs" / "notebooks")
+    assert set(made) == set(shown)
+    if installation.place.is_default:
+        assert made == shown, "write them anew: python -m docs.notebook_pages docs/notebooks"
+
+
+def texts_of(folder: Path) -> dict[str, list[str]]:
+    """The lines of pages, and what is written in their pictures, by file."""
+    return {
+        path.name: re.findall(r"<text[^>]*>([^<]*)<", path.read_text())
+        if path.suffix == ".svg"
+        else path.read_text().splitlines()
+        for path in folder.iterdir()
+    }
+
+
 def test_dead_letter_is_listed_and_read_again(installation: Installation) -> None:
     is_v5 = find_mosquitto() is not None
     with connected(installation.broker_port, "a sensor", is_v5=is_v5) as (sensor, _):
