@@ -74,9 +74,9 @@ def heat(
     return alt.layer(cell, number).properties(height=alt.Step(CELL_HEIGHT))
 
 
-def days(column: str) -> alt.X:
+def days(column: str, *, format_: str = "%b %Y") -> alt.X:
     """A time axis whose labels leave room for each other."""
-    axis = alt.Axis(format="%b %Y", labelOverlap="greedy", labelFlush=True, tickCount=6)
+    axis = alt.Axis(format=format_, labelOverlap="greedy", labelFlush=True, tickCount=6)
     return alt.X(column, type="temporal", title=None, axis=axis)
 
 

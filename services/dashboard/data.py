@@ -6,6 +6,7 @@ for again after a minute. Keys are told apart: an answer that one key got is not
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -17,6 +18,7 @@ ANSWER_SECONDS = 60
 MOST_ANSWERS = 512
 # The most that the API puts on a page.
 MOST_ROWS = 1000
+MOST_PAGES = 5
 # Where the session of a viewer has the key.
 KEY = "api_key"
 
@@ -42,6 +44,24 @@ def rows(path: str, **parameters: str | float | bool) -> list[Row]:
     """A list of the API, at most 1,000 rows where no `limit` is given; raises `ServiceError`."""
     found: list[Row] = read(path, **{"limit": MOST_ROWS, **parameters})["data"]
     return found
+
+
+def whole(path: str, **parameters: str | float | bool) -> list[Row]:
+    """A list of the API of up to 5,000 rows, a page at a time; raises `ServiceError`."""
+    found: list[Row] = []
+    asked = {"limit": MOST_ROWS, **parameters}
+    for _ in range(MOST_PAGES):
+        page = read(path, **asked)
+        found += page["data"]
+        if page["next"] is None:
+            break
+        asked |= {"next": page["next"]}
+    return found
+
+
+def in_path(name: str) -> str:
+    """A name of the data as a part of a path: it may hold a slash."""
+    return quote(name, safe="")
 
 
 def csv(path: str, **parameters: str | float | bool) -> bytes:

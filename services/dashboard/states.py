@@ -64,7 +64,7 @@ def ask_for_key(error: ServiceError) -> None:
     """A form for a key, which stays in this session only."""
     if data.key() is not None:
         problem(f"The {error.service.value} refuses this key", "Type another one.")
-    with st.form("key", width=480):
+    with st.form(f"key for the {error.service.value}", width=480):
         st.markdown(
             f"**The {error.service.value} wants a key.** It is kept until this page is closed or "
             "loaded anew, and sent to the services of this installation only."

@@ -1,13 +1,13 @@
 """A household: who it is, its segment and why, what it buys, what it will buy next."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import streamlit as st
 
 from services.dashboard import charts, data, links, states, words
 from services.dashboard.data import Row
+from services.dashboard.products import recommended
 from services.dashboard.tables import table
 
 TITLE = "Household"
@@ -46,7 +46,7 @@ def show() -> None:
     _show_worth(found)
     _show_who(found, data.find(f"{path}/summary"))
     _show_weeks(path)
-    basket = _read_basket(path)
+    basket = recommended(household, BASKET)
     _show_basket(basket)
     _show_together(basket)
     _show_history(path)
@@ -151,19 +151,6 @@ def _campaign_marks(campaigns: Sequence[Row]) -> list[alt.Chart]:
     ]
 
 
-def _read_basket(path: str) -> list[dict[str, Any]]:
-    found = data.find(f"{path}/recommendations", k=BASKET)
-    return [
-        dict(row)
-        | {
-            "product": words.in_words(row["sub_commodity"] or row["commodity"] or "?"),
-            "kind": {"repeat": "buys again", "new": "new to it"}[row["kind"]],
-            "reason": words.sentence(row["reason"]),
-        }
-        for row in (found or {"data": []})["data"]
-    ]
-
-
 def _show_basket(basket: Sequence[Row]) -> None:
     st.header("What the next basket will hold")
     if not basket:
@@ -184,7 +171,8 @@ def _show_together(basket: Sequence[Row]) -> None:
     commodity = st.selectbox(
         "Bought together with", commodities, format_func=words.in_words, width=320
     )
-    found = data.find(f"/v1/commodities/{commodity}/associations", limit=TOGETHER)
+    path = f"/v1/commodities/{data.in_path(commodity)}/associations"
+    found = data.find(path, limit=TOGETHER)
     if found is None or not found["data"]:
         states.empty("Nothing is bought together with this more often than by chance.")
         return
