@@ -20,7 +20,7 @@ INK_ON_LIGHT, INK_ON_DARK = "#4b5563", "#c3ccd5"
 ON_LIGHT, ON_DARK = "#17211f", "#ffffff"
 BAR_HEIGHT = 24
 CELL_HEIGHT = 34
-LABEL_PIXELS = 150
+LABEL_PIXELS = 180
 
 Rows = Sequence[Mapping[str, Any]]
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart

@@ -3,7 +3,7 @@
 To add one, write its module and name it here.
 """
 
-from services.dashboard.pages import campaigns, household, segments, today
+from services.dashboard.pages import campaigns, household, segments, today, vouchers
 
 # In the order of the navigation; the first is at the root address, too.
-PAGES = (today, household, segments, campaigns)
+PAGES = (today, household, segments, campaigns, vouchers)
