@@ -73,6 +73,7 @@ def household_marts(
         "household_segments": _segments(history, window),
         "household_segment_history": history.drop(columns=["first_day"]),
         "segment_sizes": _segment_sizes(history, segments, window),
+        "segment_cells": _segment_cells(history, window),
         "segment_moves": _segment_moves(history),
         "daily_hh_spend": daily_spend,
         "hh_summary": _summary(rfm, daily_spend, raw["hh_demographic"]),
@@ -270,6 +271,27 @@ def _segment_sizes(history: pd.DataFrame, segments: pd.DataFrame, window: Window
                     "total_sales": held["cents"].sum() / 100,
                     "sales_share": held["cents"].sum() / period["cents"].sum(),
                     "is_latest": end == window[1],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _segment_cells(history: pd.DataFrame, window: Window) -> pd.DataFrame:
+    today = history[history["period_end"] == window[1]]
+    sales = today["total_sales"].sum()
+    rows = []
+    for r_score in range(1, 6):
+        for f_score in range(1, 6):
+            held = today[(today["r_score"] == r_score) & (today["f_score"] == f_score)]
+            bought = held["total_sales"].sum()
+            rows.append(
+                {
+                    "r_score": r_score,
+                    "f_score": f_score,
+                    "households": len(held),
+                    "share": len(held) / len(today),
+                    "total_sales": round(bought, 2),
+                    "sales_share": bought / sales,
                 }
             )
     return pd.DataFrame(rows)
