@@ -4,6 +4,7 @@ Belongs here: kinds of charts that several pages use. Does not belong here: what
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -21,6 +22,7 @@ ON_LIGHT, ON_DARK = "#17211f", "#ffffff"
 BAR_HEIGHT = 24
 CELL_HEIGHT = 34
 LABEL_PIXELS = 180
+CLICKED = "clicked"
 
 Rows = Sequence[Mapping[str, Any]]
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -29,6 +31,27 @@ AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 def show(chart: AnyChart, *, what: str) -> None:
     """Shows a chart as wide as the page; `what` says to a screen reader what is in it."""
     st.altair_chart(chart, width="stretch", alt=what)
+
+
+def choose(chart: AnyChart, *, what: str, key: str, sets: Mapping[str, str]) -> None:
+    """Shows a chart that can be clicked.
+
+    `sets` names widgets of the same page, which stand below, and the fields of the clicked mark
+    that they are set to.
+    """
+    clicked = alt.selection_point(name=CLICKED, fields=list(sets.values()), toggle=False)
+    st.altair_chart(
+        chart.add_params(clicked),
+        width="stretch",
+        alt=what,
+        key=key,
+        on_select=partial(_set, key, sets),
+    )
+
+
+def _set(key: str, sets: Mapping[str, str]) -> None:
+    for mark in st.session_state[key].selection.get(CLICKED, []):
+        st.session_state.update({name: mark[field] for name, field in sets.items()})
 
 
 def bars(rows: Rows, label: str, value: str, *, tooltip: Sequence[str] = ()) -> AnyChart:

@@ -4,7 +4,7 @@ A view asks which releases are current at most every two seconds; what it has re
 for again after a minute. Keys are told apart: an answer that one key got is not shown to another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -64,9 +64,17 @@ def in_path(name: str) -> str:
     return quote(name, safe="")
 
 
-def csv(path: str, **parameters: str | float | bool) -> bytes:
-    """The whole list as the API writes it as CSV; raises `ServiceError`."""
-    return client().ask(Service.API, path, parameters, key=key(), accept="text/csv").content
+def csv(path: str, **parameters: str | float | bool) -> Callable[[], bytes]:
+    """What reads the whole list as the API writes it as CSV, when it is wanted.
+
+    It has the viewer's key: a download is made outside of the viewer's session.
+    """
+    sent = key()
+
+    def read_csv() -> bytes:
+        return client().ask(Service.API, path, parameters, key=sent, accept="text/csv").content
+
+    return read_csv
 
 
 def ask(

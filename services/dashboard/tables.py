@@ -1,6 +1,7 @@
 """Tables: columns in words, values as what they are, and the whole list as CSV."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 from services.dashboard import data
 from services.dashboard.words import COLUMNS, Column
 
-FORMATS = {"money": "dollar", "share": "%.1f %%", "decimal": "%.2f", "number": "%d"}
+FORMATS = {"money": "dollar", "share": "%.1f%%", "decimal": "%.2f", "number": "%d"}
 
 # Up to so many rows a table is shown whole; one of more scrolls.
 SHORT = 12
@@ -21,10 +22,12 @@ def table(
     *,
     what: str,
     key: str | None = None,
+    sets: Mapping[str, str] | None = None,
 ) -> Mapping[str, Any] | None:
     """Shows these columns of rows; with a `key`, returns the row that the viewer chooses.
 
-    `what` says to a screen reader what is in it.
+    `what` says to a screen reader what is in it. `sets` names widgets of the same page, which stand
+    below, and the columns of the chosen row that they are set to.
     """
     frame = pd.DataFrame(list(rows), columns=list(columns))
     for name in columns:
@@ -41,18 +44,23 @@ def table(
         height=height,
         alt=what,
         key=key,
-        on_select="rerun",
+        on_select=partial(_set, key, rows, sets) if sets else "rerun",
         selection_mode="single-row",
     )
     places = chosen.selection.rows
     return rows[places[0]] if places else None
 
 
+def _set(key: str, rows: Sequence[Mapping[str, Any]], sets: Mapping[str, str]) -> None:
+    for place in st.session_state[key].selection.rows:
+        st.session_state.update({name: rows[place][column] for name, column in sets.items()})
+
+
 def csv_button(name: str, path: str, **parameters: str | float | bool) -> None:
     """A button that saves the whole list of a route, as the API writes it."""
     st.download_button(
         "Whole list as CSV",
-        data=lambda: data.csv(path, **parameters),
+        data=data.csv(path, **parameters),
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",

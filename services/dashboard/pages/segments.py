@@ -12,17 +12,18 @@ ICON = ":material/groups:"
 PATH = "segments"
 
 SCORES = (1, 2, 3, 4, 5)
+GRID = "/v1/marts/household/segment_cells"
 CHART_HEIGHT = 340
 # By position, from the most valuable: greens, blues, ambers, reds, greys.
 COLOURS = (
     *("#0b7a75", "#35a29a", "#86c98f", "#9db8f2", "#5b84d7", "#f0c24f", "#ef9f4a"),
     *("#e3714f", "#bf3b34", "#a3a9b5", "#6d7483"),
 )
-LIST = ["household_key", "since_date", "total_sales", "last_date", "baskets_per_day"]
+LIST = ["household_key", "since_date", "total_sales", "why"]
 
 
 def show() -> None:
-    """All segments; one of them as a list (`?segment=Champions`)."""
+    """All segments, and who is in one (`?segment=Champions`) or has two scores."""
     st.title(TITLE)
     sizes = data.rows("/v1/segments")
     names = [row["segment"] for row in sizes]
@@ -32,15 +33,21 @@ def show() -> None:
     )
     _show_sizes(sizes)
     _show_list(sizes)
+    _show_grid()
     _show_shares(names)
     _show_moves(names, sizes[0]["period_end"])
 
 
 def _show_sizes(sizes: list[Row]) -> None:
     columns = ["segment", "households", "share", "total_sales", "sales_share", "meaning"]
-    chosen = table(sizes, columns, what="Segments, the most valuable first", key="sizes")
-    if chosen is not None:
-        links.go_to(PATH, segment=chosen["segment"])
+    table(
+        sizes,
+        columns,
+        what="Segments, the most valuable first",
+        key="sizes",
+        sets={"segment": "segment"},
+    )
+    st.caption("Choose a row to see who is in it.")
 
 
 def _show_list(sizes: list[Row]) -> None:
@@ -66,12 +73,72 @@ def _show_list(sizes: list[Row]) -> None:
         st.caption(f"Shown: the {len(households):,} with the highest sales. The CSV has all.")
     row = table(
         [dict(row) | {"why": words.sentence(row["why"])} for row in households],
-        [*LIST, "why"],
+        LIST,
         what=f"Households of the segment {segment}, the highest sales first",
         key=f"households of {segment}",
     )
     st.caption("Choose a row to see the household.")
     csv_button(segment, path, sort="-total_sales")
+    if row is not None:
+        links.go_to("household", household=row["household_key"])
+
+
+def _show_grid() -> None:
+    st.header("By recency and frequency")
+    cells = data.rows(GRID)
+    grid = charts.heat(
+        cells,
+        "f_score",
+        "r_score",
+        "households",
+        x_order=SCORES,
+        y_order=SCORES[::-1],
+        tooltip=["share", "total_sales", "sales_share"],
+    )
+    charts.choose(
+        grid,
+        what="Households by recency, upwards, and frequency, to the right, 5 being the best",
+        key="grid",
+        sets={"recency": "r_score", "frequency": "f_score"},
+    )
+    st.caption("5 is the latest visit, and the most baskets a day. Click a cell, or choose both:")
+    recency, frequency = st.columns(2, width=480)
+    with recency:
+        r_score = _choose_score("recency")
+    with frequency:
+        f_score = _choose_score("frequency")
+    if r_score is not None and f_score is not None:
+        _show_cell(r_score, f_score)
+
+
+def _choose_score(name: str) -> int | None:
+    return st.selectbox(
+        name.capitalize(),
+        SCORES,
+        index=None,
+        key=name,
+        bind="query-params",
+        placeholder="1 to 5",
+    )
+
+
+def _show_cell(r_score: int, f_score: int) -> None:
+    parameters: dict[str, str | float | bool] = {
+        "r_score": r_score,
+        "f_score": f_score,
+        "sort": "-total_sales",
+    }
+    households = data.rows("/v1/households", **parameters)
+    if not households:
+        states.empty("No household has both scores.")
+        return
+    row = table(
+        households,
+        ["household_key", "total_sales", "baskets", "first_date", "last_date", "m_score"],
+        what=f"Households of recency {r_score} and frequency {f_score}, the highest sales first",
+        key=f"cell {r_score} {f_score}",
+    )
+    csv_button(f"recency-{r_score}-frequency-{f_score}", "/v1/households", **parameters)
     if row is not None:
         links.go_to("household", household=row["household_key"])
 

@@ -7,6 +7,7 @@ from services.dashboard import data
 from tests.services.dashboard.support import FakeServices, open_page, row, texts
 
 NAMES = ("Champions", "At risk")
+GRID = "/v1/marts/household/segment_cells"
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def shop(services: FakeServices) -> FakeServices:
     ]
     services.serve("/v1/segments", sizes)
     services.serve("/v1/segments/history", sizes)
+    services.serve(GRID, [row("household", "segment_cells")])
     moves = [
         row("household", "segment_moves", from_segment=first, to_segment=NAMES[0])
         for first in (NAMES[0], "none")
@@ -61,10 +63,30 @@ def test_a_segment_that_does_not_exist_is_not_asked_for(shop: FakeServices) -> N
 def test_the_whole_list_is_what_the_api_writes(shop: FakeServices) -> None:
     written = b"household_key,segment\r\n5,Champions\r\n"
     shop.documents["/v1/segments/Champions/households"] = httpx.Response(200, content=written)
-    assert data.csv("/v1/segments/Champions/households", sort="-total_sales") == written
+    read = data.csv("/v1/segments/Champions/households", sort="-total_sales")
+    assert not shop.asked
+    assert read() == written
     assert shop.asked[-1].headers["Accept"] == "text/csv"
 
 
 def test_a_view_asks_at_most_twenty_times(shop: FakeServices) -> None:
     open_page("segments")
     assert 3 < len(shop.asked) <= 20
+
+
+def test_the_address_names_two_scores(shop: FakeServices) -> None:
+    shop.serve("/v1/households", [row("household", "household_rfm", household_key=9)])
+    page = open_page("segments", recency=5, frequency=4)
+    assert list(page.dataframe[-1].value["household_key"]) == [9]
+    asked = {"limit": "1000", "r_score": "5", "f_score": "4", "sort": "-total_sales"}
+    assert shop.queries("/v1/households") == [asked]
+
+
+def test_two_scores_that_nobody_has_say_so(shop: FakeServices) -> None:
+    shop.serve("/v1/households", [])
+    assert "No household has both scores." in texts(open_page("segments", recency=1, frequency=5))
+
+
+def test_one_score_alone_is_not_asked_for(shop: FakeServices) -> None:
+    open_page("segments", recency=5)
+    assert shop.queries("/v1/households") == []
