@@ -15,7 +15,7 @@ from pollux import Cohort, col
 
 plt.style.use("pollux.mplstyle")
 everyone = Cohort.init_all_customers()
-everyone
+pd.Series(everyone[0].to_dict(), name="the first of them").to_frame()
 
 # %% [markdown]
 # ## Part of them
