@@ -19,6 +19,8 @@ MAIN, QUIET = "#14897f", "#8b95a1"
 SCALE = ("#e3f4f1", "#0b5f58")
 INK_ON_LIGHT, INK_ON_DARK = "#4b5563", "#c3ccd5"
 ON_LIGHT, ON_DARK = "#17211f", "#ffffff"
+# Of things without an order, such as channels; legible on both backgrounds, too.
+KINDS = ("#14897f", "#5b84d7", "#d97a1f", "#d0554a", "#8b7fc7", "#7f8a96")
 BAR_HEIGHT = 24
 CELL_HEIGHT = 34
 LABEL_PIXELS = 180
@@ -78,6 +80,7 @@ def heat(
     x_order: Sequence[Any],
     y_order: Sequence[Any],
     tooltip: Sequence[str] = (),
+    format_: str | None = None,
 ) -> AnyChart:
     """A cell for each pair, the darker the more; its number in it."""
     base = alt.Chart(frame(rows, [x, y, value, *tooltip])).encode(
@@ -86,13 +89,15 @@ def heat(
         tooltip=tooltips([x, y, value, *tooltip]),
     )
     most = max((float(row[value] or 0) for row in rows), default=0.0)
-    colour = alt.Color(value, type="quantitative", scale=alt.Scale(range=SCALE), legend=None)
+    # From zero, so that the ink below changes where the cells have become dark.
+    scale = alt.Scale(domain=[0, most or 1], range=SCALE)
+    colour = alt.Color(value, type="quantitative", scale=scale, legend=None)
     on_cell = alt.condition(
         alt.FieldGTPredicate(field=value, gt=most / 2), alt.value(ON_DARK), alt.value(ON_LIGHT)
     )
     cell = base.mark_rect(cornerRadius=3, stroke=None).encode(color=colour)
     number = base.mark_text().encode(
-        text=alt.Text(value, type="quantitative", format=_short(value)), color=on_cell
+        text=alt.Text(value, type="quantitative", format=format_ or _short(value)), color=on_cell
     )
     return alt.layer(cell, number).properties(height=alt.Step(CELL_HEIGHT))
 

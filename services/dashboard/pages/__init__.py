@@ -3,7 +3,15 @@
 To add one, write its module and name it here.
 """
 
-from services.dashboard.pages import campaigns, household, segments, today, vouchers
+from services.dashboard.pages import (
+    campaigns,
+    household,
+    loyalty,
+    recommendations,
+    segments,
+    today,
+    vouchers,
+)
 
 # In the order of the navigation; the first is at the root address, too.
-PAGES = (today, household, segments, campaigns, vouchers)
+PAGES = (today, household, segments, campaigns, vouchers, recommendations, loyalty)
