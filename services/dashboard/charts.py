@@ -14,7 +14,7 @@ import streamlit as st
 from services.dashboard.words import COLUMNS, FORMATS
 
 # Both keep a contrast of 3 : 1 with the light and the dark background.
-MAIN, QUIET = "#14897f", "#8b95a1"
+MAIN, QUIET, AGAINST = "#14897f", "#8b95a1", "#d97a1f"
 # From light to dark on either background, so that a number is legible on each by its own colour.
 SCALE = ("#e3f4f1", "#0b5f58")
 INK_ON_LIGHT, INK_ON_DARK = "#4b5563", "#c3ccd5"

@@ -4,8 +4,9 @@ Belongs here: names of columns in words, dates, money, shares. Does not belong h
 means (the marts' contracts say it, and tables show that as help).
 """
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pollux.calendar import date_of, first_day_of
 
@@ -203,6 +204,20 @@ def age(moment: str, now: datetime | None = None) -> str:
 def sentence(text: str) -> str:
     """A text of the data as a sentence: a capital first, a full stop last."""
     return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+
+
+def coupon(row: Mapping[str, Any]) -> str:
+    """What a coupon gives for what, such as 34 % off 4 of a product."""
+    off, count = f"{row['discount']} % off", row["how_many_products_required"]
+    match row["coupon_type"]:
+        case "buy_more":
+            return f"{off} {count} of a product"
+        case "buy_all":
+            return f"{off} {count} products together"
+        case "department":
+            return f"{off} everything in {row['department']}"
+        case _:
+            return f"{off} a product"
 
 
 def campaign_type(name: str | None) -> str:

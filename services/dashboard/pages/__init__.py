@@ -5,6 +5,7 @@ To add one, write its module and name it here.
 
 from services.dashboard.pages import (
     campaigns,
+    coupons,
     household,
     loyalty,
     recommendations,
@@ -14,4 +15,4 @@ from services.dashboard.pages import (
 )
 
 # In the order of the navigation; the first is at the root address, too.
-PAGES = (today, household, segments, campaigns, vouchers, recommendations, loyalty)
+PAGES = (today, household, segments, campaigns, vouchers, coupons, recommendations, loyalty)

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from services.dashboard import words
+from tests.services.dashboard.support import row
 
 
 def test_values_in_words() -> None:
@@ -41,3 +42,17 @@ def test_ages(seconds: int, said: str) -> None:
 def test_a_column_without_words_is_an_error() -> None:
     with pytest.raises(KeyError):
         words.label("some_raw_name")
+
+
+@pytest.mark.parametrize(
+    ("coupon_type", "said"),
+    [
+        ("buy_more", "34 % off 4 of a product"),
+        ("buy_all", "34 % off 4 products together"),
+        ("just_discount", "34 % off a product"),
+        ("department", "34 % off everything in Boys"),
+    ],
+)
+def test_coupons_in_words(coupon_type: str, said: str) -> None:
+    coupon = row("store", "coupon_info", coupon_type=coupon_type)
+    assert words.coupon(coupon) == said
