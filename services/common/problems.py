@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
@@ -144,6 +145,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return _method_not_allowed(request).response(request.scope)
         return _from_http(error).response(request.scope)
 
     app.add_exception_handler(ProblemError, on_problem)
@@ -173,23 +176,28 @@ def _invalid_part(part: Mapping[str, Any]) -> dict[str, str]:
     return {"in": str(where), "name": name, "detail": message}
 
 
+def _method_not_allowed(request: Request) -> ProblemError:
+    """Names the methods of all routes at a path; Starlette knows those of the first."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    text = ", ".join(sorted(methods))
+    return ProblemError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Method not allowed",
+        f"This path takes {text}.",
+        headers={"Allow": text},
+    )
+
+
 def _from_http(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND:
         return not_found("unknown-path", "Nothing is served here.")
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = headers.get("Allow", headers.get("allow", ""))
-        methods = {method.strip() for method in allowed.split(",")} - {""}
-        if "GET" in methods:
-            methods.add("HEAD")
-        text = ", ".join(sorted(methods))
-        return ProblemError(
-            status,
-            "method-not-allowed",
-            "Method not allowed",
-            f"This path takes {text}.",
-            headers={"Allow": text},
-        )
     kind = status.phrase.lower().replace(" ", "-")
     return ProblemError(status, kind, status.phrase, str(error.detail), headers=headers)
