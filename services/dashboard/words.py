@@ -75,6 +75,7 @@ COLUMNS = {
     "lines": Column("Lines", "number"),
     "m_score": Column("Sales score", "number"),
     "mean_discount_received": Column("Mean discount, percent", "decimal"),
+    "mart": Column("Name for SQL and the API"),
     "meaning": Column("What they have in common"),
     "number": Column("Release", "number"),
     "offer": Column("Offered"),

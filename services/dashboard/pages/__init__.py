@@ -8,6 +8,7 @@ from services.dashboard.pages import (
     coupons,
     household,
     loyalty,
+    quality,
     recommendations,
     segments,
     today,
@@ -15,4 +16,14 @@ from services.dashboard.pages import (
 )
 
 # In the order of the navigation; the first is at the root address, too.
-PAGES = (today, household, segments, campaigns, vouchers, coupons, recommendations, loyalty)
+PAGES = (
+    today,
+    household,
+    segments,
+    campaigns,
+    vouchers,
+    coupons,
+    recommendations,
+    loyalty,
+    quality,
+)
