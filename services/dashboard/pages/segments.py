@@ -64,7 +64,7 @@ def _show_list(sizes: list[Row]) -> None:
         f"{chosen['meaning']} {words.number(chosen['households'])} households, "
         f"{words.share(chosen['sales_share'])} of sales."
     )
-    path = f"/v1/segments/{segment}/households"
+    path = f"/v1/segments/{data.in_path(segment)}/households"
     households = data.rows(path, sort="-total_sales")
     if not households:
         states.empty("No household is in it today.")
