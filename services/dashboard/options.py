@@ -36,7 +36,7 @@ LOOK: dict[str, Any] = {
     "theme.light.textColor": "#0b1412",
     "theme.light.borderColor": "#d5dedb",
     "theme.light.linkColor": "#0b5f58",
-    "theme.dark.primaryColor": "#2dd4bf",
+    "theme.dark.primaryColor": "#0e7c73",
     "theme.dark.backgroundColor": "#101816",
     "theme.dark.secondaryBackgroundColor": "#1a2523",
     "theme.dark.textColor": "#e7efed",
