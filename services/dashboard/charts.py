@@ -138,7 +138,7 @@ def frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _tooltip(column: str) -> alt.Tooltip:
-    label, kind = COLUMNS[column]
+    label, kind = COLUMNS[column].label, COLUMNS[column].kind
     if kind in ("text", "flag"):
         return alt.Tooltip(column, type="nominal", title=label)
     if kind == "date":

@@ -35,13 +35,16 @@ def table(
     look = {name: _look(COLUMNS[name]) for name in columns}
     height: Literal["content", "auto"] = "content" if len(rows) <= SHORT else "auto"
     if key is None:
-        st.dataframe(frame, column_config=look, hide_index=True, height=height, alt=what)
+        st.dataframe(
+            frame, column_config=look, hide_index=True, height=height, placeholder="", alt=what
+        )
         return None
     chosen = st.dataframe(
         frame,
         column_config=look,
         hide_index=True,
         height=height,
+        placeholder="",
         alt=what,
         key=key,
         on_select=partial(_set, key, rows, sets) if sets else "rerun",
@@ -89,6 +92,6 @@ def _look(column: Column) -> Any:  # noqa: ANN401 - Streamlit's own
         case "flag":
             return st.column_config.CheckboxColumn(column.label)
         case "text":
-            return st.column_config.TextColumn(column.label)
+            return st.column_config.TextColumn(column.label, width=column.width)
         case kind:
             return st.column_config.NumberColumn(column.label, format=FORMATS[kind])

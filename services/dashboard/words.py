@@ -18,6 +18,8 @@ class Column(NamedTuple):
 
     label: str
     kind: Kind = "text"
+    # Pixels in a table, for texts that are longer than a table gives room by itself.
+    width: int | None = None
 
 
 COLUMNS = {
@@ -118,7 +120,7 @@ COLUMNS = {
     "total_sales": Column("Sales", "money"),
     "week": Column("Week from", "date"),
     "when": Column("When"),
-    "why": Column("Why"),
+    "why": Column("Why", width=640),
     "words": Column("In words"),
 }
 DOMAINS = {

@@ -115,11 +115,12 @@ def _show_weeks(path: str) -> None:
     campaigns = data.rows(f"{path}/campaigns", sort="start_day")
     bars = (
         alt.Chart(charts.frame(weeks, ["week", "week_end", "total_sales", "baskets"]))
-        .mark_bar(color=charts.MAIN)
+        .mark_rect(color=charts.MAIN)
         .encode(
             x=charts.days("week"),
             x2="week_end:T",
-            y=charts.amounts("total_sales"),
+            y=charts.amounts("total_sales").scale(zero=True),
+            y2=alt.datum(0),
             tooltip=charts.tooltips(["week", "total_sales", "baskets"]),
         )
     )
@@ -128,7 +129,7 @@ def _show_weeks(path: str) -> None:
         what="Sales by week, with the campaigns that were sent to the household",
     )
     if campaigns:
-        st.caption("Shaded: a campaign ran that was sent to the household. It responded so:")
+        st.caption("Shaded: a campaign that it was sent, or whose coupons it redeemed.")
         table(
             campaigns,
             ["campaign", "start_date", "end_date", "is_targeted", "redemptions", "days_to_redeem"],

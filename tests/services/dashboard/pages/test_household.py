@@ -47,6 +47,9 @@ def test_weeks_are_dates(shop: FakeServices) -> None:
     # Week 15 begins on day 97, 96 days after 2004-03-23.
     assert "2004-06-27" in shown
     assert "week_no" not in shown
+    # From nothing up, a week wide.
+    assert r"\"y2\": {\"datum\": 0}" in shown
+    assert "2004-07-04" in shown
 
 
 def test_a_view_asks_at_most_twenty_times_and_the_next_is_answered_from_memory(
