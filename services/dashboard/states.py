@@ -70,7 +70,7 @@ def ask_for_key(error: ServiceError) -> None:
             "loaded anew, and sent to the services of this installation only."
         )
         typed = st.text_input("Key", type="password", autocomplete="off")
-        if st.form_submit_button("Use this key", type="primary") and typed.strip():
+        if st.form_submit_button("Use this key") and typed.strip():
             st.session_state[data.KEY] = typed.strip()
             st.rerun()
 

@@ -76,7 +76,7 @@ def _ask(country: str) -> dict[str, Any]:
         total_orders = orders.number_input("Orders so far", min_value=0, value=10, step=1)
         first_order = first.date_input("First order", today - YEAR, max_value=today)
         last_order = last.date_input("Last order", today - MONTH_AND_MORE, max_value=today)
-        st.form_submit_button("Choose a voucher", type="primary")
+        st.form_submit_button("Choose a voucher")
     return {
         "customer_id": ANYONE,
         "country_code": country,

@@ -35,7 +35,11 @@ AXE = "axe-core@4.11"
 # What a shell says of a process that SIGTERM ended.
 TERMINATED = 143
 # What a page is opened with where its address alone shows little.
-QUERIES = {"household": "household=1"}
+QUERIES = {
+    "coupons": "customer=2",
+    "household": "household=1",
+    "recommendations": "household=1",
+}
 # Nothing runs any more, and nothing is about to be drawn.
 IS_QUIET = """
 !!document.querySelector('h1, [data-testid=stForm]')
