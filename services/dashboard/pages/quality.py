@@ -6,7 +6,7 @@ from itertools import groupby
 import streamlit as st
 
 from services.dashboard import data, outcomes, states, words
-from services.dashboard.client import Service, ServiceError
+from services.dashboard.client import Service, ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
 
@@ -113,5 +113,7 @@ def _state(service: Service) -> str:
     try:
         data.ask(service, "/readyz")
     except ServiceError as error:
+        if error.trouble is Trouble.AWAY:
+            return f"Nothing answers on {data.client().urls[service]}"
         return f"{error.trouble.value.capitalize()}: {error.detail}"
     return "Ready"

@@ -94,7 +94,7 @@ def test_services_that_cannot_answer_say_why(
     assert list(states["service"]) == ["API", "Event service", "Scorer"]
     assert list(states["state"]) == [
         "Ready",
-        "The service does not answer: Connection refused",
+        f"Nothing answers on {away}",
         "The service answers, and cannot do more yet: There is no model.",
     ]
 
