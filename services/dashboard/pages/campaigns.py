@@ -144,9 +144,14 @@ def _with_segments(redeemed: Sequence[Row]) -> list[Row]:
 
 def _show_all(campaigns: Sequence[Row]) -> None:
     st.header("All campaigns")
-    chosen = table(
+    table(
         [
-            dict(row) | {"campaign_type": words.campaign_type(row["campaign_type"])}
+            dict(row)
+            | {
+                "campaign_type": words.campaign_type(row["campaign_type"]),
+                # As the widget at the top names it.
+                "name": str(row["campaign"]),
+            }
             for row in campaigns
         ],
         [
@@ -155,6 +160,5 @@ def _show_all(campaigns: Sequence[Row]) -> None:
         ],
         what="All campaigns, the latest first",
         key="campaigns",
+        sets={"campaign": "name"},
     )
-    if chosen is not None:
-        links.go_to(PATH, campaign=chosen["campaign"])

@@ -10,7 +10,7 @@ import altair as alt
 import streamlit as st
 
 from pollux.runtime.settings import Settings
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, states, words
 from services.dashboard.client import Service, ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -162,7 +162,7 @@ def _zone() -> ZoneInfo:
 
 def _show_customers() -> None:
     customers = data.rows("/v1/store-customers", sort="-total_coupons_used", limit=CUSTOMERS)
-    chosen = table(
+    table(
         customers,
         [
             *("customer_id", "age", "total_items_bought", "total_coupons_used"),
@@ -170,9 +170,9 @@ def _show_customers() -> None:
         ],
         what="Customers who use coupons most",
         key="customers",
+        sets={"customer": "customer_id"},
     )
-    if chosen is not None:
-        links.go_to(PATH, customer=chosen["customer_id"])
+    st.caption("Choose a row to see what the customer would be offered.")
 
 
 def _facts(customer: Row) -> list[str]:
@@ -298,7 +298,7 @@ def _show_days(offered: Sequence[Row]) -> None:
             x=alt.X(
                 "yearmonthdate(event_date):O",
                 title=None,
-                axis=alt.Axis(format="%-d %b", labelAngle=0, labelOverlap="greedy"),
+                axis=alt.Axis(format="%-d %b %Y", labelAngle=0, labelOverlap="greedy"),
             ),
             y=charts.amounts("offers"),
             color=alt.Color(

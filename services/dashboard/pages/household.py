@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import streamlit as st
 
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, states, words
 from services.dashboard.data import Row
 from services.dashboard.products import recommended
 from services.dashboard.tables import table
@@ -55,14 +55,13 @@ def show() -> None:
 def _show_largest() -> None:
     st.header("The households with the highest sales")
     largest = data.rows("/v1/households", sort="-total_sales", limit=LARGEST)
-    chosen = table(
+    table(
         largest,
         ["household_key", "total_sales", "baskets", "first_date", "last_date"],
         what="The households with the highest sales",
         key="largest",
+        sets={PATH: "household_key"},
     )
-    if chosen is not None:
-        links.go_to(PATH, household=chosen["household_key"])
 
 
 def _show_worth(household: Row) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, states, words
 from services.dashboard.data import Row
 from services.dashboard.products import recommended
 from services.dashboard.tables import table
@@ -65,14 +65,13 @@ def _show_products() -> None:
 def _show_largest() -> None:
     largest = data.rows("/v1/households", sort="-total_sales", limit=LARGEST)
     st.markdown("Type its number, or choose one of those with the highest sales.")
-    chosen = table(
+    table(
         largest,
         ["household_key", "total_sales", "baskets", "last_date"],
         what="The households with the highest sales",
         key="largest",
+        sets={"household": "household_key"},
     )
-    if chosen is not None:
-        links.go_to(PATH, household=chosen["household_key"])
 
 
 def _show_together() -> None:

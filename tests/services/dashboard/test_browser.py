@@ -186,6 +186,27 @@ def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None
     assert f"{segment}, since {words.day(households[0]['since_date'])}" in text
 
 
+@pytest.mark.parametrize(
+    ("path", "table", "parameter"),
+    [
+        ("household", 0, "household"),
+        ("campaigns?campaign=18", 1, "campaign"),
+        ("recommendations", 0, "household"),
+    ],
+)
+def test_a_row_of_a_list_is_shown_and_named_in_the_address(
+    site: Site, page: Page, path: str, table: int, parameter: str
+) -> None:
+    open_with_key(page, f"{site.url}/{path}")
+    named = f"new URL(location).searchParams.get('{parameter}')"
+    before = page.evaluate(named)
+    choose_row(page, table, 1)
+    page.wait(f"{named} !== {json.dumps(before)}")
+    wait_until_quiet(page)
+    assert page.evaluate(named).isdigit()
+    assert page.evaluate("document.querySelectorAll('[data-testid=stException]').length") == 0
+
+
 def test_a_list_is_saved_as_the_api_writes_it(site: Site, page: Page, tmp_path: Path) -> None:
     page.save_downloads(tmp_path / "saved")
     open_with_key(page, f"{site.url}/segments?segment=Champions")
