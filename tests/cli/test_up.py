@@ -292,7 +292,14 @@ def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
 
 def test_event_service_is_ready_with_a_broker_and_a_model(installation: Installation) -> None:
     installation.up()
-    ready = installation.get("/readyz", installation.events_port)
+    # The worker asks the scorer for its model every second.
+    ready = wait_for(
+        lambda: (
+            found
+            if (found := installation.get("/readyz", installation.events_port))["model"]
+            else None
+        )
+    )
     assert ready["worker"] == 1
     assert ready["release"] == 1
     model = installation.data_dir / "models" / "propensity" / "current"
