@@ -80,8 +80,8 @@ class Page:
         self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def picture(self, path: Path) -> None:
-        """Writes a screenshot as PNG."""
-        answer = self._call("Page.captureScreenshot", format="png")
+        """Writes a screenshot, as PNG or WebP by the name's ending."""
+        answer = self._call("Page.captureScreenshot", format=path.suffix.removeprefix("."))
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _call(self, method: str, **parameters: object) -> dict[str, Any]:
