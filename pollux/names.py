@@ -12,6 +12,8 @@ from pollux.types import read_scalar
 # A column with more values is not a list to choose from.
 MAX_NAMES = 10_000
 _SHOWN = 20
+# Nobody is told other people's while looking for one.
+_PERSONAL = {"email"}
 _SHOWN_LENGTH = 100
 
 
@@ -39,6 +41,9 @@ def spellings(asked: str, known: Sequence[str]) -> list[str]:
 
 def no_such_name(column: str, asked: str, known: Sequence[str]) -> str:
     """What is said of a name that means none of the known ones, which are sorted."""
+    said = f"No {column} is called {asked[:_SHOWN_LENGTH]!r}"
+    if column in _PERSONAL:
+        return f"{said}."
     more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     listed = ", ".join(known[:_SHOWN])
-    return f"No {column} is called {asked[:_SHOWN_LENGTH]!r}; there are: {listed}{more}."
+    return f"{said}; there are: {listed}{more}."
