@@ -71,10 +71,10 @@ def csv(path: str, **parameters: str | float | bool) -> Callable[[], bytes]:
     """
     sent = key()
 
-    def read_csv() -> bytes:
+    def read_list() -> bytes:
         return client().ask(Service.API, path, parameters, key=sent, accept="text/csv").content
 
-    return read_csv
+    return read_list
 
 
 def ask(

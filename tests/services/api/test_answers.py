@@ -182,6 +182,9 @@ OTHER_OPERATIONS = {
     ("get", "/v1/marts/{domain}/{mart}"),
     ("get", "/v1/marts/{domain}/{mart}/schema"),
     ("get", "/v1/marts/{domain}/{mart}/parquet"),
+    # No marts: test_operation.
+    ("get", "/v1/releases"),
+    ("get", "/v1/alerts"),
 }
 IDS = [
     ("/v1/households/{}", "household_key"),

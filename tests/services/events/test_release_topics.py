@@ -59,7 +59,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_retained_message_is_the_current_release(shop: Shop) -> None:
     with working(shop.settings, **shop.environment()):
         client = hear(shop)
-        (first,) = wait_for(lambda: heard_of(client, "loyalty"))
+        # A broker may send what is retained and what is new.
+        first = wait_for(lambda: heard_of(client, "loyalty"))[0]
         assert wait_for(lambda: heard_of(client, "store"))
         release_members(shop, 2)
         (second,) = wait_for(lambda: [one for one in heard_of(client, "loyalty") if one["marts"]])
