@@ -28,7 +28,7 @@ from psycopg.conninfo import make_conninfo
 from cli.dagster import DAEMON
 from cli.processes import Running, log_of
 from orchestration.instance.home import dagster_environment
-from orchestration.instance.workers import workers
+from orchestration.instance.workers import worker, workers
 from orchestration.load.run import load
 from orchestration.release.registry import read_releases
 from pollux.runtime.postgres import EmbeddedPostgres
@@ -210,7 +210,7 @@ class Dagster:
         """What an operator would look at where a run does not end."""
         yield self.runs()[:3]
         yield {name: process.status() for name, process in self.supervised().items()}
-        yield [(worker.pid, worker.status()) for worker in workers(self.settings)]
+        yield [(process.pid, process.status()) for process in workers(self.settings)]
         yield self.output.read_text()[-2000:]
         yield log_of(self.settings, DAEMON).read_text()[-3000:]
         with psycopg.connect(self.storage_url) as connection:
@@ -261,6 +261,13 @@ class Dagster:
         folder = self.settings.inbox_dir / DOMAIN
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
+
+    def worker_of(self, run_id: str) -> psutil.Process:
+        """Waits for the process of a run; that of the run before may still be ending."""
+        wait_for(lambda: worker(self.settings, run_id))
+        found = worker(self.settings, run_id)
+        assert found is not None
+        return found
 
     def wait_until_building(self) -> None:
         """Until dbt writes to the warehouse."""
@@ -423,12 +430,11 @@ def test_killed_worker_and_daemon_do_not_keep_the_release(dagster: Dagster) -> N
     before = dagster.served()
     run = dagster.launch(DOMAIN)
     dagster.wait_until_building()
-    (worker,) = workers(dagster.settings)
-    worker.kill()
+    dagster.worker_of(run).kill()
     assert dagster.ended(run) == "FAILURE"
     again = dagster.retry_of(run)
     # The dbt of the killed worker holds the warehouse until it ends.
-    wait_for(lambda: len(workers(dagster.settings)) == 1)
+    dagster.worker_of(again)
     daemon = dagster.supervised()["dagster daemon"]
     daemon.kill()
     assert dagster.ended(again) == "SUCCESS", dagster.events(again)
@@ -444,13 +450,11 @@ def test_run_killed_at_random_moments(dagster: Dagster, kill_loop) -> None:
     for _ in loop.tries():
         before = dagster.served()
         run = dagster.launch(DOMAIN)
-        wait_for(lambda: workers(dagster.settings))
-        (worker,) = workers(dagster.settings)
+        killed = dagster.worker_of(run)
         time.sleep(loop.rng.uniform(0, seconds))
-        if not worker.is_running():
-            continue
-        worker.kill()
-        loop.count_kill()
+        if killed.is_running():
+            killed.kill()
+            loop.count_kill()
         if dagster.ended(run) == "FAILURE":
             run = dagster.retry_of(run)
             assert dagster.ended(run) == "SUCCESS", dagster.events(run)
@@ -458,12 +462,12 @@ def test_run_killed_at_random_moments(dagster: Dagster, kill_loop) -> None:
         assert dagster.served() in (before + 1, before + 2)
 
 
-def freeze_with_rows(dagster: Dagster, worker: psutil.Process) -> None:
+def freeze_with_rows(dagster: Dagster, process: psutil.Process) -> None:
     """Suspends a run while it keeps rows of assets locked."""
     with psycopg.connect(dagster.storage_url, autocommit=True) as connection:
         while True:
-            assert worker.status() != psutil.STATUS_ZOMBIE, "the run ended before"
-            worker.suspend()
+            assert process.status() != psutil.STATUS_ZOMBIE, "the run ended before"
+            process.suspend()
             # What it has sent already is done.
             time.sleep(0.02)
             held = connection.execute(
@@ -472,7 +476,7 @@ def freeze_with_rows(dagster: Dagster, worker: psutil.Process) -> None:
             ).fetchone()
             if held is not None:
                 return
-            worker.resume()
+            process.resume()
             time.sleep(0.01)
 
 
@@ -480,13 +484,13 @@ def test_hung_run_is_ended_and_frees_its_place(dagster: Dagster) -> None:
     before = dagster.served()
     run = dagster.launch(DOMAIN, max_retries="0")
     dagster.wait_until_building()
-    (worker,) = workers(dagster.settings)
+    frozen = dagster.worker_of(run)
     # The worst moment: it has written to rows that the start of any other run writes to.
-    freeze_with_rows(dagster, worker)
-    children = worker.children(recursive=True)
+    freeze_with_rows(dagster, frozen)
+    children = frozen.children(recursive=True)
     for process in children:
         process.suspend()
-    hung = [worker, *children]
+    hung = [frozen, *children]
     next_run = dagster.launch(DOMAIN)
     dagster.tag(run, max_runtime="1")
     assert dagster.ended(run) == "FAILURE"
