@@ -20,8 +20,8 @@ from tests.support.kills import steps_of
 
 pytestmark = pytest.mark.endurance
 
-# After broker, scorer, event service, API and code server.
-STARTED = {"processes.started:6": DAEMON, "processes.started:7": WEB_PAGE}
+# After broker, scorer, event service, API, dashboard and code server.
+STARTED = {"processes.started:7": DAEMON, "processes.started:8": WEB_PAGE}
 HEALTH = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
 # How long a program is left alone without a database, unless it ends before.
 ALONE_SECONDS = 15
