@@ -44,9 +44,7 @@ def _show_products() -> None:
     if household is None:
         _show_largest()
         return
-    kind = only.segmented_control(
-        "Show", list(ONLY), default=EVERYTHING, format_func=ONLY.__getitem__, required=True
-    )
+    kind = only.radio("Show", list(ONLY), format_func=ONLY.__getitem__, horizontal=True)
     narrowed = {} if kind == EVERYTHING else {"only": kind}
     products = recommended(household, PRODUCTS, **narrowed)
     if not products:
@@ -87,9 +85,7 @@ def _show_together() -> None:
         bind="query-params",
         width=320,
     )
-    metric = st.segmented_control(
-        "First", list(METRICS), default="leverage", format_func=METRICS.__getitem__, required=True
-    )
+    metric = st.radio("First", list(METRICS), format_func=METRICS.__getitem__, horizontal=True)
     path = f"/v1/commodities/{data.in_path(commodity)}/associations"
     found = data.find(path, metric=metric, limit=TOGETHER)
     if found is None or not found["data"]:

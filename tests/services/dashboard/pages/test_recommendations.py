@@ -36,7 +36,7 @@ def test_products_come_with_names_and_reasons(shop: FakeServices) -> None:
 def test_new_products_can_be_shown_alone(shop: FakeServices) -> None:
     page = open_page("recommendations", household=1)
     shop.serve(PRODUCTS, [])
-    page.segmented_control[0].set_value("new")
+    page.radio[0].set_value("new")
     said = texts(run(page))
     assert shop.queries(PRODUCTS)[-1] == {"k": "20", "only": "new"}
     assert "Nothing of this is recommended to household 1." in said
@@ -67,7 +67,7 @@ def test_the_strongest_ties_can_be_first(shop: FakeServices) -> None:
     page = open_page("recommendations")
     path = "/v1/commodities/SOUP/associations"
     assert shop.queries(path) == [{"metric": "leverage", "limit": "6"}]
-    page.segmented_control[0].set_value("lift")
+    page.radio[0].set_value("lift")
     said = texts(run(page))
     assert shop.queries(path)[-1] == {"metric": "lift", "limit": "6"}
     assert "beyond what chance" not in said
