@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import streamlit as st
 
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, inputs, links, states, words
 from services.dashboard.data import Row
 from services.dashboard.tables import csv_button, table
 
@@ -25,13 +25,7 @@ def show() -> None:
     if not campaigns:
         states.empty("There are no campaigns in the data.")
         return
-    number = st.selectbox(
-        "Campaign",
-        [str(row["campaign"]) for row in campaigns],
-        key="campaign",
-        bind="query-params",
-        width=240,
-    )
+    number = inputs.choose("Campaign", [str(row["campaign"]) for row in campaigns], "campaign")
     campaign = next(row for row in campaigns if str(row["campaign"]) == number)
     _show_reach(campaign)
     if campaign["first_day"] is None:

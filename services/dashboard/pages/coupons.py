@@ -10,7 +10,7 @@ import altair as alt
 import streamlit as st
 
 from pollux.runtime.settings import Settings
-from services.dashboard import charts, data, states, words
+from services.dashboard import charts, data, inputs, states, words
 from services.dashboard.client import Service, ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -126,15 +126,7 @@ def _offer_to_look() -> None:
 def _show_customer(*, asks_events: bool) -> None:
     st.header("What a customer would be offered, and why")
     number, day = st.columns(2, width=520)
-    customer = number.number_input(
-        "Number of the customer",
-        min_value=1,
-        value=None,
-        step=1,
-        key="customer",
-        bind="query-params",
-        placeholder="Such as 2",
-    )
+    customer = inputs.number("Number of the customer", "customer", such_as=2, place=number)
     valid_on = day.date_input("Day", _today())
     if customer is None:
         _show_customers()

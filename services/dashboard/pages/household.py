@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import streamlit as st
 
-from services.dashboard import charts, data, states, words
+from services.dashboard import charts, data, inputs, states, words
 from services.dashboard.data import Row
 from services.dashboard.products import recommended
 from services.dashboard.tables import table
@@ -24,16 +24,7 @@ CHART_HEIGHT = 220
 def show() -> None:
     """The household that the address names (`?household=1`), or the largest to choose from."""
     st.title(TITLE)
-    household = st.number_input(
-        "Number of the household",
-        min_value=1,
-        value=None,
-        step=1,
-        key=PATH,
-        bind="query-params",
-        placeholder="Such as 1",
-        width=240,
-    )
+    household = inputs.number("Number of the household", PATH, such_as=1)
     if household is None:
         _show_largest()
         return

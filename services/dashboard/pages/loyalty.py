@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import streamlit as st
 
-from services.dashboard import charts, data, states, words
+from services.dashboard import charts, data, inputs, states, words
 from services.dashboard.client import ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -34,13 +34,8 @@ def show() -> None:
 
 
 def _show_promotion(channels: Sequence[Row]) -> None:
-    promotion = st.selectbox(
-        "Promotion",
-        list(dict.fromkeys(row["promotion"] for row in channels)),
-        key="promotion",
-        bind="query-params",
-        width=320,
-    )
+    promotions = list(dict.fromkeys(row["promotion"] for row in channels))
+    promotion = inputs.choose("Promotion", promotions, "promotion")
     shown = [
         dict(row) | {"channel": words.in_words(row["channel"][:1].upper() + row["channel"][1:])}
         for row in channels

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from services.dashboard import charts, data, states, words
+from services.dashboard import charts, data, inputs, states, words
 from services.dashboard.data import Row
 from services.dashboard.products import recommended
 from services.dashboard.tables import table
@@ -32,15 +32,7 @@ def show() -> None:
 def _show_products() -> None:
     st.header("What a household will buy")
     number, only = st.columns([1, 2], vertical_alignment="bottom")
-    household = number.number_input(
-        "Number of the household",
-        min_value=1,
-        value=None,
-        step=1,
-        key="household",
-        bind="query-params",
-        placeholder="Such as 1",
-    )
+    household = inputs.number("Number of the household", "household", such_as=1, place=number)
     if household is None:
         _show_largest()
         return
@@ -78,13 +70,7 @@ def _show_together() -> None:
     if not commodities:
         states.empty("No commodity was sold.")
         return
-    commodity = st.selectbox(
-        "Commodity",
-        [row["commodity"] for row in commodities],
-        key="commodity",
-        bind="query-params",
-        width=320,
-    )
+    commodity = inputs.choose("Commodity", [row["commodity"] for row in commodities], "commodity")
     metric = st.radio("First", list(METRICS), format_func=METRICS.__getitem__, horizontal=True)
     path = f"/v1/commodities/{data.in_path(commodity)}/associations"
     found = data.find(path, metric=metric, limit=TOGETHER)

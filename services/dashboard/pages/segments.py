@@ -3,7 +3,7 @@
 import altair as alt
 import streamlit as st
 
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, inputs, links, states, words
 from services.dashboard.data import Row
 from services.dashboard.tables import csv_button, table
 
@@ -52,13 +52,7 @@ def _show_sizes(sizes: list[Row]) -> None:
 
 def _show_list(sizes: list[Row]) -> None:
     st.header("Who is in it")
-    segment = st.selectbox(
-        "Segment",
-        [row["segment"] for row in sizes],
-        key="segment",
-        bind="query-params",
-        width=320,
-    )
+    segment = inputs.choose("Segment", [row["segment"] for row in sizes], "segment")
     chosen = next(row for row in sizes if row["segment"] == segment)
     st.markdown(
         f"{chosen['meaning']} {words.number(chosen['households'])} households, "

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from services.dashboard import charts, data, outcomes, states, words
+from services.dashboard import charts, data, inputs, outcomes, states, words
 from services.dashboard.client import Service
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -32,13 +32,7 @@ def show() -> None:
     if not countries:
         states.empty("No voucher was assigned in the data.")
         return
-    country = st.selectbox(
-        "Country",
-        [row["country_code"] for row in countries],
-        key="country",
-        bind="query-params",
-        width=320,
-    )
+    country = inputs.choose("Country", [row["country_code"] for row in countries], "country")
     segments = data.rows("/v1/vouchers/segments")
     bounds = {(row["segment_name"], row["segment"]): row for row in segments}
     with states.problems_shown():
