@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.serving import url_of
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -45,8 +44,7 @@ def demo_store(
         _require_model(settings)
         with open_serving_store(settings).connect(autocommit=True) as connection:
             walk = plan_walk(connection, settings, customers)
-            events_url = url_of(settings, settings.events_port)
-            floor = StoreFloor(settings, mqtt, client, connection, events_url=events_url)
+            floor = StoreFloor(settings, mqtt, client, connection)
             _say_day(walk, settings)
             for happened in walk_through(walk, floor, seconds=seconds):
                 if isinstance(happened, FocusResult):

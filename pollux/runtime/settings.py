@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     )
     events_url: str | None = Field(
         default=None,
-        description="Where the dashboard reaches the event service, as http://…; without it this "
-        "machine, at POLLUX_EVENTS_PORT.",
+        description="Where the dashboard and pollux demo-store reach the event service, as "
+        "http://…; without it this machine, at POLLUX_EVENTS_PORT.",
     )
     scoring_url: str | None = Field(
         default=None,

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
+from services.common.addresses import events_url
 from services.events.demo.client import DemoClient, Question
 from services.events.settings import MqttSettings
 
@@ -141,11 +142,9 @@ class StoreFloor:
         mqtt: MqttSettings,
         client: DemoClient,
         decisions: psycopg.Connection,
-        *,
-        events_url: str,
     ) -> None:
         self._mqtt = mqtt
-        self._offers_url = f"{events_url}/v1/offers"
+        self._offers_url = f"{events_url(settings)}/v1/offers"
         self._zone = ZoneInfo(settings.store_timezone)
         self._client = client
         self._decisions = decisions
