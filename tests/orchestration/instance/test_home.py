@@ -16,6 +16,7 @@ from orchestration.instance.home import (
     configuration,
     has_silent_daemons,
     prepare_home,
+    storage_database,
     storage_url,
 )
 from pollux.runtime.serving import open_serving_store
@@ -55,12 +56,17 @@ def test_ticks_are_forgotten(tmp_path: Path, kind: InstigatorType) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
 def test_a_daemon_is_silent_when_any_thread_of_the_last_one_is(
-    released: Settings, monkeypatch: pytest.MonkeyPatch
+    released: Settings, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
     database = open_serving_store(released)
     assert not has_silent_daemons(database, 60), "there is no storage yet"
     prepare_home(released, database)
+    # Dagster stores times without a zone.
+    with database.connect(autocommit=True) as connection:
+        name = storage_database(database)
+        connection.execute(f"alter database {name} set timezone to '{zone}'")
     monkeypatch.setenv(STORAGE_VARIABLE, storage_url(database))
     reference = InstanceRef.from_dir(str(released.dagster_home))
     with dg.DagsterInstance.from_ref(reference) as instance:
