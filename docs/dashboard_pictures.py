@@ -10,23 +10,10 @@ from pathlib import Path
 
 from pollux.runtime.settings import Settings
 from services.dashboard.pages import PAGES
+from tests.services.dashboard.drawn import address, wait_until_quiet
 from tests.support.browser import browse
 
 WIDTH, HEIGHT = 1400, 1500
-# What a page shows of the sample.
-QUERIES = {
-    "campaigns": "campaign=18",
-    "coupons": "customer=2",
-    "household": "household=1",
-    "recommendations": "household=1",
-    "vouchers": "country=Peru",
-}
-# A chart comes a moment after its place.
-IS_DRAWN = """
-!!document.querySelector('h1')
-  && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
-  && performance.now() > 6000
-"""
 
 
 def write_pictures(to: Path, url: str) -> None:
@@ -39,8 +26,8 @@ def write_pictures(to: Path, url: str) -> None:
         page.resize(WIDTH, HEIGHT)
         page.prefer("light")
         for shown in PAGES:
-            path = "" if shown is PAGES[0] else shown.PATH
-            page.open(f"{url}/{path}?{QUERIES.get(path, '')}", until=IS_DRAWN)
+            page.open(url + address(shown.PATH), until="true")
+            wait_until_quiet(page)
             page.picture(to / f"{shown.PATH}.webp")
 
 

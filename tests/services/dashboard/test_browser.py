@@ -22,6 +22,7 @@ from services.dashboard import data, words
 from services.dashboard.client import Client
 from services.dashboard.pages import PAGES
 from tests.conftest import PROJECT_DIR
+from tests.services.dashboard.drawn import address, wait_until_quiet
 from tests.services.dashboard.support import open_page
 from tests.services.openapi.support import KEY, running_services
 from tests.support.brokers import free_port
@@ -34,17 +35,6 @@ CHROMIUM = shutil.which("chromium")
 AXE = "axe-core@4.11"
 # What a shell says of a process that SIGTERM ended.
 TERMINATED = 143
-# What a page is opened with where its address alone shows little.
-QUERIES = {
-    "coupons": "customer=2",
-    "household": "household=1",
-    "recommendations": "household=1",
-}
-# Nothing runs any more, and nothing is about to be drawn.
-IS_QUIET = """
-!!document.querySelector('h1, [data-testid=stForm]')
-  && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
-"""
 SERIOUS = """
 axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
@@ -60,8 +50,7 @@ class Site(NamedTuple):
     settings: Settings
 
     def address(self, path: str) -> str:
-        query = QUERIES.get(path)
-        return f"{self.url}/{path if path != 'today' else ''}{f'?{query}' if query else ''}"
+        return self.url + address(path)
 
     def requests(self) -> float:
         """How many requests the API has answered, but for those of this method."""
@@ -128,19 +117,6 @@ def open_with_key(page: Page, address: str) -> None:
     page.type(KEY)
     page.wait("!document.querySelector('input[type=password]')")
     wait_until_quiet(page)
-
-
-def wait_until_quiet(page: Page) -> None:
-    """Waits until a page has not changed for a while: charts and tables come last."""
-    wait_for(lambda: is_quiet(page))
-
-
-def is_quiet(page: Page) -> bool:
-    for _ in range(4):
-        if not page.evaluate(IS_QUIET):
-            return False
-        time.sleep(0.25)
-    return True
 
 
 @pytest.mark.parametrize("width", [1400, 400])
