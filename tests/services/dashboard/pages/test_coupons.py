@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from pollux.runtime.settings import Settings
-from services.dashboard import data
+from services.dashboard import data, live_offers
 from services.dashboard.client import Client
-from services.dashboard.pages import coupons
 from tests.services.dashboard.support import FakeServices, open_page, problem, row, run, texts
 
 OFFERS = "/v1/offers"
@@ -94,22 +93,22 @@ def test_live_offers_are_refreshed_until_nothing_new_came_for_long(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_page("coupons")
-    assert page.session_state[coupons.IS_LIVE] is True
+    assert page.session_state[live_offers.IS_LIVE] is True
     run(page)
-    assert page.session_state[coupons.IS_LIVE] is True
-    monkeypatch.setattr(coupons, "QUIET_SECONDS", -1)
+    assert page.session_state[live_offers.IS_LIVE] is True
+    monkeypatch.setattr(live_offers, "QUIET_SECONDS", -1)
     # Something new keeps it going.
     decided = shop.documents[OFFERS]["data"][1]
     shop.serve(OFFERS, [decided | {"event_key": "c"}, decided])
     run(page)
-    assert page.session_state[coupons.IS_LIVE] is True
+    assert page.session_state[live_offers.IS_LIVE] is True
     run(page)
-    assert page.session_state[coupons.IS_LIVE] is False
+    assert page.session_state[live_offers.IS_LIVE] is False
     assert [button.label for button in page.button] == ["Look for new ones"]
-    monkeypatch.setattr(coupons, "QUIET_SECONDS", 600)
+    monkeypatch.setattr(live_offers, "QUIET_SECONDS", 600)
     page.button[0].click()
     run(page)
-    assert page.session_state[coupons.IS_LIVE] is True
+    assert page.session_state[live_offers.IS_LIVE] is True
 
 
 def test_without_the_event_service_it_says_what_to_do_and_asks_no_more(shop: Shop) -> None:
@@ -118,14 +117,14 @@ def test_without_the_event_service_it_says_what_to_do_and_asks_no_more(shop: Sho
     )
     page = open_page("coupons", customer=2)
     assert "The event service is not ready" in texts(page)
-    assert page.session_state[coupons.IS_LIVE] is False
+    assert page.session_state[live_offers.IS_LIVE] is False
     # What needs the other services is shown.
     assert "Offered on that day" not in texts(page)
     assert "The coupon's type is buy all" in texts(page)
     shop.serve(OFFERS, [])
     page.button[0].click()
     run(page)
-    assert page.session_state[coupons.IS_LIVE] is True
+    assert page.session_state[live_offers.IS_LIVE] is True
     assert "`pollux demo-store`" in texts(page)
 
 
