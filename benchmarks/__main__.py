@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.measuring import Quiet
+
 BENCHMARKS = {
     "bench_load": "Load",
     "bench_household": "Household marts, release, engine postgres",
@@ -52,10 +54,11 @@ def main() -> None:
             continue
         print(title, flush=True)
         rows = []
+        quiet = Quiet()
         for row in importlib.import_module(f"benchmarks.{name}").run():
             rows.append(row)
             print(f"  {row['name']}: {_value(row)} {row['unit']} {row['target'] or ''}", flush=True)
-        sections = _read_sections() | {title: _section(rows)}
+        sections = _read_sections() | {title: _section(rows, quiet)}
         known = [f"## {one}\n\n{sections[one]}" for one in BENCHMARKS.values() if one in sections]
         REPORT.write_text("\n".join([HEAD, *known]), encoding="utf-8")
     print(f"written to {REPORT}")
@@ -68,8 +71,8 @@ def _read_sections() -> dict[str, str]:
     return {title: text.rstrip("\n") + "\n" for title, _, text in found}
 
 
-def _section(rows: list[dict[str, Any]]) -> str:
-    lines = [_measured(), "", "| what | value | target | |", "| --- | ---: | --- | --- |"]
+def _section(rows: list[dict[str, Any]], quiet: Quiet) -> str:
+    lines = [_measured(quiet), "", "| what | value | target | |", "| --- | ---: | --- | --- |"]
     for row in rows:
         mark = "" if not row["target"] else ("met" if row["ok"] else "**missed**")
         target = f"{row['target'] or ''}".replace("<=", "≤").replace(">=", "≥")
@@ -77,12 +80,12 @@ def _section(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _measured() -> str:
+def _measured(quiet: Quiet) -> str:
     machine = f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}: {machine}, {platform.machine()}, "
-        f"Python {platform.python_version()}; {versions}."
+        f"Python {platform.python_version()}; {versions}. {quiet.told()}"
     )
 
 

@@ -45,7 +45,7 @@ from benchmarks.events_generator import (
 )
 from benchmarks.load_generator import Measured as MeasuredOverHttp
 from benchmarks.load_generator import measure
-from benchmarks.measuring import Figures, figure
+from benchmarks.measuring import Figures, Quiet, figure
 from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
@@ -245,11 +245,9 @@ def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
     """
     found: list[tuple[float, int, Held]] = []
     while len(found) < MAX_RUNS and (not found or min(found)[0] > CALM_PERCENT):
-        before = psutil.cpu_times()
+        quiet = Quiet()
         held = load()
-        after = psutil.cpu_times()
-        stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
-        found.append((100 * stolen / (sum(after[:8]) - sum(before[:8])), len(found), held))
+        found.append((quiet.stolen_percent(), len(found), held))
     stolen, _, held = min(found)
     return held, stolen, len(found)
 

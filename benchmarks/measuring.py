@@ -1,4 +1,4 @@
-"""What benchmarks share: rows of figures, memory of a process with its children."""
+"""What benchmarks share: rows of figures, how quiet the machine was, memory of a process tree."""
 
 import os
 import subprocess
@@ -22,6 +22,25 @@ class Ran(NamedTuple):
     seconds: float
     peak_mib: float
     output: str
+
+
+class Quiet:
+    """How quiet the machine was from here on: what ran before, and what other machines took."""
+
+    def __init__(self) -> None:
+        self._load = psutil.getloadavg()[0]
+        self._before = psutil.cpu_times()
+
+    def stolen_percent(self) -> float:
+        """The processors' time that the host gave to other machines, in percent."""
+        after, before = psutil.cpu_times(), self._before
+        stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+        # The kernel counts guests' time in user time as well.
+        return 100 * stolen / max(sum(after[:8]) - sum(before[:8]), 1e-9)
+
+    def told(self) -> str:
+        """Both in words."""
+        return f"Load before: {self._load:.1f}; stolen: {self.stolen_percent():.1f} %."
 
 
 def figure(
