@@ -9,12 +9,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance docs bench
+.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance docs bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
 	@echo "make setup   only install, into .venv"
-	@echo "make lock    write requirements.lock anew from pyproject.toml (versions stay where they can)"
+	@echo "make spark   install Apache Spark too, the third engine (500 MB; it needs Java 17 or newer)"
+	@echo "make lock    write both locks anew from pyproject.toml (versions stay where they can)"
 	@echo "make check   formatting, lint, types (under a minute)"
 	@echo "make contracts  write what services and models know of each other: the marts' YAML, the rules in Python"
 	@echo "make openapi  write the services' OpenAPI documents anew, and say what breaks for clients"
@@ -41,10 +42,20 @@ setup: .venv/.installed
 	$(UV) pip install --no-build-isolation --no-deps --editable .
 	@touch $@
 
+spark: .venv/.spark
+	@command -v java >/dev/null || echo "Spark needs Java 17 or newer (Debian: openjdk-17-jre-headless)"
+
+.venv/.spark: requirements-spark.lock .venv/.installed
+	$(UV) pip install --require-hashes --requirement requirements-spark.lock
+	@touch $@
+
 # Renovate runs the command that stands in the lock's first lines, so its options are those it knows.
 lock: setup
 	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
 		--extra=pipeline --extra=services --extra=dashboard --extra=dev --extra=docs --output-file=requirements.lock pyproject.toml >/dev/null
+	@# Beside the first in one .venv, so what that decides holds here too.
+	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
+		--extra=spark --constraint=requirements.lock --output-file=requirements-spark.lock pyproject.toml >/dev/null
 
 check: check-python check-sql check-dbt check-openapi
 

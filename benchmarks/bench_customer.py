@@ -1,6 +1,6 @@
 """The customer domain at scale 1: vouchers against PySpark, and two million accounts.
 
-`vouchers_pyspark` has the same rules in PySpark; without PySpark (`pip install .[spark]`) that part
+`vouchers_pyspark` has the same rules in PySpark; without PySpark (`make spark`) that part
 is left out with a message.
 """
 
@@ -59,7 +59,7 @@ def _vouchers(root: Path) -> Figures:
         figure("voucher SQL, sum of its statements' times", sql, "s"),
     ]
     if importlib.util.find_spec("pyspark") is None:
-        print("  PySpark is not installed (pip install .[spark]): not compared with it")
+        print("  PySpark is not installed (make spark): not compared with it")
         return figures
     landing = settings.landing_dir / "customer" / "voucher_assignments"
     spark = [_by_pyspark(landing, root / f"spark{number}") for number in range(SESSIONS)]

@@ -1,4 +1,4 @@
-"""`make setup`: the lock holds what pyproject.toml asks for; a wrong Python gets one line."""
+"""`make setup`: the locks hold what pyproject.toml asks for; a wrong Python gets one line."""
 
 import os
 import re
@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LOCK = (ROOT / "requirements.lock").read_text()
-ENTRIES = re.split(r"\n(?=\S)", re.sub(r"\A(#.*\n)+", "", LOCK))
-EXTRAS = ("pipeline", "services", "dev", "docs")
+# What `make setup` installs, and what `make spark` adds to it.
+LOCKS = {
+    "requirements.lock": ("pipeline", "services", "dev", "docs"),
+    "requirements-spark.lock": ("spark",),
+}
+VERSION = re.compile(r"([a-z0-9-]+==[^ ]+(?: ; .+)?) \\\n    --hash=sha256:[0-9a-f]{64}")
+
+
+def entries(lock: str) -> list[str]:
+    """The packages of a lock, each with its hashes."""
+    return re.split(r"\n(?=\S)", re.sub(r"\A(#.*\n)+", "", (ROOT / lock).read_text()))
 
 
 def package(requirement: str) -> str:
@@ -20,31 +28,44 @@ def package(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~! ;]", requirement)[0]).lower()
 
 
-def test_lock_holds_every_dependency() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_holds_every_dependency(lock: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"]]
-    for extra in EXTRAS:
+    for extra in LOCKS[lock]:
         wanted += project["optional-dependencies"][extra]
-    locked = {package(entry) for entry in ENTRIES}
+    locked = {package(entry) for entry in entries(lock)}
     assert sorted({package(each) for each in wanted} - locked) == []
 
 
-def test_every_locked_package_has_a_version_and_hashes() -> None:
-    for entry in ENTRIES:
-        assert re.match(r"[a-z0-9-]+==[^ ]+( ; .+)? \\\n    --hash=sha256:[0-9a-f]{64}", entry), (
-            entry
-        )
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_a_version_and_hashes(lock: str) -> None:
+    for entry in entries(lock):
+        assert VERSION.match(entry), entry
 
 
-def test_lock_tells_the_command_that_make_lock_runs() -> None:
+def test_locks_agree_where_both_hold_a_package() -> None:
+    """Both are installed into one environment."""
+    versions = [
+        {(package(entry), VERSION.match(entry)[1].partition(" ;")[0]) for entry in entries(lock)}
+        for lock in LOCKS
+    ]
+    shared = {name for name, _ in versions[0]} & {name for name, _ in versions[1]}
+    assert "dbt-core" in shared
+    assert {one for one in versions[1] if one[0] in shared} <= versions[0]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_tells_the_command_that_make_lock_runs(lock: str) -> None:
     """Renovate runs what the lock's second line says."""
-    command = LOCK.splitlines()[1].removeprefix("#    uv ").split()
+    command = (ROOT / lock).read_text().splitlines()[1].removeprefix("#    uv ").split()
     recipe = (ROOT / "Makefile").read_text().split("\nlock: setup\n")[1].split("\n\n")[0]
     assert " ".join(command) in " ".join(recipe.replace("\\\n", "").split())
 
 
-def test_lock_names_no_registry() -> None:
-    assert "://" not in LOCK
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_registry(lock: str) -> None:
+    assert "://" not in (ROOT / lock).read_text()
     assert not (ROOT / "uv.lock").exists()
 
 
