@@ -66,6 +66,7 @@ def household_marts(
     history = _segment_history(lines, segment_grid, window)
     daily_spend = _daily_spend(lines, products)
     daily_campaign_sales = _daily_campaign_sales(lines, raw["coupon"])
+    campaigns = _campaign_summary(raw, lines, daily_campaign_sales)
     marts = {
         "products": products,
         "commodities": _commodities(lines, products),
@@ -79,8 +80,9 @@ def household_marts(
         "hh_summary": _summary(rfm, daily_spend, raw["hh_demographic"]),
         "household_weekly_sales": _weekly_sales(lines),
         "daily_campaign_sales": daily_campaign_sales,
-        "campaign_summary": _campaign_summary(raw, lines, daily_campaign_sales),
+        "campaign_summary": campaigns,
         "campaign_response": _campaign_response(raw),
+        "campaign_segments": _campaign_segments(raw, lines, history, campaigns, segments),
         "promotion_effect": _promotion_effect(raw["causal_data"], lines, products),
         "commodity_associations": _associations(lines, products),
     }
@@ -429,6 +431,60 @@ def _campaign_response(raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     counts = ["redemptions", "coupons_redeemed"]
     response[counts] = response[counts].fillna(0)
     return response
+
+
+def _campaign_segments(
+    raw: Mapping[str, pd.DataFrame],
+    lines: pd.DataFrame,
+    history: pd.DataFrame,
+    summary: pd.DataFrame,
+    segments: pd.DataFrame,
+) -> pd.DataFrame:
+    places = dict(zip(segments["segment"], segments["position"], strict=True))
+    places["none"] = len(segments) + 1
+    rows = []
+    for campaign in summary.itertuples():
+        sent, redeemed, couponed = (
+            set(raw[name].loc[raw[name]["campaign"] == campaign.campaign, column])
+            for name, column in (
+                ("campaign_table", "household_key"),
+                ("coupon_redempt", "household_key"),
+                ("coupon", "product_id"),
+            )
+        )
+        # The last four weeks that ended before the first day.
+        past = history[history["period_end"] < campaign.start_day].sort_values("period_end")
+        known = past.groupby("household_key")["segment"].last()
+        first, last = campaign.first_day, campaign.last_day
+        stretches = {
+            "before": (first - campaign.days_before, first - 1),
+            "during": (first, last),
+            "after": (last + 1, last + campaign.days_after),
+        }
+        bought = lines[lines["product_id"].isin(couponed)]
+        cents = {
+            name: bought[bought["day"].between(*days)].groupby("household_key")["cents"].sum()
+            for name, days in stretches.items()
+        }
+        for segment, place in places.items():
+            held = [key for key in sent if known.get(key, "none") == segment]
+            if not held:
+                continue
+            row = {
+                "campaign": campaign.campaign,
+                "position": place,
+                "segment": segment,
+                "households_targeted": len(held),
+                "households_redeeming": len(redeemed.intersection(held)),
+                "redemption_rate": len(redeemed.intersection(held)) / len(held),
+            }
+            for name, by_household in cents.items():
+                total = sum(int(by_household.get(key, 0)) for key in held)
+                row[f"sales_{name}"] = total / 100
+                # Halves of a cent go up.
+                row[f"mean_sales_{name}"] = (2 * total + len(held)) // (2 * len(held)) / 100
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _promotion_effect(

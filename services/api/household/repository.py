@@ -73,6 +73,7 @@ SPEND = Mart(DOMAIN, "daily_hh_spend")
 WEEKS = Mart(DOMAIN, "household_weekly_sales")
 CAMPAIGN_SUMMARIES = Mart(DOMAIN, "campaign_summary")
 RESPONSES = Mart(DOMAIN, "campaign_response")
+CAMPAIGN_SEGMENT_ROWS = Mart(DOMAIN, "campaign_segments")
 CAMPAIGN_DAYS = Mart(DOMAIN, "daily_campaign_sales")
 
 RECOMMENDATION_ROWS = Mart(DOMAIN, "product_recommendations")
@@ -243,6 +244,15 @@ DAILY_CAMPAIGN_SALES = Listing(
     within="campaign = {0}::bigint",
     parent=CAMPAIGN,
     filters=DAYS,
+)
+
+
+CAMPAIGN_SEGMENTS = Listing(
+    name="campaign-segments",
+    mart=CAMPAIGN_SEGMENT_ROWS,
+    key=["position"],
+    within="campaign = {0}::bigint",
+    parent=CAMPAIGN,
 )
 
 

@@ -23,6 +23,8 @@ from services.api.household.schemas import (
     Campaign,
     CampaignDaysQuery,
     CampaignResponsePage,
+    CampaignSegmentsPage,
+    CampaignSegmentsQuery,
     CampaignsQuery,
     CampaignSummary,
     CampaignSummaryPage,
@@ -340,3 +342,16 @@ async def list_campaign_daily_sales(
 ) -> Response:
     """Days on which the campaign's couponed products sold, the earliest first."""
     return await answer_list(request, repository.DAILY_CAMPAIGN_SALES, query, campaign)
+
+
+@campaigns.get(
+    "/{campaign}/segments",
+    response_model=CampaignSegmentsPage,
+    responses=release_responses(DOMAIN, unknown_campaign(7), BAD_CAMPAIGN),
+    summary="A campaign by segment of households",
+)
+async def list_campaign_segments(
+    request: Request, campaign: Campaign, query: Annotated[CampaignSegmentsQuery, Query()]
+) -> Response:
+    """Whom it reached, who redeemed, and sales before, during and after, by segment before it."""
+    return await answer_list(request, repository.CAMPAIGN_SEGMENTS, query, campaign)

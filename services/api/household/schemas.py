@@ -62,6 +62,7 @@ HouseholdWeeklySales = document_of("household", "household_weekly_sales")
 CampaignSummary = document_of("household", "campaign_summary")
 DailyCampaignSales = document_of("household", "daily_campaign_sales")
 CampaignResponse = document_of("household", "campaign_response")
+CampaignSegments = document_of("household", "campaign_segments")
 ProductRecommendations = document_of("household", "product_recommendations")
 CommodityAssociations = document_of("household", "commodity_associations")
 Commodities = document_of("household", "commodities")
@@ -93,6 +94,9 @@ CampaignResponsePage = page_of(
     CampaignResponse, "A page of a household's responses to campaigns, by campaign."
 )
 CampaignSummaryPage = page_of(CampaignSummary, "A page of campaigns, by number.")
+CampaignSegmentsPage = page_of(
+    CampaignSegments, "A page of a campaign's segments, the most valuable first."
+)
 DailyCampaignSalesPage = page_of(
     DailyCampaignSales, "A page of a campaign's days, the earliest first."
 )
@@ -224,6 +228,14 @@ class CampaignDaysQuery(DaysQuery):
 
     sort: Annotated[str, sorted_by_any("household", "daily_campaign_sales")] = Field(
         default="day", description="Order; with a minus, descending. Ties go by day."
+    )
+
+
+class CampaignSegmentsQuery(PageQuery):
+    """Segments of a campaign, in which order."""
+
+    sort: Annotated[str, sorted_by_any("household", "campaign_segments")] = Field(
+        default="position", description="Order; with a minus, descending. Ties go by position."
     )
 
 

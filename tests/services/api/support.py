@@ -220,6 +220,15 @@ def household_release(number: int) -> dict[str, list[Row]]:
             for key in (1, 2)
             for campaign in (3, 18)
         ],
+        "campaign_segments": [
+            {"campaign": campaign, "position": place, "segment": segment,
+             "households_targeted": 4, "households_redeeming": place % 3,
+             "redemption_rate": place % 3 / 4,
+             **{f"{mean}sales_{stretch}": Decimal(number + place) / 4
+                for mean in ("", "mean_") for stretch in ("before", "during", "after")}}
+            for campaign in (8, 18)
+            for place, segment in enumerate([*SEGMENTS, "none"], start=1)
+        ],
         "daily_campaign_sales": [
             {"day": day, "campaign": 18, "lines": 2, "quantity": number,
              "total_sales": Decimal("5.00")}

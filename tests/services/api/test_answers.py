@@ -42,6 +42,8 @@ from services.api.customer.schemas import (
 from services.api.household.schemas import (
     CampaignResponse,
     CampaignResponsePage,
+    CampaignSegments,
+    CampaignSegmentsPage,
     CampaignSummary,
     CampaignSummaryPage,
     Commodities,
@@ -149,6 +151,7 @@ ROUTES: list[tuple[str, type[BaseModel], type[BaseModel] | None]] = [
     ("/v1/campaigns", CampaignSummary, CampaignSummaryPage),
     ("/v1/campaigns/18", CampaignSummary, None),
     ("/v1/campaigns/18/daily-sales", DailyCampaignSales, DailyCampaignSalesPage),
+    ("/v1/campaigns/18/segments", CampaignSegments, CampaignSegmentsPage),
     ("/v1/vouchers", VoucherRanking, VoucherRankingPage),
     ("/v1/vouchers/segments", VoucherSegments, VoucherSegmentsPage),
     ("/v1/vouchers/cleaning-report", VoucherCleaningReport, VoucherCleaningReportPage),
@@ -197,6 +200,7 @@ IDS = [
     ("/v1/households/products/{}", "product_id"),
     ("/v1/campaigns/{}", "campaign"),
     ("/v1/campaigns/{}/daily-sales", "campaign"),
+    ("/v1/campaigns/{}/segments", "campaign"),
     ("/v1/accounts/{}", "account_number"),
     ("/v1/accounts/{}/broadband", "account_number"),
     ("/v1/accounts/{}/initial-services", "account_number"),
@@ -465,7 +469,7 @@ def test_what_is_not_in_the_release_is_unknown(client: httpx.Client, path: str, 
     assert str(NOWHERE) in found["detail"]
 
 
-@pytest.mark.parametrize("tail", ["", "/daily-sales"])
+@pytest.mark.parametrize("tail", ["", "/daily-sales", "/segments"])
 def test_unknown_campaign(client: httpx.Client, tail: str) -> None:
     problem(client.get(f"/v1/campaigns/{NOWHERE}{tail}"), 404, "unknown-campaign")
 
@@ -477,6 +481,7 @@ def test_known_without_rows_is_an_empty_page(client: httpx.Client) -> None:
         "/v1/households/3/campaigns",
         "/v1/households/1/campaigns?has_redeemed=true",
         "/v1/campaigns/3/daily-sales",
+        "/v1/campaigns/3/segments",
         "/v1/households/1/daily-spend?from_day=700",
         "/v1/households/1/daily-spend?from_day=110&to_day=102",
         "/v1/households?min_total_sales=999999999",
@@ -598,6 +603,7 @@ def test_pages_are_the_whole_list_in_order(
         ("/v1/households/2/campaigns", "campaign", {}),
         ("/v1/campaigns", "campaign", {}),
         ("/v1/campaigns/18/daily-sales", "day", {}),
+        ("/v1/campaigns/18/segments", "position", {}),
         ("/v1/campaigns/18/daily-sales", "day", {"from_day": 590, "to_day": 598}),
     ],
 )

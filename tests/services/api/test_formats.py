@@ -164,6 +164,10 @@ LISTS = [
         {"from_day": at_least("day"), "to_day": at_most("day")}, of("campaign", 18),
     ),
     List(
+        "/v1/campaigns/18/segments", "household", "campaign_segments", ["position"], {},
+        of("campaign", 18),
+    ),
+    List(
         "/v1/vouchers", "customer", "voucher_ranking",
         ["country_code", "segment_name", "segment", "rank"],
         same("country_code", "segment_name", "segment"),

@@ -42,6 +42,7 @@ V1_PATHS = [
     "/v1/campaigns",
     "/v1/campaigns/1",
     "/v1/campaigns/1/daily-sales",
+    "/v1/campaigns/1/segments",
     "/v1/vouchers",
     "/v1/vouchers/segments",
     "/v1/vouchers/cleaning-report",
