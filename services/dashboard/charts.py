@@ -62,13 +62,40 @@ def bars(rows: Rows, label: str, value: str, *, tooltip: Sequence[str] = ()) -> 
         y=alt.Y(label, type="nominal", sort=None, title=None, axis=_labels()),
         tooltip=tooltips([label, value, *tooltip]),
     )
-    # Room for the longest number beside the longest bar.
-    most = max((float(row[value] or 0) for row in rows), default=0.0) * 1.25 or 1.0
-    x = alt.X(value, type="quantitative", axis=None, scale=alt.Scale(domain=[0, most]))
+    x = alt.X(
+        value, type="quantitative", axis=None, scale=alt.Scale(domain=[0, _room(rows, value)])
+    )
     numbers = alt.Text(value, type="quantitative", format=_short(value))
     bar = base.mark_bar(color=MAIN, cornerRadiusEnd=3).encode(x=x)
     text = base.mark_text(align="left", dx=5, color=ink()).encode(x=x, text=numbers)
     return alt.layer(bar, text).properties(height=alt.Step(BAR_HEIGHT))
+
+
+def grouped_bars(
+    rows: Rows, label: str, group: str, value: str, *, format_: str | None = None
+) -> AnyChart:
+    """Bars side by side for each label, one for each group, in the order of the rows."""
+    groups = list(dict.fromkeys(row[group] for row in rows))
+    base = alt.Chart(frame(rows, [label, group, value])).encode(
+        y=alt.Y(label, type="nominal", sort=None, title=None, axis=_labels()),
+        yOffset=alt.YOffset(group, type="nominal", sort=groups),
+        tooltip=tooltips([label, group, value]),
+    )
+    x = alt.X(
+        value, type="quantitative", axis=None, scale=alt.Scale(domain=[0, _room(rows, value)])
+    )
+    colour = alt.Color(
+        group,
+        type="nominal",
+        title=None,
+        scale=alt.Scale(domain=groups, range=KINDS[: len(groups)]),
+        legend=alt.Legend(orient="bottom", columns=2, labelLimit=LABEL_PIXELS),
+    )
+    numbers = alt.Text(value, type="quantitative", format=format_ or _short(value))
+    bar = base.mark_bar(cornerRadiusEnd=3).encode(x=x, color=colour)
+    text = base.mark_text(align="left", dx=5, color=ink()).encode(x=x, text=numbers)
+    step = alt.Step(BAR_HEIGHT * 0.8, **{"for": "offset"})
+    return alt.layer(bar, text).properties(height=step)
 
 
 def heat(
@@ -135,6 +162,11 @@ def ink() -> str:
 def frame(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a chart takes them."""
     return pd.DataFrame(list(rows), columns=list(dict.fromkeys(columns)))
+
+
+def _room(rows: Rows, value: str) -> float:
+    """The end of an axis that leaves room for the longest number beside the longest bar."""
+    return max((float(row[value] or 0) for row in rows), default=0.0) * 1.25 or 1.0
 
 
 def _tooltip(column: str) -> alt.Tooltip:

@@ -78,6 +78,10 @@ COLUMNS = {
     "m_score": Column("Sales score", "number"),
     "mean_discount_received": Column("Mean discount, percent", "decimal"),
     "mart": Column("Name for SQL and the API"),
+    "mean_sales": Column("Sales per household", "money"),
+    "mean_sales_after": Column("Sales per household after", "money"),
+    "mean_sales_before": Column("Sales per household before", "money"),
+    "mean_sales_during": Column("Sales per household during", "money"),
     "meaning": Column("What they have in common"),
     "number": Column("Release", "number"),
     "offer": Column("Offered"),
@@ -93,6 +97,7 @@ COLUMNS = {
     "r_score": Column("Recency", "number"),
     "rank": Column("Place", "number"),
     "reason": Column("Why"),
+    "redemption_rate": Column("Share that redeemed", "share"),
     "redemptions": Column("Redemptions", "number"),
     "released_ago": Column("Age"),
     "released_at": Column("Released (UTC)", "moment"),
@@ -221,6 +226,11 @@ def coupon(row: Mapping[str, Any]) -> str:
             return f"{off} everything in {row['department']}"
         case _:
             return f"{off} a product"
+
+
+def segment(name: str) -> str:
+    """A segment of households; the data say none for those that are in no segment yet."""
+    return "In no segment yet" if name == "none" else name
 
 
 def campaign_type(name: str | None) -> str:

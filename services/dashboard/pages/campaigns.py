@@ -1,4 +1,4 @@
-"""Campaigns: whom they reached, what sold before, during and after, who redeemed."""
+"""Campaigns: whom they reached, what sold before, during and after, who redeemed, by segment."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,8 @@ PATH = "campaigns"
 CHART_HEIGHT = 240
 RESPONSES = "/v1/marts/household/campaign_response"
 SEGMENTS = "/v1/marts/household/household_segments"
+# Of a campaign, with the columns of how many days they have.
+STRETCHES = {"before": "days_before", "during": "duration_days", "after": "days_after"}
 
 
 def show() -> None:
@@ -33,6 +35,7 @@ def show() -> None:
     else:
         _show_sales(campaign)
         _show_days(campaign)
+    _show_segments(campaign)
     _show_responders(campaign)
     _show_all(campaigns)
 
@@ -53,22 +56,29 @@ def _show_reach(campaign: Row) -> None:
 
 def _show_sales(campaign: Row) -> None:
     st.header("Sales before, during and after")
-    during, before, after = (
-        campaign[column] for column in ("duration_days", "days_before", "days_after")
-    )
-    stretches = [
-        {"days": f"{_count(before)} before", "total_sales": campaign["sales_before"]},
-        {"days": f"{_count(during)} during", "total_sales": campaign["sales_during"]},
-        {"days": f"{_count(after)} after", "total_sales": campaign["sales_after"]},
-    ]
+    stretches = _stretches(campaign)
     charts.show(
-        charts.bars(stretches, "days", "total_sales"),
+        charts.bars(
+            [
+                {"days": days, "total_sales": campaign[f"sales_{stretch}"]}
+                for stretch, days in stretches.items()
+            ],
+            "days",
+            "total_sales",
+        ),
         what="Sales of the campaign's products before, during and after it",
     )
     note = "Sales of the products that it had coupons for, to all households."
-    if len({during, before, after}) > 1:
+    if len({campaign[column] for column in STRETCHES.values()}) > 1:
         note += " The data begin or end too near it for stretches of the same length."
     st.caption(note)
+
+
+def _stretches(campaign: Row) -> dict[str, str]:
+    """The stretches of days that are compared, in words: before is 56 days before."""
+    return {
+        stretch: f"{_count(campaign[column])} {stretch}" for stretch, column in STRETCHES.items()
+    }
 
 
 def _count(days: int) -> str:
@@ -101,6 +111,56 @@ def _show_days(campaign: Row) -> None:
         what="Sales of the campaign's products by day, the days of the campaign shaded",
     )
     st.caption("Shaded: the campaign ran.")
+
+
+def _show_segments(campaign: Row) -> None:
+    st.header("By segment")
+    number = campaign["campaign"]
+    path = f"/v1/campaigns/{number}/segments"
+    segments = [dict(row) | {"segment": words.segment(row["segment"])} for row in data.rows(path)]
+    if not segments:
+        states.empty("It was sent to no household.")
+        return
+    st.caption(
+        "Of the households that it was sent to, each by the segment that it was in at the end of "
+        "the last four weeks before the campaign."
+    )
+    figures = ["households_targeted", "households_redeeming", "redemption_rate"]
+    if campaign["first_day"] is not None:
+        figures += [f"mean_sales_{stretch}" for stretch in STRETCHES]
+        st.subheader("Sales per household before, during and after")
+        charts.show(
+            charts.grouped_bars(
+                _per_household(campaign, segments), "segment", "days", "mean_sales", format_="$,.2f"
+            ),
+            what="What a household bought of the campaign's products before, during and after it, "
+            "by segment",
+        )
+    st.subheader("Households that redeemed")
+    charts.show(
+        charts.bars(
+            segments,
+            "segment",
+            "redemption_rate",
+            tooltip=["households_redeeming", "households_targeted"],
+        ),
+        what="Share of households that redeemed a coupon of the campaign, by segment",
+    )
+    table(
+        segments,
+        ["segment", *figures],
+        what="Households and sales of the campaign by segment, the most valuable first",
+    )
+    csv_button(f"campaign {number} by segment", path)
+
+
+def _per_household(campaign: Row, segments: Sequence[Row]) -> list[Row]:
+    """Mean sales of every segment in every stretch of days."""
+    return [
+        {"segment": row["segment"], "days": days, "mean_sales": row[f"mean_sales_{stretch}"]}
+        for row in segments
+        for stretch, days in _stretches(campaign).items()
+    ]
 
 
 def _show_responders(campaign: Row) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import altair as alt
 import streamlit as st
 
 from services.dashboard import charts, data, inputs, states, words
@@ -60,31 +59,7 @@ def _funnel(channels: Sequence[Row]) -> charts.AnyChart:
         for stage in STAGES
         for row in channels
     ]
-    names = [row["channel"] for row in channels]
-    base = alt.Chart(charts.frame(rows, ["stage", "channel", "count"])).encode(
-        y=alt.Y(
-            "stage:N",
-            sort=None,
-            title=None,
-            axis=alt.Axis(domain=False, ticks=False, labelPadding=6),
-        ),
-        yOffset=alt.YOffset("channel:N", sort=names),
-        tooltip=charts.tooltips(["stage", "channel", "count"]),
-    )
-    most = max((row["count"] for row in rows), default=0) * 1.25 or 1
-    x = alt.X("count:Q", axis=None, scale=alt.Scale(domain=[0, most]))
-    colour = alt.Color(
-        "channel:N",
-        title=None,
-        scale=alt.Scale(domain=names, range=charts.KINDS[: len(names)]),
-        legend=alt.Legend(orient="bottom", columns=2, labelLimit=charts.LABEL_PIXELS),
-    )
-    bars = base.mark_bar(cornerRadiusEnd=3).encode(x=x, color=colour)
-    numbers = base.mark_text(align="left", dx=5, color=charts.ink()).encode(
-        x=x, text=alt.Text("count:Q", format=",d")
-    )
-    step = alt.Step(charts.BAR_HEIGHT * 0.8, **{"for": "offset"})
-    return alt.layer(bars, numbers).properties(height=step)
+    return charts.grouped_bars(rows, "stage", "channel", "count")
 
 
 def _show_club() -> None:

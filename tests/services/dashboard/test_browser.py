@@ -166,7 +166,7 @@ def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None
     ("path", "table", "parameter"),
     [
         ("household", 0, "household"),
-        ("campaigns?campaign=18", 1, "campaign"),
+        ("campaigns?campaign=18", 2, "campaign"),
         ("recommendations", 0, "household"),
     ],
 )
