@@ -89,12 +89,15 @@ unit: setup
 	$(PYTEST) --numprocesses 2 -m "not integration and not endurance"
 
 test: setup
-	@$(MAKE) --no-print-directory --jobs=2 check
-	@# Three files at a time use two cores up: one of them is often waiting for a process of its own.
-	$(PYTEST) --numprocesses 3 -m "not endurance"
+	@mkdir -p target
+	@# The checks use what the tests leave of two cores: of four files at a time some wait for processes of their own.
+	@$(MAKE) --no-print-directory check >target/check.log 2>&1 & checking=$$!; \
+	$(PYTEST) --numprocesses 4 -m "not endurance"; tested=$$?; \
+	wait $$checking || { cat target/check.log; echo "make check failed: see above"; exit 1; }; \
+	exit $$tested
 
 endurance: setup
-	$(PYTEST) --numprocesses 2 -m endurance
+	$(PYTEST) --numprocesses 3 -m endurance
 
 docs: setup
 	@$(BIN)/dbt --quiet docs generate --static --empty-catalog --profiles-dir profiles --target-path target/dbt-docs
