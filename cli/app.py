@@ -18,6 +18,7 @@ from cli.commands import backup, build, data, database, evaluate, events, learn,
 from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
+from cli.commands.spark import spark
 from cli.explain import check_limits, explain
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.libpq import drop_environment
@@ -43,6 +44,7 @@ app.command()(backup.restore)
 app.command()(database.query)
 app.command()(database.env)
 app.add_typer(database.database, name="db")
+app.add_typer(spark, name="spark")
 app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
 app.add_typer(events.events, name="events")

@@ -3,12 +3,15 @@
 `cli.dagster` describes the processes, `orchestration.defs.definitions` what they run.
 """
 
+from contextlib import ExitStack
+
 from cli import output
 from cli.dagster import DAGSTER_HOST, WEB_PAGE, dagster_services, socket_of_code, url_of_dagster
 from cli.processes import DAGSTER, Running
 from cli.supervisor import Supervisor, database_kept_running
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import stop_spark
 
 READY_SECONDS = 120
 
@@ -19,7 +22,8 @@ def dagster() -> None:
 
     settings = Settings()
     running = Running(settings)
-    with running.only_one(DAGSTER), socket_of_code() as socket:
+    with running.only_one(DAGSTER), socket_of_code() as socket, ExitStack() as stack:
+        stack.callback(stop_spark, settings, only_unasked=True)
         check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
         open_serving_store(settings)
         supervisor = Supervisor(settings, running, DAGSTER)

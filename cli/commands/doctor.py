@@ -20,6 +20,7 @@ from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import check_answers, check_installed, running_spark
 
 PYTHONS = ((3, 11), (3, 13))
 ENOUGH_DISK_GIB = 5
@@ -37,7 +38,7 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Checks Python, disk, ports, broker, database, data; says what is wrong."""
+    """Checks Python, disk, ports, broker, database, Spark, data; says what is wrong."""
     findings = list(_examine(Settings()))
     if as_json:
         output.print_json([asdict(finding) for finding in findings])
@@ -62,6 +63,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "broker": _broker,
         "dagster": _dagster,
         "database": _database,
+        "spark": _spark,
         "releases": _releases,
         "webhooks": _webhooks,
         "data": _data,
@@ -169,6 +171,18 @@ def _database(settings: Settings) -> tuple[bool, str]:
         row = connection.execute("show server_version").fetchone()
     kind = "your server" if database.embedded is None else "embedded"
     return True, f"PostgreSQL {row[0] if row else '?'}, {kind}"
+
+
+def _spark(settings: Settings) -> tuple[bool | None, str]:
+    if settings.engine != "spark":
+        return None, "not used: POLLUX_ENGINE is another"
+    if settings.spark_remote is not None:
+        check_answers(settings.spark_remote.get_secret_value())
+        return True, "the server of POLLUX_SPARK_REMOTE answers"
+    found = check_installed()
+    server = running_spark(settings)
+    state = "a build starts a server" if server is None else f"running: {server.describe()}"
+    return True, f"{found}; {state}"
 
 
 def _releases(settings: Settings) -> tuple[bool | None, str]:

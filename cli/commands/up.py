@@ -30,6 +30,7 @@ from cli.supervisor import Supervisor, database_kept_running, first_line
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import stop_spark
 
 SAMPLE_SCALE = 0.1
 SAMPLE_DOMAINS = ("customer", "household", "loyalty", "store")
@@ -51,6 +52,7 @@ def up(
             database = open_serving_store(settings)
             step.result = "embedded PostgreSQL" if database.embedded else "your PostgreSQL"
         stack.enter_context(database_kept_running(settings))
+        stack.callback(stop_spark, settings, only_unasked=True)
         _load_sample(settings)
         _build_and_release(settings, is_failure_fatal=once)
         if once:
@@ -67,9 +69,11 @@ def up(
 
 
 def down() -> None:
-    """Stops what `up`, `dagster` and `db start` started for this data folder."""
+    """Stops what `up`, `build`, `dagster`, `db start` and `spark start` left running here."""
     settings = Settings()
     stopped = Running(settings).end_all()
+    if stop_spark(settings):
+        stopped.append("Spark")
     embedded = find_serving_store(settings).embedded
     if embedded is not None and embedded.stop():
         stopped.append("PostgreSQL")

@@ -19,7 +19,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 MINUTES_OF_A_YEAR = 366 * 24 * 60
 
-Engine = Literal["duckdb", "postgres"]
+Engine = Literal["duckdb", "postgres", "spark"]
 
 # DuckDB reads them as patterns or quotes, PostgreSQL as separators in a list of folders.
 UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
@@ -61,7 +61,22 @@ class Settings(BaseSettings):
         "models, embedded PostgreSQL, logs.",
     )
     engine: Engine = Field(
-        default="duckdb", description="Engine that builds the marts: duckdb or postgres."
+        default="duckdb", description="Engine that builds the marts: duckdb, postgres or spark."
+    )
+    spark_remote: SecretStr | None = Field(
+        default=None,
+        description="Spark Connect server that engine spark builds with, as sc://host:15002; "
+        "without it a server runs on this machine for the data folder.",
+    )
+    lake_url: str = Field(
+        default="",
+        description="Folder, of this installation alone, that engine spark writes its builds to; "
+        "without it lake in the data folder. Every machine of a cluster must see it at this path.",
+    )
+    landing_url: str = Field(
+        default="",
+        description="Folder of the landing zone, for engine spark; without it landing in the data "
+        "folder. Every machine of a cluster must see it at this path.",
     )
     study: str = Field(
         default="",
@@ -265,6 +280,36 @@ class Settings(BaseSettings):
             )
         return folder
 
+    @field_validator("spark_remote")
+    @classmethod
+    def _connect_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_connect_address(value.get_secret_value()):
+            raise ValueError(
+                "must be the address of a Spark Connect server, as sc://host:15002, or "
+                "sc://host:443/;use_ssl=true;token=…"
+            )
+        return value
+
+    @field_validator("lake_url", "landing_url")
+    @classmethod
+    def _shared_folder(cls, value: str, others: ValidationInfo) -> str:
+        if not value:
+            return value
+        scheme, separator, path = value.partition("://")
+        if separator and scheme != "file":
+            raise ValueError(
+                f"{scheme}:// is not supported: only a folder is, of this machine or shared by "
+                "those of a cluster, as /mnt/shared or file:///mnt/shared"
+            )
+        folder = Path(path if separator else value)
+        if not folder.is_absolute():
+            raise ValueError(f"{value} must be a whole path, since other machines look there, too")
+        if others.field_name == "landing_url" and others.data.get("engine") != "spark":
+            raise ValueError(
+                "only POLLUX_ENGINE=spark reads a landing zone outside of the data folder"
+            )
+        return str(cls._absolute(folder))
+
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, value: str) -> str:
@@ -348,7 +393,12 @@ class Settings(BaseSettings):
     @property
     def landing_dir(self) -> Path:
         """Folder of the landing zone: `<domain>/<dataset>/<part>.parquet`."""
-        return self.data_dir / "landing"
+        return Path(self.landing_url) if self.landing_url else self.data_dir / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Folder of the builds of engine `spark`: `<dbt invocation>/<schema>/<table>/`."""
+        return Path(self.lake_url) if self.lake_url else self.data_dir / "lake"
 
     @property
     def rejects_dir(self) -> Path:
@@ -390,6 +440,17 @@ def _is_url(text: str) -> bool:
         return False
     is_plain = text.isascii() and text.isprintable() and " " not in text and "@" not in parts.netloc
     return is_whole and is_plain and parts.scheme in ("http", "https")
+
+
+def _is_connect_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Raises where the port is no number.
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    has_parameters_only = parts.path in ("", "/") or parts.path.startswith("/;")
+    return is_whole and parts.scheme == "sc" and has_parameters_only
 
 
 def _is_secret(text: str) -> bool:
