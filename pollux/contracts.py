@@ -12,16 +12,29 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pollux.personal import looks_personal
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a mart; its type is one of a closed list that both engines know."""
+    """A column of a mart; its type is one of a closed list that both engines know.
+
+    `identifies` is one of `pollux.personal.SUBJECTS`.
+    """
 
     name: str
     data_type: str
     is_required: bool
     description: str = ""
     example: Any = None
+    # Releases of before 2026-11-27 do not say it.
+    personal: bool | None = None
+    identifies: str | None = None
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the values are personal data; by its name, where nobody has said so."""
+        return looks_personal(self.name) if self.personal is None else self.personal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """A preview of the marts of a build, on either engine: row counts, and the first few rows.
 
+Personal data are not read: their columns hold a mask.
+
 `transform` shows it in Dagster; `orchestration.release.marts` reads whole marts.
 """
 
@@ -11,6 +13,7 @@ import duckdb
 import psycopg
 
 from orchestration.transform.graph import ServedTable
+from pollux.personal import MASKED
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -48,6 +51,8 @@ def _glance(
     ((rows,),) = count.fetchall()
     key = ", ".join(f'"{column}"' for column in table.key)
     columns = tuple(column.name for column in table.columns)
-    names = ", ".join(f'"{column}"' for column in columns)
-    first: Any = engine.execute(f"select {names} from {name} order by {key} limit {SHOWN_ROWS}")
+    shown = ", ".join(
+        f"'{MASKED}'" if column.is_personal else f'"{column.name}"' for column in table.columns
+    )
+    first: Any = engine.execute(f"select {shown} from {name} order by {key} limit {SHOWN_ROWS}")
     return Glance(int(rows), columns, tuple(tuple(row) for row in first.fetchall()))

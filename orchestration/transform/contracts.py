@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestration.transform.graph import domains, served_tables
 from orchestration.transform.marts import MartError, check_marts
+from orchestration.transform.personal import PersonalError, check_personal
 from pollux.contracts import Contract
 from pollux.runtime.settings import PROJECT_DIR
 
@@ -51,7 +52,8 @@ def main() -> int:
     manifest = json.loads(asked.manifest.read_bytes())
     try:
         check_marts(manifest, PROJECT_DIR)
-    except MartError as error:
+        check_personal(manifest)
+    except (MartError, PersonalError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     text = contracts_text(manifest)

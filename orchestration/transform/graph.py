@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestration.transform.dbt import DbtRun, NodeResult
 from pollux.contracts import Column, Contract
+from pollux.personal import looks_personal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,16 +150,7 @@ def _marts(manifest: Mapping[str, Any], domain: str) -> list[dict[str, Any]]:
 
 
 def _served_table(node: dict[str, Any]) -> ServedTable:
-    columns = tuple(
-        Column(
-            name=name,
-            data_type=column["data_type"],
-            is_required=any(c["type"] == "not_null" for c in column["constraints"]),
-            description=_one_line(column["description"]),
-            example=column["config"]["meta"].get("example"),
-        )
-        for name, column in node["columns"].items()
-    )
+    columns = tuple(_column(name, column) for name, column in node["columns"].items())
     return ServedTable(
         domain=node["fqn"][2],
         name=node["name"],
@@ -167,6 +159,19 @@ def _served_table(node: dict[str, Any]) -> ServedTable:
         columns=columns,
         key=key_columns(node),
         indexes=tuple(map(tuple, node["config"]["meta"]["serving"].get("indexes") or ())),
+    )
+
+
+def _column(name: str, column: Mapping[str, Any]) -> Column:
+    meta = column["config"]["meta"]
+    return Column(
+        name=name,
+        data_type=column["data_type"],
+        is_required=any(c["type"] == "not_null" for c in column["constraints"]),
+        description=_one_line(column["description"]),
+        example=meta.get("example"),
+        personal=meta.get("personal", looks_personal(name)),
+        identifies=meta.get("identifies"),
     )
 
 

@@ -95,6 +95,14 @@ class MartColumn(BaseModel):
     description: str = Field(
         description="What it means, and its unit.", examples=["Percent off the price."]
     )
+    is_personal: bool = Field(
+        description="Whether a value alone says who a person is, or describes one.",
+        examples=[False],
+    )
+    identifies: str | None = Field(
+        description="Whose id it is, if it is one: household, customer, member or account.",
+        examples=[None],
+    )
 
 
 class MartSchema(Described):
@@ -216,4 +224,6 @@ def _column(contract: Contract, column: Column) -> MartColumn:
         data_type=column.data_type,
         is_nullable=contract.may_be_null(column.name),
         description=column.description,
+        is_personal=column.is_personal,
+        identifies=column.identifies,
     )

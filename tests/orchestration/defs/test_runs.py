@@ -27,6 +27,7 @@ from orchestration.release.registry import read_releases
 from orchestration.transform.graph import needed_by
 from orchestration.transform.manifest import read_manifest
 from orchestration.transform.record import read_record
+from pollux.personal import MASKED
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
@@ -131,6 +132,10 @@ def test_file_from_the_inbox_is_released_with_what_people_look_for(
     mart = found["household/marts/products"]
     assert mart["dagster/row_count"] == rows
     assert mart["sample"].schema.columns[0].name == "product_id"
+    assert mart["sample"].records[0].data["product_id"].isdigit()
+    spent = found["household/marts/daily_hh_spend"]["sample"].records[0].data
+    assert spent["household_key"] == MASKED
+    assert float(spent["total_sales"]) > 0
     evaluated = checks(result)
     assert all(evaluated.values())
     assert "read_is_landed_and_rejected" in evaluated

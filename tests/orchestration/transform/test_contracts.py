@@ -29,7 +29,7 @@ MANIFEST = {
                     "data_type": "bigint",
                     "description": "Sale.",
                     "constraints": [],
-                    "config": {"meta": {"example": 7}},
+                    "config": {"meta": {"example": 7, "personal": True, "identifies": "customer"}},
                 },
                 "day": {
                     "data_type": "date",
@@ -50,9 +50,21 @@ SALES = Contract(
     description="One row per sale.",
     columns=(
         Column(
-            name="number", data_type="bigint", is_required=False, description="Sale.", example=7
+            name="number",
+            data_type="bigint",
+            is_required=False,
+            description="Sale.",
+            example=7,
+            personal=True,
+            identifies="customer",
         ),
-        Column(name="day", data_type="date", is_required=False, description="Day – or “none”."),  # noqa: RUF001
+        Column(
+            name="day",
+            data_type="date",
+            is_required=False,
+            description="Day – or “none”.",  # noqa: RUF001
+            personal=False,
+        ),
     ),
     key=("number",),
     indexes=(("day",),),
