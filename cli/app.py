@@ -14,7 +14,19 @@ import typer
 from pydantic import ValidationError
 
 from cli import output
-from cli.commands import backup, build, data, database, evaluate, events, learn, release, serve, up
+from cli.commands import (
+    backup,
+    build,
+    data,
+    database,
+    evaluate,
+    events,
+    keys,
+    learn,
+    release,
+    serve,
+    up,
+)
 from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
@@ -48,6 +60,7 @@ app.add_typer(spark, name="spark")
 app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
 app.add_typer(events.events, name="events")
+app.add_typer(keys.keys, name="keys")
 app.command(name="demo-store")(demo_store)
 app.command()(dagster)
 app.add_typer(evaluate.evaluations, name="evaluate")
