@@ -4,7 +4,6 @@ Belongs here: the order of their start, where each listens, when it is ready. Do
 keeping them running (`cli.supervisor`), and Dagster's processes (`cli.dagster`).
 """
 
-import hashlib
 import json
 import os
 import secrets
@@ -73,14 +72,14 @@ def describe_broker(settings: Settings) -> str:
 
 def services(settings: Settings) -> list[Service]:
     """Broker, scorer, event service, API and dashboard, in starting order."""
-    scorer_environment, events_environment = keys_between(settings)
+    between = key_between(settings)
     scorer = f"{url_of(settings, settings.scoring_port)}/healthz"
     events = f"{url_of(settings, settings.events_port)}/healthz"
     api = f"{url_of(settings, settings.api_port)}/readyz"
     dashboard = f"{url_of_dashboard(settings)}/healthz"
     found = [
-        _service(settings, SCORER, "scoring", scorer, scorer_environment),
-        _service(settings, EVENTS, "events", events, events_environment),
+        _service(settings, SCORER, "scoring", scorer, between),
+        _service(settings, EVENTS, "events", events, between),
         _service(settings, API, "api", api, {}),
         _service(settings, DASHBOARD, "dashboard", dashboard, {}),
     ]
@@ -169,13 +168,11 @@ def problem_of_events(url: str, *, seconds: float = EVENTS_SECONDS) -> str | Non
         time.sleep(POLL_SECONDS)
 
 
-def keys_between(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
-    """Environment variables of scorer and event service that let one call the other.
+def key_between(settings: Settings) -> dict[str, str]:
+    """The environment variable of scorer and event service that lets one call the other.
 
-    If the scorer requires keys and the event service has none, one is made for this run.
+    Where no key for the scorer is set, one is made for this run: keys may be required at any time.
     """
-    if not settings.api_keys or settings.scoring_key or settings.scoring_url:
-        return {}, {}
-    key = secrets.token_urlsafe(32)
-    accepted = f"{settings.api_keys},{hashlib.sha256(key.encode()).hexdigest()}"
-    return {"POLLUX_API_KEYS": accepted}, {"POLLUX_SCORING_KEY": key}
+    if settings.scoring_key or settings.scoring_url:
+        return {}
+    return {"POLLUX_SCORING_KEY": secrets.token_urlsafe(32)}

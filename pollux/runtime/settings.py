@@ -143,8 +143,8 @@ class Settings(BaseSettings):
     )
     scoring_key: SecretStr | None = Field(
         default=None,
-        description="Bearer key that the event service sends to the scorer, where that has "
-        "POLLUX_API_KEYS.",
+        description="Bearer key that the event service sends to the scorer, where that requires "
+        "keys; a scorer that has the setting, too, accepts it.",
     )
     coupon_threshold: float = Field(
         default=0.2,
@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     api_keys: str = Field(
         default="",
         description="SHA-256 hashes (hex, comma-separated) of the bearer keys that the API, the "
-        "scorer and the event service accept; required for any address but a loopback one.",
+        "scorer and the event service accept with all scopes, besides those of pollux keys.",
     )
     allowed_hosts: str = Field(
         default="",

@@ -13,7 +13,7 @@ from services.api import customer, health, household, loyalty, marts, operation,
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
-from services.common.api_keys import read_key_hashes
+from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
 from services.common.compression import Compress
 from services.common.database import Database
@@ -49,10 +49,12 @@ PARTS = (household, customer, store, loyalty, marts)
 def create_app(settings: Settings) -> FastAPI:
     """The API of an installation; while the database is down, it runs and answers 503.
 
-    Raises `ApiKeysError` if the settings would leave it open to other machines.
+    Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
+    its keys cannot be read.
     """
-    hashes = read_key_hashes(settings)
+    check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
+    keys = ApiKeys(settings, metrics.refuse_key)
     memory = AnswersInMemory(limit=settings.api_cache_mb * 2**20)
     database = Database(find_serving_store(settings))
 
@@ -85,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         tags=TAGS,
         lifespan=lifespan,
         metrics=metrics,
-        key_hashes=hashes,
+        keys=keys,
         routers=[*routers, *operation.ROUTERS, *health.ROUTERS],
         root_path=settings.root_path,
         middleware=[

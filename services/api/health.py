@@ -6,15 +6,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from services.common import health
 from services.common.answers import answers_of
 from services.common.database import DatabaseUnavailableError, database_refuses
-from services.common.health import NOT_KEPT, Index, index_of, process
+from services.common.health import NOT_KEPT, Index, index_of
 from services.common.openapi import problem_responses
 from services.common.releases import NothingReleasedError
 
 router = APIRouter(tags=["service"])
 
-ROUTERS = (router, process)
+ROUTERS = (router, *health.ROUTERS)
 
 
 class Readiness(BaseModel):

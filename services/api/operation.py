@@ -6,20 +6,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from pollux.runtime.keys import KeyScope
 from services.common.answers import answer_of_several, answers_of
-from services.common.api_keys import unauthorized
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses, release_responses
 from services.common.parameters import parameter_errors
 from services.common.problems import internal_error, invalid_parts
 from services.common.releases import Release
+from services.common.scopes import ScopedRouter
 
-router = APIRouter(prefix="/v1", tags=["service"])
-ROUTERS = (router,)
+releases = ScopedRouter(KeyScope.METRICS, prefix="/v1", tags=["service"])
+alerts = ScopedRouter(KeyScope.ADMIN, prefix="/v1", tags=["service"])
+ROUTERS = (releases, alerts)
 
 LOG = "alerts.log"
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.+)")
@@ -62,7 +64,7 @@ class Alerts(BaseModel):
     data: list[Alert]
 
 
-@router.get(
+@releases.get(
     "/releases",
     response_model=ServedReleases,
     responses=release_responses("household", NO_PARAMETER),
@@ -76,10 +78,10 @@ async def list_releases(request: Request) -> Response:
     return answer_of_several(request, releases, served.model_dump_json().encode())
 
 
-@router.get(
+@alerts.get(
     "/alerts",
     response_model=Alerts,
-    responses=problem_responses(NO_PARAMETER, unauthorized(), internal_error()),
+    responses=problem_responses(NO_PARAMETER, internal_error()),
     summary="What went wrong lately",
 )
 async def list_alerts(request: Request) -> Response:

@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pollux.runtime.keys import KeyScope
+from services.common.api_keys import NEEDS_IN_SCOPE, demand
 from services.common.copying import CopiedAnswer, Copying
 from services.common.database import Database
 from services.common.formats import Format, format_of
@@ -82,11 +84,12 @@ class Answer(Response):
 
 
 class Kept(NamedTuple):
-    """An answer in memory, and the route that made it."""
+    """An answer in memory, the route that made it, and the scope that it needs of a key."""
 
     release: Release
     answer: Answer
     route: str
+    needs: KeyScope | None
     size: int
 
 
@@ -108,13 +111,20 @@ class AnswersInMemory:
             self._kept.move_to_end(key)
         return kept
 
-    def put(self, key: bytes, release: Release, answer: Answer, route: str) -> None:
+    def put(
+        self,
+        key: bytes,
+        release: Release,
+        answer: Answer,
+        route: str,
+        needs: KeyScope | None = None,
+    ) -> None:
         """Keeps an answer, unless it would take more than an eighth of the memory."""
         size = len(key) + len(answer.body) + ENTRY_BYTES
         if size > self._limit // 8:
             return
         self.drop(key)
-        self._kept[key] = Kept(release, answer, route, size)
+        self._kept[key] = Kept(release, answer, route, needs, size)
         self.size += size
         while self.size > self._limit:
             _, oldest = self._kept.popitem(last=False)
@@ -165,7 +175,13 @@ class Answers:
         release, body = await self.read(domain, read, *args, **kwargs)
         answer = Answer(release, body)
         scope = request.scope
-        self.memory.put(memory_key(scope), release, answer, scope["route"].path_format)
+        self.memory.put(
+            memory_key(scope),
+            release,
+            answer,
+            scope["route"].path_format,
+            scope.get(NEEDS_IN_SCOPE),
+        )
         return Answer(release, b"", matched=True) if matches(scope, release) else answer
 
     async def copy(
@@ -279,6 +295,8 @@ class AnswersFromMemory:
             return
         scope["pollux.kept_route"] = kept.route
         try:
+            if kept.needs is not None:
+                demand(scope, kept.needs)
             current = await self.watcher.current(kept.release.domain)
         except ProblemError as problem:
             await problem.response(scope)(scope, receive, send)

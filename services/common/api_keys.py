@@ -1,33 +1,54 @@
-"""Bearer keys: reads their hashes from the settings and checks requests against them.
+"""Bearer keys: which are accepted, and whether a request has one with the scope of its route.
 
-All keys give the same access.
+Belongs here: the keys of a running service and the check of requests. Does not belong here: the
+file of keys (`pollux.runtime.keys`), which route needs which scope (its router says so), and how
+often is too often (`services.common.key_limits`).
 """
 
+import asyncio
 import hashlib
-import hmac
 import ipaddress
+import logging
 import re
-from http import HTTPStatus
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.keys import (
+    KeyScope,
+    KeysFileError,
+    StoredKey,
+    keys_file,
+    note_use,
+    read_keys,
+)
 from pollux.runtime.settings import Settings
-from services.common import docs_page
+from services.common import docs_page, key_problems
+from services.common.key_limits import KeyLimits, Refusals
 from services.common.prefix import path_of
 from services.common.problems import ProblemError
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
-# Where the scope of a request says which key let it in: its hash, shortened.
+# Where the scope of a request has the key that let it in, and what its route needs.
 KEY_IN_SCOPE = "pollux.key"
+NEEDS_IN_SCOPE = "pollux.needs"
 SHOWN_DIGITS = 8
-OPEN_PATHS = docs_page.PATHS | {"/healthz", "/readyz", "/metrics"}
+# What says nothing of data: probes and browsers ask for it before they have a key.
+OPEN_PATHS = docs_page.PATHS | {"/", "/healthz", "/readyz"}
+# A change of the keys is seen within a second.
+LOOK_SECONDS = 0.25
+NOTE_SECONDS = 10.0
 
 HOW_TO = (
-    "Make a key and its hash with\n"
+    "pollux keys add NAME --scope SCOPE makes one. Or make a key for all scopes and its hash with\n"
     '  key=$(openssl rand -hex 32); echo "$key"; printf %s "$key" | sha256sum | cut -d \' \' -f 1\n'
     "and set POLLUX_API_KEYS to the hash (several: comma-separated)."
 )
+
+log = logging.getLogger("pollux.services")
 
 
 class ApiKeysError(PolluxError):
@@ -36,20 +57,202 @@ class ApiKeysError(PolluxError):
     exit_code = 2
 
 
-def read_key_hashes(settings: Settings) -> list[bytes]:
-    """The digests of the keys that the API and the services beside it accept.
+class Key:
+    """A key that is accepted: its name, scopes, end (seconds since 1970) and limit."""
 
-    Raises `ApiKeysError` if one is not a SHA-256 hash, or if there are none and the address is not
-    a loopback address.
+    __slots__ = ("expires_at", "name", "noted_at", "per_minute", "refusals", "scopes")
+
+    def __init__(
+        self,
+        name: str,
+        scopes: frozenset[KeyScope],
+        refusals: Refusals,
+        *,
+        expires_at: float = float("inf"),
+        per_minute: int | None = None,
+        noted_at: float = float("-inf"),
+    ) -> None:
+        self.name = name
+        self.scopes = scopes
+        self.refusals = refusals
+        self.expires_at = expires_at
+        self.per_minute = per_minute
+        # When its last use was written; never where it is not.
+        self.noted_at = noted_at
+
+
+class ApiKeys:
+    """The keys that a service accepts: those of the file, which may change, and of settings.
+
+    Once there are any, they are required as long as the process runs: a file that is removed closes
+    the service, it does not open it. While the file cannot be read, the keys stay as they were.
+    `on_refusal` is told why each key is refused. Raises `KeysFileError` or `ApiKeysError`.
     """
-    return check_address(settings, settings.api_host, "POLLUX_API_HOST")
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_refusal: Callable[[str], None],
+        *,
+        takes_scoring_key: bool = False,
+    ) -> None:
+        self._refusals = Refusals(on_refusal)
+        self._limits = KeyLimits()
+        self._file = keys_file(settings)
+        self._fixed: dict[bytes, Key] = {}
+        if takes_scoring_key and settings.scoring_key is not None:
+            digest = hashlib.sha256(settings.scoring_key.get_secret_value().encode()).digest()
+            self._fixed[digest] = self._of_setting("scoring", frozenset({KeyScope.SCORE}))
+        hashes = read_hashes(settings)
+        for one in hashes:
+            name = one.hex()[:SHOWN_DIGITS]
+            self._fixed[one] = self._of_setting(name, frozenset(KeyScope))
+        self.are_required = bool(hashes)
+        self._known = self._fixed
+        self._seen: tuple[int, ...] | None = None
+        self._look_again_at = 0.0
+        self._trouble = ""
+        self._read()
+
+    def look(self) -> None:
+        """Reads the file where it changed, four times a second at most."""
+        now = time.monotonic()
+        if now < self._look_again_at:
+            return
+        self._look_again_at = now + LOOK_SECONDS
+        try:
+            self._read()
+            self._trouble = ""
+        except KeysFileError as error:
+            if str(error) != self._trouble:
+                log.error("%s The keys stay as they were.", error)  # noqa: TRY400
+                self._trouble = str(error)
+
+    def find(self, sent: bytes, address: str) -> "Key | Refused":
+        """The key that was sent, or why it is refused."""
+        # Whoever measures how long the look-up takes learns of the hash, which leads to no key.
+        key = self._known.get(hashlib.sha256(sent).digest())
+        now = time.time()
+        if key is None:
+            wait = self._refusals.of_unknown(address)
+            return Refused(key_problems.unauthorized(), wait)
+        if key.expires_at <= now:
+            wait = self._refusals.of_expired(address, key.name)
+            return Refused(key_problems.expired(), wait)
+        if key.per_minute is not None and (
+            seconds := self._limits.seconds_to_wait(key.name, key.per_minute)
+        ):
+            self._refusals.of_limit(key.name, key.per_minute)
+            return Refused(key_problems.too_many_requests(key.per_minute, seconds))
+        if now - key.noted_at > NOTE_SECONDS:
+            key.noted_at = now
+            self._note(key.name)
+        return key
+
+    def _read(self) -> None:
+        seen = _signature(self._file)
+        if seen == self._seen:
+            return
+        stored = read_keys(self._file)
+        self._seen = seen
+        if stored is None:
+            self._known = self._fixed
+            return
+        self.are_required = True
+        found: dict[bytes, Key] = {}
+        for one in stored:
+            found |= self._of_file(one)
+        # The settings' keys have all scopes.
+        self._known = found | self._fixed
+
+    def _of_file(self, stored: StoredKey) -> dict[bytes, Key]:
+        ends = float("inf") if stored.expires_at is None else stored.expires_at.timestamp()
+
+        def key(until: float) -> Key:
+            return Key(
+                stored.name,
+                stored.scopes,
+                self._refusals,
+                expires_at=until,
+                per_minute=stored.per_minute,
+            )
+
+        found = {bytes.fromhex(stored.sha256): key(ends)}
+        if (earlier := stored.earlier) is not None:
+            found[bytes.fromhex(earlier.sha256)] = key(min(ends, earlier.until.timestamp()))
+        return found
+
+    def _of_setting(self, name: str, scopes: frozenset[KeyScope]) -> Key:
+        # Names in the file have no colon. Nothing is written of their use.
+        return Key(f"setting:{name}", scopes, self._refusals, noted_at=float("inf"))
+
+    def _note(self, name: str) -> None:
+        try:
+            note_use(self._file, name)
+        except OSError as error:
+            log.warning("When the key %s was used cannot be noted: %s.", name, error.strerror)
 
 
-def check_address(settings: Settings, host: str, setting: str) -> list[bytes]:
-    """The digests of the accepted keys, for a service that listens on `host`, as `setting` says.
+class Refused:
+    """A problem instead of a key, and how long to wait before it is said, seconds."""
 
-    Raises `ApiKeysError` as `read_key_hashes` does.
-    """
+    __slots__ = ("problem", "wait")
+
+    def __init__(self, problem: ProblemError, wait: float = 0) -> None:
+        self.problem = problem
+        self.wait = wait
+
+
+class RequireKey:
+    """Middleware that lets in requests with an accepted key; where none are required, all."""
+
+    def __init__(self, app: ASGIApp, *, keys: ApiKeys) -> None:
+        self.app = app
+        self.keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on with the key, or answers 401 or 429."""
+        if scope["type"] == "http":
+            self.keys.look()
+            if self.keys.are_required and path_of(scope) not in OPEN_PATHS:
+                found = self._find(scope)
+                if isinstance(found, Refused):
+                    if found.wait:
+                        await asyncio.sleep(found.wait)
+                    await found.problem.response(scope)(scope, receive, send)
+                    return
+                scope[KEY_IN_SCOPE] = found
+        await self.app(scope, receive, send)
+
+    def _find(self, scope: Scope) -> Key | Refused:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(sent) == 1:
+            scheme, _, key = sent[0].partition(b" ")
+            if scheme.lower() == b"bearer" and (key := key.strip()):
+                client = scope.get("client")
+                return self.keys.find(key, client[0] if client else "")
+        return Refused(key_problems.unauthorized())
+
+
+def demand(scope: Scope, needs: KeyScope) -> None:
+    """Raises a problem where the key of a request lacks a scope."""
+    key: Key | None = scope.get(KEY_IN_SCOPE)
+    if key is not None and needs not in key.scopes:
+        key.refusals.of_scope(key.name, needs)
+        raise key_problems.lacks_scope(key.name, needs, key.scopes)
+
+
+def check_address(settings: Settings, host: str, setting: str) -> None:
+    """Raises `ApiKeysError` where a service would be open to other machines without any key."""
+    if not _is_loopback(host) and not read_hashes(settings) and not keys_file(settings).exists():
+        raise ApiKeysError(
+            f"The service would listen on {host}, for anyone who reaches this machine, without any "
+            f"key. Set {setting} to 127.0.0.1, or require keys. {HOW_TO}"
+        )
+
+
+def read_hashes(settings: Settings) -> list[bytes]:
+    """The digests of the keys that POLLUX_API_KEYS accepts; raises `ApiKeysError`."""
     texts = [text.strip().lower() for text in settings.api_keys.split(",")]
     texts = [text for text in texts if text]
     for place, text in enumerate(texts, start=1):
@@ -58,52 +261,18 @@ def check_address(settings: Settings, host: str, setting: str) -> list[bytes]:
                 f"Key {place} of POLLUX_API_KEYS is not a SHA-256 hash (64 hexadecimal digits). "
                 f"It takes the hashes of keys, not the keys. {HOW_TO}"
             )
-    if not texts and not _is_loopback(host):
-        raise ApiKeysError(
-            f"The service would listen on {host}, for anyone who reaches this machine, without any "
-            f"key. Set {setting} to 127.0.0.1, or require keys. {HOW_TO}"
-        )
     return [bytes.fromhex(text) for text in texts]
 
 
-class RequireKey:
-    """Middleware that lets in requests with an accepted key; without hashes, all requests."""
-
-    def __init__(self, app: ASGIApp, *, hashes: list[bytes]) -> None:
-        self.app = app
-        self.hashes = hashes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on, or answers 401."""
-        guarded = self.hashes and scope["type"] == "http" and path_of(scope) not in OPEN_PATHS
-        if guarded and not self._holds_key(scope):
-            await unauthorized().response(scope)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    def _holds_key(self, scope: Scope) -> bool:
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(sent) != 1:
-            return False
-        scheme, _, key = sent[0].partition(b" ")
-        digest = hashlib.sha256(key.strip()).digest()
-        # Every hash is compared, so that timing reveals nothing.
-        found = [hmac.compare_digest(digest, accepted) for accepted in self.hashes]
-        if scheme.lower() != b"bearer" or not any(found):
-            return False
-        scope[KEY_IN_SCOPE] = digest.hex()[:SHOWN_DIGITS]
-        return True
-
-
-def unauthorized() -> ProblemError:
-    """The problem of a request without an accepted key."""
-    return ProblemError(
-        HTTPStatus.UNAUTHORIZED,
-        "key-required",
-        "Key required",
-        "Send a key of this installation as: Authorization: Bearer <key>.",
-        headers={"WWW-Authenticate": 'Bearer realm="pollux"'},
-    )
+def _signature(file: Path) -> tuple[int, ...]:
+    """What differs between editions of a file; empty where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise KeysFileError(f"The keys in {file} cannot be read: {error.strerror}.") from None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.hosts import AllowedHosts
 from pollux.runtime.settings import Settings
-from services.common.api_keys import RequireKey
+from services.common.api_keys import ApiKeys, RequireKey
 from services.common.cors import allow_origins
 from services.common.docs_page import add_docs_page
 from services.common.hosts import RequireHost
@@ -22,6 +22,7 @@ from services.common.parameters import refuse_other_parameters
 from services.common.prefix import KnowPrefix
 from services.common.problems import add_problem_handlers
 from services.common.request_log import RequestLog
+from services.common.scopes import guard, needs_of
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -35,12 +36,12 @@ def make_app(
     tags: list[dict[str, Any]],
     lifespan: Lifespan,
     metrics: Metrics,
-    key_hashes: list[bytes],
+    keys: ApiKeys,
     routers: Iterable[APIRouter],
     middleware: Sequence[Middleware] = (),
     root_path: str = "",
 ) -> DocumentedApi:
-    """An app that counts its answers, requires a key if there are hashes, and answers problems.
+    """An app that counts its answers, requires a key where there are any, and answers problems.
 
     It answers under the installation's names, and pages of the origins in the settings may call it.
     `name` is the service's in the log of requests. `middleware` runs after metrics, prefix and key
@@ -68,19 +69,20 @@ def make_app(
             # A preflight has no key.
             *allow_origins(settings.cors_origins),
             Middleware(KnowPrefix, root_path=root_path),
-            Middleware(RequireKey, hashes=key_hashes),
+            Middleware(RequireKey, keys=keys),
             *middleware,
         ],
     )
-    app.requires_key = bool(key_hashes)
     app.state.metrics = metrics
     app.state.limits = Limits.of(settings)
     add_problem_handlers(app)
     add_docs_page(app)
     for router in routers:
         for route in router.routes:
-            if isinstance(route, APIRoute):
+            # Routers are shared by the apps of a process.
+            if isinstance(route, APIRoute) and needs_of(route) is None:
                 refuse_other_parameters(route)
+        guard(router)
         # Not include_router, which matches every request twice (a fifth of a request's time).
         app.router.routes += router.routes
     return app

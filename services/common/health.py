@@ -11,13 +11,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+from pollux.runtime.keys import KeyScope
 from services.common.prefix import prefix_of
+from services.common.scopes import ScopedRouter
 
 NOT_KEPT = {"Cache-Control": "no-store"}
 
 TAG = {
     "name": "service",
-    "description": "The service itself; healthz, readyz and metrics need no key.",
+    "description": "The service itself; its index, healthz and readyz need no key.",
 }
 
 # Of every service, after its own.
@@ -30,6 +32,8 @@ LINKS = {
 }
 
 process = APIRouter(tags=["service"])
+metrics = ScopedRouter(KeyScope.METRICS, tags=["service"])
+ROUTERS = (process, metrics)
 
 
 class Index(BaseModel):
@@ -58,7 +62,7 @@ async def read_health() -> Response:
     return JSONResponse(Health().model_dump(), headers=NOT_KEPT)
 
 
-@process.get(
+@metrics.get(
     "/metrics",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     response_class=Response,

@@ -68,6 +68,12 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.refused_keys = Counter(
+            "pollux_keys_refused",
+            "Requests whose key was refused: unknown, expired, without the scope, above its limit.",
+            ["reason"],
+            registry=self.registry,
+        )
         self._requests: dict[tuple[str, int], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
         self._from_memory = self.memory.labels("memory")
@@ -88,6 +94,10 @@ class Metrics:
     def refuse(self, kind: str) -> None:
         """Counts a connection that a problem ended."""
         self.refused.labels(kind).inc()
+
+    def refuse_key(self, reason: str) -> None:
+        """Counts a request whose key was refused."""
+        self.refused_keys.labels(reason).inc()
 
     def know_releases(self, releases: Mapping[str, Release]) -> None:
         """Shows the current releases."""
@@ -163,5 +173,5 @@ class Observe:
                     status=status,
                     seconds=seconds,
                     headers=headers,
-                    key=scope.get(KEY_IN_SCOPE),
+                    key=None if (key := scope.get(KEY_IN_SCOPE)) is None else key.name,
                 )

@@ -1,13 +1,15 @@
-"""How problems, releases and keys are documented in OpenAPI, the same for every service."""
+"""How problems, releases and scopes are documented in OpenAPI, the same for every service."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from pollux.runtime.keys import KeyScope
 from pollux.runtime.settings import Settings
-from services.common.api_keys import OPEN_PATHS, unauthorized
+from services.common import key_problems
 from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.hosts import unknown_host
 from services.common.limits import (
@@ -22,18 +24,17 @@ from services.common.openapi_links import add_links
 from services.common.openapi_schemas import ReadHere, add_models, mend, operations
 from services.common.problems import MEDIA_TYPE, Problem, ProblemError, internal_error
 from services.common.releases import NothingReleasedError
+from services.common.scopes import needs_of
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 KEY_SCHEME = "key"
 
 
 class DocumentedApi(FastAPI):
-    """An app whose OpenAPI description has problem documents and, if they are required, keys.
+    """An app whose OpenAPI description has problem documents, and the scope that each route needs.
 
     The id of an operation is the name of the function that answers it.
     """
-
-    requires_key = False
 
     def openapi(self) -> dict[str, Any]:
         """The description, made once."""
@@ -51,8 +52,7 @@ class DocumentedApi(FastAPI):
             mend(description)
             add_links(description)
             add_fields(description)
-            if self.requires_key:
-                _require_key(description)
+            _add_scopes(description, routes)
             _add_refusals(description)
         return self.openapi_schema or {}
 
@@ -65,7 +65,6 @@ def release_responses(
     One that is not `conditional` never answers 304.
     """
     shared = [
-        unauthorized(),
         internal_error(),
         DatabaseUnavailableError(),
         database_refuses(),
@@ -127,6 +126,8 @@ def _add_refusals(description: dict[str, Any]) -> None:
             reference = {"$ref": f"#/components/responses/{refusal.kind}"}
             own = operation["responses"].setdefault(str(status), reference)
             if own is not reference:
+                # That of keys is described once, too.
+                own = shared[own["$ref"].rpartition("/")[2]] if "$ref" in own else own
                 examples = response["content"][MEDIA_TYPE]["examples"]
                 own["content"][MEDIA_TYPE]["examples"] |= examples
 
@@ -135,13 +136,32 @@ def _default(setting: str) -> Any:  # noqa: ANN401
     return Settings.model_fields[setting].default
 
 
-def _require_key(description: dict[str, Any]) -> None:
-    description["components"]["securitySchemes"] = {
-        KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "A key of the installation"}
+def _add_scopes(description: dict[str, Any], routes: Iterable[APIRoute]) -> None:
+    """The scope that each route needs of a key, and how keys are refused, described once."""
+    components = description["components"]
+    components["securitySchemes"] = {
+        KEY_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key of the installation that has the scope of the operation; needed "
+            "once the installation has keys.",
+        }
     }
-    for path, methods in description["paths"].items():
-        if path not in OPEN_PATHS:
-            for operation in methods.values():
-                operation["security"] = [{KEY_SCHEME: []}]
-                for status, response in problem_responses(unauthorized()).items():
-                    operation["responses"].setdefault(str(status), response)
+    shared = components.setdefault("responses", {})
+    for route in routes:
+        if (needs := needs_of(route)) is None:
+            continue
+        others = set(KeyScope) - {needs}
+        lacks_scope = key_problems.lacks_scope("shop-app", needs, others)
+        refusals = {
+            "key-refused": (key_problems.unauthorized(), key_problems.expired()),
+            f"scope-missing-{needs.replace(':', '-')}": (lacks_scope,),
+            "too-many-requests": (key_problems.too_many_requests(600, 7),),
+        }
+        for method in route.methods or ():
+            operation = description["paths"][route.path_format][method.lower()]
+            operation["security"] = [{KEY_SCHEME: [needs.value]}]
+            for name, problems in refusals.items():
+                ((status, response),) = problem_responses(*problems).items()
+                shared.setdefault(name, response)
+                operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}

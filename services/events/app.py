@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.common.api_keys import read_key_hashes
+from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
 from services.common.health import TAG
 from services.common.metrics import Metrics
@@ -31,11 +31,13 @@ TAGS = [
 def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -> FastAPI:
     """The event service of an installation whose schema `events` is up to date.
 
-    Raises `ApiKeysError` if the settings would leave it open to other machines. An error that ends
+    Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
+    its keys cannot be read. An error that ends
     the worker ends the server (`app.state.server`) and is kept in `app.state.failures`.
     """
-    hashes = read_key_hashes(settings)
+    check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
+    keys = ApiKeys(settings, metrics.refuse_key)
     worker = Worker(settings, mqtt, database, metrics)
     failures: list[BaseException] = []
 
@@ -61,9 +63,9 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
         tags=TAGS,
         lifespan=lifespan,
         metrics=metrics,
-        key_hashes=hashes,
+        keys=keys,
         routers=[
-            offer_routes.router,
+            *offer_routes.ROUTERS,
             *health.ROUTERS,
             *((mock_routes.router,) if mqtt.testing_no_mqtt else ()),
         ],

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.common.health import NOT_KEPT, Index, index_of, process
+from services.common import health
+from services.common.health import NOT_KEPT, Index, index_of
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError
 from services.events.worker import Worker
 
 router = APIRouter(tags=["service"])
 
-ROUTERS = (router, process)
+ROUTERS = (router, *health.ROUTERS)
 
 
 class Readiness(BaseModel):

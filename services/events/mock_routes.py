@@ -11,16 +11,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.common.api_keys import unauthorized
+from pollux.runtime.keys import KeyScope
 from services.common.bodies import body_problems, read_here, read_json_bytes
 from services.common.database import DatabaseUnavailableError
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import internal_error, invalid_input
+from services.common.scopes import ScopedRouter
 from services.common.values import NUMBER_MAX, Id, Number, Text
 from services.events.coupons.handler import PendingEvent
 from services.events.coupons.messages import StoreEvent
@@ -33,7 +34,7 @@ from services.events.worker import Worker
 SECONDS = 20.0
 TOPIC = "mock"
 
-router = APIRouter(tags=["mock events"])
+router = ScopedRouter(KeyScope.OFFERS_DECIDE, tags=["mock events"])
 
 
 # What follows describes bodies; they are read as messages are.
@@ -110,7 +111,6 @@ class MockDecision(BaseModel):
 PROBLEMS = problem_responses(
     *body_problems(),
     invalid_input("body", "", "ts is missing or not a number of seconds"),
-    unauthorized(),
     internal_error(),
     DatabaseUnavailableError(),
 )

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
-from services.common.api_keys import unauthorized
+from pollux.runtime.keys import KeyScope
 from services.common.bodies import (
     body_problems,
     query_parameters,
@@ -24,6 +24,7 @@ from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.common.releases import NothingReleasedError
+from services.common.scopes import ScopedRouter
 from services.common.shop import unknown_store_customer
 from services.events.coupons.instant import (
     STORE,
@@ -56,7 +57,9 @@ BATCH_BYTES = 512 * 1024
 
 TAG = {"name": "offers", "description": "The offer for a customer, decided at once."}
 
-router = APIRouter(prefix="/v1/offers", tags=[TAG["name"]])
+latest = ScopedRouter(KeyScope.STORE_READ, prefix="/v1/offers", tags=[TAG["name"]])
+decided = ScopedRouter(KeyScope.OFFERS_DECIDE, prefix="/v1/offers", tags=[TAG["name"]])
+ROUTERS = (latest, decided)
 
 
 def not_in_time(seconds: float = SECONDS) -> ProblemError:
@@ -71,7 +74,6 @@ def not_in_time(seconds: float = SECONDS) -> ProblemError:
 
 
 SHARED = (
-    unauthorized(),
     internal_error(),
     DatabaseUnavailableError(),
     database_refuses(),
@@ -82,12 +84,11 @@ SHARED = (
 )
 
 
-@router.get(
+@latest.get(
     "",
     response_model=LatestOffers,
     responses=problem_responses(
         invalid_input("query", "limit", "Input should be greater than or equal to 1"),
-        unauthorized(),
         internal_error(),
         DatabaseUnavailableError(),
         database_refuses(),
@@ -110,7 +111,7 @@ async def list_latest_offers(request: Request) -> Response:
     return _json({"data": [dict(row) | {"event_key": str(row["event_key"])} for row in rows]})
 
 
-@router.post(
+@decided.post(
     "",
     response_model=Offer,
     responses=problem_responses(
@@ -142,7 +143,7 @@ async def decide_offer(request: Request) -> Response:
     return _json(_document(found, explains=query.explain))
 
 
-@router.post(
+@decided.post(
     "/batch",
     response_model=list[OfferResult],
     responses=problem_responses(

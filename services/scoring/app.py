@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from pollux.propensity import models_dir
 from pollux.runtime.settings import Settings
-from services.common.api_keys import read_key_hashes
+from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
 from services.common.health import TAG
 from services.common.metrics import Metrics
@@ -29,10 +29,12 @@ TAGS = [
 def create_app(settings: Settings) -> FastAPI:
     """The scorer of an installation; while there is no model, it runs and answers 503.
 
-    Raises `ApiKeysError` if the settings would leave it open to other machines.
+    Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
+    its keys cannot be read.
     """
-    hashes = read_key_hashes(settings)
+    check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
+    keys = ApiKeys(settings, metrics.refuse_key, takes_scoring_key=True)
     model = CurrentModel(models_dir(settings), metrics)
 
     @asynccontextmanager
@@ -52,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         tags=TAGS,
         lifespan=lifespan,
         metrics=metrics,
-        key_hashes=hashes,
+        keys=keys,
         routers=ROUTERS,
     )
     app.state.model = model

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.common.api_keys import unauthorized
+from pollux.runtime.keys import KeyScope
+from services.common import health
 from services.common.bodies import (
     body_problems,
     parse_body,
@@ -15,9 +16,10 @@ from services.common.bodies import (
     read_json_bytes,
     read_query,
 )
-from services.common.health import NOT_KEPT, Index, index_of, process
+from services.common.health import NOT_KEPT, Index, index_of
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
+from services.common.scopes import ScopedRouter
 from services.scoring import scores
 from services.scoring.problems import no_model
 from services.scoring.quick import quick_reader
@@ -38,9 +40,9 @@ BATCH_BYTES = 4 * 2**20
 # More than this are scored in a thread, so that other requests need not wait.
 PAIRS_AT_ONCE = 100
 
-scoring = APIRouter(tags=["scoring"])
+scoring = ScopedRouter(KeyScope.SCORE, tags=["scoring"])
 service = APIRouter(tags=["service"])
-ROUTERS = (scoring, service, process)
+ROUTERS = (scoring, service, *health.ROUTERS)
 
 _read = quick_reader(ScoreRequest)
 _read_batch = quick_reader(list[ScoreRequest], longest=MAX_REQUESTS)
@@ -56,7 +58,7 @@ class Readiness(BaseModel):
 
 
 def _responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
-    responses = problem_responses(*problems, unauthorized(), internal_error(), no_model())
+    responses = problem_responses(*problems, internal_error(), no_model())
     header = {
         "description": "Model that the answer was made with.",
         "schema": {"type": "string", "examples": ["20261031-0af0f104418e"]},

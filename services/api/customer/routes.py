@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
+from pollux.runtime.keys import KeyScope
 from services.api.customer import repository
 from services.api.customer.repository import DOMAIN, unknown_account
 from services.api.customer.schemas import (
@@ -41,10 +42,11 @@ from services.common.bodies import body_problems, read_body, read_here, read_que
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.scopes import ScopedRouter
 from services.common.values import NO_NUMBER
 
-vouchers = APIRouter(prefix="/v1/vouchers", tags=["vouchers"])
-accounts = APIRouter(prefix="/v1/accounts", tags=["accounts"])
+vouchers = ScopedRouter(KeyScope.VOUCHERS_SELECT, prefix="/v1/vouchers", tags=["vouchers"])
+accounts = ScopedRouter(KeyScope.ACCOUNTS_READ, prefix="/v1/accounts", tags=["accounts"])
 ROUTERS = (vouchers, accounts)
 
 BAD_NUMBER = invalid_input("path", "account_number", NO_NUMBER)

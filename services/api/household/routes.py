@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
+from pollux.runtime.keys import KeyScope
 from pollux.types import LABEL_LENGTH
 from services.api.household import repository
 from services.api.household.repository import (
@@ -68,13 +69,16 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.scopes import ScopedRouter
 from services.common.values import NO_NUMBER
 
-households = APIRouter(prefix="/v1/households", tags=["households"])
-campaigns = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
-commodities = APIRouter(prefix="/v1/commodities", tags=["commodities"])
-segments = APIRouter(prefix="/v1/segments", tags=["segments"])
-promotion_effects = APIRouter(prefix="/v1/promotion-effects", tags=["commodities"])
+households = ScopedRouter(KeyScope.HOUSEHOLDS_READ, prefix="/v1/households", tags=["households"])
+campaigns = ScopedRouter(KeyScope.HOUSEHOLDS_READ, prefix="/v1/campaigns", tags=["campaigns"])
+commodities = ScopedRouter(KeyScope.HOUSEHOLDS_READ, prefix="/v1/commodities", tags=["commodities"])
+segments = ScopedRouter(KeyScope.HOUSEHOLDS_READ, prefix="/v1/segments", tags=["segments"])
+promotion_effects = ScopedRouter(
+    KeyScope.HOUSEHOLDS_READ, prefix="/v1/promotion-effects", tags=["commodities"]
+)
 ROUTERS = (households, segments, campaigns, commodities, promotion_effects)
 
 BAD_KEY = invalid_input("path", "household_key", NO_NUMBER)

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
+from pollux.runtime.keys import KeyScope
 from pollux.types import LABEL_LENGTH
 from services.api.lists import answer_list
 from services.api.loyalty import repository
@@ -27,9 +28,10 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.scopes import ScopedRouter
 
-members = APIRouter(prefix="/v1/members", tags=["members"])
-promotions = APIRouter(prefix="/v1/promotions", tags=["promotions"])
+members = ScopedRouter(KeyScope.MEMBERS_READ, prefix="/v1/members", tags=["members"])
+promotions = ScopedRouter(KeyScope.MEMBERS_READ, prefix="/v1/promotions", tags=["promotions"])
 ROUTERS = (members, promotions)
 
 TOO_LONG = f"longer than {LABEL_LENGTH} characters"

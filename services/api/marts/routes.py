@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from pollux.runtime.keys import KeyScope
 from services.api.lists import answer
 from services.api.marts.repository import Marts, no_parquet, unknown_domain, unknown_mart
 from services.api.marts.schemas import MartList, MartPage, MartQuery, MartSchema
@@ -18,6 +19,7 @@ from services.common.paging import foreign_next, page
 from services.common.parameters import parameter_errors
 from services.common.prefix import prefix_of
 from services.common.problems import invalid_parts
+from services.common.scopes import ScopedRouter
 
 EXAMPLE = "store"
 FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -57,7 +59,7 @@ PAGE_PARAMETERS: dict[str, Any] = {
     ]
 }
 
-router = APIRouter(prefix="/v1/marts", tags=["marts"])
+router = ScopedRouter(KeyScope.MARTS_READ, prefix="/v1/marts", tags=["marts"])
 ROUTERS = (router,)
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
+from pollux.runtime.keys import KeyScope
 from services.api.lists import answer_list
 from services.api.store import repository
 from services.api.store.repository import (
@@ -33,13 +34,16 @@ from services.common.answers import answers_of
 from services.common.openapi import release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
+from services.common.scopes import ScopedRouter
 from services.common.shop import unknown_store_customer
 from services.common.values import NO_NUMBER
 
-coupons = APIRouter(prefix="/v1/coupons", tags=["coupons"])
-coupon_offers = APIRouter(prefix="/v1/coupon-offers", tags=["coupons"])
-products = APIRouter(prefix="/v1/products", tags=["products"])
-store_customers = APIRouter(prefix="/v1/store-customers", tags=["store customers"])
+coupons = ScopedRouter(KeyScope.STORE_READ, prefix="/v1/coupons", tags=["coupons"])
+coupon_offers = ScopedRouter(KeyScope.STORE_READ, prefix="/v1/coupon-offers", tags=["coupons"])
+products = ScopedRouter(KeyScope.STORE_READ, prefix="/v1/products", tags=["products"])
+store_customers = ScopedRouter(
+    KeyScope.STORE_READ, prefix="/v1/store-customers", tags=["store customers"]
+)
 ROUTERS = (coupons, coupon_offers, products, store_customers)
 
 BAD_COUPON = invalid_input("path", "coupon_id", NO_NUMBER)

@@ -132,9 +132,11 @@ class ScorerClient:
         problem = answer.headers.get("Content-Type", "")
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             raise ScorerRefusesError(
-                "The scorer requires a key: set POLLUX_SCORING_KEY to one whose hash is in its "
-                "POLLUX_API_KEYS."
+                "The scorer requires a key: set POLLUX_SCORING_KEY to one that it accepts, such as "
+                "pollux keys add events --scope score prints."
             )
+        if answer.status_code == HTTPStatus.FORBIDDEN:
+            raise ScorerRefusesError("The key in POLLUX_SCORING_KEY lacks the scope score.")
         if answer.status_code == HTTPStatus.MISDIRECTED_REQUEST:
             raise ScorerRefusesError(
                 f"The scorer does not answer as {self._client.base_url.host}: add that name to "

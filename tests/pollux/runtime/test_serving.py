@@ -1,9 +1,9 @@
 """What `pollux up` runs: its ports, its broker, the key between its services."""
 
-import hashlib
 import socket
 
 import pytest
+from pydantic import SecretStr
 
 from cli import serving
 from pollux.runtime.settings import Settings
@@ -72,11 +72,19 @@ def test_no_broker_runs_without_mqtt(settings: Settings, monkeypatch: pytest.Mon
     assert not serving.has_own_broker()
 
 
-def test_services_get_a_key_where_the_scorer_asks_for_one(settings: Settings) -> None:
-    assert serving.keys_between(settings) == ({}, {})
-    own = hashlib.sha256(b"own").hexdigest()
-    scorer, events = serving.keys_between(settings.model_copy(update={"api_keys": own}))
-    made = hashlib.sha256(events["POLLUX_SCORING_KEY"].encode()).hexdigest()
-    assert scorer["POLLUX_API_KEYS"] == f"{own},{made}"
-    elsewhere = {"api_keys": own, "scoring_url": "http://scorer.example"}
-    assert serving.keys_between(settings.model_copy(update=elsewhere)) == ({}, {})
+def test_scorer_and_event_service_share_a_key(settings: Settings) -> None:
+    """Also where none is required yet: the next one that is added requires it."""
+    made = [serving.key_between(settings)["POLLUX_SCORING_KEY"] for _ in range(2)]
+    assert made[0] != made[1]
+    scorer, events, *others = [
+        one for one in serving.services(settings) if one.name != serving.BROKER
+    ]
+    assert (scorer.name, events.name) == (serving.SCORER, serving.EVENTS)
+    assert scorer.environment is not None
+    assert events.environment is not None
+    key = scorer.environment["POLLUX_SCORING_KEY"]
+    assert events.environment["POLLUX_SCORING_KEY"] == key
+    for one in others:
+        assert one.environment is None or "POLLUX_SCORING_KEY" not in one.environment
+    for update in ({"scoring_key": SecretStr("own")}, {"scoring_url": "http://scorer.example"}):
+        assert serving.key_between(settings.model_copy(update=update)) == {}

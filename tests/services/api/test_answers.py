@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
+from pollux.runtime.keys import KeyScope, add_key
 from pollux.runtime.serving import ServingStore, find_serving_store
 from pollux.runtime.settings import Settings
 from services.api import customer, household, loyalty, store
@@ -760,19 +762,50 @@ def guarded(app_settings: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/", "/v1/nothing"])
+@pytest.mark.parametrize(
+    "sent",
+    ["", "Bearer", "Bearer x", f"Basic {KEYS['one']}", f"Bearer {KEYS['one']}x",
+     f"Bearer {KEYS['one'][:-1]}", KEYS["one"]],
+)  # fmt: skip
+def test_what_is_no_key_is_refused(guarded: httpx.Client, sent: str) -> None:
+    answer = guarded.get("/v1/campaigns", headers={"Authorization": sent})
+    problem(answer, 401, "key-required")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/v1/nothing"])
 def test_a_key_is_required(guarded: httpx.Client, path: str) -> None:
-    for sent in (None, "", "Bearer", "Bearer x", f"Basic {KEYS['one']}", f"Bearer {KEYS['one']}x",
-                 f"Bearer {KEYS['one'][:-1]}", KEYS["one"]):  # fmt: skip
-        answer = guarded.get(path, headers={} if sent is None else {"Authorization": sent})
-        problem(answer, 401, "key-required")
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+    problem(guarded.get(path), 401, "key-required")
     for key in KEYS.values():
         answer = guarded.get(path, headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == (404 if path == "/v1/nothing" else 200)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_an_answer_in_memory_needs_the_scope_of_its_route(
+    installation: tuple[Settings, ServingStore], tmp_path: Path
+) -> None:
+    url = SecretStr(installation[1].owner_url)
+    settings = installation[0].model_copy(update={"data_dir": tmp_path, "database_url": url})
+    keys = {
+        scope: add_key(settings, scope.replace(":", "-"), [scope])
+        for scope in (KeyScope.HOUSEHOLDS_READ, KeyScope.ACCOUNTS_READ)
+    }
+    app = create_app(settings)
+    with client_of(app) as client:
+
+        def ask(scope: KeyScope, **headers: str) -> httpx.Response:
+            sent = {"Authorization": f"Bearer {keys[scope]}"} | headers
+            return client.get("/v1/households/1", headers=sent)
+
+        first = ask(KeyScope.HOUSEHOLDS_READ)
+        assert first.status_code == 200
+        assert len(app.state.answers.memory) == 1
+        for headers in ({}, {"If-None-Match": first.headers["etag"]}):
+            problem(ask(KeyScope.ACCOUNTS_READ, **headers), 403, "scope-missing")
+        assert ask(KeyScope.HOUSEHOLDS_READ).content == first.content
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
 def test_health_needs_no_key(guarded: httpx.Client, path: str) -> None:
     assert guarded.get(path).status_code == 200
 

@@ -97,7 +97,8 @@ def test_what_needs_no_key_needs_none_behind_a_prefix(
     told = {"X-Forwarded-Prefix": "/pollux"}
     with client_of(create_app(settings)) as client:
         assert client.get("/healthz", headers=told).status_code == 200
-        for path in ("/v1/members", "/", "/docs/x", "/pollux/healthz", "/healthz/healthz"):
+        assert client.get("/", headers=told).status_code == 200
+        for path in ("/v1/members", "/metrics", "/docs/x", "/pollux/healthz", "/healthz/healthz"):
             assert client.get(path, headers=told).status_code == 401
         # A prefix cannot make a guarded path an open one.
         answer = client.get("/v1/members", headers={"X-Forwarded-Prefix": "/healthz"})

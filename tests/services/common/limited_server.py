@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from pollux.runtime.keys import KeyScope
 from pollux.runtime.settings import Settings
 from services.common import health, server
+from services.common.api_keys import ApiKeys
 from services.common.app import make_app
 from services.common.bodies import read_json_bytes
 from services.common.metrics import Metrics
 from services.common.port import bind
+from services.common.scopes import ScopedRouter
 
 # Shorter than users have them, so that tests do not wait.
 RECEIVE_SECONDS = 1.0
@@ -23,7 +26,7 @@ KEEP_ALIVE_SECONDS = 2
 LONGER_THAN_ALL = 1.2 * ANSWER_SECONDS
 PART = b"x" * 2**16
 
-router = APIRouter()
+router = ScopedRouter(KeyScope.SCORE)
 
 
 @router.post("/length")
@@ -64,6 +67,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 def main(port: int) -> None:
     settings = Settings(receive_seconds=RECEIVE_SECONDS, answer_seconds=ANSWER_SECONDS, api_keys="")
+    metrics = Metrics()
     app = make_app(
         settings,
         name="limited",
@@ -71,9 +75,9 @@ def main(port: int) -> None:
         description="",
         tags=[],
         lifespan=lifespan,
-        metrics=Metrics(),
-        key_hashes=[],
-        routers=[router, health.process],
+        metrics=metrics,
+        keys=ApiKeys(settings, metrics.refuse_key),
+        routers=[router, *health.ROUTERS],
     )
     app.state.limits = replace(app.state.limits, stall_seconds=RECEIVE_SECONDS)
     server.KEEP_ALIVE_SECONDS = KEEP_ALIVE_SECONDS

@@ -45,7 +45,7 @@ def test_the_page_names_no_other_server_and_needs_no_key(name: str, prefix: str)
         assert len(answer.content) > 1000
     assert "//" not in re.sub(r"^.*<!--.*$", "", page.text, flags=re.MULTILINE)
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert get(APPS[name], "/").status_code == 401
+    assert get(APPS[name], "/metrics").status_code == 401
 
 
 def click(page: Page, selector: str) -> None:
@@ -67,7 +67,7 @@ def test_a_person_sees_every_operation_and_tries_one_with_a_key(tmp_path: Path) 
                 )
                 assert page.errors == [], name
                 if name == "scoring":
-                    try_index(page)
+                    try_metrics(page)
                 urls = [httpx.URL(url) for url in page.requests if not url.startswith("data:")]
                 assert {(url.host, url.port) for url in urls} == {
                     ("127.0.0.1", client.base_url.port)
@@ -75,9 +75,9 @@ def test_a_person_sees_every_operation_and_tries_one_with_a_key(tmp_path: Path) 
                 page.requests.clear()
 
 
-def try_index(page: Page) -> None:
-    """Asks for `/` without a key, enters one, and asks again."""
-    block = "[id$='-read_index']"
+def try_metrics(page: Page) -> None:
+    """Asks for metrics without a key, enters one, and asks again."""
+    block = "[id$='-read_metrics']"
     status = f'document.querySelector("{block} .live-responses-table tbody .response-col_status")'
     click(page, f"{block} .opblock-summary-control")
     click(page, f"{block} .try-out__btn")

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.answers import Answer, AnswersInMemory, KeptPerRelease, matches
-from services.common.api_keys import ApiKeysError, read_key_hashes
+from services.common.api_keys import ApiKeysError, check_address, read_hashes
 from services.common.database import connection_arguments
 from services.common.lookups import MAX_KEYS, Lookups
 from services.common.paging import page, read_next, write_next
@@ -185,24 +185,24 @@ def test_tags_differ_by_release_moment_and_edition() -> None:
 @pytest.mark.parametrize("keys", ["x", HASH[:-1], HASH + "0", f"{HASH},key", "g" * 64, f"{HASH};"])
 def test_what_is_no_hash_is_refused(keys: str) -> None:
     with pytest.raises(ApiKeysError, match="sha256sum"):
-        read_key_hashes(Settings(api_keys=keys))
+        read_hashes(Settings(api_keys=keys))
 
 
 def test_hashes_are_read() -> None:
     other = hashlib.sha256(b"other").hexdigest()
-    settings = Settings(api_keys=f" {HASH} , {other.upper()},", api_host="0.0.0.0")
-    assert [one.hex() for one in read_key_hashes(settings)] == [HASH, other]
+    settings = Settings(api_keys=f" {HASH} , {other.upper()},")
+    assert [one.hex() for one in read_hashes(settings)] == [HASH, other]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost"])
 def test_a_loopback_address_needs_no_keys(host: str) -> None:
-    assert read_key_hashes(Settings(api_host=host)) == []
+    check_address(Settings(), host, "POLLUX_API_HOST")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "", "localhost.example.org"])
 def test_another_address_needs_keys(host: str) -> None:
     with pytest.raises(ApiKeysError, match="POLLUX_API_KEYS"):
-        read_key_hashes(Settings(api_host=host, api_keys=" , "))
+        check_address(Settings(api_keys=" , "), host, "POLLUX_API_HOST")
 
 
 def test_libpq_urls_become_arguments_of_asyncpg() -> None:

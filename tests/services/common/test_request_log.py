@@ -8,23 +8,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI, Response
 from prometheus_client.parser import text_string_to_metric_families
 
+from pollux.runtime.keys import KeyScope
 from pollux.runtime.settings import Settings
 from services.common import health
+from services.common.api_keys import ApiKeys
 from services.common.app import make_app
 from services.common.metrics import Metrics
 from services.common.problems import ProblemError
 from services.common.releases import Release
 from services.common.request_log import RequestLog
+from services.common.scopes import ScopedRouter
 from tests.support import asgi
 
 KEY = "a key"
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 FIELDS = ["time", "service", "method", "route", "status", "ms", "release", "key"]
 
-router = APIRouter()
+router = ScopedRouter(KeyScope.HOUSEHOLDS_READ)
 
 
 @router.get("/v1/things/{thing}")
@@ -36,17 +39,19 @@ async def thing(thing: str, email: str = "") -> Response:
     return Response("{}", headers={"X-Pollux-Release": "household-3"})
 
 
-def app_with(**settings: Any) -> FastAPI:
+def app_with(**values: Any) -> FastAPI:
+    settings = Settings(**{"api_keys": HASH} | values)
+    metrics = Metrics()
     return make_app(
-        Settings(**settings),
+        settings,
         name="things",
         title="Things",
         description="",
         tags=[],
         lifespan=None,  # type: ignore[arg-type]
-        metrics=Metrics(),
-        key_hashes=[bytes.fromhex(HASH)],
-        routers=[router, health.process],
+        metrics=metrics,
+        keys=ApiKeys(settings, metrics.refuse_key),
+        routers=[router, *health.ROUTERS],
     )
 
 
@@ -84,7 +89,7 @@ def test_a_request_is_a_line_without_values(
     ]
     for line in lines:
         assert line["service"] == "things"
-        assert line["key"] == HASH[:8]
+        assert line["key"] == f"setting:{HASH[:8]}"
         assert 0 <= line["ms"] < 10_000
         assert line["time"].endswith("Z")
         assert before <= datetime.fromisoformat(line["time"]) <= datetime.now(UTC)
