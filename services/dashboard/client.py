@@ -39,13 +39,16 @@ class Trouble(Enum):
     NOTHING_RELEASED = "no release exists yet"
     NOT_FOUND = "there is no such thing"
     KEY_REFUSED = "the service wants a key, or another"
+    SCOPE_MISSING = "the key opens other things than this"
     REFUSED = "the request cannot be accepted"
     FAILED = "the service failed"
 
 
 STATUSES = {
     HTTPStatus.UNAUTHORIZED: Trouble.KEY_REFUSED,
+    HTTPStatus.FORBIDDEN: Trouble.SCOPE_MISSING,
     HTTPStatus.NOT_FOUND: Trouble.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS: Trouble.NOT_READY,
     HTTPStatus.SERVICE_UNAVAILABLE: Trouble.NOT_READY,
 }
 

@@ -20,6 +20,17 @@ def problems_shown() -> Iterator[None]:
         show(error)
 
 
+@contextmanager
+def closed_parts_shown() -> Iterator[None]:
+    """The same where the viewer's key does not open the block; other problems end the page."""
+    try:
+        yield
+    except ServiceError as error:
+        if error.trouble is not Trouble.SCOPE_MISSING:
+            raise
+        show(error)
+
+
 def show(error: ServiceError) -> None:
     """Says what is wrong, and what to do."""
     name = error.service.value
@@ -42,6 +53,11 @@ def show(error: ServiceError) -> None:
             empty(error.detail)
         case Trouble.KEY_REFUSED:
             ask_for_key(error)
+        case Trouble.SCOPE_MISSING:
+            empty(
+                f"**Your key does not open this.** {error.detail} Forget it to type another one; "
+                "`pollux keys add` makes them."
+            )
         case Trouble.REFUSED:
             problem(f"The {name} cannot take this", error.detail)
         case Trouble.FAILED:

@@ -163,6 +163,7 @@ def _per_household(campaign: Row, segments: Sequence[Row]) -> list[Row]:
     ]
 
 
+@states.closed_parts_shown()
 def _show_responders(campaign: Row) -> None:
     st.header("Who responded")
     number = campaign["campaign"]

@@ -69,6 +69,7 @@ def _show_club() -> None:
         column.metric(f"Members {words_}", words.number(found["count"]), border=True)
 
 
+@states.closed_parts_shown()
 def _show_member() -> None:
     st.header("Find a member")
     # Not a part of the address, which browsers and proxies remember.

@@ -23,14 +23,18 @@ DATASETS = {
 def show() -> None:
     """What the figures on the other pages rest on."""
     st.title(TITLE)
+    for part in (_show_released, _show_runs, _show_services):
+        with states.closed_parts_shown():
+            part()
+
+
+def _show_released() -> None:
     releases = data.fresh("/v1/releases")["data"]
     if not releases:
         states.empty("Nothing is released yet. `pollux up` does that with made-up data.")
     else:
         _show_rows()
         _show_releases(releases)
-    _show_runs()
-    _show_services()
 
 
 def _show_rows() -> None:
@@ -70,7 +74,7 @@ def _show_releases(releases: Sequence[Row]) -> None:
         ["domain", "number", "released_at", "released_ago"],
         what="The current release of each domain",
     )
-    with st.expander("Tables in them"):
+    with st.expander("Tables in them"), states.closed_parts_shown():
         marts = data.read("/v1/marts")["data"]
         table(
             [

@@ -93,6 +93,7 @@ def _show_together() -> None:
     _show_matrix([commodity, *(row["associated_commodity"] for row in companions)])
 
 
+@states.closed_parts_shown()
 def _show_matrix(names: Sequence[str]) -> None:
     st.header("And with each other")
     listed = ",".join(f'"{name}"' if "," in name else name for name in names)

@@ -77,6 +77,7 @@ def _show_list(sizes: list[Row]) -> None:
         links.go_to("household", household=row["household_key"])
 
 
+@states.closed_parts_shown()
 def _show_grid() -> None:
     st.header("By recency and frequency")
     cells = data.rows(GRID)

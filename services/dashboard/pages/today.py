@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from services.dashboard import charts, data, links, states, words
+from services.dashboard.client import ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
 
@@ -19,7 +20,8 @@ def show() -> None:
     """What a visitor wants to know first."""
     st.title(TITLE)
     _show_alerts()
-    _show_releases()
+    with states.closed_parts_shown():
+        _show_releases()
     for part in (_show_segments, _show_offers):
         # A domain may have no release yet, and the others do.
         with states.problems_shown():
@@ -27,7 +29,13 @@ def show() -> None:
 
 
 def _show_alerts() -> None:
-    alerts = data.fresh("/v1/alerts")["data"]
+    try:
+        alerts = data.fresh("/v1/alerts")["data"]
+    except ServiceError as error:
+        # They are for those who can mend what went wrong.
+        if error.trouble is not Trouble.SCOPE_MISSING:
+            raise
+        return
     if not alerts:
         return
     st.header("Alerts")

@@ -122,6 +122,7 @@ def _show_ranking(country: str, bounds: Bounds) -> None:
     st.caption("Each row adds up to 100 %. Amounts are in the country's money.")
 
 
+@states.closed_parts_shown()
 def _show_segments(country: str, bounds: Bounds) -> None:
     st.header("How large the segments are")
     shares = {

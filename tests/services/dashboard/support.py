@@ -1,6 +1,8 @@
 """A services' fake for pages: documents by path, and pages run without a browser."""
 
+import re
 from collections.abc import Iterator
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +10,7 @@ import httpx
 from streamlit.testing.v1 import AppTest
 
 from services.common.contracts import contract_of
+from services.openapi.documents import documents
 
 SCRIPT = """
 from services.dashboard import states
@@ -28,6 +31,8 @@ class FakeServices:
         self.asked: list[httpx.Request] = []
         # Where set, the only key that is let in.
         self.key: str | None = None
+        # Scopes that the viewer's key has, by the OpenAPI documents; without, all.
+        self.scopes: set[str] | None = None
         self.is_away = False
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -37,6 +42,8 @@ class FakeServices:
         sent = request.headers.get("Authorization")
         if self.key is not None and request.url.path != "/readyz" and sent != f"Bearer {self.key}":
             return problem(HTTPStatus.UNAUTHORIZED, "key-required", "Send a key.")
+        if self.scopes is not None and (needs := needed(request)) not in {*self.scopes, None}:
+            return problem(HTTPStatus.FORBIDDEN, "scope-missing", f"This needs the scope {needs}.")
         found = self.documents.get(request.url.path)
         if found is None:
             return problem(HTTPStatus.NOT_FOUND, "unknown", f"No {request.url.path} here.")
@@ -54,6 +61,28 @@ class FakeServices:
 
     def queries(self, path: str) -> list[dict[str, str]]:
         return [dict(one.url.params) for one in self.asked if one.url.path == path]
+
+
+def needed(request: httpx.Request) -> str | None:
+    """The scope that a route needs, as the service's OpenAPI document says."""
+    for path, method, needs in _scopes():
+        if method == request.method and path.fullmatch(request.url.path):
+            return needs
+    raise AssertionError(f"no service has {request.method} {request.url.path}")
+
+
+@cache
+def _scopes() -> list[tuple[re.Pattern[str], str, str | None]]:
+    return [
+        (
+            re.compile(re.sub(r"\{\w+\}", "[^/]+", path)),
+            method.upper(),
+            operation["security"][0]["key"][0] if "security" in operation else None,
+        )
+        for document in documents().values()
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
 
 
 def problem(status: HTTPStatus, kind: str, detail: str) -> httpx.Response:

@@ -80,3 +80,53 @@ def test_a_key_that_cannot_be_sent_is_refused(services: FakeServices) -> None:
     page.text_input[0].set_value("schlüssel…")
     page.button[0].click()
     assert "refuses this key" in texts(run(page))
+
+
+def test_a_part_that_the_key_does_not_open_names_its_scope(services: FakeServices) -> None:
+    for path in ("/v1/alerts", "/v1/releases", SIZES, "/v1/segments/moves", "/v1/coupon-offers"):
+        services.serve(path, [])
+    services.scopes = {"metrics", "store:read"}
+    page = open_page("today")
+    said = texts(page)
+    assert "Your key does not open this" in said
+    assert "needs the scope households:read" in said
+    # What is before and after it is shown, and who may not mend anything is told of no alerts.
+    assert "Nothing is released yet" in said
+    assert "No customer of the shop has been there yet" in said
+    assert "admin" not in said
+
+
+@pytest.mark.parametrize(
+    ("scopes", "shown", "missing"),
+    [
+        (set(), [], ["metrics", "admin"]),
+        ({"metrics"}, ["What is served"], ["admin", "vouchers:select", "members:read"]),
+        ({"admin"}, ["No run of the pipelines has failed"], ["metrics"]),
+        ({"metrics", "vouchers:select"}, ["No row came in"], ["admin", "members:read", "marts:read"]),
+    ],
+)
+def test_the_page_of_quality_shows_what_the_key_opens(
+    services: FakeServices, scopes: set[str], shown: list[str], missing: list[str]
+) -> None:
+    release = {"domain": "loyalty", "number": 7, "name": "loyalty-7", "released_at": None}
+    services.serve("/v1/releases", [release])
+    for path in ("/v1/alerts", "/v1/vouchers/cleaning-report"):
+        services.serve(path, [])
+    services.serve("/v1/promotions/cleaning-report", [])
+    services.serve("/v1/marts", [])
+    services.scopes = scopes
+    page = open_page("quality")
+    said = texts(page) + "".join(str(one.value) for one in page.success)
+    for text in shown:
+        assert text in said
+    for scope in missing:
+        assert f"needs the scope {scope}" in said
+    assert "Services" in said
+
+
+def test_a_key_that_asks_too_often_waits(services: FakeServices) -> None:
+    services.documents[SIZES] = problem(
+        HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "This key may ask 5 times a minute."
+    )
+    said = texts(open_page("segments"))
+    assert "may ask 5 times a minute. Try again in a moment" in said
