@@ -18,13 +18,39 @@ with
 
     ),
 
+    summarised as (
+
+        select
+            rfm.household_key,
+            {{ floored_quotient("rfm.household_key", "1000") }} as thousand
+        from rfm
+        inner join demographics on rfm.household_key = demographics.household_key
+        inner join spend on rfm.household_key = spend.household_key
+
+    ),
+
+    thousands as ({{ groups_of_rows("summarised", ["thousand"], ["thousand"]) }}),
+
+    numbered as (
+
+        select
+            summarised.household_key,
+            thousands.rows_before + row_number() over (
+                partition by summarised.thousand order by summarised.household_key
+            )
+            - 1 as index
+        from summarised
+        inner join thousands on summarised.thousand = thousands.thousand
+
+    ),
+
     final as (
 
         select
-            row_number() over (order by rfm.household_key) - 1 as index,
+            numbered.index,
             rfm.household_key,
             demographics.age_45_plus,
-            demographics."income_50K_plus",
+            demographics.{{ adapter.quote("income_50K_plus") }},
             demographics.single_couple_family,
             demographics.has_kids,
             demographics.single,
@@ -36,7 +62,8 @@ with
             rfm.rfm_bins,
             {% for section in sections() -%} spend.{{ section }}, {% endfor -%}
             spend.total_sales
-        from rfm
+        from numbered
+        inner join rfm on numbered.household_key = rfm.household_key
         inner join demographics on rfm.household_key = demographics.household_key
         inner join spend on rfm.household_key = spend.household_key
 
