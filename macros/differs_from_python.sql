@@ -24,7 +24,7 @@
                     {{ text_literal(rule) }} as rule,
                     given,
                     in_python,
-                    cast({{ expression }} as text) as in_models
+                    {{ as_text(expression) }} as in_models
                 from {{ rule }}_cases
                 {%- if not loop.last %}
                     union all

@@ -66,5 +66,15 @@
     )
 {%- endmacro %}
 
+{% macro spark__floored_quotient(dividend, divisor) -%}
+    (
+        (
+            {{ dividend }}
+            - (({{ dividend }} % {{ divisor }}) + {{ divisor }}) % {{ divisor }}
+        )
+        div {{ divisor }}
+    )
+{%- endmacro %}
+
 {# An amount of money as whole cents. #}
 {% macro cents(amount) -%} cast(({{ amount }}) * 100 as bigint) {%- endmacro %}

@@ -1,6 +1,6 @@
 {# The raw data of a dataset: the small retailer's seed on a development target, else the loaded data. #}
 {% macro raw(domain, dataset) -%}
-    {%- if target.name in ["dev", "dev_postgres"] -%}
+    {%- if target.name.startswith("dev") -%}
         {%- set seed = "raw_" ~ domain ~ "__" ~ dataset -%}
         {%- if not execute -%}
             {% do require_seed(seed, domain, dataset) %}

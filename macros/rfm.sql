@@ -14,9 +14,7 @@
 {%- endmacro %}
 
 {# What monetary value is scored by. #}
-{% macro log_of_sales(total_sales) -%}
-    ln(cast({{ total_sales }} as double precision))
-{%- endmacro %}
+{% macro log_of_sales(total_sales) -%} ln({{ as_double(total_sales) }}) {%- endmacro %}
 
 {# The last visit in words, by whole days from it to the window's end. #}
 {% macro visit_in_words(days) -%}
@@ -25,7 +23,7 @@
         then 'last visit on the last day'
         when {{ days }} = 1
         then 'last visit 1 day before the end'
-        else 'last visit ' || cast({{ days }} as text) || ' days before the end'
+        else 'last visit ' || {{ as_text(days) }} || ' days before the end'
     end
 {%- endmacro %}
 
@@ -36,7 +34,7 @@
         then 'among the 20 % of households that shop least often'
         else
             'more often than '
-            || cast(20 * ({{ f_score }} - 1) as text)
+            || {{ as_text("20 * (" ~ f_score ~ " - 1)") }}
             || ' % of households'
     end
 {%- endmacro %}

@@ -22,9 +22,35 @@
 
 {# A text as an SQL literal; none gives null. #}
 {% macro text_literal(text) -%}
-    {%- if text is none -%} cast(null as text)
-    {%- else -%} {%- set quoted = text | replace("'", "''") -%} '{{ quoted }}'
+    {%- if text is none -%} {{ as_text("null") }}
+    {%- else -%} {{ quoted(text) }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro quoted(text) -%} {{ return(adapter.dispatch("quoted")(text)) }} {%- endmacro %}
+
+{% macro default__quoted(text) -%}
+    {%- set escaped = text | replace("'", "''") -%} '{{ escaped }}'
+{%- endmacro %}
+
+{# A backslash escapes there. #}
+{% macro spark__quoted(text) -%}
+    {%- set escaped = text | replace("\\", "\\\\") | replace("'", "\\'") -%}
+    '{{ escaped }}'
+{%- endmacro %}
+
+{# Whether a text as a whole is of a pattern: a regular expression that all engines read alike. #}
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch("matches")(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    {{ text }} ~ {{ text_literal("^(" ~ pattern ~ ")$") }}
+{%- endmacro %}
+
+{# Its $ also matches before a line break at the end. #}
+{% macro spark__matches(text, pattern) -%}
+    {{ text }} rlike {{ text_literal("^(" ~ pattern ~ ")\\z") }}
 {%- endmacro %}
 
 {# Text with accents composed (NFC). #}
@@ -35,6 +61,21 @@
 {% macro default__composed(text) -%} normalize({{ text }}, nfc) {%- endmacro %}
 
 {% macro duckdb__composed(text) -%} nfc_normalize({{ text }}) {%- endmacro %}
+
+{# Spark has no function for it, but ICU, whose method it can call; not for a null. #}
+{% macro spark__composed(text) -%}
+    case
+        when octet_length({{ text }}) <> length({{ text }})
+        then
+            reflect(
+                'com.ibm.icu.text.Normalizer',
+                'compose',
+                coalesce({{ text }}, ''),
+                false
+            )
+        else {{ text }}
+    end
+{%- endmacro %}
 
 {# How many bytes a text takes in UTF-8. #}
 {% macro bytes_of(text) -%}

@@ -5,7 +5,7 @@
 
 {# The items of a list such as [6; 14;], as 6;14; null for an empty list. #}
 {% macro item_list(text) -%}
-    nullif(trim(translate({{ text }}, '[] ', ''), ';'), '')
+    nullif(trim(both ';' from translate({{ text }}, '[] ', '')), '')
 {%- endmacro %}
 
 {# Number of parts of a text. #}
@@ -25,7 +25,7 @@
 
 {# The email that identifies a person; null where it has no @. #}
 {% macro email_key(expression) -%}
-    case when strpos({{ expression }}, '@') > 0 then {{ text_key(expression) }} end
+    case when position('@' in {{ expression }}) > 0 then {{ text_key(expression) }} end
 {%- endmacro %}
 
 {# The kind of a conversion, from the word used in files; null for any other word. #}
@@ -46,8 +46,11 @@
     cast(
         case
             when
-                {{ text }}
-                similar to '[0-9]{1,{{ var("money_digits") }}}([.][0-9]{1,2})?'
+                {{
+                    matches(
+                        text, "[0-9]{1," ~ var("money_digits") ~ "}([.][0-9]{1,2})?"
+                    )
+                }}
             then {{ text }}
         end as decimal(18, 2)
     )

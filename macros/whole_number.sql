@@ -1,8 +1,7 @@
 {# A text that holds a whole number of at most nine digits, such as `2` or `2.0`, as integer; else null. #}
-{# The pattern is anchored because `~` matches a part on PostgreSQL and the whole on DuckDB. #}
 {% macro whole_number(text) -%}
     case
-        when {{ text }} ~ '^ *[+-]?0*[0-9]{1,9}([.]0*)? *$'
+        when {{ matches(text, " *[+-]?0*[0-9]{1,9}([.]0*)? *") }}
         then cast(split_part({{ trimmed(text) }}, '.', 1) as integer)
     end
 {%- endmacro %}

@@ -6,7 +6,7 @@
 
 {# Plain dbt builds from seeds of the study. Weeks are not set by number. #}
 {% macro default__window(name, otherwise) -%}
-    {%- set plain = target.name in ["dev", "dev_postgres"] -%}
+    {%- set plain = target.name.startswith("dev") -%}
     {%- set study = env_var("POLLUX_STUDY", "complete_journey" if plain else "") -%}
     {%- set word = {"first_day": "first", "last_day": "latest"}.get(name) -%}
     {%- set day = var("scope_" ~ name) if word else none -%}

@@ -13,6 +13,4 @@ with
 
 select product_id, raw_price, buy_price
 from products
-where
-    abs(cast(raw_price as double precision) - cast(buy_price as double precision))
-    > 0.000001
+where abs({{ as_double("raw_price") }} - {{ as_double("buy_price") }}) > 0.000001

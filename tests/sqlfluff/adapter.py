@@ -6,3 +6,8 @@ from collections.abc import Callable
 def dispatch(_name: str) -> Callable[..., str]:
     """A macro of any engine."""
     return lambda *_arguments: "1"
+
+
+def quote(name: str) -> str:
+    """A name in quotes."""
+    return f'"{name}"'

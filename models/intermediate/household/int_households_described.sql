@@ -19,7 +19,7 @@ with
                     '250K+'
                 ),
                 false
-            ) as "income_50K_plus",
+            ) as {{ adapter.quote("income_50K_plus") }},
             case
                 when household_size = '1'
                 then 1

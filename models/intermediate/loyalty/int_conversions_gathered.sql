@@ -49,7 +49,7 @@ with
         from conversion_lines
         union all
         select
-            cast(null as text) as line,
+            {{ as_text("null") }} as line,
             promotion,
             conversion_type,
             email,

@@ -17,7 +17,7 @@ with
         from loyalty_lines
         union all
         select
-            cast(null as text) as line,
+            {{ as_text("null") }} as line,
             {{ email_key("email") }} as email,
             fb_user,
             insta_user,

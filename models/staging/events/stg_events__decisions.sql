@@ -4,20 +4,20 @@ with
     final as (
 
         select
-            cast(event_key as text) as event_key,
-            cast(kind as text) as kind,
+            {{ as_text("event_key") }} as event_key,
+            {{ as_text("kind") }} as kind,
             cast(customer_id as bigint) as customer_id,
-            nullif({{ trimmed("cast(department as text)") }}, '') as department,
+            nullif({{ trimmed(as_text("department")) }}, '') as department,
             cast(event_at as timestamp) as event_at,
             cast(event_shop_time as timestamp) as event_shop_time,
             cast(event_date as date) as event_date,
-            cast(outcome as text) as outcome,
-            nullif({{ trimmed("cast(reason as text)") }}, '') as reason,
+            {{ as_text("outcome") }} as outcome,
+            nullif({{ trimmed(as_text("reason")) }}, '') as reason,
             cast(coupon_id as bigint) as coupon_id,
-            cast(prediction as double precision) as prediction
+            {{ as_double("prediction") }} as prediction
         from source
         -- Events taken in before times were checked may have an infinite day.
-        where event_date is null or isfinite(cast(event_date as date))
+        where event_date is null or {{ is_finite("cast(event_date as date)") }}
 
     )
 

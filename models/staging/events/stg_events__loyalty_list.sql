@@ -5,10 +5,10 @@ with
 
         select
             cast(number as bigint) as number,
-            nullif({{ trimmed("cast(email as text)") }}, '') as email,
-            nullif({{ trimmed("cast(fb_user as text)") }}, '') as fb_user,
-            nullif({{ trimmed("cast(insta_user as text)") }}, '') as insta_user,
-            nullif({{ trimmed("cast(gender as text)") }}, '') as gender,
+            nullif({{ trimmed(as_text("email")) }}, '') as email,
+            nullif({{ trimmed(as_text("fb_user")) }}, '') as fb_user,
+            nullif({{ trimmed(as_text("insta_user")) }}, '') as insta_user,
+            nullif({{ trimmed(as_text("gender")) }}, '') as gender,
             cast(received_at as timestamp) as received_at
         from source
 

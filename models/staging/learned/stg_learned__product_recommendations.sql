@@ -7,9 +7,9 @@ with
             cast(household_key as bigint) as household_key,
             cast(rank as integer) as rank,
             cast(product_id as bigint) as product_id,
-            cast(score as double precision) as score,
-            cast(kind as text) as kind,
-            cast(reason as text) as reason,
+            {{ as_double("score") }} as score,
+            {{ as_text("kind") }} as kind,
+            {{ as_text("reason") }} as reason,
             cast(purchases as integer) as purchases,
             cast(usual_days as integer) as usual_days,
             cast(last_days as integer) as last_days

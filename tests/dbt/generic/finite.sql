@@ -5,7 +5,7 @@
     from {{ model }}
     where
         {% for column in columns -%}
-            {{ "or " if not loop.first }} not isfinite({{ column }})
+            {{ "or " if not loop.first }} not {{ is_finite(column) }}
         {% endfor %}
 
 {% endtest %}

@@ -51,7 +51,7 @@ SEED = """\
   - name: raw_store__visits
     description: Visits of the shop.
     config:
-      enabled: "{{ target.name in ['dev', 'dev_postgres'] }}"
+      enabled: "{{ target.name.startswith('dev') }}"
       column_types:
         visit_id: text
         visited_at: text
