@@ -102,7 +102,11 @@ def test_a_part_that_the_key_does_not_open_names_its_scope(services: FakeService
         (set(), [], ["metrics", "admin"]),
         ({"metrics"}, ["What is served"], ["admin", "vouchers:select", "members:read"]),
         ({"admin"}, ["No run of the pipelines has failed"], ["metrics"]),
-        ({"metrics", "vouchers:select"}, ["No row came in"], ["admin", "members:read", "marts:read"]),
+        (
+            {"metrics", "vouchers:select"},
+            ["No row came in"],
+            ["admin", "members:read", "marts:read"],
+        ),
     ],
 )
 def test_the_page_of_quality_shows_what_the_key_opens(
