@@ -13,8 +13,6 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from openapi_python_client import generate
-from openapi_python_client.config import Config, ConfigFile, MetaType
 
 from tests.conftest import PROJECT_DIR
 from tests.services.openapi.support import KEY, Urls
@@ -39,6 +37,10 @@ TIME = re.compile(r"(T\d\d:\d\d:\d\d)(\.\d+)?(?:\+00:00|Z)")
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on the path with a generated package for each service: `client_api`, …."""
+    # Every test process would import the generator, for one that runs it.
+    from openapi_python_client import generate  # noqa: PLC0415
+    from openapi_python_client.config import Config, ConfigFile, MetaType  # noqa: PLC0415
+
     folder = tmp_path_factory.mktemp("clients")
     for service in DOCUMENTS:
         config = Config.from_sources(

@@ -1,13 +1,15 @@
 """The three services checked against their own descriptions: no answer may differ from them."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from services.openapi.documents import documents
-from tests.services.openapi.fuzz import Report, fuzz
 from tests.services.openapi.support import Urls
+
+if TYPE_CHECKING:
+    from tests.services.openapi.fuzz import Report
 
 pytestmark = pytest.mark.integration
 
@@ -27,11 +29,14 @@ def few_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
 
 
-def check(urls: Urls, seed: int, **sizes: dict[str, Any]) -> dict[str, Report]:
+def check(urls: Urls, seed: int, **sizes: dict[str, Any]) -> "dict[str, Report]":
     """The reports by service; nothing in them is wrong.
 
     Every operation answered what was asked and, if the edges of its schemas were, refused some.
     """
+    # Every test process would import schemathesis, for one that runs it.
+    from tests.services.openapi.fuzz import fuzz  # noqa: PLC0415
+
     reports = {
         name: fuzz(DOCUMENTS[name], urls[name], seed=seed, **size) for name, size in sizes.items()
     }
@@ -50,7 +55,7 @@ def check(urls: Urls, seed: int, **sizes: dict[str, Any]) -> dict[str, Report]:
     return reports
 
 
-def cases(reports: dict[str, Report]) -> int:
+def cases(reports: "dict[str, Report]") -> int:
     return sum(report.cases.total() for report in reports.values())
 
 
