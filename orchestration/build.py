@@ -142,7 +142,7 @@ def stream_build(
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
         notes = warnings_of(run)
-        message = describe_failures(settings, database, distinct)
+        message = describe_failures(settings, database, distinct, run.manifest)
     return BuildReport(
         models=_count(run, "model"),
         tests=_count(run, "test"),

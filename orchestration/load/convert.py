@@ -181,8 +181,10 @@ def _rejects(job: Job, counts: Counts) -> Rejects:
 def _within_limit(job: Job, found: Screened) -> None:
     if found.rejected * 100 <= found.read * job.reject_limit_percent:
         return
+    # A row that is broken may have anything in any column.
     first = "".join(
-        f"\n  line {line}{f', column {column}' if column else ''}: {reason}: {raw[:200]}"
+        f"\n  line {line}{f', column {column}' if column else ''}: {reason}"
+        + ("" if job.dataset.is_personal else f": {raw[:200]}")
         for line, column, reason, raw in found.first
     )
     read = f"the first {found.read:,}" if found.gave_up else f"{found.read:,}"

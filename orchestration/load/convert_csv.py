@@ -19,6 +19,7 @@ from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
 from pollux.calendar import DAY_ONE
+from pollux.masking import without_values
 from pollux.runtime.duck import open_duckdb
 from pollux.types import (
     EXACT_DOUBLE,
@@ -193,7 +194,9 @@ def convert_clean(
         return _rows(connection, _copy(selects, source, "true", out, metadata))
     except duckdb.Error as error:
         _raise_if_disk(error)
-        raise LoadError(f"rows that passed every check could not be read back: {error}") from error
+        raise LoadError(
+            f"rows that passed every check could not be read back: {without_values(str(error))}"
+        ) from error
 
 
 def write_empty(dataset: Dataset, out: Path, metadata: Mapping[str, object]) -> None:
@@ -221,10 +224,10 @@ def _why_missing(names: Sequence[str], missing: Sequence[str], dataset: Dataset)
     if not declared & set(found) and len(found) == len(declared) and any(map(_is_number, found)):
         header = ",".join(column.name for column in dataset.columns)
         return f"has no header line; write one above its first line: {header}"
-    return (
-        f"lacks {_listed(missing)} of {dataset.domain}.{dataset.name}; "
-        f"its columns are {', '.join(names)}"
-    )
+    # A first line with none of the names may be somebody's row.
+    is_row = dataset.is_personal and not declared & set(found)
+    its = "first line names none of them" if is_row else f"columns are {', '.join(names)}"
+    return f"lacks {_listed(missing)} of {dataset.domain}.{dataset.name}; its {its}"
 
 
 def _is_number(text: str) -> bool:

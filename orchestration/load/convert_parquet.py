@@ -17,6 +17,7 @@ from orchestration.load.convert_csv import Binding, bind
 from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LoadError
 from orchestration.scans import identifier, literal, scan_parquet
+from pollux.masking import without_values
 from pollux.types import EXACT_DOUBLE, EXACT_SINGLE
 
 _SCALAR = re.compile(
@@ -74,7 +75,9 @@ def write_csv(
     except OSError as error:
         raise LoadError(f"{name} cannot be read: {error}") from error
     except (duckdb.Error, pa.ArrowException, ValueError) as error:
-        raise LoadError(f"{name} is Parquet that cannot be read: {error}") from error
+        raise LoadError(
+            f"{name} is Parquet that cannot be read: {without_values(str(error))}"
+        ) from error
     declared = tuple(range(len(dataset.columns)))
     return rows, Binding(dataset.columns, declared, binding.extra, binding.nulls)
 

@@ -17,6 +17,7 @@ import yaml
 
 from orchestration.load.column_rules import Rules
 from orchestration.load.errors import LoadError
+from pollux.personal import looks_personal
 from pollux.types import TYPES, DataType
 
 # The source that `learn` lands; it is not loaded from files.
@@ -38,11 +39,15 @@ _RULES = {field.name for field in fields(Rules)}
 
 @dataclass(frozen=True)
 class Column:
-    """A declared column; `type` is a key of `TYPES`, `rules` say more of its values."""
+    """A declared column; `type` is a key of `TYPES`, `rules` say more of its values.
+
+    `personal` says whether it holds personal data (`pollux.personal`).
+    """
 
     name: str
     type: str
     rules: Rules = _NO_RULES
+    personal: bool = False
 
     @property
     def data_type(self) -> DataType:
@@ -81,6 +86,11 @@ class Dataset:
         """A hash of the columns' rules, blank where there are none."""
         rules = [[one.name, *astuple(one.rules)] for one in self.columns if one.rules != _NO_RULES]
         return hashlib.sha256(json.dumps(rules).encode()).hexdigest() if rules else ""
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether a row holds personal data, in whatever column a broken row has it."""
+        return any(column.personal for column in self.columns)
 
     def matches(self, file_name: str) -> bool:
         """Whether a file of this name belongs to the dataset; case does not matter."""
@@ -169,7 +179,8 @@ def _read_column(where: str, column: dict[str, Any]) -> Column:
         known = ", ".join(TYPES)
         raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
     meta = (column.get("config") or {}).get("meta") or {}
-    return Column(name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta))
+    personal = bool(meta.get("personal", looks_personal(name)))
+    return Column(name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta), personal)
 
 
 def _read_rules(where: str, type_: DataType, meta: dict[str, Any]) -> Rules:

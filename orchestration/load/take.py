@@ -12,6 +12,7 @@ from orchestration.load.errors import DISK_ERRORS, ChangedError, LandingError, L
 from orchestration.load.landing import writable
 from orchestration.load.names import shown
 from orchestration.load.run import FileReport, load
+from pollux.masking import without_values
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
 
@@ -93,8 +94,8 @@ def _take(
             raise
         reason = str(error)
         if not isinstance(error, LoadError):
-            kind = type(error).__name__
-            reason = f"{name}: {kind}: {error}. This is a fault of the loader, please report it"
+            what = f"{type(error).__name__}: {without_values(str(error))}"
+            reason = f"{name}: {what}. This is a fault of the loader, please report it"
         taken.broken.append(_set_aside(settings, domain, path, dataset, reason))
         return
     step("inbox.landed")

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration.transform.dbt_log import dbt_log, write_event
 from orchestration.transform.errors import BuildError
 from orchestration.transform.study import study_of
+from pollux.masking import without_values
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -86,6 +88,8 @@ def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[s
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TARGET_PATH": str(target_dir(settings)),
         "DBT_LOG_PATH": str(settings.logs_dir),
+        # `dbt_log` writes one.
+        "DBT_LOG_LEVEL_FILE": "none",
     }
     if database is not None:
         environment |= database.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
@@ -117,19 +121,23 @@ def stream_dbt(
     for name in ("run_results.json", "manifest.json"):
         (artifacts / name).unlink(missing_ok=True)
     problems: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        cwd=PROJECT_DIR,
-        pass_fds=[lock],
-    ) as process:
+    with (
+        dbt_log(settings.logs_dir) as log,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=PROJECT_DIR,
+            pass_fds=[lock],
+        ) as process,
+    ):
         assert process.stdout is not None  # noqa: S101
         try:
             for line in process.stdout:
+                write_event(log, line)
                 ended = _read_event(line, problems)
                 if ended is not None:
                     yield ended
@@ -139,7 +147,7 @@ def stream_dbt(
     results_file = artifacts / "run_results.json"
     # An interrupted dbt also writes results, of the nodes it had finished.
     if process.returncode not in ENDED or not results_file.exists():
-        tail = "\n".join(_told(problems)[-SHOWN_LINES:]) or "it said nothing"
+        tail = without_values("\n".join(_told(problems)[-SHOWN_LINES:])) or "it said nothing"
         raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
     return read_run(artifacts)
 

@@ -1,40 +1,82 @@
-"""Describes what failed in a build, with the rows that made a test fail."""
+"""Describes what failed in a build, with the rows that made a test fail; personal data are masked.
 
-from collections.abc import Sequence
+The text goes to logs, to Dagster and to alerts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 import psycopg
 
 from orchestration.transform.dbt import NodeResult
+from pollux.masking import without_values
+from pollux.personal import MASKED, looks_personal
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 
 SHOWN_ROWS = 5
+# What dbt's own tests count.
+COUNTS = ("n_records",)
 
 
 def describe_failures(
-    settings: Settings, database: ServingStore | None, failures: Sequence[NodeResult]
+    settings: Settings,
+    database: ServingStore | None,
+    failures: Sequence[NodeResult],
+    manifest: Mapping[str, Any],
 ) -> str:
     """One paragraph per failure: its name, its message, and the first of its rows.
 
     The caller holds the warehouse lock if the engine is DuckDB.
     """
-    return "\n".join(_describe(settings, database, failure) for failure in failures)
+    return "\n".join(_describe(settings, database, failure, manifest) for failure in failures)
 
 
-def _describe(settings: Settings, database: ServingStore | None, failure: NodeResult) -> str:
+def _describe(
+    settings: Settings,
+    database: ServingStore | None,
+    failure: NodeResult,
+    manifest: Mapping[str, Any],
+) -> str:
     kind, _, name = failure.unique_id.split(".")[:3]
     if failure.status != "fail":
-        return f"{kind} {name} could not run: {failure.message.strip()}"
+        return f"{kind} {name} could not run: {without_values(failure.message.strip())}"
     text = f"{kind} {name} failed on {failure.failures} rows"
     try:
         columns, rows = _first_rows(settings, database, failure.compiled_code)
     except (duckdb.Error, psycopg.Error):
         return f"{text}."
-    shown = [", ".join(f"{c}={v}" for c, v in zip(columns, row, strict=True)) for row in rows]
+    masked = _mask_of(manifest, failure.unique_id)
+    shown = [
+        ", ".join(f"{c}={masked(c, v)}" for c, v in zip(columns, row, strict=True)) for row in rows
+    ]
     return "\n  ".join([f"{text}, the first of them:", *shown])
+
+
+def _mask_of(manifest: Mapping[str, Any], test: str) -> Callable[[str, object], object]:
+    """What may be shown of a column of a test's rows.
+
+    It goes by what the tested tables say of a column of that name. Of a name that the test itself
+    gave, texts are masked, and all values where the test is of a personal column.
+    """
+    nodes = {**manifest["nodes"], **manifest["sources"]}
+    said: dict[str, bool] = {}
+    for parent in manifest["parent_map"].get(test, ()):
+        for name, column in nodes.get(parent, {}).get("columns", {}).items():
+            is_personal = column["config"]["meta"].get("personal", looks_personal(name))
+            said[name] = said.get(name, False) or is_personal
+    tested = nodes.get(test, {}).get("column_name") or ""
+    is_of_personal = said.get(tested, looks_personal(tested))
+
+    def masked(name: str, value: object) -> object:
+        is_masked = name not in COUNTS and (is_of_personal or isinstance(value, str))
+        if said.get(name, looks_personal(name) or is_masked) and value is not None:
+            return MASKED
+        return value
+
+    return masked
 
 
 def _first_rows(

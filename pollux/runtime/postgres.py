@@ -302,4 +302,8 @@ def _server_settings() -> dict[str, str]:
         "max_wal_senders": "0",
         "random_page_cost": "1.1",
         "jit": "off",
+        # Whoever sent a statement is told its error; the log would keep the values in it.
+        "log_min_messages": "log",
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
     }

@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pollux.masking import where_raised
 from services.common.api_keys import KEY_IN_SCOPE
 from services.common.problems import internal_error
 from services.common.releases import Release
@@ -28,6 +29,10 @@ UNMATCHED = "unmatched"
 ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
 
 log = logging.getLogger("pollux.services")
+
+
+class AnswerCutShortError(Exception):
+    """An answer that had begun could not be completed."""
 
 
 class Metrics:
@@ -154,11 +159,13 @@ class Observe:
 
         try:
             await self.app(scope, receive, send_on)
-        except Exception:
-            log.exception("A request failed: %s %s", scope["method"], scope["path"])
+        except Exception as error:
+            route = getattr(scope.get("route"), "path_format", UNMATCHED)
+            log.error("A request failed: %s %s\n%s", method, route, where_raised(error))  # noqa: TRY400
             if status:
                 # Part of the answer is sent: only closing the connection shows it is incomplete.
-                raise
+                # The server logs what it is raised, so that has no values either.
+                raise AnswerCutShortError from None
             await internal_error().response(scope)(scope, receive, send_on)
         finally:
             kept_route: str | None = scope.get("pollux.kept_route")

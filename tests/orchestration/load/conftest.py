@@ -16,7 +16,7 @@ sources:
         config: {meta: {load: {files: ["sales*.csv*", "sales*.parquet*"], format: csv}}}
         columns:
           - {name: id, data_type: integer}
-          - {name: name, data_type: text}
+          - {name: name, data_type: text, config: {meta: {personal: false}}}
           - {name: amount, data_type: money}
       - name: notes
         config: {meta: {load: {files: ["*.txt"], format: lines}}}

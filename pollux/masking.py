@@ -1,0 +1,53 @@
+"""Takes values out of the messages of databases and libraries, for logs and messages to people.
+
+Belongs here: which parts of such a message can be data. Does not belong here: our own messages,
+which name files, columns and rules, and never a value.
+"""
+
+import re
+import traceback
+from collections.abc import Iterator
+
+from pollux.personal import MASKED
+
+# DuckDB's kinds of errors about a statement, which say nothing of its data.
+_ABOUT_CODE = re.compile(r"(Binder|Catalog|Parser|Compilation) Error|syntax error at or near")
+
+# PostgreSQL's details: Key (email)=(…) already exists; Failing row contains (…).
+_DETAIL = re.compile(r"(\)=|Failing row contains )\(.*\)", re.DOTALL)
+# The statement that failed, up to the mark below it, which may hold a value cut short.
+_EXCERPT = re.compile(r"\s*LINE \d+: .*?\n *\^", re.DOTALL)
+_UNQUOTED = re.compile(r"(with value )\S+")
+
+# What is quoted is the name of something, or else a value. A value may hold quotes and line ends
+# itself, so it reaches to the message's last quote.
+_QUOTED = re.compile(
+    r"(?P<name>\b(?:column|relation|table|schema|constraint|index|type|function|role|database) "
+    r'"[^"\n]*")'
+    r"|(?<!\w)(?P<quote>[\"']).*(?P=quote)(?!\w)",
+    re.DOTALL,
+)
+
+
+def without_values(message: str) -> str:
+    """A message with a mask wherever it could show data; names of tables and columns stay."""
+    if _ABOUT_CODE.search(message):
+        return message
+    message = _EXCERPT.sub("", message)
+    message = _DETAIL.sub(rf"\1{MASKED}", message)
+    message = _UNQUOTED.sub(rf"\1{MASKED}", message)
+    return _QUOTED.sub(lambda found: found["name"] or MASKED, message)
+
+
+def where_raised(error: BaseException) -> str:
+    """The traceback of an error and of its causes: places and types, without their messages."""
+    return "\nCaused by:\n".join(
+        "".join(traceback.format_tb(one.__traceback__)) + type(one).__name__
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

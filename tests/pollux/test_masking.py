@@ -1,0 +1,98 @@
+"""What databases say of data is masked, what they say of names and code stays."""
+
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from pollux.masking import where_raised, without_values
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+
+NAME, EMAIL, STREET = "Áine O'Canary", "aine.canary@example.org", '7 "Yellow" Lane,\nCork'
+VALUES = [NAME, EMAIL, STREET]
+PARTS = ["Áine", "Canary", "canary", "example.org", "Yellow", "Lane", "Cork"]
+
+SHOP = """
+create table people (id integer primary key, email varchar unique, name varchar not null);
+insert into people values (1, 'aine.canary@example.org', 'Áine O''Canary');
+"""
+# Statements that data can break, with the value as the parameter.
+BROKEN = {
+    "cast": "select cast({} as integer)",
+    "date": "select cast({} as date)",
+    "key": "insert into people select 2, email, {} from people",
+    "blank": "insert into people select 3, {}, null",
+    "length": "insert into people select cast({} as bigint), 'a', 'b'",
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("statement", BROKEN.values(), ids=BROKEN)
+def test_no_error_of_duckdb_tells_a_value(statement: str, value: str) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(SHOP)
+        with pytest.raises(duckdb.Error) as raised:
+            connection.execute(statement.format(_literal(value)))
+    masked = without_values(str(raised.value))
+    assert not [part for part in PARTS if part in masked]
+    assert masked
+
+
+@pytest.mark.integration
+def test_no_error_of_postgres_tells_a_value(short_tmp: Path) -> None:
+    settings = Settings(data_dir=short_tmp / "masking")
+    settings.data_dir.mkdir()
+    told = 0
+    with open_serving_store(settings).connect() as connection:
+        connection.execute("set search_path = pg_temp")
+        connection.execute(SHOP.replace("create table", "create temporary table").encode())
+        for statement in BROKEN.values():
+            for value in VALUES:
+                with (
+                    pytest.raises(psycopg.Error) as raised,
+                    connection.transaction(),
+                ):
+                    connection.execute(statement.format(_literal(value)).encode())
+                message = str(raised.value)
+                told += any(part in message for part in PARTS)
+                masked = without_values(message)
+                assert not [part for part in PARTS if part in masked]
+    # Else there was nothing to mask.
+    assert told > len(BROKEN)
+
+
+def test_errors_of_duckdb_do_tell_values() -> None:
+    with duckdb.connect() as connection, pytest.raises(duckdb.Error, match="Canary"):
+        connection.execute(BROKEN["cast"].format(_literal(NAME)))
+
+
+def test_names_stay() -> None:
+    blank = 'null value in column "name" of relation "people" violates not-null constraint\n'
+    assert (
+        without_values(f"{blank}DETAIL:  Failing row contains (3, Anna, null).")
+        == f"{blank}DETAIL:  Failing row contains (personal)."
+    )
+    code = 'Binder Error: Referenced column "nmae" not found\nCandidate bindings: "name"'
+    assert without_values(code) == code
+    assert without_values("it isn't there, we can't") == "it isn't there, we can't"
+
+
+def test_traceback_has_places_and_types_only() -> None:
+    def fail(value: str) -> None:
+        try:
+            int(value)
+        except ValueError as error:
+            raise KeyError(value) from error
+
+    with pytest.raises(KeyError) as raised:
+        fail(EMAIL)
+    told = where_raised(raised.value)
+    assert EMAIL not in told
+    assert "in fail" in told
+    assert told.splitlines()[-1] == "ValueError"
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
