@@ -263,6 +263,7 @@ def test_real_coupons_are_those_of_the_ready_aggregates(source: Source) -> None:
         "coupon_product": 17_515,
         "customer_info": 997,
         "coupon_offers": 0,
+        "store_cleaning_report": 5,
     }
     ready = pd.read_csv(source.folders["store"] / "coupon_info.csv")
     both = marts["coupon_info"].merge(ready, on="coupon_id", suffixes=("", "_ready"))

@@ -3,7 +3,7 @@
 An oracle that shares nothing with the SQL, and what the speed of the SQL is compared with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def household_marts(
     weeks to look at. Money in the results is float dollars, exact to the cent.
     """
     products = _products(raw["product"], commodity_sections)
-    lines = _lines_in_scope(raw["transaction_data"], products, window)
+    lines, outcomes = _lines_in_scope(raw["transaction_data"], products, window)
     lines["cents"] = (lines["sales_value"] * 100).round().astype("int64")
     rfm = _rfm(lines, raw["hh_demographic"], window)
     history = _segment_history(lines, segment_grid, window)
@@ -70,6 +70,7 @@ def household_marts(
     marts = {
         "products": products,
         "commodities": _commodities(lines, products),
+        "household_cleaning_report": outcomes,
         "household_rfm": rfm,
         "household_segments": _segments(history, window),
         "household_segment_history": history.drop(columns=["first_day"]),
@@ -148,22 +149,34 @@ def _commodities(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
 
 def _lines_in_scope(
     transactions: pd.DataFrame, products: pd.DataFrame, window: Window
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The lines that count, and how many were dropped by each rule, one after the other."""
     first_day, last_day, first_week, last_week = window
     lines = transactions.replace("", None).dropna(subset=NEEDED)
+    report = {"blank field": len(transactions) - len(lines)}
     week_of_day = (lines["day"].astype("float64") + 8) // 7
     lines["week_no"] = pd.to_numeric(lines["week_no"]).fillna(week_of_day)
     numbers = [*NEEDED, "week_no"]
     lines = lines.astype({name: "float64" for name in numbers if name != "basket_id"})
     lines = lines.astype({name: "int64" for name in numbers if name != "sales_value"})
-    lines = lines[(lines["quantity"] > 0) & (lines["sales_value"] > 0)]
-    lines = lines[lines["day"].between(first_day, last_day)]
-    lines = lines[lines["week_no"].between(first_week, last_week)]
     fuel = products.loc[products["sub_commodity"] == FUEL, "product_id"]
-    lines = lines[lines["product_id"].isin(products["product_id"])]
-    lines = lines[~lines["product_id"].isin(fuel)]
-    days = lines.groupby("household_key")["day"].nunique()
-    return lines[lines["household_key"].isin(days.index[days > 1])].copy()
+    rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+        "nothing bought or paid": lambda of: (of["quantity"] > 0) & (of["sales_value"] > 0),
+        "outside the days in scope": lambda of: of["day"].between(first_day, last_day),
+        "outside the weeks in scope": lambda of: of["week_no"].between(first_week, last_week),
+        "unknown product": lambda of: of["product_id"].isin(products["product_id"]),
+        "fuel": lambda of: ~of["product_id"].isin(fuel),
+        "household of one day": lambda of: (
+            of.groupby("household_key")["day"].transform("nunique") > 1
+        ),
+    }
+    for reason, is_kept in rules.items():
+        kept = lines[is_kept(lines)]
+        report[reason] = len(lines) - len(kept)
+        lines = kept
+    report["kept"] = len(lines)
+    outcomes = pd.DataFrame(list(report.items()), columns=["outcome", "lines"])
+    return lines.copy(), outcomes
 
 
 def _fifth(values: pd.Series) -> pd.Series:

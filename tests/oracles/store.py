@@ -52,14 +52,23 @@ def store_marts(raw: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     data = {name: raw.get(name, pd.DataFrame(columns=names)) for name, names in COLUMNS.items()}
     products = _products(data["products"])
     coupons = _coupons(data["coupons"], data["coupon_info"])
-    links = data["coupon_products"].drop_duplicates()
-    links = links[links["coupon_id"].isin(coupons["coupon_id"])]
-    links = links[links["product_id"].isin(products["product_id"])]
+    all_links = data["coupon_products"].drop_duplicates()
+    of_coupons = all_links[all_links["coupon_id"].isin(coupons["coupon_id"])]
+    links = of_coupons[of_coupons["product_id"].isin(products["product_id"])]
+    ordered = data["order_lines"]["order_id"].isin(data["orders"]["order_id"])
+    outcomes = [
+        ("order_lines", "kept", ordered.sum()),
+        ("order_lines", "unknown order", (~ordered.astype(bool)).sum()),
+        ("coupon_products", "kept", len(links)),
+        ("coupon_products", "unknown coupon", len(all_links) - len(of_coupons)),
+        ("coupon_products", "unknown product", len(of_coupons) - len(links)),
+    ]
     return {
         "product_info": products,
         "coupon_info": _coupon_info(coupons, links, products, data["coupon_info"]),
         "coupon_product": links.reset_index(drop=True),
         "customer_info": _customer_info(data),
+        "store_cleaning_report": pd.DataFrame(outcomes, columns=["dataset", "outcome", "lines"]),
         "coupon_offers": _coupon_offers(raw.get("live_decisions", ()), data, products, coupons),
     }
 
