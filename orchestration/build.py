@@ -13,6 +13,7 @@ from orchestration.load import landing
 from orchestration.load.declarations import LEARNED, read_datasets
 from orchestration.load.events import EVENTS, events_fingerprint, feeding, land_events
 from orchestration.load.postgres import sync_raw
+from orchestration.load.quality import loaded_datasets
 from orchestration.transform.dbt import (
     DbtRun,
     NodeEnded,
@@ -22,10 +23,17 @@ from orchestration.transform.dbt import (
 )
 from orchestration.transform.errors import BuildError, BuildFailedError
 from orchestration.transform.failures import describe_failures
-from orchestration.transform.graph import failures_of, has_all_marts, served_tables, warnings_of
+from orchestration.transform.graph import (
+    data_tests_of,
+    failures_of,
+    has_all_marts,
+    served_tables,
+    warnings_of,
+)
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, rules_of, write_record
 from orchestration.transform.warehouse import check_is_free
+from pollux.quality import Quality
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -120,6 +128,7 @@ def stream_build(
         # A load during the run would give some marts the old files and others the new.
         with landing.locked(settings):
             _check_landing(settings, records)
+            loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
             run = yield from _run(settings, domains, database, lock)
         check_marts(run.manifest, PROJECT_DIR)
         seconds = time.monotonic() - started
@@ -138,6 +147,11 @@ def stream_build(
                     models=_count(run, "model"),
                     tests=_count(run, "test"),
                     seconds=seconds,
+                    quality=Quality(
+                        built_at=datetime.fromisoformat(record.started_at),
+                        datasets=loaded[record.domain],
+                        tests=data_tests_of(run, record.domain),
+                    ),
                 ),
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))

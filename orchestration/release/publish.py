@@ -202,6 +202,7 @@ def _release(
             },
             tables,
             rows,
+            record.quality,
         )
         registry.switch(connection, domain, number)
         webhooks.enter_messages(connection, receivers, domain, PUBLISHED)

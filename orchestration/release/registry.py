@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
+from pollux.quality import Quality
 from pollux.runtime import webhooks
 from pollux.runtime.serving import ServingStore, make_reader
 
@@ -48,6 +49,13 @@ create table if not exists release.contracts (
     mart text not null,
     contract jsonb not null,
     primary key (domain, number, mart),
+    foreign key (domain, number) references release.releases (domain, number)
+);
+create table if not exists release.quality (
+    domain text not null,
+    number integer not null,
+    quality jsonb not null,
+    primary key (domain, number),
     foreign key (domain, number) references release.releases (domain, number)
 );
 create table if not exists release.row_counts (
@@ -192,8 +200,12 @@ def enter(
     row: dict[str, Any],
     contracts: Sequence[Contract],
     rows: Mapping[str, int],
+    quality: Quality | None,
 ) -> None:
-    """Registers a new release, contracts and `rows` of its marts by name; the caller commits."""
+    """Registers a new release, contracts and `rows` of its marts by name; the caller commits.
+
+    Also the quality of its data, where its build noted it.
+    """
     connection.execute(
         """
         insert into release.releases
@@ -204,6 +216,11 @@ def enter(
         """,
         row,
     )
+    if quality is not None:
+        connection.execute(
+            "insert into release.quality (domain, number, quality) values (%s, %s, %s::jsonb)",
+            [row["domain"], row["number"], quality.model_dump_json()],
+        )
     for contract in contracts:
         connection.execute(
             """
@@ -252,7 +269,7 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
             connection.rollback()
         connection.commit()
-    for table in ("contracts", "row_counts"):
+    for table in ("contracts", "quality", "row_counts"):
         connection.execute(
             f"delete from release.{table} where domain = %s and number <> all(%s)",
             [domain, list(stay)],

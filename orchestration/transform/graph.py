@@ -4,13 +4,15 @@ Belongs here: pure functions of a manifest, and of a run's results. Does not bel
 manifest (`dbt`, `manifest`), and names in Dagster (`orchestration.defs.translator`).
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestration.transform.dbt import DbtRun, NodeResult
 from pollux.contracts import Column, Contract
 from pollux.personal import looks_personal
+from pollux.quality import DataTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,17 @@ def failures_of(run: DbtRun, domain: str) -> tuple[NodeResult, ...]:
         if result.is_failed
         and (result.unique_id in needed or needed & _tested(run.manifest, result.unique_id))
     )
+
+
+def data_tests_of(run: DbtRun, domain: str) -> tuple[DataTest, ...]:
+    """The tests of a domain's marts and of everything upstream of them that ran, by name."""
+    needed = needed_by(run.manifest, domain)
+    found = [
+        _test_result(run.manifest, result)
+        for result in run.results
+        if result.status != "skipped" and needed & _tested(run.manifest, result.unique_id)
+    ]
+    return tuple(sorted(found, key=lambda test: test.name))
 
 
 def warnings_of(run: DbtRun) -> tuple[str, ...]:
@@ -143,6 +156,27 @@ def _tested(manifest: Mapping[str, Any], unique_id: str) -> set[str]:
         return set()
     attached = manifest["nodes"][unique_id].get("attached_node")
     return {attached} if attached else set(manifest["parent_map"][unique_id])
+
+
+def _test_result(manifest: Mapping[str, Any], result: NodeResult) -> DataTest:
+    node = manifest["nodes"][result.unique_id]
+    attached = node.get("attached_node")
+    passed: Literal["passed", "warned"] = "warned" if result.status == "warn" else "passed"
+    return DataTest(
+        name=node["name"],
+        description=_one_line(node["description"]) or _opening(node["raw_code"]),
+        kind=(node.get("test_metadata") or {}).get("name"),
+        model=attached and attached.split(".")[-1],
+        column=node.get("column_name"),
+        status="failed" if result.is_failed else passed,
+        rows=result.failures,
+    )
+
+
+def _opening(sql: str) -> str:
+    """The comment that a file of SQL opens with; of a test it says when the test fails."""
+    lines = itertools.takewhile(lambda line: line.startswith("--"), sql.strip().splitlines())
+    return " ".join(line.removeprefix("--").strip() for line in lines)
 
 
 def _marts(manifest: Mapping[str, Any], domain: str) -> list[dict[str, Any]]:

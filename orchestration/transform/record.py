@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import ServedTable
 from orchestration.transform.study import STUDIED, study_of
+from pollux.quality import Quality
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 
@@ -23,6 +24,7 @@ class BuildRecord:
 
     `landing`, `events` and `code` are the fingerprints of what it was built from, `tables` the
     marts that a release of it holds. Events are separate, since learning depends on files alone.
+    Of builds of before 2026-11-27 no `quality` is known.
     """
 
     domain: str
@@ -38,6 +40,7 @@ class BuildRecord:
     models: int = 0
     tests: int = 0
     seconds: float = 0
+    quality: Quality | None = None
 
 
 def rules_of(settings: Settings, domain: str) -> str:

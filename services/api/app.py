@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import customer, health, household, loyalty, marts, operation, store
+from services.api import customer, health, household, loyalty, marts, operation, quality, store
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         metrics=metrics,
         keys=keys,
-        routers=[*routers, *operation.ROUTERS, *health.ROUTERS],
+        routers=[*routers, *operation.ROUTERS, *quality.ROUTERS, *health.ROUTERS],
         root_path=settings.root_path,
         middleware=[
             Middleware(Compress),

@@ -47,6 +47,7 @@ async def read_index(request: Request) -> Response:
         "promotions": "/v1/promotions",
         "marts": "/v1/marts",
         "releases": "/v1/releases",
+        "quality": "/v1/quality",
         "alerts": "/v1/alerts",
     }
     return index_of(request, links)

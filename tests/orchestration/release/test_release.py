@@ -13,7 +13,10 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.marts import DuckDBMarts
 from orchestration.release.publish import release, rollback
 from orchestration.release.registry import read_releases
+from orchestration.transform.dbt import target_dir
+from orchestration.transform.record import read_record
 from pollux.contracts import read_contract
+from pollux.quality import Quality
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.support.builds import build_again
@@ -71,6 +74,31 @@ def test_release_holds_every_mart_as_it_was_built(installation: Settings) -> Non
         assert contracts["hh_summary"].description.startswith("One row per household")
 
 
+def test_a_release_carries_what_its_build_knew_of_its_data(installation: Settings) -> None:
+    release(installation, "household")
+    record = read_record(installation, "household")
+    assert record is not None
+    assert record.quality is not None
+    build_again(installation, quality=record.quality.model_copy(update={"datasets": ()}))
+    release(installation, "household")
+    with open_serving_store(installation).connect_reader() as reader:
+        rows = reader.execute("select number, quality::text from release.quality order by 1")
+        first, second = (Quality.model_validate_json(text) for _, text in rows)
+        landed = reader.execute("select sum(lines) from household__r1.household_cleaning_report")
+        lines = landed.fetchone()
+    assert (first, second.datasets) == (record.quality, ())
+    # Files that landed, not what a build made of them.
+    loads = {one.dataset: one for one in first.datasets}
+    assert len(loads) == 8
+    assert lines == (loads["transaction_data"].rows_landed,)
+    assert all(one.rows_read == one.rows_landed + one.rows_rejected for one in loads.values())
+    run = json.loads((target_dir(installation) / "run_results.json").read_text())
+    names = {result["unique_id"].split(".")[2] for result in run["results"]}
+    assert {test.name for test in second.tests} <= names
+    assert {test.status for test in second.tests} == {"passed"}
+    assert sum(test.model == "household_rfm" for test in second.tests) > 5
+
+
 def test_same_build_is_not_released_twice(installation: Settings) -> None:
     assert release(installation, "household").is_new
     assert not release(installation, "household").is_new
@@ -86,7 +114,7 @@ def test_last_three_releases_stay_and_rollback_goes_between_them(installation: S
     folder = installation.releases_dir / "household"
     assert {path.name for path in folder.iterdir()} == {"r3", "r4", "r5", "current"}
     with open_serving_store(installation).connect() as connection:
-        for table in ("contracts", "row_counts"):
+        for table in ("contracts", "quality", "row_counts"):
             carried = connection.execute(f"select distinct number from release.{table} order by 1")
             assert carried.fetchall() == [(3,), (4,), (5,)]
 

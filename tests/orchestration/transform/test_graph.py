@@ -3,7 +3,13 @@
 from typing import Any
 
 from orchestration.transform.dbt import DbtRun, NodeResult
-from orchestration.transform.graph import domains, failures_of, served_tables, warnings_of
+from orchestration.transform.graph import (
+    data_tests_of,
+    domains,
+    failures_of,
+    served_tables,
+    warnings_of,
+)
 
 
 def mart(domain: str, name: str) -> dict[str, Any]:
@@ -120,3 +126,45 @@ def test_served_table_is_its_contract() -> None:
         ('Größe, "quoted".', "S-XL"),
     ]
     assert [table.may_be_null(name) for name in ("a", "b")] == [False, False]
+
+
+def test_a_domain_has_the_tests_of_all_that_it_is_made_of() -> None:
+    unique, singular, other = (
+        data_test("unique_stg", "model.pollux.stg")
+        | {
+            "name": "unique_stg_a",
+            "description": "",
+            "column_name": "a",
+            "raw_code": "{{ test_unique(**_dbt_generic_test_kwargs) }}",
+            "test_metadata": {"name": "unique"},
+        },
+        data_test("sales_and_things")
+        | {
+            "name": "assert_sales_are_things",
+            "description": "",
+            "raw_code": "-- Fails if a sale\n-- is no thing.\nwith a as (select 1 -- one\n)\n",
+        },
+        data_test("members_are_in_sales", "model.pollux.members")
+        | {"name": "members", "description": "Members who\nbought nothing.", "raw_code": ""},
+    )
+    manifest = {
+        **MANIFEST,
+        "nodes": MANIFEST["nodes"] | {one["unique_id"]: one for one in (unique, singular, other)},
+    }
+    statuses = [(unique, "pass", 0), (singular, "fail", 2), (other, "warn", 3)]
+    results = tuple(
+        NodeResult(one["unique_id"], status, 0.1, rows, "", "") for one, status, rows in statuses
+    )
+    run = DbtRun("1", results, manifest)
+    shop = [
+        (t.name, t.kind, t.model, t.column, t.status, t.rows) for t in data_tests_of(run, "shop")
+    ]
+    # Members are not what `shop` is made of.
+    assert shop == [
+        ("assert_sales_are_things", None, None, None, "failed", 2),
+        ("unique_stg_a", "unique", "stg", "a", "passed", 0),
+    ]
+    words = {test.name: (test.description, test.status) for test in data_tests_of(run, "loyal")}
+    assert words["members"] == ("Members who bought nothing.", "warned")
+    assert words["assert_sales_are_things"][0] == "Fails if a sale is no thing."
+    assert words["unique_stg_a"][0] == ""

@@ -537,6 +537,9 @@ def make_schema_of_releases(connection: psycopg.Connection) -> None:
             domain text, number integer, mart text, contract jsonb,
             primary key (domain, number, mart)
         );
+        create table release.quality (
+            domain text, number integer, quality jsonb, primary key (domain, number)
+        );
         grant usage on schema release to {READER_ROLE};
         grant select on all tables in schema release to {READER_ROLE};
     """)

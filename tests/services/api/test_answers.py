@@ -187,7 +187,8 @@ OTHER_OPERATIONS = {
     ("get", "/v1/marts/{domain}/{mart}"),
     ("get", "/v1/marts/{domain}/{mart}/schema"),
     ("get", "/v1/marts/{domain}/{mart}/parquet"),
-    # No marts: test_operation.
+    # No marts: test_quality, test_operation.
+    ("get", "/v1/quality"),
     ("get", "/v1/releases"),
     ("get", "/v1/alerts"),
 }

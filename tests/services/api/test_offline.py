@@ -39,6 +39,7 @@ V1_PATHS = [
     "/v1/commodities/1/associations",
     "/v1/promotion-effects",
     "/v1/releases",
+    "/v1/quality",
     "/v1/campaigns",
     "/v1/campaigns/1",
     "/v1/campaigns/1/daily-sales",

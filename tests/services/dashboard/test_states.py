@@ -117,6 +117,7 @@ def test_the_page_of_quality_shows_what_the_key_opens(
     for path in ("/v1/alerts", "/v1/vouchers/cleaning-report"):
         services.serve(path, [])
     services.serve("/v1/promotions/cleaning-report", [])
+    services.serve("/v1/quality", [])
     services.serve("/v1/marts", [])
     services.scopes = scopes
     page = open_page("quality")
