@@ -33,9 +33,11 @@ COLUMNS = {
     "baskets_per_day": Column("Baskets a day", "decimal"),
     "brand": Column("Brand"),
     "campaign": Column("Campaign", "number"),
+    "built_at": Column("Built (UTC)", "moment"),
     "campaign_type": Column("Type"),
     "channel": Column("Channel"),
     "clicks": Column("Clicks", "number"),
+    "column": Column("Column"),
     "commodity": Column("Commodity"),
     "confidence": Column("Of baskets with the first", "share"),
     "conversion_type": Column("What"),
@@ -44,6 +46,7 @@ COLUMNS = {
     "coupon": Column("Coupon"),
     "coupons_redeemed": Column("Coupons redeemed", "number"),
     "customer_id": Column("Customer", "number"),
+    "dataset": Column("Dataset"),
     "date": Column("Day", "date"),
     "days": Column("Days"),
     "days_since_visit": Column("Days since last visit", "number"),
@@ -57,6 +60,7 @@ COLUMNS = {
     "extra_codes_sent": Column("Extra codes sent", "number"),
     "f_score": Column("Frequency", "number"),
     "factor": Column("What counts"),
+    "failed": Column("Failed", "number"),
     "first_date": Column("First visit", "date"),
     "first_redemption_date": Column("First redemption", "date"),
     "focuses": Column("Stops", "number"),
@@ -68,6 +72,7 @@ COLUMNS = {
     "households_redeeming": Column("Households that redeemed", "number"),
     "households_targeted": Column("Households sent it", "number"),
     "is_targeted": Column("Was sent it", "flag"),
+    "is_sample": Column("Made-up data", "flag"),
     "items_count": Column("Items", "number"),
     "kind": Column("Kind"),
     "last_date": Column("Last visit", "date"),
@@ -75,6 +80,7 @@ COLUMNS = {
     "lift": Column("Times as often as by chance", "decimal"),
     "likelihood": Column("Likelihood of use", "share"),
     "lines": Column("Lines", "number"),
+    "loaded_at": Column("Loaded (UTC)", "moment"),
     "m_score": Column("Sales score", "number"),
     "mean_discount_received": Column("Mean discount, percent", "decimal"),
     "mart": Column("Name for SQL and the API"),
@@ -83,11 +89,13 @@ COLUMNS = {
     "mean_sales_before": Column("Sales per household before", "money"),
     "mean_sales_during": Column("Sales per household during", "money"),
     "meaning": Column("What they have in common"),
+    "model": Column("Table"),
     "number": Column("Release", "number"),
     "offer": Column("Offered"),
     "offers": Column("Offers", "number"),
     "offers_used": Column("Offers used", "number"),
     "outcome": Column("What became of it"),
+    "passed": Column("Passed", "number"),
     "period_end_date": Column("Four weeks to", "date"),
     "product": Column("Product"),
     "promotion": Column("Promotion"),
@@ -103,6 +111,11 @@ COLUMNS = {
     "released_at": Column("Released (UTC)", "moment"),
     "revenue": Column("Revenue", "money"),
     "rfm_score": Column("Sum of scores", "number"),
+    "rows": Column("Rows", "number"),
+    "rows_landed": Column("Rows that landed", "number"),
+    "rows_read": Column("Rows in the files", "number"),
+    "rows_rejected": Column("Rows rejected", "number"),
+    "rule": Column("Rule", width=640),
     "sales_share": Column("Share of sales", "share"),
     "section": Column("Section"),
     "segment": Column("Segment"),
@@ -114,6 +127,7 @@ COLUMNS = {
     "since_date": Column("Since", "date"),
     "size": Column("Size"),
     "stage": Column("Stage"),
+    "status": Column("Result"),
     "start_date": Column("First day", "date"),
     "state": Column("State"),
     "text": Column("What"),
@@ -123,6 +137,7 @@ COLUMNS = {
     "total_coupons_used": Column("Items bought with coupons", "number"),
     "total_items_bought": Column("Items bought", "number"),
     "total_sales": Column("Sales", "money"),
+    "warned": Column("Warned", "number"),
     "week": Column("Week from", "date"),
     "when": Column("When"),
     "why": Column("Why", width=640),
@@ -133,6 +148,19 @@ DOMAINS = {
     "household": "Households",
     "loyalty": "Fan club",
     "store": "Shop",
+}
+# Where the name of a dataset alone does not say what it holds.
+DATASETS = {
+    "campaign_desc": "Campaigns",
+    "campaign_table": "Households that campaigns were sent to",
+    "causal_data": "Displays and mailers",
+    "coupon": "Products of coupons",
+    "coupon_info": "Coupons, ready-made",
+    "coupon_redempt": "Coupons redeemed",
+    "customer_info": "Customers, ready-made",
+    "hh_demographic": "Demographics of households",
+    "product": "Products",
+    "transaction_data": "Transactions",
 }
 SECTIONS = {
     "alcohol": "Alcohol",
@@ -165,6 +193,21 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 def label(column: str) -> str:
     """What a column is called; raises `KeyError` for one that has no words yet."""
     return COLUMNS[column].label
+
+
+def column(name: str) -> str:
+    """A column of the data, which may have no words here: its name without underscores."""
+    return COLUMNS[name].label if name in COLUMNS else _without_underscores(name)
+
+
+def dataset(name: str) -> str:
+    """What a dataset holds."""
+    return DATASETS.get(name) or _without_underscores(name)
+
+
+def _without_underscores(name: str) -> str:
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def money(value: float) -> str:

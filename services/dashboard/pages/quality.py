@@ -1,11 +1,11 @@
-"""Data quality: what is served and how old it is, which rows count, which services run."""
+"""Data quality: which rows came in and count, which tests passed, how old it is, what runs."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 import streamlit as st
 
-from services.dashboard import data, outcomes, states, words
+from services.dashboard import builds, data, outcomes, states, words
 from services.dashboard.client import Service, ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -14,7 +14,12 @@ TITLE = "Data quality"
 ICON = ":material/fact_check:"
 PATH = "quality"
 
+SHOP = "/v1/marts/store/store_cleaning_report"
+HOUSEHOLDS = "/v1/marts/household/household_cleaning_report"
+FAN_CLUB = "/v1/promotions/cleaning-report"
 DATASETS = {
+    "order_lines": "Shop: lines of orders",
+    "coupon_products": "Shop: products of coupons",
     "conversions": "Fan club: clicks, baskets and purchases",
     "loyalty_list": "Fan club: lists of members",
 }
@@ -33,12 +38,32 @@ def _show_released() -> None:
     if not releases:
         states.empty("Nothing is released yet. `pollux up` does that with made-up data.")
     else:
+        with states.problems_shown():
+            _show_loads_and_tests(releases)
         _show_rows()
         _show_releases(releases)
 
 
+def _show_loads_and_tests(releases: Sequence[Row]) -> None:
+    found = data.read("/v1/quality")["data"]
+    if found:
+        st.header("What came in")
+        builds.show_loads(found)
+        st.header("Tests")
+        builds.show_tests(found)
+    builds.show_missing(found, releases)
+
+
 def _show_rows() -> None:
     st.header("Which rows count")
+    with states.problems_shown():
+        st.subheader("Households: lines of baskets")
+        outcomes.show(
+            data.rows(HOUSEHOLDS),
+            "lines",
+            what="Lines of households' baskets that count, or were dropped, by reason",
+        )
+    _show_datasets(SHOP)
     with states.problems_shown():
         st.subheader("Assignments of vouchers")
         outcomes.show(
@@ -46,18 +71,19 @@ def _show_rows() -> None:
             "rows",
             what="Raw assignments of vouchers that were kept, or dropped, by reason",
         )
+    _show_datasets(FAN_CLUB)
+
+
+def _show_datasets(path: str) -> None:
+    """The report of a domain that cleans several datasets."""
     with states.problems_shown():
-        report = data.rows("/v1/promotions/cleaning-report", sort="dataset")
+        report = data.rows(path, sort="dataset")
         for dataset, lines in groupby(report, key=lambda row: row["dataset"]):
             name = DATASETS.get(dataset, dataset)
             st.subheader(name)
             outcomes.show(
                 list(lines), "lines", what=f"{name}: lines that were kept, or dropped, by reason"
             )
-    st.caption(
-        "Purchases of households and of the shop have no such report: each build checks that every "
-        "line counts or has a reason not to, and a build that fails is not released."
-    )
 
 
 def _show_releases(releases: Sequence[Row]) -> None:
