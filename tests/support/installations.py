@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgpack
@@ -173,14 +174,27 @@ def _move_parsed(source: Settings, settings: Settings) -> None:
     """Makes dbt's parsed project of `source` valid for `settings`.
 
     dbt parses the whole project again where the profile differs, as it does with another warehouse
-    path. If dbt changes how it hashes the profile, it parses again, which is only slower.
+    path, and half of it where the data folder differs, which the sources name. If dbt changes how
+    it hashes the profile, it parses again, which is only slower.
     """
     path = target_dir(settings) / PARSED
     parsed = msgpack.unpackb(path.read_bytes(), strict_map_key=False)
     profile = parsed["state_check"]["profile_hash"]
     if profile["checksum"] == _hash_of_profile(source):
         profile["checksum"] = _hash_of_profile(settings)
-        path.write_bytes(msgpack.packb(parsed))
+        moved = _replaced(parsed, str(source.data_dir), str(settings.data_dir))
+        path.write_bytes(msgpack.packb(moved))
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    """A document with a text in place of another, wherever it stands."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, list):
+        return [_replaced(one, old, new) for one in value]
+    if isinstance(value, dict):
+        return {name: _replaced(one, old, new) for name, one in value.items()}
+    return value
 
 
 def _hash_of_profile(settings: Settings) -> str:
