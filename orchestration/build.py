@@ -30,12 +30,14 @@ from orchestration.transform.graph import (
     served_tables,
     warnings_of,
 )
+from orchestration.transform.lake import claim_lake
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, rules_of, write_record
 from orchestration.transform.warehouse import check_is_free
 from pollux.quality import Quality
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.spark import SparkServer, use_spark
 from pollux.runtime.warehouse import lock_warehouse
 
 
@@ -121,6 +123,10 @@ def stream_build(
     with lock_warehouse(settings, "a build") as lock:
         if settings.engine == "duckdb":
             check_is_free(settings)
+        server = None
+        if settings.engine == "spark":
+            claim_lake(settings)
+            server = use_spark(settings)
         records = [_start_record(settings, domain) for domain in domains]
         if database is not None:
             with database.connect() as connection:
@@ -129,7 +135,7 @@ def stream_build(
         with landing.locked(settings):
             _check_landing(settings, records)
             loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
-            run = yield from _run(settings, domains, database, lock)
+            run = yield from _run(settings, domains, database, server, lock)
         check_marts(run.manifest, PROJECT_DIR)
         seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}
@@ -156,7 +162,7 @@ def stream_build(
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
         notes = warnings_of(run)
-        message = describe_failures(settings, database, distinct, run.manifest)
+        message = describe_failures(settings, database, distinct, run.manifest, server)
     return BuildReport(
         models=_count(run, "model"),
         tests=_count(run, "test"),
@@ -183,6 +189,7 @@ def _run(
     settings: Settings,
     domains: Sequence[str],
     database: ServingStore | None,
+    server: SparkServer | None,
     lock: int,
 ) -> Generator[NodeEnded, None, DbtRun]:
     # Unit tests check the rules, not the data: the project's own test suite runs them.
@@ -195,7 +202,7 @@ def _run(
     return stream_dbt(
         command,
         settings=settings,
-        environment=dbt_environment(settings, database),
+        environment=dbt_environment(settings, database, server),
         lock=lock,
     )
 

@@ -19,6 +19,7 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.postgres import binaries_dir
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import SparkServer, running_spark
 
 database = typer.Typer(help="The serving database: start, stop, psql.", no_args_is_help=True)
 
@@ -115,9 +116,23 @@ def env() -> None:
         "POLLUX_STUDY": study_of(settings),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     } | serving_store.libpq_environment()
+    server = _spark_of_shell(settings)
+    if server is not None:
+        variables |= server.environment() | {
+            "POLLUX_LAKE_URL": str(settings.lake_dir),
+            "POLLUX_LANDING_URL": str(settings.landing_dir),
+        }
     for name, value in variables.items():
         output.result_console.print(
             f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True
         )
     if serving_store.embedded is not None and not serving_store.embedded.is_running():
         output.note("The embedded PostgreSQL is not running; pollux db start starts it.")
+    if server is None and settings.engine == "spark":
+        output.note("No Spark server is running; pollux spark start starts one.")
+
+
+def _spark_of_shell(settings: Settings) -> SparkServer | None:
+    if settings.spark_remote is not None:
+        return SparkServer(settings.spark_remote.get_secret_value())
+    return running_spark(settings)

@@ -16,7 +16,7 @@ from pollux.runtime.errors import PolluxError
 
 CONTENTS = "backup.json"
 DUMP = "database.dump"
-# Left out is what can be rebuilt or spared: the warehouse, dbt's folder, Dagster's history, logs.
+# Left out is what can be rebuilt or spared: warehouse, lake, dbt's folder, Dagster's history, logs.
 LANDED = ("landing", "rejects", "models")
 FOLDERS = (*LANDED, "releases")
 FORMAT = 1

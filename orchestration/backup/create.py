@@ -70,7 +70,8 @@ def back_up(
         progress("landing")
         with landing.locked(settings):
             for name in LANDED:
-                _link(settings.data_dir / name, staging / name)
+                folder = settings.landing_dir if name == "landing" else settings.data_dir / name
+                _link(folder, staging / name)
         step("backup.landing_linked")
         with _snapshot(database) as (connection, names, snapshot):
             _link(settings.releases_dir, staging / "releases")

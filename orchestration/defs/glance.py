@@ -1,4 +1,4 @@
-"""A preview of the marts of a build, on either engine: row counts, and the first few rows.
+"""A preview of the marts of a build, on any engine: row counts, and the first few rows.
 
 Personal data are not read: their columns hold a mask.
 
@@ -13,6 +13,7 @@ import duckdb
 import psycopg
 
 from orchestration.transform.graph import ServedTable
+from orchestration.transform.lake import open_build
 from pollux.personal import MASKED
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
@@ -31,14 +32,19 @@ class Glance:
     first: tuple[tuple[Any, ...], ...]
 
 
-def glance_at(settings: Settings, tables: Sequence[ServedTable]) -> dict[str, Glance]:
-    """Previews of marts, by name; waits for the warehouse lock."""
+def glance_at(
+    settings: Settings, invocation: str, tables: Sequence[ServedTable]
+) -> dict[str, Glance]:
+    """Previews of the marts of a dbt run, by name; waits for the warehouse lock."""
     if settings.engine == "postgres":
         with open_serving_store(settings).connect() as connection:
             return {table.name: _glance(connection, table) for table in tables}
+    spark = settings.engine == "spark"
     with (
         lock_warehouse(settings, "a look at the marts"),
-        open_duckdb(settings.warehouse_path, read_only=True) as warehouse,
+        open_build(settings, invocation, tables)
+        if spark
+        else open_duckdb(settings.warehouse_path, read_only=True) as warehouse,
     ):
         return {table.name: _glance(warehouse, table) for table in tables}
 

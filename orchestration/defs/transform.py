@@ -18,7 +18,9 @@ from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import domains as all_domains
 from orchestration.transform.graph import served_tables
 from orchestration.transform.manifest import check_manifest
+from orchestration.transform.record import read_record
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import running_spark
 
 Event = dg.Output[None] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetCheckEvaluation
 
@@ -118,11 +120,16 @@ class _Nodes:
     def passed(self, settings: Settings, domains: Sequence[str]) -> Iterator[Event]:
         """The marts of domains that passed every test, which may then be released."""
         for domain in domains:
-            found = glance_at(settings, served_tables(self._manifest, domain))
+            record = read_record(settings, domain)
+            assert record is not None  # noqa: S101
+            tables = served_tables(self._manifest, domain)
+            found = glance_at(settings, record.invocation_id, tables)
+            engine = _engine(settings)
             for unique_id, node in self._marts.items():
                 key = asset_key(self._manifest, unique_id)
                 if key.path[0] == domain:
-                    yield self._asset(key, _seconds(node) | _glance(found.get(key.path[-1])))
+                    seen = _glance(found.get(key.path[-1]))
+                    yield self._asset(key, _seconds(node) | seen | engine)
 
     def _asset(self, key: dg.AssetKey, metadata: dict[str, Any]) -> Event:
         if key in self._selected:
@@ -154,6 +161,17 @@ class _Nodes:
 
 def _seconds(node: NodeEnded) -> dict[str, Any]:
     return {"seconds": round(node.seconds, 3)}
+
+
+def _engine(settings: Settings) -> dict[str, Any]:
+    """Where Spark's page and logs are, if the installation's own server built the marts."""
+    server = running_spark(settings) if settings.engine == "spark" else None
+    if server is None or server.page is None:
+        return {}
+    return {
+        "Spark's executors": dg.MetadataValue.url(f"{server.page}/executors/"),
+        "Spark's log": dg.MetadataValue.path(str(server.logs)),
+    }
 
 
 def _glance(found: Glance | None) -> dict[str, Any]:

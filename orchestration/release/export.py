@@ -1,18 +1,18 @@
 """Exports marts as CSV files."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
 
-from orchestration.release.marts import open_marts, open_warehouse
+from orchestration.release.marts import open_marts
 from orchestration.release.tables import Marts
 from orchestration.scans import literal, scan_parquet
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.errors import BuildError
-from orchestration.transform.graph import marts_made_of
+from orchestration.transform.graph import ServedTable, marts_made_of
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -40,11 +40,12 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
     Raises `BuildError` if the folder cannot be written or a mart cannot be read.
     """
     folder = make_export_folder(domain, dataset, to)
-    tables = marts_made_of(read_run(target_dir(settings)).manifest, domain, dataset)
+    run = read_run(target_dir(settings))
+    tables = marts_made_of(run.manifest, domain, dataset)
     try:
         with (
             lock_warehouse(settings, "an export"),
-            _open_marts(settings) as marts,
+            _open_marts(settings, run.invocation_id, tables) as marts,
             # Not in the target folder: DuckDB would take brackets in its path for a pattern.
             tempfile.TemporaryDirectory(dir=settings.data_dir, prefix="export") as scratch,
         ):
@@ -63,16 +64,14 @@ def _unwritable(folder: Path, error: OSError) -> BuildError:
 
 
 @contextmanager
-def _open_marts(settings: Settings) -> Iterator[Marts]:
-    if settings.engine == "postgres":
-        with (
-            open_serving_store(settings).connect() as connection,
-            open_marts(settings, connection) as marts,
-        ):
-            yield marts
-    else:
-        with open_warehouse(settings) as marts:
-            yield marts
+def _open_marts(
+    settings: Settings, invocation: str, tables: Sequence[ServedTable]
+) -> Iterator[Marts]:
+    with ExitStack() as stack:
+        connection = None
+        if settings.engine == "postgres":
+            connection = stack.enter_context(open_serving_store(settings).connect())
+        yield stack.enter_context(open_marts(settings, connection, invocation, tables))
 
 
 def _write_csv(parquet: Path, target: Path) -> int:

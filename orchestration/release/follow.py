@@ -1,4 +1,4 @@
-"""What is updated after a switch: the views for people, the Parquet link, old releases.
+"""What is updated after a switch: the views for people, the Parquet link, old releases and builds.
 
 Belongs here: making them agree with `release.current`, and reporting where they differ. Does not
 belong here: the switch (`publish`). Nothing here fails a release, and all of it can be repeated:
@@ -13,9 +13,12 @@ from orchestration.release import registry
 from orchestration.release.errors import ReleaseError
 from orchestration.release.parquet import ParquetRelease, drop_old_folders, linked_release
 from orchestration.release.views import remake_views, shown_releases
+from orchestration.transform.lake import drop_builds
+from orchestration.transform.record import read_records
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
+from pollux.runtime.warehouse import WarehouseBusyError, lock_warehouse
 
 
 def follow_switch(
@@ -42,11 +45,20 @@ def follow_switch(
         if domain_dir.is_dir():
             drop_old_folders(domain_dir, kept)
 
+    def drop_old_builds() -> None:
+        kept = {row.dbt_invocation for row in registry.read_releases(connection) if row.is_kept}
+        kept |= {record.invocation_id for record in read_records(settings)}
+        at_once = settings.model_copy(update={"lock_timeout_seconds": 0})
+        # A build that runs now is left alone; the next release removes what this one does not.
+        with suppress(WarehouseBusyError), lock_warehouse(at_once, "removing old builds"):
+            drop_builds(settings, kept)
+
     notes = []
     for what, follow in (
         ("the views for people", point_views),
         ("the Parquet link", point_link),
         ("old releases", drop_old),
+        ("old builds", drop_old_builds),
     ):
         try:
             follow()

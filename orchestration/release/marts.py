@@ -19,6 +19,7 @@ from orchestration.release.errors import ReleaseError
 from orchestration.release.tables import Marts, count_rows
 from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
+from orchestration.transform.lake import is_whole, open_build
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 
@@ -35,13 +36,25 @@ PLAIN_TYPES = ("bigint", "integer", "decimal", "double", "boolean", "date", "tim
 
 
 @contextmanager
-def open_marts(settings: Settings, connection: psycopg.Connection) -> Iterator[Marts]:
-    """Opens the marts of the installation's engine; the caller holds the warehouse lock."""
+def open_marts(
+    settings: Settings,
+    connection: psycopg.Connection | None,
+    invocation: str,
+    tables: Sequence[ServedTable],
+) -> Iterator[Marts]:
+    """Opens the marts of the installation's engine; the caller holds the warehouse lock.
+
+    `connection` is that of engine `postgres`, `invocation` the dbt run whose marts are meant.
+    """
     if settings.engine == "postgres":
+        assert connection is not None  # noqa: S101
         yield PostgresMarts(connection, settings.data_dir)
-        return
-    with open_warehouse(settings) as marts:
-        yield marts
+    elif settings.engine == "spark":
+        with open_build(settings, invocation, tables) as build:
+            yield SparkMarts(build, settings, invocation)
+    else:
+        with open_warehouse(settings) as marts:
+            yield marts
 
 
 @contextmanager
@@ -91,6 +104,21 @@ class DuckDBMarts:
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file, in the order of its key."""
         _run(self._warehouse, f"copy ({_select(table)}) to {literal(path)} (format parquet)")
+
+
+class SparkMarts(DuckDBMarts):
+    """Marts that a build has written to the lake; DuckDB streams them from there."""
+
+    def __init__(
+        self, build: duckdb.DuckDBPyConnection, settings: Settings, invocation: str
+    ) -> None:
+        super().__init__(build)
+        self._settings = settings
+        self._invocation = invocation
+
+    def built_by(self, table: ServedTable) -> str | None:
+        """The dbt invocation that built a mart, None if it is missing or not whole."""
+        return self._invocation if is_whole(self._settings, self._invocation, table) else None
 
 
 class PostgresMarts:

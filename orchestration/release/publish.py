@@ -156,7 +156,7 @@ def _release(
         # Again under the lock: a build may have begun since.
         record = _passed_build(settings, domain)
         tables = record.tables
-        with open_marts(settings, connection) as marts:
+        with open_marts(settings, connection, record.invocation_id, tables) as marts:
             _check_builder(marts, record)
             served = registry.current_number(connection, domain)
             if served is not None and not accept_shrinking:
@@ -248,7 +248,13 @@ def _passed_build(settings: Settings, domain: str) -> BuildRecord:
 
 def _check_builder(marts: Marts, record: BuildRecord) -> None:
     for table in record.tables:
-        if marts.built_by(table) != record.invocation_id:
+        builder = marts.built_by(table)
+        if builder is None:
+            raise ReleaseError(
+                f"{table.name} is no longer there, or not whole: run pollux build --domain "
+                f"{record.domain}."
+            )
+        if builder != record.invocation_id:
             raise ReleaseError(
                 f"{table.name} was built by another dbt run since the build of {record.domain} "
                 f"that passed: run pollux build --domain {record.domain}."

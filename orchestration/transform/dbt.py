@@ -20,6 +20,7 @@ from orchestration.transform.study import study_of
 from pollux.masking import without_values
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.spark import SparkServer
 
 # Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}
@@ -80,7 +81,9 @@ def target_dir(settings: Settings) -> Path:
     return settings.data_dir / "dbt"
 
 
-def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[str, str]:
+def dbt_environment(
+    settings: Settings, database: ServingStore | None, server: SparkServer | None = None
+) -> dict[str, str]:
     """The environment variables that a dbt process of this installation needs."""
     environment = os.environ | {
         "POLLUX_DATA_DIR": str(settings.data_dir),
@@ -93,6 +96,11 @@ def dbt_environment(settings: Settings, database: ServingStore | None) -> dict[s
     }
     if database is not None:
         environment |= database.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
+    if server is not None:
+        environment |= server.environment() | {
+            "POLLUX_LAKE_URL": str(settings.lake_dir),
+            "POLLUX_LANDING_URL": str(settings.landing_dir),
+        }
     return environment
 
 

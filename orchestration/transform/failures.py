@@ -15,6 +15,7 @@ from pollux.personal import MASKED, looks_personal
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import SparkError, SparkServer, spark_session
 
 SHOWN_ROWS = 5
 # What dbt's own tests count.
@@ -26,17 +27,21 @@ def describe_failures(
     database: ServingStore | None,
     failures: Sequence[NodeResult],
     manifest: Mapping[str, Any],
+    server: SparkServer | None = None,
 ) -> str:
     """One paragraph per failure: its name, its message, and the first of its rows.
 
     The caller holds the warehouse lock if the engine is DuckDB.
     """
-    return "\n".join(_describe(settings, database, failure, manifest) for failure in failures)
+    return "\n".join(
+        _describe(settings, database, server, failure, manifest) for failure in failures
+    )
 
 
 def _describe(
     settings: Settings,
     database: ServingStore | None,
+    server: SparkServer | None,
     failure: NodeResult,
     manifest: Mapping[str, Any],
 ) -> str:
@@ -45,8 +50,8 @@ def _describe(
         return f"{kind} {name} could not run: {without_values(failure.message.strip())}"
     text = f"{kind} {name} failed on {failure.failures} rows"
     try:
-        columns, rows = _first_rows(settings, database, failure.compiled_code)
-    except (duckdb.Error, psycopg.Error):
+        columns, rows = _first_rows(settings, database, server, failure.compiled_code)
+    except (duckdb.Error, psycopg.Error, SparkError):
         return f"{text}."
     masked = _mask_of(manifest, failure.unique_id)
     shown = [
@@ -80,8 +85,12 @@ def _mask_of(manifest: Mapping[str, Any], test: str) -> Callable[[str, object], 
 
 
 def _first_rows(
-    settings: Settings, database: ServingStore | None, query: str
+    settings: Settings, database: ServingStore | None, server: SparkServer | None, query: str
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
+    if server is not None:
+        with spark_session(server) as session:
+            frame = session.sql(query).limit(SHOWN_ROWS)
+            return frame.columns, [tuple(row) for row in frame.collect()]
     if database is not None:
         with database.connect() as connection:
             cursor = connection.execute(query.encode())

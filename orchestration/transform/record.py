@@ -73,6 +73,12 @@ def read_record(settings: Settings, domain: str) -> BuildRecord | None:
         ) from error
 
 
+def read_records(settings: Settings) -> list[BuildRecord]:
+    """The records of the last builds of all domains."""
+    domains = sorted(path.stem for path in _path(settings, "").parent.glob("*.json"))
+    return [record for domain in domains if (record := read_record(settings, domain)) is not None]
+
+
 def write_record(settings: Settings, record: BuildRecord) -> None:
     """Replaces the record of a domain's last build atomically."""
     path = _path(settings, record.domain)

@@ -15,10 +15,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import psutil
 from filelock import FileLock, Timeout
@@ -42,6 +44,12 @@ POLL_SECONDS = 0.1
 SHOWN_LINES = 10
 LOCAL_MEMORY = "2g"
 WORKER_MEMORY = "1g"
+
+SESSION = {
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+}
 
 MASTER, SERVER = "master", "server"
 CONNECT_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -191,6 +199,29 @@ def check_answers(remote: str) -> None:
         f"What answers at {host}:{port}, named in POLLUX_SPARK_REMOTE, is no Spark Connect server: "
         f"its port is {DEFAULT_PORT} as a rule. {hint}"
     )
+
+
+@contextmanager
+def spark_session(server: SparkServer) -> Iterator[Any]:
+    """A session of a server: a `pyspark.sql.SparkSession`, with the settings of dbt's.
+
+    Raises `SparkError` with the first line of what went wrong in it.
+    """
+    # They come with an extra.
+    sql, errors = import_module("pyspark.sql"), import_module("pyspark.errors")
+    separator = ";" if "/;" in server.remote else "/;"
+    token = f"{separator}token={quote(server.token, safe='')}" if server.token else ""
+    builder = sql.SparkSession.builder.remote(server.remote + token)
+    for name, value in SESSION.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.create()
+        try:
+            yield session
+        finally:
+            session.stop()
+    except errors.PySparkException as error:
+        raise SparkError(str(error).strip().partition("\n")[0]) from error
 
 
 def _speaks_http2(connection: socket.socket) -> bool:

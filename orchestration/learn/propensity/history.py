@@ -1,21 +1,25 @@
 """The store's history for training, read into DuckDB from the engine that built it."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
 from psycopg import sql
 
 from orchestration.learn.propensity.errors import LearnError
-from orchestration.scans import literal
+from orchestration.scans import literal, scan_parts
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import SparkError, spark_session, use_spark
 from pollux.runtime.warehouse import lock_warehouse
 
 MEMORY_LIMIT = "2GB"
+# In the lake, which Spark can write.
+WRITTEN = "history"
 
 # What the marts say of a customer's orders so far, and training works out again for each moment.
 TOTALS: Mapping[str, str] = {
@@ -80,11 +84,14 @@ def open_history(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         lock_warehouse(settings, "a training"),
         tempfile.TemporaryDirectory() as scratch,
         open_duckdb() as history,
+        ExitStack() as stack,
     ):
         history.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         history.execute(f"set temp_directory = '{scratch}'")
         if settings.engine == "postgres":
             _copy_from_server(settings, history, Path(scratch))
+        elif settings.engine == "spark":
+            stack.enter_context(_written_by_spark(settings, history))
         else:
             _attach_warehouse(settings, history)
         yield history
@@ -124,6 +131,31 @@ def _copy_from_server(
             history.execute(f"create table {name} ({declared})")
             history.execute(f"copy {name} from '{path}' (format csv, header false)")
             path.unlink()
+
+
+@contextmanager
+def _written_by_spark(settings: Settings, history: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Views of files that Spark writes to the lake, since some tables are views in its catalog."""
+    folder = settings.lake_dir / WRITTEN
+    shutil.rmtree(folder, ignore_errors=True)
+    server = use_spark(settings)
+    try:
+        try:
+            with spark_session(server) as session:
+                for name, (layer, model, columns) in TABLES.items():
+                    found = session.table(f"warehouse_{layer}.{model}").select(*columns)
+                    found.write.parquet(str(folder / name))
+        except SparkError as error:
+            # A catalog ends with its server.
+            raise _not_built(str(error)) from error
+        for name, (_, _, columns) in TABLES.items():
+            listed = ", ".join(f"{column}::{kind} as {column}" for column, kind in columns.items())
+            history.execute(
+                f"create view {name} as select {listed} from {scan_parts(folder / name)}"
+            )
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _not_built(why: str) -> LearnError:
