@@ -13,6 +13,7 @@ from orchestration.transform.marts import MartError, check_marts
 from tests.conftest import PROJECT_DIR
 from tests.support.projects import (
     commands_of_page,
+    copy_domains,
     copy_project,
     files_of_page,
     run_dbt,
@@ -61,7 +62,7 @@ SEED = """\
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_project(tmp_path_factory.mktemp("project"))
+    return copy_domains(tmp_path_factory.mktemp("project"), "loyalty", "store")
 
 
 @pytest.fixture(autouse=True)
