@@ -27,11 +27,21 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REALDATA_DIR = Path(
     os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
 )
-# The longest files, so that a worker does not begin one when the other is done.
+# The longest files, so that a worker does not begin one when the others are done. The first makes the
+# installation that most files wait for; the next three need none.
 LONGEST = (
     "cli/test_up.py",
-    "models/test_marts_agree.py",
     "orchestration/transform/test_dbt.py",
+    "orchestration/transform/test_project.py",
+    "orchestration/load/test_property.py",
+    "models/test_marts_agree.py",
+    "orchestration/test_build.py",
+    "orchestration/release/test_release.py",
+    "orchestration/defs/test_runs.py",
+    "orchestration/load/test_events.py",
+    "services/openapi/test_schemathesis.py",
+    "docs/test_site.py",
+    "services/api/test_segments.py",
     "cli/",
     "orchestration/",
     "services/events/",
