@@ -16,9 +16,7 @@
 {# Whether any of the fields is longer than a key or name may be; false where all are null. #}
 {% macro any_too_long(fields) -%}
     greatest(
-        {%- for field in fields %}
-            coalesce(length({{ field }}), 0){{ "," if not loop.last }}
-        {%- endfor %}
+        0 {%- for field in fields %}, coalesce(length({{ field }}), 0) {%- endfor %}
     )
     > {{ var("label_length") }}
 {%- endmacro %}
