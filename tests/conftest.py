@@ -151,6 +151,17 @@ def prepared() -> "Prepared":
 
 
 @pytest.fixture(scope="session")
+def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Spark Connect server that tests of this process share."""
+    from tests.support.spark import INSTALL, connect_server, is_installed  # noqa: PLC0415
+
+    if not is_installed():
+        pytest.skip(INSTALL)
+    with connect_server(tmp_path_factory.mktemp("spark")) as remote:
+        yield remote
+
+
+@pytest.fixture(scope="session")
 def sample_files(prepared: "Prepared") -> Path:
     """The raw files of a small made-up retailer."""
     return prepared.samples()["household"]

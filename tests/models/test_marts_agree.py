@@ -1,6 +1,6 @@
-"""The marts, row by row: one engine against the other, and both against a plain pandas port."""
+"""The marts, row by row: one engine against the others, and all against a plain pandas port."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from orchestration.build import build
 from orchestration.load.declarations import Dataset, read_datasets
 from orchestration.load.run import load
 from orchestration.release.publish import release
-from orchestration.transform.dbt import read_run, target_dir
+from orchestration.transform.dbt import dbt_environment, read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -28,6 +28,7 @@ from tests.services.api.support import PUBLISHED, client_of
 from tests.support.installations import Prepared
 from tests.support.live_events import live_events, make_events_schema, take_in
 from tests.support.own_postgres import new_database, own_server
+from tests.support.spark import run_dbt_on_spark
 
 pytestmark = pytest.mark.integration
 
@@ -143,6 +144,34 @@ def released(settings: Settings, domain: str) -> dict[str, tuple[ServedTable, pd
     }
 
 
+@pytest.fixture(scope="module")
+def lake(source: Source, spark_remote: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Spark builds, with every test of the data, from the files that landed for DuckDB."""
+    landed = source.installation("duckdb")
+    artifacts = tmp_path_factory.mktemp("lake")
+    done = run_dbt_on_spark(
+        spark_remote,
+        artifacts,
+        *("build", "--target", "spark", "--exclude-resource-type", "unit_test"),
+        POLLUX_STUDY=dbt_environment(landed, None)["POLLUX_STUDY"],
+        POLLUX_LANDING_URL=str(landed.landing_dir),
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    (folder,) = (artifacts / "lake").iterdir()
+    assert folder.name == read_run(artifacts).invocation_id
+    return folder
+
+
+def in_lake(folder: Path, tables: Iterable[ServedTable]) -> dict[str, pd.DataFrame]:
+    """The marts of a build on Spark, each of them whole."""
+    marts = {}
+    for table in tables:
+        parts = folder / table.schema / table.name
+        assert (parts / "_SUCCESS").exists(), table.name
+        marts[table.name] = duckdb.read_parquet(f"{parts}/*.parquet").df()
+    return marts
+
+
 def read_raw(dataset: Dataset, folder: Path) -> Any:
     """A dataset as pandas reads its files; lines as a list. Without files, no rows."""
     files = sorted(file for file in folder.iterdir() if dataset.matches(file.name))
@@ -187,14 +216,22 @@ def assert_equal(table: ServedTable, left: pd.DataFrame, right: pd.DataFrame) ->
 
 
 @pytest.mark.endurance
+@pytest.mark.parametrize("engine", ["postgres", "spark"])
 @pytest.mark.parametrize("domain", PORTS)
-def test_both_engines_agree(source: Source, domain: str) -> None:
+def test_engines_agree(
+    source: Source, domain: str, engine: str, request: pytest.FixtureRequest
+) -> None:
     on_duckdb = released(source.installation("duckdb"), domain)
-    on_postgres = released(source.installation("postgres"), domain)
-    assert on_duckdb.keys() == on_postgres.keys()
+    if engine == "spark":
+        folder = request.getfixturevalue("lake")
+        others = in_lake(folder, (table for table, _ in on_duckdb.values()))
+    else:
+        other = released(source.installation(engine), domain)
+        others = {name: rows for name, (_, rows) in other.items()}
+    assert on_duckdb.keys() == others.keys()
     for name, (table, rows) in on_duckdb.items():
         assert len(rows) > 0 or (source.kind == "real" and name in WITHOUT_REAL_ROWS), name
-        assert_equal(table, rows, on_postgres[name][1])
+        assert_equal(table, rows, others[name])
 
 
 @pytest.mark.parametrize("domain", PORTS)
