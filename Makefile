@@ -21,7 +21,7 @@ help:
 	@echo "make openapi  write the services' OpenAPI documents anew, and say what breaks for clients"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
-	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
+	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, Spark, the real files on all engines"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 
