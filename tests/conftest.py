@@ -27,8 +27,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REALDATA_DIR = Path(
     os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
 )
-# The longest files, so that a worker does not begin one when the others are done. The first makes the
-# installation that most files wait for; the next three need none.
+# The longest files, so that a worker does not begin one when the others are done. The first makes
+# the installation that most files wait for; the next three need none.
 LONGEST = (
     "cli/test_up.py",
     "orchestration/transform/test_dbt.py",
