@@ -18,7 +18,8 @@ CONTENTS = "backup.json"
 DUMP = "database.dump"
 # Left out is what can be rebuilt or spared: warehouse, lake, dbt's folder, Dagster's history, logs.
 LANDED = ("landing", "rejects", "models")
-FOLDERS = (*LANDED, "releases")
+KEYS = "keys"
+FOLDERS = (*LANDED, "releases", KEYS)
 FORMAT = 1
 
 # The registry, the releases that are kept, and all tables of the event service.

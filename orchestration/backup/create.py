@@ -21,6 +21,7 @@ from psycopg import sql
 from orchestration.backup.contents import (
     DUMP,
     FORMAT,
+    KEYS,
     LANDED,
     BackupError,
     Contents,
@@ -72,6 +73,7 @@ def back_up(
             for name in LANDED:
                 folder = settings.landing_dir if name == "landing" else settings.data_dir / name
                 _link(folder, staging / name)
+        _link(settings.keys_dir, staging / KEYS)
         step("backup.landing_linked")
         with _snapshot(database) as (connection, names, snapshot):
             _link(settings.releases_dir, staging / "releases")

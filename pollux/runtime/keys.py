@@ -1,11 +1,11 @@
 """The keys of an installation: who may ask its services for what.
 
-Belongs here: the file `keys.json` in the data folder, and what changes it. It holds hashes, so that
-nobody who reads it can ask anything. Does not belong here: checking requests
+Belongs here: the file `keys/keys.json` in the data folder, and what changes it. It holds hashes, so
+that nobody who reads it can ask anything. Does not belong here: checking requests
 (`services.common.api_keys`).
 
 A change replaces the file at once, so that a reader sees all of it or nothing. When a key was last
-used is the time of an empty file of its name beside it: services note it without a lock.
+used is the time of an empty file of its name in `keys/used`: services note it without a lock.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ def digest_of(key: str) -> str:
 
 def keys_file(settings: Settings) -> Path:
     """The file of the keys."""
-    return settings.data_dir / "keys.json"
+    return settings.keys_dir / "keys.json"
 
 
 def read_keys(file: Path) -> tuple[StoredKey, ...] | None:
@@ -249,7 +249,7 @@ def last_used(file: Path, name: str) -> datetime | None:
 
 
 def _used_file(file: Path, name: str) -> Path:
-    return file.with_name("keys.used") / name
+    return file.with_name("used") / name
 
 
 def _new_key() -> str:
@@ -274,7 +274,7 @@ def _known(keys: dict[str, StoredKey], name: str) -> StoredKey:
 
 def _change(settings: Settings, change: Callable[[dict[str, StoredKey]], None]) -> None:
     file = keys_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(file):
         keys = {key.name: key for key in read_keys(file) or ()}
         change(keys)
@@ -284,7 +284,7 @@ def _change(settings: Settings, change: Callable[[dict[str, StoredKey]], None]) 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     try:
-        with FileLock(file.with_name("keys.lock"), timeout=LOCK_SECONDS, mode=0o600):
+        with FileLock(file.with_name("lock"), timeout=LOCK_SECONDS, mode=0o600):
             yield
     except Timeout:
         raise KeysError(

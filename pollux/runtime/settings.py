@@ -426,6 +426,11 @@ class Settings(BaseSettings):
         return self.data_dir / "dagster"
 
     @property
+    def keys_dir(self) -> Path:
+        """Folder of the keys of the services: `keys.json`, and when each was used."""
+        return self.data_dir / "keys"
+
+    @property
     def logs_dir(self) -> Path:
         """Folder of logs."""
         return self.data_dir / "logs"

@@ -46,7 +46,7 @@ def test_a_script_gets_the_key_alone(folder: Path) -> None:
     assert key not in done.stderr
     assert "only its hash is kept" in done.stderr
     assert "require a key" in done.stderr
-    assert hashlib.sha256(key.encode()).hexdigest() in (folder / "keys.json").read_text()
+    assert hashlib.sha256(key.encode()).hexdigest() in (folder / "keys" / "keys.json").read_text()
     # Said once, with the first key.
     assert "require a key" not in run("keys", "add", "other", "--scope", "score").stderr
 
@@ -123,18 +123,18 @@ def test_a_mistake_is_named_and_changes_nothing(
     folder: Path, arguments: list[str], code: int, message: str
 ) -> None:
     run("keys", "add", "taken", "--scope", "score")
-    before = (folder / "keys.json").read_bytes()
+    before = (folder / "keys" / "keys.json").read_bytes()
     found = said("keys", *arguments)
     assert found[0] == code
     assert message in found[1]
-    assert (folder / "keys.json").read_bytes() == before
+    assert (folder / "keys" / "keys.json").read_bytes() == before
 
 
 def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     run(*ADD)
-    (folder / "keys.json").write_text("{")
+    (folder / "keys" / "keys.json").write_text("{")
     for arguments in (["list"], ["add", "b", "--scope", "score"], ["revoke", "app"]):
         code, message = said("keys", *arguments)
         assert code == 2
-        assert str(folder / "keys.json") in message
+        assert str(folder / "keys" / "keys.json") in message
         assert "Restore it" in message

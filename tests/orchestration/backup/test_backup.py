@@ -18,6 +18,14 @@ from orchestration.load.events import land_events
 from orchestration.release.follow import find_differences
 from orchestration.release.publish import release, rollback
 from orchestration.release.registry import current_number
+from pollux.runtime.keys import (
+    KeyScope,
+    add_key,
+    keys_file,
+    last_used,
+    note_use,
+    read_keys,
+)
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import migrate
@@ -100,8 +108,12 @@ def assert_equal(restored: Settings, original: Settings) -> None:
 def test_restored_installation_is_equal_and_goes_on(
     serving: Settings, elsewhere: Settings, tmp_path: Path
 ) -> None:
+    add_key(serving, "app", [KeyScope.SCORE])
+    note_use(keys_file(serving), "app")
     made = back_up(serving, tmp_path / "backup")
     report = restore(elsewhere, tmp_path / "backup")
+    assert read_keys(keys_file(elsewhere)) == read_keys(keys_file(serving))
+    assert last_used(keys_file(elsewhere), "app") == last_used(keys_file(serving), "app")
     assert (report.files, report.tables, report.rows) == (made.files, made.tables, made.rows)
     assert report.notes == ()
     assert_equal(elsewhere, serving)

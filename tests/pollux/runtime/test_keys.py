@@ -158,7 +158,7 @@ GOOD = {"name": "a", "sha256": "0" * 64, "scopes": ["score"], "made_at": "2026-0
 def test_another_file_is_refused_and_left_as_it_is(
     settings: Settings, text: str, said: str
 ) -> None:
-    settings.data_dir.mkdir()
+    settings.keys_dir.mkdir(parents=True)
     keys_file(settings).write_text(text)
     with pytest.raises(KeysFileError, match=said):
         add_key(settings, "app", SCORE)
@@ -175,9 +175,9 @@ def test_a_command_does_not_wait_for_another_for_ever(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "LOCK_SECONDS", 0.1)
-    settings.data_dir.mkdir()
+    settings.keys_dir.mkdir(parents=True)
     with (
-        FileLock(settings.data_dir / "keys.lock"),
+        FileLock(settings.keys_dir / "lock"),
         pytest.raises(KeysError, match="Another command"),
     ):
         add_key(settings, "app", SCORE)

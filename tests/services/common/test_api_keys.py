@@ -226,6 +226,7 @@ def test_keys_stay_as_they_were_while_their_file_cannot_be_read(
 
 
 def test_a_file_that_cannot_be_read_keeps_a_service_from_starting(settings: Settings) -> None:
+    settings.keys_dir.mkdir()
     keys_file(settings).write_text("{")
     with pytest.raises(KeysFileError, match="Restore it"):
         create_app(settings)
