@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from benchmarks.whole_lists import (
     read_list,
     watching,
 )
+from pollux.runtime.keys import KeyScope, add_key
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -42,6 +43,9 @@ HOUSEHOLDS = 2_500
 CONNECTIONS = 50
 REPETITIONS = 5
 SECONDS = 3.0
+KEYS = 100
+KEY_PAIRS = 20
+KEY_SECONDS = 1.0
 OPEN_RATE = 500
 OPEN_SECONDS = 10.0
 MEMORY_MB = 64
@@ -135,7 +139,7 @@ class Served(NamedTuple):
 
 
 def run() -> Figures:
-    """Measures everything; takes about three minutes."""
+    """Measures everything; takes about five minutes."""
     with tempfile.TemporaryDirectory(prefix="pollux-bench-", dir="/tmp") as folder:
         settings = Settings(data_dir=Path(folder), database_url=None)
         database = open_serving_store(settings)
@@ -143,6 +147,7 @@ def run() -> Figures:
             _fill(database)
             with _server(settings, 0) as fresh, _server(settings, MEMORY_MB) as remembering:
                 rows = _measure_all(fresh.port, remembering.port)
+                rows += _measure_keys(database)
                 # Last, since it makes the database much larger.
                 return rows + _measure_whole_lists(database, fresh)
         finally:
@@ -153,17 +158,23 @@ def run() -> Figures:
                 shutil.rmtree(database.embedded.home, ignore_errors=True)
 
 
-def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
+def serve_with_constant(data_dir: str, port: int, cache_mb: int, database_url: str | None) -> None:
     """Serves the API and a constant answer; runs in a process of its own."""
+    from pydantic import SecretStr  # noqa: PLC0415
     from starlette.requests import Request  # noqa: PLC0415
     from starlette.responses import Response  # noqa: PLC0415
 
     from services.api.app import create_app  # noqa: PLC0415
     from services.common.port import bind  # noqa: PLC0415
+    from services.common.scopes import ScopedRouter, guard  # noqa: PLC0415
     from services.common.server import serve  # noqa: PLC0415
 
     settings = Settings(
-        data_dir=Path(data_dir), database_url=None, api_port=port, api_cache_mb=cache_mb
+        data_dir=Path(data_dir),
+        database_url=None if database_url is None else SecretStr(database_url),
+        api_port=port,
+        api_cache_mb=cache_mb,
+        api_keys="",
     )
     app = create_app(settings)
     body = b"x" * BODY_BYTES
@@ -175,8 +186,11 @@ def serve_with_constant(data_dir: str, port: int, cache_mb: int) -> None:
         await request.body()
         return Response(b'{"voucher_amount":2640}', media_type="application/json")
 
-    app.add_api_route(CONSTANT, constant)
-    app.add_api_route(CONSTANT_SELECT, constant_select, methods=["POST"])
+    router = ScopedRouter(KeyScope.HOUSEHOLDS_READ)
+    router.add_api_route(CONSTANT, constant)
+    router.add_api_route(CONSTANT_SELECT, constant_select, methods=["POST"])
+    guard(router)
+    app.router.routes += router.routes
     serve(app, bind(settings.api_host, settings.api_port))
 
 
@@ -219,6 +233,63 @@ def _measure_all(fresh: int, remembering: int) -> Figures:
         rows.append(figure(f"p50 at {OPEN_RATE}/s from {name}", p50, "ms"))
         rows.append(figure(f"p99 at {OPEN_RATE}/s from {name}", p99, "ms", at_most=10))
     return rows + _measure_select(remembering)
+
+
+def _measure_keys(database: ServingStore) -> Figures:
+    """The same API with and without keys, in turn: requests per second of the server's processor.
+
+    The server keeps one core busy, so that is its throughput, whatever else the machine does.
+    """
+    url = database.owner_url
+    keys = list(range(1, HOUSEHOLDS + 1))
+    random.Random(1).shuffle(keys)
+    households = [f"/v1/households/{key}" for key in keys]
+    paths = {"constant answer": [CONSTANT], "household": households, "memory": households[:100]}
+    rows: Figures = []
+    with ExitStack() as running:
+        folders = [
+            Path(running.enter_context(tempfile.TemporaryDirectory(prefix="pollux-keys-")))
+            for _ in range(2)
+        ]
+        settings = [Settings(data_dir=folder) for folder in folders]
+        made = [
+            add_key(settings[1], f"key-{number}", [KeyScope.HOUSEHOLDS_READ])
+            for number in range(KEYS)
+        ]
+        sent: list[dict[str, str]] = [{}, {"Authorization": f"Bearer {made[KEYS // 2]}"}]
+        for name, asked in paths.items():
+            cache_mb = MEMORY_MB if name == "memory" else 0
+            with (
+                _server(settings[0], cache_mb, url) as free,
+                _server(settings[1], cache_mb, url) as keyed,
+            ):
+                ratios = []
+                for number in range(KEY_PAIRS):
+                    rates = {}
+                    pair = [(free, sent[0]), (keyed, sent[1])]
+                    # Whoever comes second finds the caches of the processor as the first left them.
+                    for served, headers in pair if number % 2 else pair[::-1]:
+                        before = _processor_seconds(served)
+                        measured = measure(
+                            port=served.port,
+                            paths=asked,
+                            headers=headers,
+                            kind="closed",
+                            seconds=KEY_SECONDS,
+                            connections=CONNECTIONS,
+                        )
+                        _demand_ok(name, measured)
+                        used = _processor_seconds(served) - before
+                        rates[served] = measured.requests / used
+                    ratios.append(rates[keyed] / rates[free])
+            ratio = statistics.median(ratios)
+            rows.append(figure(f"{name}: with keys ÷ without", ratio, "ratio", at_least=0.95))
+    return rows
+
+
+def _processor_seconds(served: Served) -> float:
+    times = psutil.Process(served.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _measure_select(port: int) -> Figures:
@@ -319,11 +390,11 @@ def _fill(database: ServingStore) -> None:
 
 
 @contextmanager
-def _server(settings: Settings, cache_mb: int) -> Iterator[Served]:
+def _server(settings: Settings, cache_mb: int, database_url: str | None = None) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    arguments = json.dumps([str(settings.data_dir), port, cache_mb])
+    arguments = json.dumps([str(settings.data_dir), port, cache_mb, database_url])
     process = subprocess.Popen([sys.executable, __file__, arguments])
     try:
         _wait_until_ready(port, process)

@@ -20,7 +20,7 @@ WANTED_FILES = 4096
 EXTRAS = {
     "pipeline": "dagster dagster_dbt dagster_postgres dagster_webserver dbt jinja2 lightgbm "
     "matplotlib numpy scipy sqlalchemy yaml",
-    "services": "amqtt asyncpg fastapi httpx lightgbm numpy orjson paho prometheus_client "
+    "services": "amqtt asyncpg fastapi httpx lightgbm limits numpy orjson paho prometheus_client "
     "starlette uvicorn uvloop",
     "dashboard": "altair pandas streamlit",
 }

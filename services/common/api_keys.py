@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -80,6 +80,10 @@ class Key:
         # When its last use was written; never where it is not.
         self.noted_at = noted_at
 
+    def may_be_kept(self) -> bool:
+        """Whether what is true of it stays so until the next look."""
+        return self.per_minute is None and self.expires_at > time.time() + 2 * LOOK_SECONDS
+
 
 class ApiKeys:
     """The keys that a service accepts: those of the file, which may change, and of settings.
@@ -112,6 +116,8 @@ class ApiKeys:
         self._seen: tuple[int, ...] | None = None
         self._look_again_at = 0.0
         self._trouble = ""
+        # Headers that were accepted since the last look: hashing each again is most of the check.
+        self.lately: dict[bytes, Key] = {}
         self._read()
 
     def look(self) -> None:
@@ -120,6 +126,7 @@ class ApiKeys:
         if now < self._look_again_at:
             return
         self._look_again_at = now + LOOK_SECONDS
+        self.lately = {}
         try:
             self._read()
             self._trouble = ""
@@ -210,27 +217,42 @@ class RequireKey:
         self.app = app
         self.keys = keys
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes on with the key, or answers 401 or 429."""
-        if scope["type"] == "http":
-            self.keys.look()
-            if self.keys.are_required and path_of(scope) not in OPEN_PATHS:
-                found = self._find(scope)
-                if isinstance(found, Refused):
-                    if found.wait:
-                        await asyncio.sleep(found.wait)
-                    await found.problem.response(scope)(scope, receive, send)
-                    return
-                scope[KEY_IN_SCOPE] = found
+        # No coroutine of its own: of an answer from memory, that would be a part that shows.
+        if scope["type"] != "http":
+            return self.app(scope, receive, send)
+        keys = self.keys
+        keys.look()
+        if not keys.are_required:
+            return self.app(scope, receive, send)
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(sent) == 1 and (key := keys.lately.get(sent[0])) is not None:
+            scope[KEY_IN_SCOPE] = key
+            return self.app(scope, receive, send)
+        if path_of(scope) in OPEN_PATHS:
+            return self.app(scope, receive, send)
+        return self._judge(sent, scope, receive, send)
+
+    async def _judge(self, sent: list[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._find(sent, scope)
+        if isinstance(found, Refused):
+            if found.wait:
+                await asyncio.sleep(found.wait)
+            await found.problem.response(scope)(scope, receive, send)
+            return
+        scope[KEY_IN_SCOPE] = found
         await self.app(scope, receive, send)
 
-    def _find(self, scope: Scope) -> Key | Refused:
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+    def _find(self, sent: list[bytes], scope: Scope) -> Key | Refused:
         if len(sent) == 1:
             scheme, _, key = sent[0].partition(b" ")
             if scheme.lower() == b"bearer" and (key := key.strip()):
                 client = scope.get("client")
-                return self.keys.find(key, client[0] if client else "")
+                found = self.keys.find(key, client[0] if client else "")
+                if isinstance(found, Key) and found.may_be_kept():
+                    self.keys.lately[sent[0]] = found
+                return found
         return Refused(key_problems.unauthorized())
 
 

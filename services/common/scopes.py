@@ -1,5 +1,6 @@
 """Routers that say which scope their routes need."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import APIRouter
@@ -43,8 +44,8 @@ class _Demanding:
         self._app = app
         self.needs = needs
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         demand(scope, self.needs)
         # For answers that are kept.
         scope[NEEDS_IN_SCOPE] = self.needs
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
