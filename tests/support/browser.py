@@ -24,8 +24,10 @@ START_SECONDS = 60
 class Page:
     """One tab; `errors` has the console's errors and failed requests, `requests` the URLs."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, tabs: str) -> None:
+        """Drives a tab by its socket; `tabs` is the address below which those of others are."""
         self._socket = socket
+        self._tabs = tabs
         self._numbers = itertools.count(1)
         self.errors: list[str] = []
         self.requests: list[str] = []
@@ -44,6 +46,13 @@ class Page:
             text = str(self.evaluate("document.body.innerText"))
             assert time.monotonic() < deadline, f"{until} did not come true:\n{text[:2000]}"
             time.sleep(0.3)
+
+    @contextmanager
+    def tab(self) -> Iterator["Page"]:
+        """Another tab of the same browser, beside this one."""
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        with connect(f"{self._tabs}/{target}", max_size=None, proxy=None) as socket:
+            yield Page(socket, self._tabs)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a piece of JavaScript; of a promise, what it promises."""
@@ -126,8 +135,9 @@ def browse(program: str, profile: Path) -> Iterator[Page]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{port}/json", timeout=120) as answer:
             tab = next(t for t in json.load(answer) if t["type"] == "page")
-        with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
-            yield Page(socket)
+        address = tab["webSocketDebuggerUrl"]
+        with connect(address, max_size=None, proxy=None) as socket:
+            yield Page(socket, address.rpartition("/")[0])
     finally:
         process.terminate()
         process.wait(timeout=120)

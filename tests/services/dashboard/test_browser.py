@@ -9,10 +9,12 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import psutil
 import pytest
 import streamlit as st
 
@@ -33,6 +35,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.endurance]
 
 CHROMIUM = shutil.which("chromium")
 AXE = "axe-core@4.11"
+# Those that hold most.
+MOST_OPEN = ("household", "segments", "campaigns", "recommendations", "quality")
+MOST_MEBIBYTES = 300
 # What a shell says of a process that SIGTERM ended.
 TERMINATED = 143
 SERIOUS = """
@@ -48,6 +53,13 @@ class Site(NamedTuple):
     url: str
     urls: dict[str, str]
     settings: Settings
+    pid: int
+
+    def memory(self) -> float:
+        """Mebibytes of the dashboard's process, and of any that it started."""
+        process = psutil.Process(self.pid)
+        every = [process, *process.children(recursive=True)]
+        return sum(one.memory_info().rss for one in every) / 2**20
 
     def address(self, path: str) -> str:
         return self.url + address(path)
@@ -79,7 +91,7 @@ def site(
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: is_up(url))
-            yield Site(url, dict(urls), Settings(data_dir=folder))
+            yield Site(url, dict(urls), Settings(data_dir=folder), process.pid)
         finally:
             process.terminate()
             assert process.wait(timeout=30) == TERMINATED
@@ -143,6 +155,19 @@ def test_a_page_has_no_serious_fault_for_people_with_disabilities(
     open_with_key(page, site.address(path))
     page.evaluate(f"{axe}; true")
     assert page.evaluate(SERIOUS) == []
+
+
+def test_five_open_pages_fit_into_their_memory(site: Site, page: Page) -> None:
+    with ExitStack() as tabs:
+        opened = [tabs.enter_context(page.tab()) for _ in MOST_OPEN]
+        for tab, path in zip(opened, MOST_OPEN, strict=True):
+            open_with_key(tab, site.address(path))
+        # All are there still, each with a session of its own.
+        for tab in opened:
+            assert tab.evaluate("!!document.querySelector('h1')")
+            assert tab.errors == []
+        used = site.memory()
+    assert used <= MOST_MEBIBYTES, f"{used:.0f} MiB"
 
 
 def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None:
