@@ -85,9 +85,9 @@ COLUMNS = {
     "mean_discount_received": Column("Mean discount, percent", "decimal"),
     "mart": Column("Name for SQL and the API"),
     "mean_sales": Column("Sales per household", "money"),
-    "mean_sales_after": Column("Sales per household after", "money"),
-    "mean_sales_before": Column("Sales per household before", "money"),
-    "mean_sales_during": Column("Sales per household during", "money"),
+    "mean_sales_after": Column("Mean sales after", "money"),
+    "mean_sales_before": Column("Mean sales before", "money"),
+    "mean_sales_during": Column("Mean sales during", "money"),
     "meaning": Column("What they have in common"),
     "model": Column("Table"),
     "number": Column("Release", "number"),
@@ -152,7 +152,7 @@ DOMAINS = {
 # Where the name of a dataset alone does not say what it holds.
 DATASETS = {
     "campaign_desc": "Campaigns",
-    "campaign_table": "Households that campaigns were sent to",
+    "campaign_table": "Campaign recipients",
     "causal_data": "Displays and mailers",
     "coupon": "Products of coupons",
     "coupon_info": "Coupons, ready-made",
