@@ -1,4 +1,4 @@
-"""Deletes old runs: their records, events, checks and logs.
+"""Deletes old runs (their records, events, checks and logs), and what was not loaded.
 
 Dagster itself deletes old ticks of schedules and sensors (`orchestration.instance.home`).
 """
@@ -10,6 +10,8 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
+from orchestration.load.errors import LandingError
+from orchestration.load.retention import forget_rejects
 from pollux.runtime.settings import Settings
 
 HOURLY = 3600
@@ -18,20 +20,29 @@ AT_ONCE = 100
 
 
 def build_retention_definitions() -> dg.Definitions:
-    """The sensor that deletes old runs."""
+    """The sensor that deletes old runs and rejects, and says how many."""
 
     @dg.sensor(
         name="retention",
         minimum_interval_seconds=HOURLY,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs that ended POLLUX_RUN_RETENTION_DAYS ago are deleted with their events "
-        "and logs; the last run that made an asset stays.",
+        "and logs; the last run that made an asset stays. Rejected rows lose their text, and files "
+        "that failed to load go, after POLLUX_REJECTS_RETENTION_DAYS.",
     )
     def retention_sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SkipReason:
         forgotten = forget_runs(context.instance, timedelta(days=settings.run_retention_days))
-        return dg.SkipReason(f"{forgotten} runs were old enough to be forgotten.")
+        try:
+            rejects = forget_rejects(settings, datetime.now(UTC))
+        except LandingError as error:
+            # A build holds the landing zone: the next tick does it.
+            return dg.SkipReason(f"{forgotten} runs were old enough to be forgotten. {error}")
+        return dg.SkipReason(
+            f"{forgotten} runs were old enough to be forgotten, the text of {rejects.rows} "
+            f"rejected rows, and {rejects.files} files that had failed to load."
+        )
 
     return dg.Definitions(sensors=[retention_sensor])
 

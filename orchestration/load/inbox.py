@@ -27,6 +27,7 @@ from pollux.runtime.steps import step
 
 LOADED = "loaded"
 FAILED = "failed"
+SET_ASIDE = re.compile(r"\d{8}T\d{6}-")
 TAKEN = ".taken"
 UNKNOWN_DATASET = "unknown"
 DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
@@ -189,6 +190,16 @@ def set_aside(
     move(path, target)
     step("inbox.set_aside")
     return target
+
+
+def failed_before(settings: Settings, moment: datetime) -> list[Path]:
+    """Files that were set aside before a moment, and their reasons.
+
+    Their names say when: a file's own time is that of its content.
+    """
+    before = f"{moment.astimezone(UTC):{_STAMP}}-"
+    found = (settings.inbox_dir / FAILED).glob("*/*")
+    return sorted(path for path in found if SET_ASIDE.match(path.name) and path.name < before)
 
 
 def file_date(name: str) -> date | None:

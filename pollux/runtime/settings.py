@@ -246,6 +246,11 @@ class Settings(BaseSettings):
     run_retention_days: int = Field(
         default=30, ge=1, description="How long Dagster remembers runs and their events."
     )
+    rejects_retention_days: int = Field(
+        default=90,
+        ge=1,
+        description="How long the text of rejected rows is kept, and files that failed to load.",
+    )
     alert_webhook: SecretStr | None = Field(
         default=None,
         description="URL that failed runs are posted to as JSON, besides the line in "

@@ -1,0 +1,62 @@
+"""Forgets what was not loaded once it is old: the text of rejected rows, and files that failed.
+
+Of a reject, file, line, column and reason stay, so that rows still add up. Parts in the landing
+zone stay: a build makes everything anew from them.
+"""
+
+import csv
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from orchestration.load import landing
+from orchestration.load.inbox import failed_before
+from pollux.runtime.settings import Settings
+
+# A rejected line may have any length.
+csv.field_size_limit(sys.maxsize)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Numbers of rejected rows whose text was removed, and of files that were."""
+
+    rows: int
+    files: int
+
+
+def forget_rejects(settings: Settings, now: datetime) -> Forgotten:
+    """Forgets what is older than `POLLUX_REJECTS_RETENTION_DAYS`, counted from the load.
+
+    Waits for the lock of the landing zone; raises `LandingError` where it stays taken.
+    """
+    before = now - timedelta(days=settings.rejects_retention_days)
+    rejects = [path for path in settings.rejects_dir.rglob("*.csv") if _is_older(path, before)]
+    failed = failed_before(settings, before)
+    if not rejects and not failed:
+        return Forgotten(0, 0)
+    with landing.locked(settings):
+        rows = sum(map(_blank_texts, rejects))
+        for path in failed:
+            path.unlink(missing_ok=True)
+    return Forgotten(rows, len(failed))
+
+
+def _is_older(path: Path, before: datetime) -> bool:
+    return datetime.fromtimestamp(path.lstat().st_mtime, UTC) < before
+
+
+def _blank_texts(path: Path) -> int:
+    """Removes the text, the last field, of every row of a file of rejects; returns how many."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        header, *rows = csv.reader(file)
+    texts = sum(1 for row in rows if row[-1])
+    if texts:
+        unfinished = path.with_suffix(".new")
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows([*row[:-1], ""] for row in rows)
+        unfinished.replace(path)
+    return texts
