@@ -18,6 +18,8 @@ from pollux.runtime.settings import Settings
 from pollux.runtime.spark import SparkError, SparkServer, spark_session
 
 SHOWN_ROWS = 5
+# Spark's messages go on with it.
+STACK = "JVM stacktrace:"
 # What dbt's own tests count.
 COUNTS = ("n_records",)
 
@@ -47,7 +49,8 @@ def _describe(
 ) -> str:
     kind, _, name = failure.unique_id.split(".")[:3]
     if failure.status != "fail":
-        return f"{kind} {name} could not run: {without_values(failure.message.strip())}"
+        message = failure.message.partition(STACK)[0].strip()
+        return f"{kind} {name} could not run: {without_values(message)}"
     text = f"{kind} {name} failed on {failure.failures} rows"
     try:
         columns, rows = _first_rows(settings, database, server, failure.compiled_code)

@@ -71,3 +71,11 @@ def test_message_of_the_database_is_without_values(tmp_path: Path, status: str) 
         "model members could not run: Conversion Error: Could not convert string (personal) to "
         "INT32"
     )
+
+
+def test_message_of_spark_is_without_its_stack(tmp_path: Path) -> None:
+    message = "[X] too few\n\n    JVM stacktrace:\n    org.apache.spark.X\n\tat org.X.y(X.scala:1)"
+    failure = NodeResult("model.pollux.members", "error", 0.1, 0, message, "")
+    manifest: dict[str, Any] = {"nodes": {}, "sources": {}, "parent_map": {}}
+    text = describe_failures(Settings(data_dir=tmp_path), None, [failure], manifest)
+    assert text == "model members could not run: [X] too few"
