@@ -66,7 +66,8 @@ class Site(NamedTuple):
 
     def requests(self) -> float:
         """How many requests the API has answered, but for those of this method."""
-        text = httpx.get(f"{self.urls['api']}/metrics").text
+        headers = {"Authorization": f"Bearer {KEY}"}
+        text = httpx.get(f"{self.urls['api']}/metrics", headers=headers).text
         counts = re.findall(r"^\w+_requests_total\{(.*)\} (\S+)$", text, re.MULTILINE)
         assert counts
         return sum(float(count) for labels, count in counts if '"/metrics"' not in labels)
