@@ -23,7 +23,9 @@ _UNQUOTED = re.compile(r"(with value )\S+")
 # itself, so it reaches to the message's last quote.
 _QUOTED = re.compile(
     r"(?P<name>\b(?:column|relation|table|schema|constraint|index|type|function|role|database) "
-    r'"[^"\n]*")'
+    r'"[^"\n]*"'
+    # Whoever mends a file that cannot be read needs its name.
+    r"|\b(?:[Ff]ile|pattern) (?:\"[^\"\n]*\"|'[^'\n]*'))"
     r"|(?<!\w)(?P<quote>[\"']).*(?P=quote)(?!\w)",
     re.DOTALL,
 )

@@ -79,6 +79,18 @@ def test_names_stay() -> None:
     assert without_values("it isn't there, we can't") == "it isn't there, we can't"
 
 
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    cut = tmp_path / "accounts.csv.parquet"
+    cut.write_bytes(b"PAR1" * 100)
+    empty = tmp_path / "empty.parquet"
+    empty.touch()
+    missing = tmp_path / "it's gone.parquet"
+    for file in (cut, empty, missing):
+        with duckdb.connect() as connection, pytest.raises(duckdb.Error) as raised:
+            connection.execute("select * from read_parquet($1)", [str(file)])
+        assert file.name in without_values(str(raised.value))
+
+
 def test_traceback_has_places_and_types_only() -> None:
     def fail(value: str) -> None:
         try:
