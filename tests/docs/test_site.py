@@ -16,7 +16,7 @@ import yaml
 from tests.conftest import PROJECT_DIR
 from tests.support.browser import Page, browse
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.endurance
 
 CHROMIUM = shutil.which("chromium")
 MKDOCS = yaml.unsafe_load((PROJECT_DIR / "mkdocs.yml").read_text())

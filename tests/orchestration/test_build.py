@@ -60,6 +60,7 @@ def all_domains(prepared: Prepared, short_tmp: Path, request: pytest.FixtureRequ
     return prepared.copy(prepared.everything(), short_tmp / request.node.name[5:20])
 
 
+@pytest.mark.endurance
 def test_failing_test_keeps_the_old_release_and_is_named(
     all_domains: Settings, tmp_path: Path, pollux
 ) -> None:

@@ -15,7 +15,7 @@ from services.api import app as api
 from services.scoring import app as scoring
 from tests.services.api.support import NUMBER, client_of, embedded_store, release_all
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.endurance
 
 NAME, EMAIL, STREET = "Áine O'Canary", "aine.canary@example.org", "7 Yellow Lane"
 TRACES = ("canary", "áine", quote("Áine").lower(), "yellow")

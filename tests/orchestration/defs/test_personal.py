@@ -60,7 +60,7 @@ def kept_by(instance: dg.DagsterInstance) -> str:
     )
 
 
-@pytest.mark.integration
+@pytest.mark.endurance
 def test_refused_files_leave_no_trace_of_a_person(
     built: Settings,
     tmp_path: Path,

@@ -369,6 +369,7 @@ def test_declared_feeds_are_what_marts_are_made_of(built: Settings) -> None:
         assert fed == set(one.feeds), one.name
 
 
+@pytest.mark.endurance
 def test_new_events_make_a_build_due_and_reach_the_marts(settings, connection, tmp_path) -> None:
     generate("loyalty", tmp_path, scale=0.01, seed=1)
     load(settings, domain="loyalty", from_=tmp_path, sample=True)
