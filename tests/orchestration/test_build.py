@@ -90,6 +90,7 @@ def test_failing_test_keeps_the_old_release_and_is_named(
     assert served(all_domains, "store") == [(2, True), (1, False)]
 
 
+@pytest.mark.endurance
 def test_unreadable_landing_is_named(all_domains: Settings, pollux) -> None:
     part = next((all_domains.landing_dir / "loyalty" / "loyalty_list").glob("[!_]*.parquet"))
     content = bytearray(part.read_bytes())

@@ -102,6 +102,7 @@ def failures(result: dg.JobExecutionResult) -> dict[str, str]:
     return found
 
 
+@pytest.mark.endurance
 def test_file_from_the_inbox_is_released_with_what_people_look_for(
     installation: Settings,
     sample_files: Path,

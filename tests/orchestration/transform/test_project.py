@@ -101,6 +101,7 @@ def test_marts_that_cannot_be_released_stop_a_bare_dbt_and_a_build_alike(faulty:
     assert str(raised.value).splitlines() == expected
 
 
+@pytest.mark.endurance
 def test_dataset_without_a_seed_says_what_to_write_and_an_empty_one_will_do(project: Path) -> None:
     (project / "models/staging/store/stg_store__visits.sql").write_text(VISITS)
     ran = run_dbt(project, "parse")
@@ -120,6 +121,7 @@ def test_dataset_without_a_seed_says_what_to_write_and_an_empty_one_will_do(proj
     assert built >= {"raw_store__visits", "stg_store__visits"}
 
 
+@pytest.mark.endurance
 def test_mart_of_the_page_builds_from_the_seeds(project: Path, tmp_path: Path) -> None:
     page = PROJECT_DIR / "docs/marts.md"
     files = files_of_page(page)

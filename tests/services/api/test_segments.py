@@ -117,7 +117,7 @@ def client(changed: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.integration
+@pytest.mark.endurance
 @pytest.mark.parametrize(
     ("segment_name", "days", "orders", "amount", "segment"),
     [
@@ -146,7 +146,7 @@ def test_answers_follow_the_variables(
     assert (explained["voucher_amount"], explained["segment"]) == (amount, segment)
 
 
-@pytest.mark.integration
+@pytest.mark.endurance
 def test_marts_and_documents_follow_the_variables(client: httpx.Client, changed: Settings) -> None:
     answer = client.get("/v1/vouchers/segments")
     assert answer.headers["x-pollux-release"] == "customer-1"
