@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance docs bench
+.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance endurance-spark docs bench
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
@@ -21,7 +21,8 @@ help:
 	@echo "make openapi  write the services' OpenAPI documents anew, and say what breaks for clients"
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
-	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, Spark, the real files on all engines"
+	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
+	@echo "make endurance-spark  the same marts on Apache Spark, and kills of its parts (half an hour or more)"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 
@@ -97,7 +98,11 @@ test: setup
 	exit $$tested
 
 endurance: setup
-	$(PYTEST) --numprocesses 3 -m endurance
+	$(PYTEST) --numprocesses 3 -m "endurance and not spark"
+
+# One file at a time: each has a server of its own, which uses both cores.
+endurance-spark: setup spark
+	$(PYTEST) -m spark
 
 docs: setup
 	@$(BIN)/dbt --quiet docs generate --static --empty-catalog --profiles-dir profiles --target-path target/dbt-docs

@@ -27,11 +27,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REALDATA_DIR = Path(
     os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
 )
-# The longest files, so that a worker does not begin one when the others are done. Those of Spark
-# run in make endurance only. `cli/test_up.py` makes the installation that most files wait for.
+# The longest files, so that a worker does not begin one when the others are done. The first makes
+# the installation that most files wait for; the next three need none.
 LONGEST = (
-    "orchestration/test_spark.py",
-    "models/test_spark.py",
     "cli/test_up.py",
     "orchestration/transform/test_dbt.py",
     "orchestration/transform/test_project.py",

@@ -216,7 +216,7 @@ def assert_equal(table: ServedTable, left: pd.DataFrame, right: pd.DataFrame) ->
 
 
 @pytest.mark.endurance
-@pytest.mark.parametrize("engine", ["postgres", "spark"])
+@pytest.mark.parametrize("engine", ["postgres", pytest.param("spark", marks=pytest.mark.spark)])
 @pytest.mark.parametrize("domain", PORTS)
 def test_engines_agree(
     source: Source, domain: str, engine: str, request: pytest.FixtureRequest

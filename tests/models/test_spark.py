@@ -12,7 +12,7 @@ import pytest
 from tests.support.projects import copy_project, write_files
 from tests.support.spark import run_dbt_on_spark
 
-pytestmark = [pytest.mark.integration, pytest.mark.endurance]
+pytestmark = [pytest.mark.integration, pytest.mark.endurance, pytest.mark.spark]
 
 # Models with a window over all rows of what is small.
 GATHERED = {

@@ -26,7 +26,7 @@ from services.api.app import create_app
 from tests.services.api.support import client_of
 from tests.support.installations import Prepared
 
-pytestmark = [pytest.mark.integration, pytest.mark.endurance]
+pytestmark = [pytest.mark.integration, pytest.mark.endurance, pytest.mark.spark]
 
 # By then something has been built, and most has not.
 NODES_BEFORE_KILL = 8
