@@ -19,6 +19,9 @@ _DETAIL = re.compile(r"(\)=|Failing row contains )\(.*\)", re.DOTALL)
 _EXCERPT = re.compile(r"\s*LINE \d+: .*?\n *\^", re.DOTALL)
 _UNQUOTED = re.compile(r"(with value )\S+")
 
+# DuckDB quotes the whole error that made a database unusable.
+_WHOLE = re.compile(r'(?<=Original error: )"(.*)"', re.DOTALL)
+
 # What is quoted is the name of something, or else a value. A value may hold quotes and line ends
 # itself, so it reaches to the message's last quote.
 _QUOTED = re.compile(
@@ -35,6 +38,7 @@ def without_values(message: str) -> str:
     """A message with a mask wherever it could show data; names of tables and columns stay."""
     if _ABOUT_CODE.search(message):
         return message
+    message = _WHOLE.sub(lambda found: without_values(found[1]), message)
     message = _EXCERPT.sub("", message)
     message = _DETAIL.sub(rf"\1{MASKED}", message)
     message = _UNQUOTED.sub(rf"\1{MASKED}", message)

@@ -91,6 +91,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         assert file.name in without_values(str(raised.value))
 
 
+def test_cause_of_a_database_that_cannot_go_on_is_named() -> None:
+    """As DuckDB says it where a disk is full."""
+    said = (
+        "FATAL Error: Failed: database has been invalidated because of a previous fatal error.\n"
+        "Original error: \"Could not convert string 'Anna': File too large\""
+    )
+    masked = without_values(said)
+    assert masked.endswith("Original error: Could not convert string (personal): File too large")
+
+
 def test_traceback_has_places_and_types_only() -> None:
     def fail(value: str) -> None:
         try:

@@ -33,7 +33,7 @@ REASONS = {
     r"Not a next of this list ": "where a page begins is told by the page before",
     r"before the year 1000": "OpenAPI has no bounds for times, whose zone may lie before it",
     r"no such time": "nor for those whose zone may lie after the last",
-    r"(\w+: )?NUL byte": "no text of the database may hold it",
+    r"((the )?\w+: )?NUL byte": "no text of the database may hold it",
     r"Input should be a valid string": "names of blanks only are none",
     r"(the \w+|the customer's id) is missing": "the same in an event",
     r"An event_id is not blank": "the same of an event's own",
