@@ -1,15 +1,10 @@
 """Checks that a dataset's parts, rejects and load log add up: read = landed + rejected."""
 
-import csv
-import sys
-
 from orchestration.load import landing
 from orchestration.load.declarations import Dataset
 from orchestration.load.load_log import read_load_log
+from orchestration.load.rejects import read_rejects
 from pollux.runtime.settings import Settings
-
-# A rejected line may have any length.
-csv.field_size_limit(sys.maxsize)
 
 
 def count_problems(settings: Settings, dataset: Dataset) -> list[str]:
@@ -29,10 +24,7 @@ def count_problems(settings: Settings, dataset: Dataset) -> list[str]:
                 f"and {part.rows_rejected} were rejected"
             )
         rejects = landing.rejects_path(settings, dataset.domain, dataset.name, part.name)
-        kept = 0
-        if rejects.exists():
-            with rejects.open(newline="", encoding="utf-8", errors="replace") as file:
-                kept = sum(1 for _ in csv.reader(file)) - 1
+        kept = sum(1 for _ in read_rejects(rejects))
         if kept != part.rows_rejected:
             problems.append(f"{part.name}: {part.rows_rejected} rejects, {kept} kept in {rejects}")
     return problems

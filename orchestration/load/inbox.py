@@ -21,7 +21,7 @@ from orchestration.load.declarations import Dataset
 from orchestration.load.disk import move, sync
 from orchestration.load.errors import LoadError
 from orchestration.load.names import safe_name, shown
-from orchestration.load.screen_csv import REJECT_COLUMNS
+from orchestration.load.rejects import REJECT_COLUMNS
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 

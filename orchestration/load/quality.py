@@ -1,22 +1,18 @@
 """What has landed of each dataset, and which rows were rejected for which reason: counts only."""
 
-import csv
-import sys
 from collections import Counter
 from datetime import datetime
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.landing import Part
+from orchestration.load.rejects import read_rejects
 from pollux.quality import LoadedDataset, Rejects
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 # Broken files can have a reason for every line: the most frequent are told, the others in one.
 MOST_REASONS = 20
 OTHERS = "other reasons"
-
-# A rejected line may have any length.
-csv.field_size_limit(sys.maxsize)
 
 
 def loaded_datasets(settings: Settings, domain: str) -> tuple[LoadedDataset, ...]:
@@ -44,9 +40,8 @@ def _rejects(settings: Settings, parts: list[Part]) -> tuple[Rejects, ...]:
     counted: Counter[tuple[str, str]] = Counter()
     for part in parts:
         path = landing.rejects_path(settings, part.domain, part.dataset, part.name)
-        if part.rows_rejected and path.exists():
-            with path.open(newline="", encoding="utf-8", errors="replace") as file:
-                counted.update((row["column"], row["reason"]) for row in csv.DictReader(file))
+        if part.rows_rejected:
+            counted.update((row["column"], row["reason"]) for row in read_rejects(path))
     told = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
     rejects = [
         Rejects(column=column, reason=reason, rows=rows)

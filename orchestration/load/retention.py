@@ -4,18 +4,14 @@ Of a reject, file, line, column and reason stay, so that rows still add up. Part
 zone stay: a build makes everything anew from them.
 """
 
-import csv
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestration.load import landing
 from orchestration.load.inbox import failed_before
+from orchestration.load.rejects import blank_texts
 from pollux.runtime.settings import Settings
-
-# A rejected line may have any length.
-csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class Forgotten:
 def forget_rejects(settings: Settings, now: datetime) -> Forgotten:
     """Forgets what is older than `POLLUX_REJECTS_RETENTION_DAYS`, counted from the load.
 
+    A file without texts is written anew, too: so it is not looked at again for as long.
     Waits for the lock of the landing zone; raises `LandingError` where it stays taken.
     """
     before = now - timedelta(days=settings.rejects_retention_days)
@@ -37,7 +34,7 @@ def forget_rejects(settings: Settings, now: datetime) -> Forgotten:
     if not rejects and not failed:
         return Forgotten(0, 0)
     with landing.locked(settings):
-        rows = sum(map(_blank_texts, rejects))
+        rows = sum(map(blank_texts, rejects))
         for path in failed:
             path.unlink(missing_ok=True)
     return Forgotten(rows, len(failed))
@@ -45,18 +42,3 @@ def forget_rejects(settings: Settings, now: datetime) -> Forgotten:
 
 def _is_older(path: Path, before: datetime) -> bool:
     return datetime.fromtimestamp(path.lstat().st_mtime, UTC) < before
-
-
-def _blank_texts(path: Path) -> int:
-    """Removes the text, the last field, of every row of a file of rejects; returns how many."""
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        header, *rows = csv.reader(file)
-    texts = sum(1 for row in rows if row[-1])
-    if texts:
-        unfinished = path.with_suffix(".new")
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows([*row[:-1], ""] for row in rows)
-        unfinished.replace(path)
-    return texts

@@ -23,9 +23,9 @@ from orchestration.load.examine import (
     Watch,
     next_record,
 )
+from orchestration.load.rejects import REJECT_COLUMNS
 from pollux.types import UnfitError, read_text, write_text
 
-REJECT_COLUMNS = ("file", "line", "column", "reason", "raw")
 SHOWN = 3
 
 # Values that certainly fit, to pass whole runs of lines at once; the rest is checked row by row.

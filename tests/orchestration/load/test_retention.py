@@ -47,6 +47,14 @@ def test_old_rejects_lose_their_text_and_failed_files_go(tmp_path: Path) -> None
     assert forget_rejects(settings, after(90)) == NOTHING
 
 
+def test_a_file_without_texts_is_not_read_every_hour(tmp_path: Path) -> None:
+    settings, rejects, _ = installation(tmp_path)
+    assert forget_rejects(settings, after(10.1)) == Forgotten(2, 2)
+    os.utime(rejects, (0, 0))
+    assert forget_rejects(settings, after(0)) == NOTHING
+    assert rejects.stat().st_mtime > 0
+
+
 def test_an_installation_without_rejects_has_nothing_to_forget(tmp_path: Path) -> None:
     assert forget_rejects(Settings(data_dir=tmp_path), after(1000)) == NOTHING
     assert list(tmp_path.iterdir()) == []
