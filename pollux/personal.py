@@ -9,6 +9,9 @@ Belongs here: the kinds of subjects, and the judgement by name. Does not belong 
 (`orchestration.transform`), and what is done with the property.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 SUBJECTS = ("household", "customer", "member", "account")
 
 # What is shown in place of a value.
@@ -38,6 +41,11 @@ def looks_personal(column: str) -> bool:
     """Whether a column of this name probably holds personal data."""
     name = f"_{column.lower()}_"
     return not _WORDS.isdisjoint(name.split("_")) or any(f"_{part}_" in name for part in _PHRASES)
+
+
+def is_personal(column: str, meta: Mapping[str, Any]) -> bool:
+    """Whether a column holds personal data: as its `config.meta` says, else by its name."""
+    return bool(meta.get("personal", looks_personal(column)))
 
 
 def looks_identifying(column: str) -> bool:

@@ -17,7 +17,7 @@ import yaml
 
 from orchestration.load.column_rules import Rules
 from orchestration.load.errors import LoadError
-from pollux.personal import looks_personal
+from pollux.personal import is_personal
 from pollux.types import TYPES, DataType
 
 # The source that `learn` lands; it is not loaded from files.
@@ -179,8 +179,9 @@ def _read_column(where: str, column: dict[str, Any]) -> Column:
         known = ", ".join(TYPES)
         raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
     meta = (column.get("config") or {}).get("meta") or {}
-    personal = bool(meta.get("personal", looks_personal(name)))
-    return Column(name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta), personal)
+    return Column(
+        name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta), is_personal(name, meta)
+    )
 
 
 def _read_rules(where: str, type_: DataType, meta: dict[str, Any]) -> Rules:

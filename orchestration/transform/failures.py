@@ -11,7 +11,7 @@ import psycopg
 
 from orchestration.transform.dbt import NodeResult
 from pollux.masking import without_values
-from pollux.personal import MASKED, looks_personal
+from pollux.personal import MASKED, is_personal, looks_personal
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
@@ -73,8 +73,7 @@ def _mask_of(manifest: Mapping[str, Any], test: str) -> Callable[[str, object], 
     said: dict[str, bool] = {}
     for parent in manifest["parent_map"].get(test, ()):
         for name, column in nodes.get(parent, {}).get("columns", {}).items():
-            is_personal = column["config"]["meta"].get("personal", looks_personal(name))
-            said[name] = said.get(name, False) or is_personal
+            said[name] = said.get(name, False) or is_personal(name, column["config"]["meta"])
     tested = nodes.get(test, {}).get("column_name") or ""
     is_of_personal = said.get(tested, looks_personal(tested))
 

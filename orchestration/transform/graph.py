@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from orchestration.transform.dbt import DbtRun, NodeResult
 from pollux.contracts import Column, Contract
-from pollux.personal import looks_personal
+from pollux.personal import is_personal
 from pollux.quality import DataTest
 
 
@@ -204,7 +204,7 @@ def _column(name: str, column: Mapping[str, Any]) -> Column:
         is_required=any(c["type"] == "not_null" for c in column["constraints"]),
         description=_one_line(column["description"]),
         example=meta.get("example"),
-        personal=meta.get("personal", looks_personal(name)),
+        personal=is_personal(name, meta),
         identifies=meta.get("identifies"),
     )
 
