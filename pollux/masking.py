@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 from pollux.personal import MASKED
 
-# DuckDB's kinds of errors about a statement, which say nothing of its data.
-_ABOUT_CODE = re.compile(r"(Binder|Catalog|Parser|Compilation) Error|syntax error at or near")
+# Errors about a statement or the project, which say nothing of data.
+_ABOUT_CODE = re.compile(
+    r"(Binder|Catalog|Parser|Parsing|Compilation|Validation) Error|syntax error at or near"
+)
 
 # PostgreSQL's details: Key (email)=(…) already exists; Failing row contains (…).
 _DETAIL = re.compile(r"(\)=|Failing row contains )\(.*\)", re.DOTALL)
@@ -27,8 +29,8 @@ _WHOLE = re.compile(r'(?<=Original error: )"(.*)"', re.DOTALL)
 _QUOTED = re.compile(
     r"(?P<name>\b(?:column|relation|table|schema|constraint|index|type|function|role|database) "
     r'"[^"\n]*"'
-    # Whoever mends a file that cannot be read needs its name.
-    r"|\b(?:[Ff]ile|pattern) (?:\"[^\"\n]*\"|'[^'\n]*'))"
+    # Whoever mends a file that cannot be read, or a server out of reach, needs its name.
+    r"|\b(?:[Ff]ile|pattern|server at|socket|host|user) (?:\"[^\"\n]*\"|'[^'\n]*'))"
     r"|(?<!\w)(?P<quote>[\"']).*(?P=quote)(?!\w)",
     re.DOTALL,
 )

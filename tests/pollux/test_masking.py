@@ -91,6 +91,24 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         assert file.name in without_values(str(raised.value))
 
 
+@pytest.mark.parametrize(
+    "address", ["host=127.0.0.1 port=1", "host=nowhere.invalid", "host=/nowhere port=1"]
+)
+def test_server_that_cannot_be_reached_is_named(address: str) -> None:
+    with pytest.raises(psycopg.OperationalError) as raised:
+        psycopg.connect(f"{address} dbname=pollux user=pollux connect_timeout=5")
+    assert without_values(str(raised.value)) == str(raised.value)
+
+
+def test_server_that_refuses_is_named() -> None:
+    """As psycopg says it, with the database and the user that were asked for."""
+    said = (
+        'connection to server at "127.0.0.1", port 5432 failed: FATAL:  '
+        'password authentication failed for user "pollux", database "shop"'
+    )
+    assert without_values(said) == said
+
+
 def test_cause_of_a_database_that_cannot_go_on_is_named() -> None:
     """As DuckDB says it where a disk is full."""
     said = (
