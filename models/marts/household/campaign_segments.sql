@@ -1,7 +1,6 @@
 -- A household counts by the segment that it had when the campaign began: at the end of
--- the last four weeks before the first day. What a campaign changes must not decide
--- which
--- segment it counts in.
+-- the last four weeks before the first day. What a campaign changes must not decide in
+-- which segment it counts.
 with
     targets as (select * from {{ ref("int_campaign_targets_measured") }}),
 

@@ -3,21 +3,7 @@ with
 
     conversions as (select * from {{ ref("int_conversions_judged") }}),
 
-    outcomes as (
-
-        {% for dataset, reasons in loyalty_drop_reasons().items() %}
-            {% for outcome in ["kept"] + reasons %}
-                select '{{ dataset }}' as dataset, '{{ outcome }}' as outcome
-                {% if not loop.last %}
-                    union all
-                {% endif %}
-            {% endfor %}
-            {% if not loop.last %}
-                union all
-            {% endif %}
-        {% endfor %}
-
-    ),
+    outcomes as ({{ outcomes_by_dataset(loyalty_drop_reasons()) }}),
 
     judged as (
 

@@ -10,21 +10,7 @@ with
 
     products as (select * from {{ ref("int_products_assigned") }}),
 
-    outcomes as (
-
-        {% for dataset, reasons in store_drop_reasons().items() %}
-            {% for outcome in ["kept"] + reasons %}
-                select '{{ dataset }}' as dataset, '{{ outcome }}' as outcome
-                {% if not loop.last %}
-                    union all
-                {% endif %}
-            {% endfor %}
-            {% if not loop.last %}
-                union all
-            {% endif %}
-        {% endfor %}
-
-    ),
+    outcomes as ({{ outcomes_by_dataset(store_drop_reasons()) }}),
 
     judged as (
 
