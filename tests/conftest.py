@@ -20,6 +20,7 @@ from tests.support.kill_loops import KillLoop, describe, make_kill_loop
 # What only some tests need is imported by the fixture that makes it.
 if TYPE_CHECKING:
     from orchestration.learn.propensity.card import Card
+    from pollux.runtime.spark import SparkServer
     from tests.support.installations import Prepared
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
@@ -151,14 +152,13 @@ def prepared() -> "Prepared":
 
 
 @pytest.fixture(scope="session")
-def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Spark Connect server that tests of this process share."""
-    from tests.support.spark import INSTALL, connect_server, is_installed  # noqa: PLC0415
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkServer]":
+    """A Spark server that tests of this process share."""
+    from tests.support.spark import require_spark, small_server  # noqa: PLC0415
 
-    if not is_installed():
-        pytest.skip(INSTALL)
-    with connect_server(tmp_path_factory.mktemp("spark")) as remote:
-        yield remote
+    require_spark()
+    with small_server(tmp_path_factory.mktemp("spark")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

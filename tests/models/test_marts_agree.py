@@ -18,6 +18,7 @@ from orchestration.transform.dbt import dbt_environment, read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark import SparkServer
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
 from tests.oracles.customer import customer_marts
@@ -145,12 +146,14 @@ def released(settings: Settings, domain: str) -> dict[str, tuple[ServedTable, pd
 
 
 @pytest.fixture(scope="module")
-def lake(source: Source, spark_remote: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lake(
+    source: Source, spark_server: SparkServer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """What Spark builds, with every test of the data, from the files that landed for DuckDB."""
     landed = source.installation("duckdb")
     artifacts = tmp_path_factory.mktemp("lake")
     done = run_dbt_on_spark(
-        spark_remote,
+        spark_server,
         artifacts,
         *("build", "--target", "spark", "--exclude-resource-type", "unit_test"),
         POLLUX_STUDY=dbt_environment(landed, None)["POLLUX_STUDY"],

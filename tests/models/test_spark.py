@@ -3,12 +3,14 @@
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pollux.runtime.spark import SparkServer, spark_session
 from tests.support.projects import copy_project, write_files
 from tests.support.spark import run_dbt_on_spark
 
@@ -50,20 +52,17 @@ class Build:
 
 
 @pytest.fixture(scope="module")
-def build(spark_remote: str, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    from pyspark.sql import SparkSession  # noqa: PLC0415
-
+def build(spark_server: SparkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     artifacts = tmp_path_factory.mktemp("seeds")
-    done = run_dbt_on_spark(spark_remote, artifacts, "build", "--target", "dev_spark")
+    done = run_dbt_on_spark(spark_server, artifacts, "build", "--target", "dev_spark")
     assert done.returncode in {0, 1}, done.stdout[-3000:]
     results = json.loads((artifacts / "run_results.json").read_text())["results"]
-    session = SparkSession.builder.remote(spark_remote).getOrCreate()
-    session.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
-    return Build(
-        session=session,
-        results={result["unique_id"]: result for result in results},
-        manifest=json.loads((artifacts / "manifest.json").read_text()),
-    )
+    with spark_session(spark_server) as session:
+        yield Build(
+            session=session,
+            results={result["unique_id"]: result for result in results},
+            manifest=json.loads((artifacts / "manifest.json").read_text()),
+        )
 
 
 def test_seeds_build_with_every_test(build: Build) -> None:
@@ -99,11 +98,13 @@ def gathers(plan: str) -> bool:
     )
 
 
-def test_rows_that_break_a_constraint_fail_the_build(spark_remote: str, tmp_path: Path) -> None:
+def test_rows_that_break_a_constraint_fail_the_build(
+    spark_server: SparkServer, tmp_path: Path
+) -> None:
     project = copy_project(tmp_path / "project")
     write_files(project, {path: textwrap.dedent(text) for path, text in BROKEN.items()})
     done = run_dbt_on_spark(
-        spark_remote,
+        spark_server,
         tmp_path / "target",
         *("build", "--target", "dev_spark", "--select", "broken"),
         project=project,

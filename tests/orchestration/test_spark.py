@@ -11,11 +11,9 @@ import pytest
 from orchestration.build import build
 from orchestration.release.publish import release
 from orchestration.transform.errors import BuildError
-from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.spark import (
-    check_installed,
     running_spark,
     spark_parts,
     start_spark,
@@ -25,6 +23,7 @@ from pollux.runtime.spark import (
 from services.api.app import create_app
 from tests.services.api.support import client_of
 from tests.support.installations import Prepared
+from tests.support.spark import require_spark
 
 pytestmark = [pytest.mark.integration, pytest.mark.endurance, pytest.mark.spark]
 
@@ -34,10 +33,7 @@ NODES_BEFORE_KILL = 8
 
 @pytest.fixture(autouse=True, scope="module")
 def _installed() -> None:
-    try:
-        check_installed()
-    except PolluxError as error:
-        pytest.skip(f"no Spark: {error}")
+    require_spark()
 
 
 @pytest.fixture(scope="module")

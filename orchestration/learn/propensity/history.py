@@ -14,7 +14,8 @@ from orchestration.scans import literal, scan_parts
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import SparkError, spark_session, use_spark
+from pollux.runtime.spark import spark_session, use_spark
+from pollux.runtime.spark_processes import SparkError
 from pollux.runtime.warehouse import lock_warehouse
 
 MEMORY_LIMIT = "2GB"

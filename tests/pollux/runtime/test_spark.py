@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr, ValidationError
 
-from pollux.runtime import spark
+from pollux.runtime import spark, spark_processes
 from pollux.runtime.processes import wait_for_end
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark import (
+    SESSION,
     SparkError,
     check_answers,
     running_spark,
@@ -62,6 +64,12 @@ def kill(settings: Settings, part: str) -> None:
     process = spark_parts(settings)[part]
     process.send_signal(signal.SIGKILL)
     assert wait_for_end([process], 10)
+
+
+def test_a_session_has_the_settings_of_dbts() -> None:
+    profiles = yaml.safe_load((PROJECT_DIR / "profiles" / "profiles.yml").read_text())
+    parameters = profiles["pollux"]["outputs"]["spark"]["server_side_parameters"]
+    assert {name: parameters[name] for name in parameters if name != "spark.remote"} == SESSION
 
 
 def test_the_server_of_one_build_is_that_of_the_next(settings: Settings) -> None:
@@ -135,9 +143,9 @@ def test_a_server_that_ends_at_once_is_shown_with_its_log(settings: Settings) ->
 
 def test_parts_of_a_start_that_was_killed_are_ended(settings: Settings) -> None:
     start_spark(settings, workers=1)
-    record = spark._read(settings)
+    record = spark_processes.read_record(settings)
     record.is_ready = False
-    spark._write(settings, record)
+    spark_processes.keep_record(settings, record)
     left = spark_parts(settings)
     use_spark(settings)
     assert wait_for_end(left.values(), 0)
