@@ -38,11 +38,15 @@ def run(workspace: Path, host: str, port: int) -> None:
             DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW
         )
         target = WorkspaceFileTarget([str(workspace)])
+        settings = Settings()
         with WorkspaceProcessContext(
-            instance, workspace_load_target=target, version=__version__
+            instance,
+            workspace_load_target=target,
+            version=__version__,
+            read_only=settings.dagster_read_only,
         ) as context:
             app = create_app_from_workspace_process_context(context, "", POLL_MILLISECONDS)
-            guarded = Guard(app, AllowedHosts(Settings()))
+            guarded = Guard(app, AllowedHosts(settings))
             # h11 bounds the size of a request's head; httptools does not.
             uvicorn.run(
                 guarded, host=host, port=port, http="h11", lifespan="off", log_level="warning"

@@ -238,6 +238,10 @@ class Settings(BaseSettings):
     dagster_port: int = Field(
         default=3000, ge=1, le=65535, description="Port of Dagster's web page, on 127.0.0.1."
     )
+    dagster_read_only: bool = Field(
+        default=False,
+        description="true: Dagster's web page shows everything and changes nothing.",
+    )
     run_max_minutes: int = Field(
         default=120,
         ge=1,
