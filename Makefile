@@ -53,10 +53,10 @@ spark: .venv/.spark
 # Renovate runs the command that stands in the lock's first lines, so its options are those it knows.
 lock: setup
 	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
-		--extra=pipeline --extra=services --extra=dashboard --extra=dev --extra=docs --output-file=requirements.lock pyproject.toml >/dev/null
+		--group=pipeline --group=services --group=dashboard --group=dev --group=docs --output-file=requirements.lock pyproject.toml >/dev/null
 	@# Beside the first in one .venv, so what that decides holds here too.
 	$(UV) pip compile --universal --python-version=3.11 --generate-hashes \
-		--extra=spark --constraint=requirements.lock --output-file=requirements-spark.lock pyproject.toml >/dev/null
+		--group=spark --constraint=requirements.lock --output-file=requirements-spark.lock pyproject.toml >/dev/null
 
 check: check-python check-sql check-dbt check-openapi
 

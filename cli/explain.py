@@ -16,8 +16,8 @@ ENOUGH_MEMORY_MIB = 1536
 ENOUGH_FILES = 256
 WANTED_FILES = 4096
 
-# Modules by the extra that installs them; some come with both.
-EXTRAS = {
+# Modules by the dependency group that brings them; some come with both.
+GROUPS = {
     "pipeline": "dagster dagster_dbt dagster_postgres dagster_webserver dbt jinja2 lightgbm "
     "matplotlib numpy scipy sqlalchemy yaml",
     "services": "amqtt asyncpg fastapi httpx lightgbm limits numpy orjson paho prometheus_client "
@@ -83,13 +83,13 @@ def _system(error: OSError) -> str:
 
 def _missing(error: ModuleNotFoundError) -> str | None:
     module = (error.name or "").partition(".")[0]
-    extras = [extra for extra, modules in EXTRAS.items() if module in modules.split()]
-    if not extras:
+    groups = [group for group, modules in GROUPS.items() if module in modules.split()]
+    if not groups:
         return None
     frames = traceback.extract_tb(error.__traceback__)
     is_services = any("services" in Path(frame.filename).parts for frame in frames)
-    extra = "services" if is_services and "services" in extras else extras[0]
+    group = "services" if is_services and "services" in groups else groups[0]
     return (
-        f"This command needs {module}, which is not installed: it comes with the extra {extra}, "
-        f"pip install 'pollux[{extra}]'."
+        f"This command needs {module}, which is not installed: make setup installs it (dependency "
+        f"group {group})."
     )

@@ -7,8 +7,12 @@ The gateway's names are imported on first use: loading pyarrow and psycopg takes
 programs that only use `pollux.runtime` run.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError("Pollux runs on Linux and macOS; on Windows, use WSL.")
 
 if TYPE_CHECKING:
     from pyarrow.compute import field as col

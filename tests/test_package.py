@@ -40,6 +40,18 @@ def test_wheel_carries_its_licence_and_links(wheel: zipfile.ZipFile) -> None:
     assert "pollux/py.typed" in wheel.namelist()
 
 
+def test_wheel_takes_one_name_and_needs_what_the_gateway_does(wheel: zipfile.ZipFile) -> None:
+    """Folders such as `cli` and `services` are for the checkout, not for everybody's packages."""
+    (info,) = {name.split("/")[0] for name in wheel.namelist()} - {"pollux"}
+    assert info.startswith("pollux-")
+    metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    assert set(metadata.get_all("Provides-Extra", [])) == {"pandas", "polars"}
+    needed = [text for text in metadata.get_all("Requires-Dist", []) if "extra ==" not in text]
+    assert [
+        text for text in needed if re.match("duckdb|dagster|dbt|fastapi|pixeltable", text)
+    ] == []
+
+
 def test_changelog_tells_of_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text()
@@ -48,3 +60,13 @@ def test_changelog_tells_of_this_version() -> None:
     assert [h for h in headings if f"\n[{h}]: https://" not in changelog] == []
     minor = ".".join(version.split(".")[:2])
     assert f"today that is {minor}." in (ROOT / "SECURITY.md").read_text()
+
+
+def test_windows_is_told_where_it_runs() -> None:
+    code = "import sys; sys.platform = 'win32'; import pollux"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: Pollux runs on Linux and macOS; on Windows, use WSL."
+    )

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # What `make setup` installs, and what `make spark` adds to it.
 LOCKS = {
-    "requirements.lock": ("pipeline", "services", "dev", "docs"),
+    "requirements.lock": ("platform", "pipeline", "services", "dashboard", "dev", "docs"),
     "requirements-spark.lock": ("spark",),
 }
 VERSION = re.compile(r"([a-z0-9-]+==[^ ]+(?: ; .+)?) \\\n    --hash=sha256:[0-9a-f]{64}")
@@ -30,10 +30,10 @@ def package(requirement: str) -> str:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_holds_every_dependency(lock: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"]]
-    for extra in LOCKS[lock]:
-        wanted += project["optional-dependencies"][extra]
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*content["project"]["dependencies"]]
+    for group in LOCKS[lock]:
+        wanted += [one for one in content["dependency-groups"][group] if isinstance(one, str)]
     locked = {package(entry) for entry in entries(lock)}
     assert sorted({package(each) for each in wanted} - locked) == []
 

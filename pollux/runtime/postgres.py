@@ -16,8 +16,10 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -33,13 +35,15 @@ MAJOR_VERSION = 18
 PORT = 5432
 OWNER = "postgres"
 START_SECONDS = 120
+STOP_SECONDS = 60
+POLL_SECONDS = 0.02
 
 # For root: the server's system user may not be able to enter other users' folders.
 ROOT_HOME = Path("/var/lib/pollux")
 ROOT_SYSTEM_USER = "pollux"
 SETTINGS_FILE = "pollux.conf"
-# The whole path of a Unix socket holds 107 bytes.
-MAX_SOCKET_DIR_LENGTH = 107 - len(f"/.s.PGSQL.{PORT}")
+# So many bytes the whole path of a Unix socket holds.
+MAX_SOCKET_DIR_LENGTH = (103 if sys.platform == "darwin" else 107) - len(f"/.s.PGSQL.{PORT}")
 
 
 class EmbeddedPostgresError(PolluxError):
@@ -184,8 +188,20 @@ class EmbeddedPostgres:
         unfinished.rename(self.cluster)
 
     def _stop(self) -> None:
-        if self.is_running():
-            self._run("pg_ctl", ["stop", "-w", "-m", "fast", "-D", str(self.cluster)])
+        postmaster = self._postmaster()
+        if postmaster is None:
+            return
+        # PostgreSQL's fast shutdown. Not by pg_ctl, which the gateway alone does not bring.
+        with suppress(psutil.NoSuchProcess):
+            postmaster.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + STOP_SECONDS
+        # It removes the file at its end.
+        while (self.cluster / "postmaster.pid").exists():
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(
+                    f"The embedded PostgreSQL has not stopped for {STOP_SECONDS} s: see {self.log}."
+                )
+            time.sleep(POLL_SECONDS)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Sends the server a signal; for tests of a failing server."""

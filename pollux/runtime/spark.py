@@ -46,7 +46,6 @@ DEFAULT_PORT = 15002
 # Clients send a token without encryption to this name only.
 LOCAL = "localhost"
 MODULES = ("pyspark", "grpc", "grpc_status", "zstandard", "dbt.adapters.spark")
-GET_EXTRA = "pip install 'pollux[spark]', or make spark in a clone of the project"
 WORKER_MEMORY = "1g"
 
 # As in profiles/profiles.yml.
@@ -187,7 +186,7 @@ def spark_session(server: SparkServer) -> Iterator[Any]:
 
     Raises `SparkError` with the first line of what went wrong in it.
     """
-    # They come with an extra.
+    # They come with a dependency group.
     sql, errors = import_module("pyspark.sql"), import_module("pyspark.errors")
     separator = ";" if "/;" in server.remote else "/;"
     token = f"{separator}token={quote(server.token, safe='')}" if server.token else ""
@@ -274,9 +273,7 @@ def _spark_home() -> Path:
 def _require_modules() -> None:
     missing = [name for name in MODULES if not _is_installed(name)]
     if missing:
-        raise SparkError(
-            f"Engine spark needs {', '.join(missing)}, which the extra spark brings: {GET_EXTRA}."
-        )
+        raise SparkError(f"Engine spark needs {', '.join(missing)}, which make spark installs.")
 
 
 def _is_installed(module: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cli.explain import EXTRAS, explain
+from cli.explain import GROUPS, explain
 from tests.conftest import PROJECT_DIR
 
 # Blocks modules as if they were not installed.
@@ -107,7 +107,7 @@ def test_an_empty_installation_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("extra", "arguments", "module"),
+    ("group", "arguments", "module"),
     [
         ("pipeline", ["build"], "yaml"),
         ("pipeline", ["sample", "--to", "files"], "numpy"),
@@ -120,30 +120,30 @@ def test_an_empty_installation_says_what_to_do(
         ("services", ["demo-store"], "paho"),
     ],
 )
-def test_a_base_installation_names_the_extra(
-    tmp_path: Path, extra: str, arguments: list[str], module: str
+def test_a_base_installation_names_the_group(
+    tmp_path: Path, group: str, arguments: list[str], module: str
 ) -> None:
-    modules = sorted({name for names in EXTRAS.values() for name in names.split()})
+    modules = sorted({name for names in GROUPS.values() for name in names.split()})
     code = WITHOUT.format(modules=modules, arguments=arguments)
     done = run(tmp_path / "new", code=code)
     assert done.returncode == 1, done.stderr
     said = lines(done)[-1]
     assert re.fullmatch(
-        r"✗ This command needs \w+, which is not installed: it comes with the extra "
-        rf"{extra}, pip install 'pollux\[{extra}\]'\.",
+        r"✗ This command needs \w+, which is not installed: make setup installs it "
+        rf"\(dependency group {group}\)\.",
         said,
     ), said
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["down"]])
-def test_what_needs_no_extra_works_without(tmp_path: Path, arguments: list[str]) -> None:
-    modules = sorted({name for names in EXTRAS.values() for name in names.split()})
+def test_what_needs_no_group_works_without(tmp_path: Path, arguments: list[str]) -> None:
+    modules = sorted({name for names in GROUPS.values() for name in names.split()})
     done = run(tmp_path / "new", code=WITHOUT.format(modules=modules, arguments=arguments))
     assert done.returncode == 0, done.stderr
 
 
-def test_every_module_of_an_extra_is_installed_here() -> None:
-    for modules in EXTRAS.values():
+def test_every_module_of_a_group_is_installed_here() -> None:
+    for modules in GROUPS.values():
         for module in modules.split():
             assert find_spec(module) is not None, module
 
