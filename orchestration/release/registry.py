@@ -18,7 +18,8 @@ from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
 from pollux.quality import Quality
 from pollux.runtime import webhooks
-from pollux.runtime.serving import ServingStore, make_reader
+from pollux.runtime.roles import make_reader
+from pollux.runtime.serving import ServingStore
 
 KEPT_RELEASES = 3
 CHANNEL = "release"
@@ -109,6 +110,7 @@ def prepare_store(connection: psycopg.Connection, database: ServingStore) -> Non
         make_reader(connection, database)
         connection.execute(TABLES)
         connection.execute(webhooks.TABLE)
+        webhooks.grant_delivery(connection, database.events_role)
         _grant(connection, sql.Identifier(database.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(

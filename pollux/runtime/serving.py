@@ -1,15 +1,16 @@
 """Where the serving database is, and who may do what in it.
 
-Belongs here: URLs of the owner and of the reader, embedded or not. Does not belong here: what is
-stored, which the release decides.
+Belongs here: URLs of the owner, the reader and the event service, embedded or not. Does not belong
+here: what the roles may do (`roles`), and what is stored, which the release decides.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.libpq import without_environment
@@ -18,6 +19,7 @@ from pollux.runtime.settings import Settings
 
 DATABASE = "pollux"
 READER_ROLE = "pollux_reader"
+EVENTS_ROLE = "pollux_events"
 MINIMUM_VERSION = 150000
 # A pooler that lends sessions gives the one that was used last; others may come between.
 POOLER_TRIES = 5
@@ -34,7 +36,8 @@ class ServingStore:
     """How to reach the serving database.
 
     Services connect with `reader_url`. Where Pollux made its read-only role in your own database,
-    they connect as the owner and switch to `reader_set_role` at once; else it is None.
+    they connect as the owner and switch to `reader_set_role` at once; else it is None. The event
+    service writes likewise, with `events_url` (None is the owner's) and `events_set_role`.
     """
 
     owner_url: str
@@ -42,6 +45,9 @@ class ServingStore:
     reader_role: str
     reader_set_role: str | None
     embedded: EmbeddedPostgres | None
+    events_url: str | None = None
+    events_role: str = EVENTS_ROLE
+    events_set_role: str | None = None
 
     def is_made(self) -> bool:
         """Whether there is a server; an embedded one is made on first use."""
@@ -50,6 +56,14 @@ class ServingStore:
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
         """A connection as the owner; raises `ServingStoreError` where it cannot be made."""
         return _connect(self.owner_url, autocommit=autocommit)
+
+    def connect_events(self, *, autocommit: bool = False) -> psycopg.Connection:
+        """A connection with the rights of the event service; raises `ServingStoreError`."""
+        connection = _connect(self.events_url or self.owner_url, autocommit=True)
+        if self.events_set_role is not None:
+            connection.execute(f"set role {self.events_set_role}")
+        connection.autocommit = autocommit
+        return connection
 
     @property
     def reader_variable(self) -> str:
@@ -104,23 +118,41 @@ def find_serving_store(settings: Settings) -> ServingStore:
             reader_role=READER_ROLE,
             reader_set_role=None,
             embedded=embedded,
+            events_url=embedded.url(user=EVENTS_ROLE, database=DATABASE),
         )
     owner_url = settings.database_url.get_secret_value()
+    # It may name no user: libpq takes that of the system.
+    _parameters("POLLUX_DATABASE_URL", owner_url)
+    reader_url, reader_role = _login("POLLUX_READER_URL", settings.reader_url)
+    events_url, events_role = _login("POLLUX_EVENTS_DATABASE_URL", settings.events_database_url)
+    return ServingStore(
+        owner_url=owner_url,
+        reader_url=reader_url or owner_url,
+        reader_role=reader_role or READER_ROLE,
+        reader_set_role=None if reader_role else READER_ROLE,
+        embedded=None,
+        events_url=events_url,
+        events_role=events_role or EVENTS_ROLE,
+        events_set_role=None if events_role else EVENTS_ROLE,
+    )
+
+
+def _login(variable: str, url: SecretStr | None) -> tuple[str | None, str | None]:
+    """The URL of a variable and its user; None for both if it is not set."""
+    if url is None:
+        return None, None
+    user = _parameters(variable, url.get_secret_value()).get("user")
+    if not user:
+        raise ServingStoreError(f"{variable} names no user.")
+    return url.get_secret_value(), str(user)
+
+
+def _parameters(variable: str, url: str) -> dict[str, Any]:
     try:
-        conninfo_to_dict(owner_url)
+        return conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # Without the error's text, which would show the password.
-        raise ServingStoreError("POLLUX_DATABASE_URL cannot be read as a URL.") from None
-    if settings.reader_url is None:
-        return ServingStore(owner_url, owner_url, READER_ROLE, READER_ROLE, None)
-    reader_url = settings.reader_url.get_secret_value()
-    try:
-        reader_role = conninfo_to_dict(reader_url).get("user")
-    except psycopg.ProgrammingError:
-        raise ServingStoreError("POLLUX_READER_URL cannot be read as a URL.") from None
-    if not reader_role:
-        raise ServingStoreError("POLLUX_READER_URL names no user.")
-    return ServingStore(owner_url, reader_url, str(reader_role), None, None)
+        raise ServingStoreError(f"{variable} cannot be read as a URL.") from None
 
 
 def open_serving_store(settings: Settings) -> ServingStore:
@@ -151,29 +183,6 @@ def open_serving_store(settings: Settings) -> ServingStore:
 def hides_server(connection: psycopg.Connection) -> bool:
     """Whether a pooler stands between: what it tells of the server's process is not so."""
     return _server_pid(connection) != connection.info.backend_pid
-
-
-def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> None:
-    """Makes the role that services read with, if it is missing, within a transaction.
-
-    Holds a lock until the transaction ends, so that two do not make it at once. Raises psycopg's
-    `InsufficientPrivilege` where the owner may not.
-    """
-    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
-    reader = sql.Identifier(serving_store.reader_role)
-    known = connection.execute(
-        "select 1 from pg_roles where rolname = %s", [serving_store.reader_role]
-    )
-    if known.fetchone() is None:
-        # A role that another one switches to needs no login.
-        login = "nologin" if serving_store.reader_set_role else "login"
-        connection.execute(sql.SQL(f"create role {{}} {login}").format(reader))
-    if serving_store.reader_set_role is not None:
-        may = connection.execute(
-            "select pg_has_role(%s, 'member')", [serving_store.reader_role]
-        ).fetchone()
-        if may != (True,):
-            connection.execute(sql.SQL("grant {} to current_user").format(reader))
 
 
 def _make_database(embedded: EmbeddedPostgres) -> None:

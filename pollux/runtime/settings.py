@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         description="URL that services connect with, where Pollux may not create its "
         "read-only role.",
     )
+    events_database_url: SecretStr | None = Field(
+        default=None,
+        description="URL that the event service writes with, past any pooler, where Pollux may not "
+        "create its role pollux_events.",
+    )
     api_host: str = Field(
         default="127.0.0.1",
         description="Address that the API, the scorer and the event service listen on.",

@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row
 
 from pollux.runtime.locks import KEEPALIVES, LockSpace
@@ -61,6 +62,10 @@ create table if not exists release.webhook_messages (
     ended_at timestamptz,
     is_delivered boolean not null default false
 );
+"""
+# Either may come first: the first release makes the table, the first event service its role.
+CAN_GRANT = """
+select to_regclass('release.webhook_messages') is not null and to_regrole(%s) is not null
 """
 ENTER = f"""
 insert into release.webhook_messages (message_id, receiver, domain, body)
@@ -193,6 +198,14 @@ def enter_messages(
         connection.execute(ENTER, told)
 
 
+def grant_delivery(connection: psycopg.Connection, role: str) -> None:
+    """Lets the event service's role send what waits, where role and messages are there."""
+    if connection.execute(CAN_GRANT, [sql.Identifier(role).as_string()]).fetchone() == (True,):
+        grant = "grant usage on schema release to {role}; "
+        grant += "grant select, update, delete on release.webhook_messages to {role}"
+        connection.execute(sql.SQL(grant).format(role=sql.Identifier(role)))
+
+
 def signed_headers(webhook: Webhook, message_id: str, moment: int, body: bytes) -> dict[str, str]:
     """The headers of a message sent at `moment`, in seconds since 1970."""
     content = f"{message_id}.{moment}.".encode() + body
@@ -213,7 +226,11 @@ def deliver(store: ServingStore, webhook: Webhook) -> None:
 
     Where the database cannot be reached, it does nothing: the messages wait there.
     """
-    with suppress(psycopg.Error, ServingStoreError), store.connect(autocommit=True) as connection:
+    _deliver(store.connect, webhook)
+
+
+def _deliver(connect: Callable[..., psycopg.Connection], webhook: Webhook) -> None:
+    with suppress(psycopg.Error, ServingStoreError), connect(autocommit=True) as connection:
         for name, value in KEEPALIVES.items():
             connection.execute("select set_config(%s, %s, false)", [name, value])
         lock = "select pg_try_advisory_lock(%s, hashtext(%s))"
@@ -241,10 +258,13 @@ def deliver_soon(store: ServingStore, webhooks: Sequence[Webhook]) -> None:
 def keep_delivering(
     store: ServingStore, webhook: Webhook, news: threading.Event, ended: threading.Event
 ) -> None:
-    """Sends what is due, at any `news` and every few seconds, until `ended` (then set `news`)."""
+    """Sends what is due, at any `news` and every few seconds, until `ended` (then set `news`).
+
+    With the rights of the event service.
+    """
     while not ended.is_set():
         news.clear()
-        deliver(store, webhook)
+        _deliver(store.connect_events, webhook)
         news.wait(LOOK_SECONDS)
 
 

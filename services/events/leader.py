@@ -13,7 +13,7 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import KEEPALIVES, LockSpace
 from pollux.runtime.serving import ServingStore
 from services.common.database import UNAVAILABLE
-from services.events.database.connection import connect_as_owner
+from services.events.database.connection import connect_to_write
 
 LEADER = 0
 MAX_WORKERS = 32
@@ -105,7 +105,7 @@ class Leadership:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self.is_leader.clear()
-        connection = await connect_as_owner(self._serving_store, SESSION)
+        connection = await connect_to_write(self._serving_store, SESSION)
         try:
             if self.number:
                 await self._take_again(connection)

@@ -39,11 +39,17 @@ T = TypeVar("T")
 log = logging.getLogger("pollux.events")
 
 
-async def connect_as_owner(
+async def connect_to_write(
     serving_store: ServingStore, session: Mapping[str, str]
 ) -> asyncpg.Connection:
-    """A connection that may write, with these settings of its session; raises as asyncpg does."""
-    dsn, settings = asyncpg_arguments(serving_store.owner_url, session)
+    """A connection with the event service's rights (`rights`), and these settings of its session.
+
+    Raises as asyncpg does.
+    """
+    url = serving_store.events_url or serving_store.owner_url
+    dsn, settings = asyncpg_arguments(url, session)
+    if serving_store.events_set_role is not None:
+        settings["role"] = serving_store.events_set_role
     return await asyncpg.connect(
         dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=settings
     )
@@ -118,7 +124,7 @@ class DatabaseWriter:
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect_as_owner(self._serving_store, self._session)
+            self._connection = await connect_to_write(self._serving_store, self._session)
             self.connections += 1
         return self._connection
 

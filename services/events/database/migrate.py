@@ -11,10 +11,13 @@ import psycopg
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import LockSpace
-from pollux.runtime.serving import ServingStore, make_reader
+from pollux.runtime.roles import make_events_role, make_reader
+from pollux.runtime.serving import ServingStore
+from services.events.database.rights import grant_rights
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+ALONE = "select pg_advisory_xact_lock(%s)"
 # Version 0.1.0 recorded names only.
 TABLE = """
 create table if not exists events.migrations (
@@ -36,19 +39,26 @@ class MigrationError(PolluxError):
 
 
 def prepare_database(connection: psycopg.Connection, database: ServingStore) -> None:
-    """Creates what the service needs before anything is released: the reader, and schema `events`.
+    """Creates what the service needs before anything is released: its roles, and schema `events`.
 
     Raises `MigrationError`.
     """
-    try:
-        with connection.transaction():
-            make_reader(connection, database)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise MigrationError(
-            f"POLLUX_DATABASE_URL may not create or use the role {database.reader_role} ({error}): "
-            "let it, or name a role to read with in POLLUX_READER_URL."
-        ) from error
+    for make, role, remedy in (
+        (make_reader, database.reader_role, "a role to read with in POLLUX_READER_URL"),
+        (make_events_role, database.events_role, "one to write with in POLLUX_EVENTS_DATABASE_URL"),
+    ):
+        try:
+            with connection.transaction():
+                make(connection, database)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise MigrationError(
+                f"POLLUX_DATABASE_URL may not create or use the role {role} ({error}): let it, or "
+                f"name {remedy}."
+            ) from error
     migrate(connection)
+    with connection.transaction():
+        connection.execute(ALONE, [LockSpace.MIGRATION])
+        grant_rights(connection, database)
 
 
 def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[str]:
@@ -60,7 +70,7 @@ def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[s
     texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql"))}
     checksums = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [LockSpace.MIGRATION])
+        connection.execute(ALONE, [LockSpace.MIGRATION])
         connection.execute("create schema if not exists events")
         connection.execute(TABLE.encode())
         ran = {name: more for name, *more in connection.execute(RAN).fetchall()}

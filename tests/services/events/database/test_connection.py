@@ -15,16 +15,18 @@ PID = "select pg_backend_pid()"
 def test_a_lost_connection_is_made_again_and_counted(store: ServingStore) -> None:
     async def work() -> None:
         writer, killed = DatabaseWriter(store, durable=False), []
+        owner = await connect(store)
 
         async def work_once_killed(connection: asyncpg.Connection) -> int:
             if not killed:
                 killed.append(await connection.fetchval(PID))
-                await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+                await owner.execute("select pg_terminate_backend($1, 5000)", killed[0])
             return await connection.fetchval(PID)
 
         assert await writer.retry(work_once_killed) not in killed
         assert (writer.connections, writer.interruptions) == (2, 1)
         writer.close()
+        await owner.close()
 
     run(work)
 
@@ -78,6 +80,7 @@ def test_two_that_wait_for_one_another_both_succeed(store: ServingStore) -> None
         await other.execute(
             "create table if not exists events_deadlock (id integer primary key, n integer)"
         )
+        await other.execute(f"grant all on events_deadlock to {store.events_role}")
         await other.execute("truncate events_deadlock")
         await other.execute("insert into events_deadlock values (1, 0), (2, 0)")
         writers = [DatabaseWriter(store, durable=False) for _ in range(2)]
