@@ -37,7 +37,7 @@ from orchestration.transform.warehouse import check_is_free
 from pollux.quality import Quality
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from pollux.runtime.spark import SparkServer, use_spark
+from pollux.runtime.spark import SparkServer, use_spark, watch_spark
 from pollux.runtime.warehouse import lock_warehouse
 
 
@@ -204,6 +204,7 @@ def _run(
         settings=settings,
         environment=dbt_environment(settings, database, server),
         lock=lock,
+        lost=(lambda: None) if server is None else watch_spark(settings, server),
     )
 
 

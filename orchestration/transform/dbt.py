@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ ENDED = {0, 1}
 RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
 # How many of dbt's last lines an error shows.
 SHOWN_LINES = 15
+# How often a build looks whether what it needs is still there.
+WATCH_SECONDS = 2
 # Session options of a build on PostgreSQL: sorts and hashes in memory, no wait for the disk.
 POSTGRES_OPTIONS = (
     "-c work_mem=256MB -c maintenance_work_mem=256MB -c hash_mem_multiplier=2 -c jit=off "
@@ -119,11 +123,13 @@ def stream_dbt(
     settings: Settings,
     environment: dict[str, str],
     lock: int,
+    lost: Callable[[], str | None] = lambda: None,
 ) -> Generator[NodeEnded, None, DbtRun]:
     """Runs dbt to its end, whether its nodes pass or not, and yields nodes as they end.
 
-    `lock` is the warehouse lock, which the process inherits. Raises `BuildError` when dbt itself
-    cannot run. Closing the generator early ends dbt.
+    `lock` is the warehouse lock, which the process inherits. `lost` says what dbt needs and has
+    lost, None while there is nothing; dbt is then ended, for it would wait. Raises `BuildError`
+    when dbt itself cannot run. Closing the generator early ends dbt.
     """
     artifacts = target_dir(settings)
     for name in ("run_results.json", "manifest.json"):
@@ -141,6 +147,7 @@ def stream_dbt(
             cwd=PROJECT_DIR,
             pass_fds=[lock],
         ) as process,
+        _ended_without(process, lost) as reasons,
     ):
         assert process.stdout is not None  # noqa: S101
         try:
@@ -155,9 +162,34 @@ def stream_dbt(
     results_file = artifacts / "run_results.json"
     # An interrupted dbt also writes results, of the nodes it had finished.
     if process.returncode not in ENDED or not results_file.exists():
+        if reasons:
+            raise BuildError(reasons[0])
         tail = without_values("\n".join(_told(problems)[-SHOWN_LINES:])) or "it said nothing"
         raise BuildError(f"dbt ended with code {process.returncode} before its end:\n{tail}")
     return read_run(artifacts)
+
+
+@contextmanager
+def _ended_without(
+    process: "subprocess.Popen[str]", lost: Callable[[], str | None]
+) -> Iterator[list[str]]:
+    """Ends a process when what it needs is lost, and lists what that was."""
+    reasons: list[str] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not reasons and not over.wait(WATCH_SECONDS):
+            if reason := lost():
+                reasons.append(reason)
+                process.terminate()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield reasons
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _told(problems: Sequence[str]) -> list[str]:

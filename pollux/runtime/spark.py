@@ -10,12 +10,13 @@ as its user. It outlives the command that started it and is found again by its r
 
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -47,6 +48,8 @@ DEFAULT_PORT = 15002
 LOCAL = "localhost"
 MODULES = ("pyspark", "grpc", "grpc_status", "zstandard", "dbt.adapters.spark")
 WORKER_MEMORY = "1g"
+# How long a server of the user may not answer until a build gives up.
+LOST_SECONDS = 120
 
 # As in profiles/profiles.yml.
 SESSION = {
@@ -156,6 +159,33 @@ def spark_parts(settings: Settings) -> dict[str, psutil.Process]:
     """The processes of the own server that live, by name: `master`, `worker 1`, …, `server`."""
     record = read_record(settings)
     return {} if record is None else alive_parts(record)
+
+
+def watch_spark(settings: Settings, server: SparkServer) -> Callable[[], str | None]:
+    """What tells, asked every few seconds, that a server is lost; None while it is not.
+
+    Clients would ask it for ten minutes, again with each statement. An own server is lost when its
+    process has ended, one of the user when it has not answered for `LOST_SECONDS`.
+    """
+    answered = monotonic()
+
+    def lost() -> str | None:
+        nonlocal answered
+        if server.logs is not None:
+            if SERVER in spark_parts(settings):
+                return None
+            return (
+                f"Spark's server has ended during the build; {server.logs} says more. The next "
+                "build starts it again."
+            )
+        try:
+            check_answers(server.remote)
+        except SparkError as error:
+            return str(error) if monotonic() - answered > LOST_SECONDS else None
+        answered = monotonic()
+        return None
+
+    return lost
 
 
 def check_answers(remote: str) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.transform.dbt import stream_dbt
+from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
@@ -66,3 +68,20 @@ def test_seeds_build_with_every_test_and_document_themselves(
         documented = {name.lower() for name, column in mart["columns"].items()}
         assert all(column["description"] for column in mart["columns"].values())
         assert {name.lower() for name in catalog[mart["unique_id"]]["columns"]} == documented
+
+
+def test_dbt_is_ended_when_what_it_needs_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.transform.dbt.WATCH_SECONDS", 0.05)
+    answers = iter([None, "The server has ended."])
+    with (tmp_path / "lock").open("w") as lock, pytest.raises(BuildError, match="server has ended"):
+        list(
+            stream_dbt(
+                ["sleep", "600"],
+                settings=Settings(data_dir=tmp_path),
+                environment=dict(os.environ),
+                lock=lock.fileno(),
+                lost=lambda: next(answers),
+            )
+        )

@@ -17,12 +17,14 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark import (
     SESSION,
     SparkError,
+    SparkServer,
     check_answers,
     running_spark,
     spark_parts,
     start_spark,
     stop_spark,
     use_spark,
+    watch_spark,
 )
 
 # Listens where Spark would, and greets as gRPC does.
@@ -182,6 +184,27 @@ def test_a_server_of_the_user_is_used_and_never_started(settings: Settings) -> N
     with pytest.raises(SparkError, match="does not start that server"):
         start_spark(own)
     assert spark_parts(own) == {}
+
+
+def test_a_build_is_told_that_its_server_has_ended(settings: Settings) -> None:
+    lost = watch_spark(settings, use_spark(settings))
+    assert lost() is None
+    kill(settings, "server")
+    assert "server has ended during the build" in str(lost())
+
+
+def test_a_server_of_the_user_may_be_away_for_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, port = serve(bytes.fromhex("000012040000000000"))
+    remote = f"sc://127.0.0.1:{port}"
+    lost = watch_spark(settings, SparkServer(remote))
+    with listener:
+        assert lost() is None
+        listener.shutdown(socket.SHUT_RDWR)
+    assert lost() is None
+    monkeypatch.setattr(spark, "LOST_SECONDS", 0)
+    assert f"127.0.0.1:{port} of POLLUX_SPARK_REMOTE cannot be reached" in str(lost())
 
 
 def test_a_server_that_is_away_is_named() -> None:
