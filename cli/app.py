@@ -30,6 +30,7 @@ from cli.commands import (
 from cli.commands.dagster import dagster
 from cli.commands.demo_store import demo_store
 from cli.commands.doctor import doctor
+from cli.commands.install_service import install_service
 from cli.commands.spark import spark
 from cli.explain import check_limits, explain
 from pollux.runtime.errors import PolluxError
@@ -65,6 +66,7 @@ app.command(name="demo-store")(demo_store)
 app.command()(dagster)
 app.add_typer(evaluate.evaluations, name="evaluate")
 app.command()(doctor)
+app.command(name="install-service")(install_service)
 
 
 def _say_version(is_asked: bool) -> None:
