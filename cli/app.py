@@ -33,6 +33,7 @@ from cli.commands.doctor import doctor
 from cli.commands.install_service import install_service
 from cli.commands.spark import spark
 from cli.explain import check_limits, explain
+from pollux.masking import mask_logged_errors, where_raised
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.libpq import drop_environment
 from pollux.runtime.privacy import close_folder
@@ -91,6 +92,7 @@ def run() -> int:
     """Runs the command and returns its exit code; an error that a user can fix is one message."""
     output.allow_any_terminal()
     drop_environment()
+    mask_logged_errors()
     # Without a handler psycopg's warnings on a lost connection go to the screen; errors are raised.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     # Signals end the command like an exit, so that it stops the processes it started.
@@ -118,7 +120,9 @@ def run() -> int:
         # A full disk, a folder that cannot be written, a lost connection.
         text = explain(error)
         if text is None:
-            raise
+            # Without what it says: that may be data, and the log of a service would keep it.
+            output.fail(f"Pollux failed. Please report where:\n{where_raised(error)}")
+            return 1
         output.fail(text)
         return 3 if type(error).__module__.partition(".")[0] == "psycopg" else 1
     return 0

@@ -9,6 +9,7 @@ import resource
 import traceback
 from pathlib import Path
 
+from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 
 # The memory that the smallest command needs, its PostgreSQL included.
@@ -64,7 +65,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return _system(error)
     if type(error).__module__.partition(".")[0] in {"psycopg", "sqlalchemy", "duckdb", "_duckdb"}:
-        return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
+        return f"{type(error).__name__}: {told(error).partition(chr(10))[0]}"
     return None
 
 

@@ -4,11 +4,17 @@ Belongs here: which parts of such a message can be data. Does not belong here: o
 which name files, columns and rules, and never a value.
 """
 
+import logging
 import re
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 from pollux.personal import MASKED
+from pollux.runtime.errors import PolluxError
+
+# Packages whose messages can be masked; those of others may hold anything.
+_DATABASES = {"psycopg", "duckdb", "_duckdb", "asyncpg", "sqlalchemy"}
 
 # Errors about a statement or the project, which say nothing of data.
 _ABOUT_CODE = re.compile(
@@ -47,12 +53,37 @@ def without_values(message: str) -> str:
     return _QUOTED.sub(lambda found: found["name"] or MASKED, message)
 
 
+def told(error: BaseException) -> str:
+    """What an error says without values: of libraries that are no databases, its type only."""
+    if isinstance(error, (PolluxError, OSError)):
+        return str(error).strip()
+    if type(error).__module__.partition(".")[0] in _DATABASES:
+        return without_values(str(error).strip())
+    return type(error).__name__
+
+
 def where_raised(error: BaseException) -> str:
     """The traceback of an error and of its causes: places and types, without their messages."""
     return "\nCaused by:\n".join(
         "".join(traceback.format_tb(one.__traceback__)) + type(one).__name__
         for one in _chain(error)
     )
+
+
+def mask_logged_errors() -> None:
+    """From now on the log of an error has places and types only, whichever library writes it."""
+    make = logging.getLogRecordFactory()
+
+    def masked(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            # asyncio writes the error into its message, too.
+            record.msg, record.args = without_values(record.getMessage()), None
+            record.exc_text, record.exc_info = where_raised(error), None
+        return record
+
+    logging.setLogRecordFactory(masked)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """Fixtures that every test may use: folders, raw files, installations made once and copied."""
 
 import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pollux.masking import mask_logged_errors
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
 from tests.support.kill_loops import KillLoop, describe, make_kill_loop
@@ -246,3 +248,12 @@ def trained_store(
     with open_sample(store_files) as history:
         pairs = read_pairs(history)
     return settings, train_on(settings, pairs, data="sample", seed=1)
+
+
+@pytest.fixture
+def masked_logs() -> Iterator[None]:
+    """Errors are logged as every command has it: places and types, and no values."""
+    factory = logging.getLogRecordFactory()
+    mask_logged_errors()
+    yield
+    logging.setLogRecordFactory(factory)

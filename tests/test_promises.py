@@ -1,5 +1,6 @@
 """What the project promises about itself: settings documented, layers apart, bare forms refused."""
 
+import ast
 import re
 import subprocess
 from collections.abc import Iterator
@@ -94,8 +95,13 @@ def test_every_problem_is_documented() -> None:
 
 
 def sources() -> list[str]:
+    return [(PROJECT_DIR / name).read_text() for name in source_names()]
+
+
+def source_names() -> set[str]:
     folders = ("pollux", "orchestration", "services", "cli")
-    return [path.read_text() for d in folders for path in (PROJECT_DIR / d).rglob("*.py")]
+    paths = [path for d in folders for path in (PROJECT_DIR / d).rglob("*.py")]
+    return {path.relative_to(PROJECT_DIR).as_posix() for path in paths}
 
 
 @pytest.mark.parametrize(
@@ -154,3 +160,42 @@ def test_no_committed_file_names_a_machine_or_a_registry() -> None:
 )
 def test_such_names_are_found(pattern: re.Pattern[str], text: str) -> None:
     assert pattern.search(text)
+
+
+DATABASE = re.compile(r"\b(psycopg|duckdb|asyncpg|sqlalchemy)\b")
+MASKING = ("told", "without_values")
+# Who typed a query is told all that the database says of it.
+ANSWERED = {"cli/commands/database.py"}
+
+
+def test_what_a_database_says_is_passed_on_without_values() -> None:
+    assert unmasked("try: x()\nexcept duckdb.Error as e: raise Other(f'no: {e}')") == [2]
+    assert unmasked("try: x()\nexcept OSError as e: raise Other(f'no: {e}')") == []
+    assert unmasked("try: x()\nexcept psycopg.Error as e: raise Other(told(e), e.sqlstate)") == []
+    found = {name: unmasked((PROJECT_DIR / name).read_text()) for name in source_names() - ANSWERED}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def unmasked(text: str) -> list[int]:
+    """The lines of handlers that use the text of a database's error as it is."""
+    return [
+        line
+        for handler in ast.walk(ast.parse(text))
+        if isinstance(handler, ast.ExceptHandler) and handler.name and handler.type
+        if DATABASE.search(ast.unparse(handler.type))
+        for line in texts_of(handler, handler.name)
+    ]
+
+
+def texts_of(node: ast.AST, name: str) -> Iterator[int]:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in MASKING:
+        return
+    value = None
+    if isinstance(node, ast.FormattedValue):
+        value = node.value
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "str":
+        value = node.args[0]
+    if isinstance(value, ast.Name) and value.id == name:
+        yield value.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from texts_of(child, name)

@@ -32,6 +32,7 @@ from orchestration.backup.contents import (
 )
 from orchestration.load import landing
 from orchestration.release import registry
+from pollux.masking import told
 from pollux.runtime.postgres import binaries_dir
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
@@ -103,7 +104,7 @@ def back_up(
         )
     except (OSError, psycopg.Error) as error:
         raise BackupError(
-            f"The backup to {target} was not finished: {str(error).strip()}. Remove the folder, "
+            f"The backup to {target} was not finished: {told(error)}. Remove the folder, "
             "and try again."
         ) from error
     finally:

@@ -24,6 +24,7 @@ from orchestration.backup.contents import (
 )
 from orchestration.release import registry
 from orchestration.release.follow import follow_switch
+from pollux.masking import told
 from pollux.runtime.postgres import binaries_dir
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
@@ -85,9 +86,7 @@ def restore(
         step("restore.views_made")
         staging.rmdir()
     except (OSError, psycopg.Error) as error:
-        raise BackupError(
-            f"The restore was not finished: {str(error).strip()}. Run it again."
-        ) from error
+        raise BackupError(f"The restore was not finished: {told(error)}. Run it again.") from error
     return RestoreReport(
         made_at=contents.made_at,
         files=len(contents.files),

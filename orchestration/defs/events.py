@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.defs.resources import POOL, RESOURCE_KEYS, final
+from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.load import landing
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.events import EVENTS, event_datasets, land_events
@@ -33,7 +33,8 @@ def build_event_definitions(
         pool=POOL,
     )
     def _assets(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        yield from _land(context)
+        with masked_errors():
+            yield from _land(context)
 
     return dg.Definitions(assets=[_assets])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.build import loaded_domains
-from orchestration.defs.resources import POOL, RESOURCE_KEYS, final
+from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.training import is_due, train
 from orchestration.learn.recommend.land import NAME, learn_if_due, read_note
@@ -57,7 +57,7 @@ def _recommendations_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinitio
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         settings: Settings = context.resources.settings
-        with context.resources.reporter.step("learn") as step:
+        with masked_errors(), context.resources.reporter.step("learn") as step:
             has_learned = learn_if_due(settings, step.update)
             note = read_note(settings)
             step.result = (
@@ -101,7 +101,8 @@ def _propensity_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinition:
         pool=POOL,
     )
     def _asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        yield _train(context)
+        with masked_errors():
+            yield _train(context)
 
     return _asset
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.defs.resources import POOL, RESOURCE_KEYS, final
+from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.load import inbox, landing
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import LEARNED, Dataset, read_datasets
@@ -66,7 +66,8 @@ def _domain_assets(
         pool=POOL,
     )
     def _assets(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        yield from _take_inbox(context, domain)
+        with masked_errors():
+            yield from _take_inbox(context, domain)
 
     return _assets
 
@@ -104,7 +105,8 @@ def _by_date_asset(source: dict[str, Any], retries: dg.RetryPolicy | None) -> dg
         pool=POOL,
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        return _load_again(context, domain, name)
+        with masked_errors():
+            return _load_again(context, domain, name)
 
     return _asset
 

@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 from pydantic import Field
 
-from orchestration.defs.resources import FRESHNESS, POOL, RESOURCE_KEYS, final
+from orchestration.defs.resources import FRESHNESS, POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.defs.translator import asset_key
 from orchestration.release.errors import ReleaseError, ShrinkingError
 from orchestration.release.publish import ReleaseReport
@@ -90,12 +90,13 @@ def _release_asset(
         context: dg.AssetExecutionContext, config: ReleaseConfig
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         try:
-            report = _release(context, domain, config)
+            with masked_errors():
+                report = _release(context, domain, config)
         except ShrinkingError as error:
             yield dg.AssetCheckResult(
                 passed=False, check_name=SHRINKING_CHECK, metadata={"marts": str(error)}
             )
-            raise final(context, str(error)) from error
+            raise final(context, str(error)) from None
         yield dg.MaterializeResult(
             metadata=_metadata(context.resources.settings, report),
             check_results=[dg.AssetCheckResult(passed=True, check_name=SHRINKING_CHECK)],

@@ -4,12 +4,16 @@ Does not belong here: when something runs (`automation`), and how a step reports
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from orchestration.defs.reporting import LogReporter, Reporter
+from pollux.masking import told, where_raised
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
 
 # One at a time: loads, builds and releases share the landing zone and the warehouse.
@@ -65,3 +69,18 @@ def final(context: dg.AssetExecutionContext, message: str) -> dg.Failure:
     """A failure that a retry would not mend: neither the step nor the run is retried."""
     context.instance.add_run_tags(context.run_id, {RETRY_TAG: "false"})
     return dg.Failure(description=message, allow_retries=False)
+
+
+class StepError(Exception):
+    """Another error in the way that it may be kept."""
+
+
+@contextmanager
+def masked_errors() -> Iterator[None]:
+    """Takes values out of errors, as Dagster keeps their texts and those of their causes."""
+    try:
+        yield
+    except (PolluxError, dg.Failure) as error:
+        raise error from None
+    except Exception as error:
+        raise StepError(f"{told(error)}\n{where_raised(error)}") from None

@@ -11,7 +11,7 @@ from dagster_dbt import dbt_assets
 
 from orchestration.build import BuildReport, loaded_domains, stream_build
 from orchestration.defs.glance import Glance, glance_at
-from orchestration.defs.resources import POOL, RESOURCE_KEYS, final
+from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.defs.translator import Translator, asset_key, check_key
 from orchestration.transform.dbt import NodeEnded
 from orchestration.transform.errors import BuildError
@@ -41,7 +41,8 @@ def build_transform_definitions(
         pool=POOL,
     )
     def models(context: dg.AssetExecutionContext) -> Iterator[Event]:
-        yield from _build(context, manifest)
+        with masked_errors():
+            yield from _build(context, manifest)
 
     return dg.Definitions(assets=[models])
 

@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestration.transform.manifest import prepare_manifest
+from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.postgres import OWNER
 from pollux.runtime.serving import DATABASE, ServingStore
@@ -199,7 +200,7 @@ def make_database(database: ServingStore) -> None:
                 pass
             except psycopg.Error as error:
                 raise StorageError(
-                    f"Dagster's database {name} cannot be made: {str(error).strip()}. Make it with "
+                    f"Dagster's database {name} cannot be made: {told(error)}. Make it with "
                     f"create database {name}, owned by the user of POLLUX_DATABASE_URL."
                 ) from error
     # A database that somebody else made and owns keeps the server's settings.

@@ -19,7 +19,7 @@ from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
 from orchestration.scans import identifier, literal, scan_csv
 from pollux.calendar import DAY_ONE
-from pollux.masking import without_values
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.types import (
     EXACT_DOUBLE,
@@ -195,7 +195,7 @@ def convert_clean(
     except duckdb.Error as error:
         _raise_if_disk(error)
         raise LoadError(
-            f"rows that passed every check could not be read back: {without_values(str(error))}"
+            f"rows that passed every check could not be read back: {told(error)}"
         ) from error
 
 
@@ -278,9 +278,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 def _raise_if_disk(error: duckdb.Error) -> None:
     if any(os.strerror(code) in str(error) for code in DISK_ERRORS):
-        raise LandingError(f"the landing zone cannot be written: {error}") from error
+        raise LandingError(f"the landing zone cannot be written: {told(error)}") from error
     if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)):
-        raise LoadError(f"the landing zone cannot be written: {error}") from error
+        raise LoadError(f"the landing zone cannot be written: {told(error)}") from error
 
 
 def _check(field: str, column: Column) -> str:

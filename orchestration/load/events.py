@@ -23,6 +23,7 @@ from orchestration.load.declarations import TABLE, Column, Dataset, read_dataset
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.landing import Part
 from orchestration.scans import identifier, scan_parquet
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -91,7 +92,9 @@ def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -
     try:
         return _land_from(database, settings, chosen)
     except psycopg.Error as error:
-        raise LandingError(f"Events cannot be read from the serving database: {error}") from error
+        raise LandingError(
+            f"Events cannot be read from the serving database: {told(error)}"
+        ) from error
 
 
 def _land_from(

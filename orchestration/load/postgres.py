@@ -18,6 +18,7 @@ from orchestration.load.convert_csv import connect
 from orchestration.load.declarations import Dataset
 from orchestration.load.errors import LoadError
 from orchestration.scans import scan_parquet
+from pollux.masking import told
 from pollux.runtime.settings import Settings
 
 
@@ -110,4 +111,4 @@ def _copy(connection: psycopg.Connection[Any], dataset: Dataset, found: list[lan
                 sql.Identifier(f"raw_{dataset.domain}", dataset.name),
             )
     except duckdb.Error as error:
-        raise LoadError(f"the landing zone cannot be read: {error}") from error
+        raise LoadError(f"the landing zone cannot be read: {told(error)}") from error

@@ -13,6 +13,7 @@ from orchestration.scans import literal, scan_parquet
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import ServedTable, marts_made_of
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -84,6 +85,6 @@ def _write_csv(parquet: Path, target: Path) -> int:
         try:
             ((rows,),) = engine.execute(statement).fetchall()
         except duckdb.Error as error:
-            raise BuildError(f"{target} cannot be written: {error}") from error
+            raise BuildError(f"{target} cannot be written: {told(error)}") from error
     unfinished.replace(target)
     return int(rows)

@@ -15,6 +15,7 @@ from orchestration.release.parquet import ParquetRelease, drop_old_folders, link
 from orchestration.release.views import remake_views, shown_releases
 from orchestration.transform.lake import drop_builds
 from orchestration.transform.record import read_records
+from pollux.masking import told
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
@@ -63,7 +64,7 @@ def follow_switch(
         try:
             follow()
         except (psycopg.Error, OSError) as error:
-            notes.append(f"Released, but {what} of {domain} are as before: {str(error).strip()}")
+            notes.append(f"Released, but {what} of {domain} are as before: {told(error)}")
             if not connection.closed:
                 connection.rollback()
     return tuple(notes)

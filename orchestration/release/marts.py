@@ -20,6 +20,7 @@ from orchestration.release.tables import Marts, count_rows
 from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
 from orchestration.transform.lake import is_whole, open_build
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 
@@ -63,7 +64,7 @@ def open_warehouse(settings: Settings) -> Iterator["DuckDBMarts"]:
     try:
         warehouse = open_duckdb(settings.warehouse_path, read_only=True)
     except duckdb.Error as error:
-        raise ReleaseError(f"The warehouse cannot be read: {error}") from error
+        raise ReleaseError(f"The warehouse cannot be read: {told(error)}") from error
     with warehouse:
         yield DuckDBMarts(warehouse)
 

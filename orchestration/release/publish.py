@@ -20,6 +20,7 @@ from orchestration.release.parquet import ParquetRelease
 from orchestration.release.shrinking import find_shrunken, refuse_shrinking
 from orchestration.release.tables import Marts, write_tables
 from orchestration.transform.record import BuildRecord, read_record
+from pollux.masking import told
 from pollux.runtime import webhooks
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -83,7 +84,7 @@ def release(
                 )
     except (psycopg.Error, duckdb.Error, OSError) as error:
         raise ReleaseError(
-            f"The release of {domain} failed: {str(error).strip()}\n"
+            f"The release of {domain} failed: {told(error)}\n"
             "What is served is one release as a whole, as a rule the one before: see pollux "
             "status, and run pollux release again."
         ) from error

@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
+from pollux.masking import told
 from pollux.quality import Quality
 from pollux.runtime import webhooks
 from pollux.runtime.roles import make_reader
@@ -114,8 +115,8 @@ def prepare_store(connection: psycopg.Connection, database: ServingStore) -> Non
         _grant(connection, sql.Identifier(database.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(
-            f"POLLUX_DATABASE_URL may not do what a release needs: {error}. It must be able to "
-            f"create schemas, and to create or use the role {database.reader_role}; "
+            f"POLLUX_DATABASE_URL may not do what a release needs: {told(error)}. It must be able "
+            f"to create schemas, and to create or use the role {database.reader_role}; "
             "POLLUX_READER_URL names another role to read with."
         ) from error
     connection.commit()

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from orchestration.release.errors import ReleaseError
 from orchestration.transform.graph import ServedTable
+from pollux.masking import told
 
 
 class Marts(Protocol):
@@ -114,8 +115,8 @@ def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: Ser
         connection.execute(add_key.format(name, _names(table.key)))
     except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
         raise ReleaseError(
-            f"The key of {table.name} ({', '.join(table.key)}) has duplicates or nulls: {error}; "
-            "nothing was switched."
+            f"The key of {table.name} ({', '.join(table.key)}) has duplicates or nulls: "
+            f"{told(error)}; nothing was switched."
         ) from error
     for index in table.indexes:
         create = sql.SQL("create index on {} ({})")

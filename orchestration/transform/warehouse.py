@@ -9,6 +9,7 @@ import re
 import duckdb
 
 from orchestration.transform.errors import BuildError
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 
@@ -25,9 +26,11 @@ def check_is_free(settings: Settings) -> None:
     try:
         open_duckdb(settings.warehouse_path).close()
     except duckdb.Error as error:
-        holder = HOLDER.search(str(error))
+        holder = HOLDER.search(told(error))
         if holder is None:
-            raise BuildError(f"{settings.warehouse_path} cannot be opened: {error}") from error
+            raise BuildError(
+                f"{settings.warehouse_path} cannot be opened: {told(error)}"
+            ) from error
         raise BuildError(
             f"{settings.warehouse_path} is open in process {holder['pid']} ({holder['program']}), "
             "which keeps a build out: close it there. Files to read at any time are in "

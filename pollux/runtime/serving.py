@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.libpq import without_environment
 from pollux.runtime.postgres import OWNER, EmbeddedPostgres
@@ -87,8 +88,8 @@ class ServingStore:
                 connection.execute(f"set role {self.reader_set_role}")
         except psycopg.Error as error:
             raise ServingStoreError(
-                f"The read-only role {self.reader_role} cannot be used: {error}. The first release "
-                "makes it, or POLLUX_READER_URL names another."
+                f"The read-only role {self.reader_role} cannot be used: {told(error)}. The "
+                "first release makes it, or POLLUX_READER_URL names another."
             ) from error
         connection.execute("set default_transaction_read_only = on")
         return connection
@@ -220,7 +221,7 @@ def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
             )
     except psycopg.OperationalError as error:
         raise ServingStoreError(
-            f"The serving database cannot be reached: {error}".strip()
-            + "\nIs the server of POLLUX_DATABASE_URL up, or the embedded one started "
+            f"The serving database cannot be reached: {told(error)}\n"
+            "Is the server of POLLUX_DATABASE_URL up, or the embedded one started "
             "(pollux db start)?"
         ) from error

@@ -23,6 +23,8 @@ CONDUCT: dict[str, Any] = {
     "runner.magicEnabled": False,
     "logger.level": "warning",
     "logger.hideWelcomeMessage": True,
+    # rich prints an error with its text, past the logs that Pollux masks.
+    "logger.enableRich": False,
 }
 LOOK: dict[str, Any] = {
     "theme.baseRadius": "0.4rem",

@@ -226,3 +226,31 @@ def test_an_interruption_is_one_line_whenever_it_comes(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 130, (seen, rest)
         assert rest[-1] == "✗ Interrupted.\n"
         assert "Traceback" not in "".join(rest)
+
+
+MISTAKE = """
+import logging, sys
+from cli import app
+def fail(*_):
+    try:
+        int("aine.canary@example.org")
+    except ValueError:
+        logging.getLogger("a library").exception("It goes on.")
+    raise KeyError("aine.canary@example.org")
+app.close_folder = fail
+sys.argv = ["pollux", "status"]
+from cli.main import main
+main()
+"""
+
+
+def test_a_mistake_of_the_program_tells_where_and_no_value(tmp_path: Path) -> None:
+    """The log of a service keeps what it says."""
+    done = run(tmp_path, code=MISTAKE)
+    assert done.returncode == 1
+    assert "canary" not in done.stdout + done.stderr
+    logged, failed = done.stderr.split("✗ Pollux failed")
+    assert "It goes on." in logged
+    assert "ValueError" in logged
+    assert ", in fail\n" in failed
+    assert failed.endswith("KeyError\n")

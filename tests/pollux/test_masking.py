@@ -1,12 +1,15 @@
 """What databases say of data is masked, what they say of names and code stays."""
 
+import asyncio
+import logging
 from pathlib import Path
 
 import duckdb
 import psycopg
 import pytest
 
-from pollux.masking import where_raised, without_values
+from pollux.masking import told, where_raised, without_values
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
@@ -132,6 +135,44 @@ def test_traceback_has_places_and_types_only() -> None:
     assert EMAIL not in told
     assert "in fail" in told
     assert told.splitlines()[-1] == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PolluxError("The file anna.csv is empty.\n"), "The file anna.csv is empty."),
+        (FileNotFoundError(2, "No such file", "/data/x"), "[Errno 2] No such file: '/data/x'"),
+        (psycopg.DataError(f'bad input: "{EMAIL}"'), "bad input: (personal)"),
+        (duckdb.ConversionException(f"no date: '{EMAIL}'"), "no date: (personal)"),
+        (KeyError(EMAIL), "KeyError"),
+        (ValueError(f"no such {EMAIL}"), "ValueError"),
+    ],
+)
+def test_of_other_libraries_only_the_kind_of_error_is_told(error: Exception, said: str) -> None:
+    assert told(error) == said
+
+
+@pytest.mark.usefixtures("masked_logs")
+def test_no_log_of_an_error_tells_a_value(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError(EMAIL) from psycopg.DataError(NAME)
+
+    async def forget() -> None:
+        task = asyncio.create_task(fail())
+        await asyncio.wait([task])
+
+    try:
+        asyncio.run(fail())
+    except ValueError:
+        logging.getLogger("library").exception("It failed with %s.", 5)
+    # asyncio tells of an error that nobody asked for.
+    asyncio.run(forget())
+    told_by_library, told_by_asyncio = caplog.text.split("Task exception was never retrieved")
+    assert "It failed with 5." in told_by_library
+    for text in (told_by_library, told_by_asyncio):
+        assert "in fail" in text
+        assert "DataError" in text
+        assert not [part for part in PARTS if part in text]
 
 
 def _literal(value: str) -> str:

@@ -14,22 +14,16 @@ from pollux.runtime.settings import Settings
 from services.api import app as api
 from services.scoring import app as scoring
 from tests.services.api.support import NUMBER, client_of, embedded_store, release_all
+from tests.support.canary import EMAIL, NAME, ask_for_a_person, traces_in
 
 pytestmark = pytest.mark.endurance
 
-NAME, EMAIL, STREET = "Áine O'Canary", "aine.canary@example.org", "7 Yellow Lane"
-TRACES = ("canary", "áine", quote("Áine").lower(), "yellow")
-PERSON = {"name": NAME, "email": EMAIL, "address": STREET}
-BODIES = [PERSON, [PERSON], NAME, {"customer": PERSON, "coupons": [PERSON]}, {EMAIL: STREET}]
 PATHS = [
     "/v1/households/{}", "/v1/customers/{}", "/v1/members/{}", "/v1/coupons/{}/products",
     "/v1/marts/loyalty/{}", "/v1/marts/{}/members", "/v1/segments/{}", "/{}", "/v1/{}/{}",
 ]  # fmt: skip
-QUERIES = ["email", "limit", "sort", "next", "fields", "gender", "household_key"]
-
-
-def traces_in(text: str) -> list[str]:
-    return [trace for trace in TRACES if trace in text.lower()]
+LISTS = ["/v1/members", "/v1/households", "/v1/marts/loyalty/members"]
+POSTS = ["/v1/vouchers/select", "/score", "/score/batch"]
 
 
 def add_failing_routes(app: FastAPI) -> None:
@@ -53,24 +47,6 @@ def add_failing_routes(app: FastAPI) -> None:
     app.add_api_route("/v1/stopping/{person}", stop)
 
 
-def ask_for_a_person(client: httpx.Client) -> list[httpx.Response]:
-    """Every door with every kind of refusal."""
-    answers = []
-    for value in (NAME, EMAIL, STREET, "\0" + NAME):
-        safe = quote(value, safe="")
-        answers += [client.get(path.format(safe, safe)) for path in PATHS]
-        for path in ("/v1/members", "/v1/households", "/v1/marts/loyalty/members"):
-            answers += [client.get(path, params={query: value}) for query in QUERIES]
-        answers.append(client.get("/v1/members", params={value: value}))
-        answers.append(client.request("DELETE", f"/v1/members/{safe}"))
-        answers.append(client.get("/healthz", headers={"Host": "aine.canary.example"}))
-    for path in ("/v1/vouchers/select", "/score", "/score/batch", f"/{quote(NAME)}"):
-        answers += [client.post(path, json=body) for body in BODIES]
-        answers.append(client.post(path, content=f'{{"email": "{EMAIL}'))
-        answers.append(client.post(path, content=NAME, headers={"Content-Type": "text/plain"}))
-    return answers
-
-
 @pytest.mark.parametrize("service", ["api", "scoring"])
 def test_requests_leave_no_trace_of_a_person(
     service: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -85,7 +61,7 @@ def test_requests_leave_no_trace_of_a_person(
         app = {"api": api, "scoring": scoring}[service].create_app(settings)
         add_failing_routes(app)
         with client_of(app) as client:
-            answers = ask_for_a_person(client)
+            answers = ask_for_a_person(client, paths=PATHS, lists=LISTS, posts=POSTS)
             failed = client.get(f"/v1/failing/{quote(NAME)}", params={"email": EMAIL})
             with pytest.raises(httpx.TransportError):
                 client.get(f"/v1/stopping/{quote(EMAIL)}")

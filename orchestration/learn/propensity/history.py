@@ -11,6 +11,7 @@ from psycopg import sql
 
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.scans import literal, scan_parts
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -109,7 +110,7 @@ def _attach_warehouse(settings: Settings, history: duckdb.DuckDBPyConnection) ->
                 f"from warehouse.warehouse_{layer}.{model}"
             )
     except duckdb.CatalogException as error:
-        raise _not_built(str(error).partition("\n")[0]) from error
+        raise _not_built(told(error).partition("\n")[0]) from error
 
 
 def _copy_from_server(

@@ -11,6 +11,7 @@ import duckdb
 from orchestration.learn.recommend.errors import BasketsError
 from orchestration.load.formats import check_text, is_parquet, unpacked
 from orchestration.scans import identifier, scan_csv, scan_parquet
+from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 
 _DAY_SECONDS = 86_400
@@ -82,5 +83,5 @@ def open_table(path: Path) -> Iterator[Table]:
             names = [row[0] for row in engine.execute(f"describe from {scan}").fetchall()]
             yield Table(path, engine, scan, {name.lower().strip(): name for name in names})
         except (duckdb.Error, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = told(error).splitlines()[0]
             raise BasketsError(f"{path} cannot be read: {reason}") from error

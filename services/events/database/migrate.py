@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import LockSpace
 from pollux.runtime.roles import make_events_role, make_reader
@@ -52,8 +53,8 @@ def prepare_database(connection: psycopg.Connection, database: ServingStore) -> 
                 make(connection, database)
         except psycopg.errors.InsufficientPrivilege as error:
             raise MigrationError(
-                f"POLLUX_DATABASE_URL may not create or use the role {role} ({error}): let it, or "
-                f"name {remedy}."
+                f"POLLUX_DATABASE_URL may not create or use the role {role} ({told(error)}): let "
+                f"it, or name {remedy}."
             ) from error
     migrate(connection)
     with connection.transaction():

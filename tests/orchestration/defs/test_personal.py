@@ -10,24 +10,25 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import psycopg
 import pytest
+from pydantic import SecretStr
 
 from orchestration.defs.definitions import build_definitions
 from orchestration.defs.glance import glance_at
 from orchestration.defs.reporting import LogReporter
 from orchestration.instance.in_process import execute
+from orchestration.load.errors import LandingError
 from orchestration.transform.graph import ServedTable
 from orchestration.transform.manifest import read_manifest
 from pollux.contracts import Column
 from pollux.personal import MASKED
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
-
-PERSON = ("Áine O'Canary", "aine.canary@example.org", "7 Yellow Lane")
-TRACES = ("canary", "áine", "yellow lane")
+from tests.support.canary import EMAIL, NAME, STREET, traces_in
+from tests.support.receivers import receiving
 
 # Each fails its load for another reason; each holds the person.
-NAME, EMAIL, STREET = PERSON
 HEADER = "customer_id,gender,age\n"
 STORE = {
     "customers-values.csv": f'{HEADER}{NAME},{EMAIL},"{STREET}"\n',
@@ -40,10 +41,6 @@ STORE = {
     "customers-json.csv": f'[{{"customer_id": "{NAME}", "gender": "{EMAIL}"}}]\n',
     "customers-page.csv": f"<html><body>{NAME} {EMAIL}</body></html>\n",
 }
-
-
-def traces_in(text: str) -> list[str]:
-    return [trace for trace in TRACES if trace in text.lower()]
 
 
 @pytest.fixture
@@ -88,17 +85,7 @@ def test_refused_files_leave_no_trace_of_a_person(
     assert traces_in(aside)
     assert all(name in rejects for name in STORE)
 
-    # What came last of a run that failed: its alert.
-    run = instance.get_run_by_id(result.run_id)
-    assert run is not None
-    context = dg.build_run_status_sensor_context(
-        sensor_name="alert",
-        dagster_instance=instance,
-        dagster_run=run,
-        dagster_event=result.get_run_failure_event(),
-        resources={"settings": settings},
-    ).for_run_failure()
-    definitions.get_sensor_def("alert")(context)
+    send_alert(definitions, instance, result, settings)
 
     spoken = capfd.readouterr()
     files = "customers-values.csv"
@@ -113,6 +100,84 @@ def test_refused_files_leave_no_trace_of_a_person(
         # There was something to scan, and it is of this run.
         assert sign in text, where
         assert traces_in(text) == [], where
+
+
+# Errors that nobody foresaw, and what may be said of them.
+ERRORS = [
+    (
+        psycopg.errors.UniqueViolation(
+            "duplicate key value violates unique constraint\n"
+            f"DETAIL:  Key (email)=({EMAIL}) already exists."
+        ),
+        "duplicate key value violates unique constraint",
+    ),
+    (
+        duckdb.ConversionException(f"Could not convert string '{NAME}' to INT32"),
+        "Could not convert string (personal) to INT32",
+    ),
+    (ValueError(f"{NAME} of {STREET} is no number"), "ValueError"),
+    (LandingError("Events cannot be read"), "Events cannot be read"),
+]
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize(("error", "said"), ERRORS, ids=[type(one).__name__ for one, _ in ERRORS])
+def test_errors_of_libraries_leave_no_trace_of_a_person(
+    built: Settings,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def fail(*_: object) -> None:
+        raise error from KeyError(EMAIL)
+
+    monkeypatch.setattr("orchestration.defs.load.take_inbox", fail)
+    with receiving() as receiver:
+        settings = Settings(data_dir=tmp_path / "data", alert_webhook=SecretStr(receiver.url))
+        definitions = build_definitions(
+            read_manifest(built), retries=None, settings=settings, reporter=LogReporter()
+        )
+        result = execute(definitions.resolve_job_def("store"), instance)
+        assert not result.success
+        send_alert(definitions, instance, result, settings)
+        (told,) = receiver.received
+
+    spoken = capfd.readouterr()
+    found = {
+        "webhook": told.body.decode(),
+        "alerts": (settings.logs_dir / "alerts.log").read_text(),
+        "Dagster": kept_by(instance),
+        "logs": caplog.text + spoken.out + spoken.err,
+    }
+    assert said in found["alerts"]
+    assert said in found["Dagster"]
+    for where, text in found.items():
+        assert "load_store" in text, where
+        assert traces_in(text) == [], where
+
+
+def send_alert(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    result: dg.JobExecutionResult,
+    settings: Settings,
+) -> None:
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    context = dg.build_run_status_sensor_context(
+        sensor_name="alert",
+        dagster_instance=instance,
+        dagster_run=run,
+        dagster_event=result.get_run_failure_event(),
+        resources={"settings": settings},
+    ).for_run_failure()
+    definitions.get_sensor_def("alert")(context)
 
 
 def column(name: str, *, personal: bool | None) -> Column:
