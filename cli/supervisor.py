@@ -37,6 +37,7 @@ HANG_SECONDS = 180
 # How often logs are checked, and the size at which one is moved to `<log>.1`.
 ROTATE_SECONDS = 30
 LOG_BYTES = 10 * 2**20
+DAY_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Supervisor:
         now = time.monotonic()
         if now > self._rotated + ROTATE_SECONDS:
             self._rotated = now
-            rotate_logs(self._settings.logs_dir)
+            rotate_logs(self._settings.logs_dir, days=self._settings.logs_retention_days)
         for entry in self._entries.values():
             if entry.process is not None and entry.process.poll() is not None:
                 code, entry.process = entry.process.returncode, None
@@ -255,14 +256,19 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(":.")
 
 
-def rotate_logs(folder: Path, *, limit: int = LOG_BYTES) -> None:
-    """Moves the content of every log that is larger than `limit` bytes to `<log>.1`.
+def rotate_logs(folder: Path, *, days: float, limit: int = LOG_BYTES) -> None:
+    """Moves the content of each log that is larger than `limit` bytes to `<log>.1`.
 
-    It copies and truncates, since processes have the log open and go on appending to it.
+    Also after half of `days`: so no line is older than `days`, wherever it stands. It copies and
+    truncates, since processes have the log open and go on appending to it.
     """
     for log in folder.glob("*.log"):
-        if log.stat().st_size > limit:
-            content = log.read_bytes()
-            log.with_name(f"{log.name}.1").write_bytes(content[-limit:])
+        earlier = log.with_name(f"{log.name}.1")
+        if not earlier.exists():
+            # Its time says since when the log has been written.
+            earlier.touch()
+        age = time.time() - earlier.stat().st_mtime
+        if log.stat().st_size > limit or age > days * DAY_SECONDS / 2:
+            earlier.write_bytes(log.read_bytes()[-limit:])
             with log.open("r+b") as emptied:
                 emptied.truncate(0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.load.events import events_fingerprint
+from orchestration.load.retention import LastTime, read_note
 from orchestration.release.registry import ReleaseRow, read_releases
 from orchestration.transform.record import read_record, rules_of
 from pollux.runtime.serving import find_serving_store, open_serving_store
@@ -49,6 +50,7 @@ class Status:
     datasets: tuple[DatasetStatus, ...]
     builds: tuple[BuildStatus, ...]
     releases: tuple[ReleaseRow, ...]
+    retention: LastTime | None
 
 
 def read_status(settings: Settings) -> Status:
@@ -78,6 +80,7 @@ def read_status(settings: Settings) -> Status:
             status for domain in domains if (status := build_status(settings, domain)) is not None
         ),
         releases=releases,
+        retention=read_note(settings),
     )
 
 

@@ -16,6 +16,7 @@ from cli.options import ACCEPT_SHRINKING, DOMAINS, JSON
 from pollux.runtime.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestration.load.retention import LastTime
     from orchestration.release.publish import ReleaseReport
 
 
@@ -136,3 +137,11 @@ def status(as_json: JSON = False) -> None:
         ],
         "table",
     )
+    output.result_console.print("\n[bold]removed for its age[/]")
+    output.result_console.print(_describe_retention(found.retention), soft_wrap=True)
+
+
+def _describe_retention(last: "LastTime | None") -> str:
+    if last is None:
+        return "Nothing yet: pollux up and pollux dagster look every hour what is too old."
+    return f"{last.at}: {last.forgotten.describe()}. {last.problem}".strip()

@@ -1,50 +1,65 @@
-"""Deletes old runs (their records, events, checks and logs), and what was not loaded.
+"""Deletes what is older than the settings say; here runs, with their events, checks and logs.
 
 Dagster itself deletes old ticks of schedules and sensors (`orchestration.instance.home`).
 """
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import psycopg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
-from orchestration.load.errors import LandingError
-from orchestration.load.retention import forget_rejects
+from orchestration.load.old_decisions import delete_rows
+from orchestration.load.retention import Forgotten, LastTime, forget_old, note
+from pollux.masking import told
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
 
 HOURLY = 3600
 # A number of runs that can be deleted well within a sensor's time limit.
 AT_ONCE = 100
+# An asset that nothing makes: its history is that of what went.
+REPORT = dg.AssetKey("retention")
 
 
 def build_retention_definitions() -> dg.Definitions:
-    """The sensor that deletes old runs and rejects, and says how many."""
+    """The sensor that deletes what is old, and the asset that says how much it was."""
 
     @dg.sensor(
         name="retention",
         minimum_interval_seconds=HOURLY,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Runs that ended POLLUX_RUN_RETENTION_DAYS ago are deleted with their events "
-        "and logs; the last run that made an asset stays. Rejected rows lose their text, and files "
-        "that failed to load go, after POLLUX_REJECTS_RETENTION_DAYS.",
+        description="What is older than the POLLUX_…_RETENTION_DAYS say goes: runs with their "
+        "events and logs, but for the last that made an asset; the text of rejected rows, files "
+        "that failed to load, parts and loaded files of old days, decisions that have landed.",
     )
     def retention_sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.SkipReason:
-        forgotten = forget_runs(context.instance, timedelta(days=settings.run_retention_days))
+    ) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        runs = forget_runs(context.instance, timedelta(days=settings.run_retention_days))
+        forgotten, problem = Forgotten(runs=runs), ""
         try:
-            rejects = forget_rejects(settings, datetime.now(UTC))
-        except LandingError as error:
-            # A build holds the landing zone: the next tick does it.
-            return dg.SkipReason(f"{forgotten} runs were old enough to be forgotten. {error}")
-        return dg.SkipReason(
-            f"{forgotten} runs were old enough to be forgotten, the text of {rejects.rows} "
-            f"rejected rows, and {rejects.files} files that had failed to load."
+            # Rows after parts, whose numbers say which have landed.
+            forgotten = replace(forget_old(settings, now), runs=runs)
+            forgotten = replace(forgotten, decisions=delete_rows(settings, now))
+        except (PolluxError, psycopg.Error) as error:
+            # Perhaps a build holds the landing zone: the next tick does it.
+            problem = told(error)
+        note(settings, LastTime(now.isoformat(timespec="seconds"), forgotten, problem))
+        report = dg.AssetMaterialization(REPORT, metadata=asdict(forgotten))
+        return dg.SensorResult(
+            skip_reason=f"{forgotten.describe()} were old enough to go. {problem}".strip(),
+            asset_events=[report] if forgotten != Forgotten() else [],
         )
 
-    return dg.Definitions(sensors=[retention_sensor])
+    report = dg.AssetSpec(
+        REPORT, description="What went for its age, and when.", group_name="retention"
+    )
+    return dg.Definitions(assets=[report], sensors=[retention_sensor])
 
 
 def forget_runs(instance: dg.DagsterInstance, age: timedelta, *, limit: int = AT_ONCE) -> int:

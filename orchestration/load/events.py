@@ -123,7 +123,7 @@ def _land(
     work: Path,
 ) -> int:
     present = landing.parts(settings, dataset)
-    done = max(map(_last_number, present), default=0)
+    done = max(map(last_number, present), default=0)
     if present:
         _check_is_continued(connection, dataset, table, present)
     outdated = [part for part in present if part.declaration != dataset.fingerprint]
@@ -193,7 +193,7 @@ def _check_is_continued(
     Rows may have been deleted since they landed. So of the rows that landed last, those still in
     the table must be the same, and the sequence must not be behind them.
     """
-    done = max(map(_last_number, present))
+    done = max(map(last_number, present))
     names = ", ".join(map(identifier, dataset.key))
     with open_duckdb() as engine:
         rows = engine.execute(
@@ -286,5 +286,6 @@ def _number(connection: psycopg.Connection[Any], query: sql.Composed) -> int:
     return int(row[0]) if row is not None and row[0] is not None else 0
 
 
-def _last_number(part: Part) -> int:
+def last_number(part: Part) -> int:
+    """The number of the last row in a part of an event dataset."""
     return int(part.name.rpartition("-")[2])

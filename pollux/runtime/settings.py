@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +20,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 MINUTES_OF_A_YEAR = 366 * 24 * 60
 
 Engine = Literal["duckdb", "postgres", "spark"]
+# How long something is kept.
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 # DuckDB reads them as patterns or quotes, PostgreSQL as separators in a list of folders.
 UNSAFE_IN_PATH = set("'\"(){}[]*?,$\n")
@@ -187,9 +189,8 @@ class Settings(BaseSettings):
         description="What a Response Topic (MQTT 5) must begin with, such as shop/reply/, for the "
         "answer to go there; without it Response Topics are not used.",
     )
-    events_retention_days: int = Field(
+    events_retention_days: Days = Field(
         default=30,
-        ge=1,
         description="How long the event service keeps keys of events it has seen and messages it "
         "has published; what they led to stays.",
     )
@@ -252,13 +253,31 @@ class Settings(BaseSettings):
         ge=1,
         description="How long a run of Dagster may take before it is ended as hung.",
     )
-    run_retention_days: int = Field(
-        default=30, ge=1, description="How long Dagster remembers runs and their events."
+    run_retention_days: Days = Field(
+        default=30, description="How long Dagster remembers runs and their events."
     )
-    rejects_retention_days: int = Field(
+    rejects_retention_days: Days = Field(
         default=90,
-        ge=1,
         description="How long the text of rejected rows is kept, and files that failed to load.",
+    )
+    landing_retention_days: Days | None = Field(
+        default=None,
+        description="How long data of files with a day in their names are kept after that day: "
+        "their parts in the landing zone, their rejects, the files in inbox/loaded; without it, "
+        "for good.",
+    )
+    dead_letters_retention_days: Days = Field(
+        default=90,
+        description="How long messages that the event service could not read wait for somebody to "
+        "resolve them.",
+    )
+    decisions_retention_days: Days | None = Field(
+        default=None,
+        description="How long the event service's decisions are kept, and what has landed of them; "
+        "without it, for good.",
+    )
+    logs_retention_days: Days = Field(
+        default=30, description="How long a line of a log is kept at most."
     )
     alert_webhook: SecretStr | None = Field(
         default=None,
@@ -283,6 +302,16 @@ class Settings(BaseSettings):
     reject_limit_percent: float = Field(
         default=1.0, ge=0, le=100, description="Share of a file's rows that may be rejected."
     )
+
+    @field_validator("decisions_retention_days")
+    @classmethod
+    def _covers_cooldown(cls, value: int | None, others: ValidationInfo) -> int | None:
+        if value is not None and value * 24 * 60 < others.data.get("coupon_cooldown_minutes", 0):
+            raise ValueError(
+                "must be no shorter than POLLUX_COUPON_COOLDOWN_MINUTES: decisions say what was "
+                "offered lately"
+            )
+        return value
 
     @field_validator("data_dir")
     @classmethod

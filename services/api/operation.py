@@ -102,6 +102,11 @@ def _describe(release: Release) -> ServedRelease:
 
 
 def _last_lines(log: Path) -> list[str]:
+    """The end of a log; first that of what was moved away for its age or size."""
+    return [*_end_of(log.with_name(f"{log.name}.1")), *_end_of(log)]
+
+
+def _end_of(log: Path) -> list[str]:
     try:
         with log.open("rb") as file:
             end = file.seek(0, 2)

@@ -71,7 +71,7 @@ class Worker:
         self._loyalty_commits = DatabaseWriter(serving_store, durable=True)
         self.writer = DatabaseWriter(serving_store, durable=False)
         self._cooldown = timedelta(minutes=settings.coupon_cooldown_minutes)
-        self._retention = Retention(serving_store, timedelta(days=settings.events_retention_days))
+        self._retention = Retention(serving_store, settings)
         self.offers = Offers(
             self._database, self.writer, self._scorer, threshold=settings.coupon_threshold
         )

@@ -285,11 +285,39 @@ def test_a_log_that_has_grown_is_moved_and_written_on(tmp_path):
         time.sleep(0.01)
     small = tmp_path / "api.log"
     small.write_text("little")
-    rotate_logs(tmp_path, limit=300)
+    rotate_logs(tmp_path, days=1, limit=300)
     writer.stdin.write("second\n")
     writer.stdin.close()
     writer.wait()
     assert (tmp_path / "events.log.1").read_text() == ("first\n" * 100 + "\n")[-300:]
     assert log.read_text() == "second\n" * 100 + "\n"
     assert small.read_text() == "little"
-    assert not (tmp_path / "api.log.1").exists()
+    assert (tmp_path / "api.log.1").read_text() == ""
+
+
+def test_no_line_of_a_log_is_older_than_the_days(tmp_path):
+    log, earlier = tmp_path / "alerts.log", tmp_path / "alerts.log.1"
+
+    def pass_days(days: float) -> None:
+        before = earlier.stat().st_mtime - days * 86_400
+        os.utime(earlier, (before, before))
+
+    log.write_text("first\n")
+    rotate_logs(tmp_path, days=10)
+    pass_days(4.9)
+    rotate_logs(tmp_path, days=10)
+    assert log.read_text() == "first\n"
+    # Written just before it is moved, so a line may be half as old as the next that goes.
+    pass_days(0.2)
+    rotate_logs(tmp_path, days=10)
+    assert (log.read_text(), earlier.read_text()) == ("", "first\n")
+    log.write_text("second\n")
+    pass_days(4.9)
+    rotate_logs(tmp_path, days=10)
+    assert earlier.read_text() == "first\n"
+    pass_days(0.2)
+    rotate_logs(tmp_path, days=10)
+    assert (log.read_text(), earlier.read_text()) == ("", "second\n")
+    pass_days(5.1)
+    rotate_logs(tmp_path, days=10)
+    assert (log.read_text(), earlier.read_text()) == ("", "")

@@ -1,12 +1,17 @@
-"""Old runs are deleted, except those that an asset's state depends on."""
+"""Old runs are deleted, except those that an asset's state depends on; what went is told."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from orchestration.defs.retention import forget_runs
+from orchestration.defs.retention import build_retention_definitions, forget_runs
+from orchestration.load.errors import LandingError
+from orchestration.load.retention import Forgotten, read_note
+from pollux.runtime.settings import Settings
 
 NOW = timedelta(0)
 
@@ -77,3 +82,55 @@ def test_so_many_at_once_the_oldest_first(instance: dg.DagsterInstance) -> None:
     assert forget_runs(instance, NOW, limit=3) == 3
     assert run_ids(instance) == set(runs[3:])
     assert forget_runs(instance, NOW, limit=3) == 1
+
+
+def test_the_sensor_tells_what_went_and_notes_it(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    definitions = build_retention_definitions()
+    sensor = definitions.get_sensor_def("retention")
+
+    def tick() -> dg.SensorResult:
+        context = dg.build_sensor_context(
+            instance=instance, definitions=definitions, resources={"settings": settings}
+        )
+        result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    nothing = tick()
+    assert nothing.asset_events == []
+    assert nothing.skip_reason is not None
+    assert "0 runs of Dagster, the text of 0 rejected rows" in str(nothing.skip_reason.skip_message)
+    rejects = settings.rejects_dir / "shop" / "sales" / "a.csv.csv"
+    rejects.parent.mkdir(parents=True)
+    rejects.write_text("file,line,column,reason,raw\na.csv,2,id,no number,Anna\n")
+    os.utime(rejects, (0, 0))
+    (event,) = tick().asset_events
+    assert event.asset_key == dg.AssetKey("retention")
+    assert event.metadata["texts"].value == 1
+    noted = read_note(settings)
+    assert noted is not None
+    assert noted.forgotten == Forgotten(texts=1)
+    assert noted.problem == ""
+
+
+def test_what_a_load_holds_waits_for_the_next_tick(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object) -> Forgotten:
+        raise LandingError("the landing zone is held by process 7")
+
+    monkeypatch.setattr("orchestration.defs.retention.forget_old", held)
+    settings = Settings(data_dir=tmp_path)
+    definitions = build_retention_definitions()
+    context = dg.build_sensor_context(
+        instance=instance, definitions=definitions, resources={"settings": settings}
+    )
+    result = definitions.get_sensor_def("retention")(context)
+    assert isinstance(result, dg.SensorResult)
+    assert "held by process 7" in str(result.skip_reason)
+    noted = read_note(settings)
+    assert noted is not None
+    assert noted.problem == "the landing zone is held by process 7"

@@ -1,11 +1,11 @@
 """Retention: old finished rows are deleted, permanent ones stay."""
 
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
 from services.events.database import retention
 from services.events.database.retention import Retention
 from tests.services.events.doubles import connect, run
@@ -38,6 +38,7 @@ insert into events.decisions (
 )
 values (gen_random_uuid(), 'entry', 1, now(), current_date, 'prepared', now() - interval '9 years');
 """
+SETTINGS = Settings(events_retention_days=30, dead_letters_retention_days=100)
 COUNTS = """
 select
     (select count(*) from events.inbox), (select count(*) from events.outbox),
@@ -56,7 +57,7 @@ def test_what_is_older_goes_whatever_the_size_of_a_part(
         connection = await connect(store)
         await connection.execute(ROWS)
         assert tuple(await connection.fetchrow(COUNTS)) == (4, 3, 3, 3, 1)
-        one = Retention(store, timedelta(days=30))
+        one = Retention(store, SETTINGS)
         await one.delete_old()
         # Of the outbox the unpublished answer stays, and with it the old document it needs.
         assert tuple(await connection.fetchrow(COUNTS)) == (2, 2, 2, 2, 1)
@@ -79,7 +80,7 @@ def test_an_answer_that_comes_meanwhile_keeps_its_document(store: ServingStore) 
         await connection.execute(
             "insert into events.documents values ($1, 'x', now() - interval '40 days')", key
         )
-        one = Retention(store, timedelta(days=30))
+        one = Retention(store, SETTINGS)
         async with connection.transaction():
             await connection.execute(
                 "insert into events.outbox (answer_id, event_key, topic, opening, closing, worker, "
@@ -89,6 +90,28 @@ def test_an_answer_that_comes_meanwhile_keeps_its_document(store: ServingStore) 
             )
         await one.delete_old()
         assert await connection.fetchval("select count(*) from events.documents") == 1
+        one.close()
+        await connection.close()
+
+    run(work)
+
+
+def test_open_dead_letters_go_after_days_of_their_own(store: ServingStore) -> None:
+    letters = (
+        "insert into events.dead_letter "
+        "(event_key, kind, topic, payload, is_whole, reason, received_at) "
+        "select gen_random_uuid(), 'focus', age::text, '', true, 'r', "
+        "now() - make_interval(days => age) from unnest(array[71, 70, 69, 0]) as age"
+    )
+
+    async def work() -> None:
+        connection = await connect(store)
+        await connection.execute(letters)
+        one = Retention(store, Settings(dead_letters_retention_days=70))
+        await one.delete_old()
+        # What is exactly so old is older by now.
+        left = "select array_agg(topic order by id) from events.dead_letter"
+        assert await connection.fetchval(left) == ["69", "0"]
         one.close()
         await connection.close()
 
