@@ -51,6 +51,9 @@ WORKER_MEMORY = "1g"
 # How long a server of the user may not answer until a build gives up.
 LOST_SECONDS = 120
 
+# dbt-spark asks for Hive with each statement, which a client cannot set.
+QUIET = "ignore:Failed to set spark.sql.catalogImplementation:UserWarning"
+
 # As in profiles/profiles.yml.
 SESSION = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
@@ -76,7 +79,7 @@ class SparkServer:
     def environment(self) -> dict[str, str]:
         """The variables that a client of the server needs."""
         token = {TOKEN_VARIABLE: self.token} if self.token else {}
-        return {"POLLUX_SPARK_REMOTE": self.remote, **token}
+        return {"POLLUX_SPARK_REMOTE": self.remote, "PYTHONWARNINGS": QUIET, **token}
 
     def describe(self) -> str:
         """The server in a few words."""
