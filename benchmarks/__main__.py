@@ -16,6 +16,7 @@ BENCHMARKS = {
     "bench_load": "Load",
     "bench_household": "Household marts, release, engine postgres",
     "bench_customer": "Vouchers and accounts",
+    "bench_spark": "Apache Spark",
     "bench_dagster": "Orchestration",
     "bench_api": "API",
     "bench_gateway": "Python gateway",

@@ -1,0 +1,106 @@
+"""The household domain built by DuckDB and by Spark, at growing numbers of transactions.
+
+Each build is the first of a new server, whose start is not counted. Without PySpark (`make spark`)
+this part is left out with a message.
+"""
+
+import importlib.util
+import json
+import re
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.measuring import Figures, figure, run_pollux
+from orchestration.learn.recommend.land import learn_if_due
+from pollux.runtime.settings import Settings
+from pollux.runtime.spark import spark_parts
+from sample.household import generate_household
+
+SCALES = (0.1, 1.0, 3.0)
+# Workers of Spark; without any, one process does all the work.
+ENGINES = {"DuckDB": None, "Spark in one process": 0, "Spark with 2 workers": 2}
+DUCKDB_MIB, EXECUTOR_MIB = 4096, 1536
+
+
+def run(*scales: float) -> Iterator[dict[str, Any]]:
+    """Measures builds with all tests of the data; takes about an hour and 8 GiB of memory."""
+    if importlib.util.find_spec("pyspark") is None:
+        print("  PySpark is not installed (make spark): not measured")
+        return
+    chosen = scales or SCALES
+    seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    for scale in chosen:
+        with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+            root = Path(folder)
+            rows = generate_household(root / "files", scale=scale, seed=1)
+            run_pollux(root / "data", "load", "--domain", "household", "--from", f"{root}/files")
+            # Else the first build would.
+            learn_if_due(Settings(data_dir=root / "data"))
+            for engine, workers in ENGINES.items():
+                where = f"{engine}, {rows['transaction_data.csv'] / 1e6:.2g} million transactions"
+                figures = _build(root / "data", where, workers)
+                seconds[engine].append(figures[1]["value"])
+                yield from figures
+    times = chosen[-1] / chosen[0]
+    for engine, (first, *_, last) in seconds.items() if len(chosen) > 1 else ():
+        yield figure(f"{engine}: CPU for {times:g} times as many ÷ CPU", last / first, "ratio")
+
+
+def _build(data_dir: Path, where: str, workers: int | None) -> Figures:
+    if workers is None:
+        return _measured(data_dir, where, "duckdb")
+    run_pollux(data_dir, "spark", "start", "--workers", str(workers))
+    try:
+        return _measured(data_dir, where, "spark")
+    finally:
+        run_pollux(data_dir, "spark", "stop")
+
+
+def _measured(data_dir: Path, where: str, engine: str) -> Figures:
+    """A build's seconds, CPU seconds of all its processes, and memory."""
+    before = _cpu_seconds(_spark(data_dir))
+    ran = run_pollux(data_dir, "build", "--no-release", POLLUX_ENGINE=engine)
+    spark = _spark(data_dir)
+    cpu = _cpu_seconds(spark) - before
+    executors = [one for one in spark if "CoarseGrainedExecutorBackend" in str(one.cmdline())]
+    if not spark:
+        memory = figure("memory of that build", ran.peak_mib, "MiB", at_most=DUCKDB_MIB)
+    elif not executors:
+        memory = figure("memory of Spark", max(map(_peak_mib, spark)), "MiB")
+    else:
+        most = max(map(_peak_mib, executors))
+        memory = figure("memory of its larger executor", most, "MiB", at_most=EXECUTOR_MIB)
+    return [
+        figure(f"build by {where}", ran.seconds, "s"),
+        figure("CPU of that build, all processes", cpu, "s"),
+        memory,
+    ]
+
+
+def _spark(data_dir: Path) -> list[psutil.Process]:
+    """The processes of a Spark server with its executors; none where none runs."""
+    parts = spark_parts(Settings(data_dir=data_dir)).values()
+    return [one for part in parts for one in (part, *part.children(recursive=True))]
+
+
+def _cpu_seconds(running: list[psutil.Process]) -> float:
+    """CPU seconds so far of commands that have ended, and of what is running."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    times = [process.cpu_times() for process in running]
+    return ended.ru_utime + ended.ru_stime + sum(time.user + time.system for time in times)
+
+
+def _peak_mib(process: psutil.Process) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+
+
+if __name__ == "__main__":
+    for row in run(*(float(scale) for scale in sys.argv[1:])):
+        print(json.dumps(row, ensure_ascii=False))
