@@ -1,6 +1,7 @@
-"""PostgreSQL killed while `pollux up` starts Dagster: both are started again, and all is up."""
+"""`pollux up` killed, and PostgreSQL while it starts Dagster: the next start has all up again."""
 
 import json
+import os
 import signal
 import subprocess
 import urllib.request
@@ -53,6 +54,28 @@ def healthy_daemons(installation: Installation) -> set[str]:
     except (OSError, KeyError, TypeError):
         return set()
     return {daemon["daemonType"] for daemon in found if daemon["healthy"]}
+
+
+def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
+    installation: Installation,
+) -> None:
+    installation.up()
+    wait_for(lambda: {CODE_SERVER, DAEMON, WEB_PAGE} <= set(installation.started()), 120)
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    left.pop("pollux up")
+    assert set(installation.started()) == set(left)
+    installation.up()
+    told = installation.output.read_text()
+    assert f"An earlier Pollux left running, now stopped: {', '.join(left)}." in told
+    assert wait_for_end(left.values(), 1)
+    left = installation.started()
+    os.kill(installation.process.pid, signal.SIGKILL)
+    installation.process.wait()
+    assert "broker, scorer, events, API" in installation.run("down").stdout
+    assert wait_for_end(left.values(), 1)
+    assert installation.processes() == []
 
 
 @pytest.mark.parametrize("at", [*steps_of("dagster"), *STARTED])
