@@ -37,6 +37,7 @@ from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.support.browser import browse
+from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.endurance
 
@@ -301,7 +302,8 @@ def demographics(*keys: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def dagster(short_tmp: Path) -> Iterator[Dagster]:
+def dagster(prepared: Prepared, short_tmp: Path) -> Iterator[Dagster]:
+    prepared.empty(short_tmp / "dagster")
     server = EmbeddedPostgres(short_tmp / "server")
     installed = Dagster(short_tmp / "dagster", server)
     files = short_tmp / "files"

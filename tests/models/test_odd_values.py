@@ -19,6 +19,7 @@ from orchestration.load.run import load
 from orchestration.release.publish import release
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from tests.support.installations import Prepared
 
 pytestmark = pytest.mark.endurance
 
@@ -263,15 +264,10 @@ def judge_assignment(row: OddRow) -> str | None:
 
 
 @pytest.fixture
-def settings(short_tmp: Path) -> Iterator[Settings]:
-    data_dir = short_tmp / "odd_values"
-    yield Settings(
-        data_dir=data_dir,
-        database_url=None,
-        reject_limit_percent=100,
-        study="complete_journey",
-    )
-    EmbeddedPostgres(data_dir).stop()
+def settings(prepared: Prepared, short_tmp: Path) -> Iterator[Settings]:
+    empty = prepared.empty(short_tmp / "odd_values")
+    yield empty.model_copy(update={"reject_limit_percent": 100, "study": "complete_journey"})
+    EmbeddedPostgres(empty.data_dir).stop()
 
 
 def test_no_value_of_a_file_stops_its_domain(settings: Settings, tmp_path: Path) -> None:
