@@ -17,6 +17,7 @@ import pytest
 from pollux.masking import mask_logged_errors
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
+from tests.support.clusters import copy_clusters
 from tests.support.kill_loops import KillLoop, describe, make_kill_loop
 
 # What only some tests need is imported by the fixture that makes it.
@@ -77,10 +78,16 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
 
 
+def pytest_collectstart() -> None:
+    """Imports make millions of objects that stay: there is nothing to collect among them."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spares the tests a collector that looks through all that was imported, every time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -143,6 +150,14 @@ def short_tmp() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="px"))
     yield folder
     remove_installations(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clusters() -> Iterator[None]:
+    """Databases are copies of one that is made once for the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        copy_clusters(Path(os.environ[SHARED_FOLDER]) / "cluster", patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -226,28 +241,19 @@ def pollux() -> Pollux:
 
 
 @pytest.fixture(scope="session")
-def store_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store_files(prepared: "Prepared") -> Path:
     """Raw files of a store of 20 customers."""
-    from sample.store import generate_store  # noqa: PLC0415
-
-    folder = tmp_path_factory.mktemp("store")
-    generate_store(folder, scale=0.02, seed=1)
-    return folder
+    return prepared.trained() / "files"
 
 
 @pytest.fixture(scope="session")
-def trained_store(
-    store_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> "tuple[Settings, Card]":
+def trained_store(prepared: "Prepared") -> "tuple[Settings, Card]":
     """An installation with a promoted model; tests must not change it."""
-    from orchestration.learn.propensity.pairs import read_pairs  # noqa: PLC0415
-    from orchestration.learn.propensity.training import train_on  # noqa: PLC0415
-    from tests.support.histories import open_sample  # noqa: PLC0415
+    from orchestration.learn.propensity.card import Card  # noqa: PLC0415
+    from pollux.propensity import CARD_FILE, models_dir  # noqa: PLC0415
 
-    settings = Settings(data_dir=tmp_path_factory.mktemp("trained"))
-    with open_sample(store_files) as history:
-        pairs = read_pairs(history)
-    return settings, train_on(settings, pairs, data="sample", seed=1)
+    settings = Settings(data_dir=prepared.trained())
+    return settings, Card.read(models_dir(settings) / "current" / CARD_FILE)
 
 
 @pytest.fixture

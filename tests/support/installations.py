@@ -1,14 +1,13 @@
 """Installations of the sample, each made once per run, by the first worker that asks, and copied.
 
 `landed` holds the files of every domain, `everything` is built from it by DuckDB and released,
-`household` is that domain alone, for tests that change or release it.
+`household` is that domain alone, for tests that change or release it; `trained` has a model.
 """
 
 import hashlib
 import itertools
 import pprint
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from sample.generate import generate
+from sample.store import generate_store
+from tests.support.clusters import copy_as_is
 from tests.support.dirt import soil
 from tests.support.live_events import live_events, make_events_schema, take_in
 
@@ -75,6 +76,10 @@ class Prepared:
         """The household domain, built on DuckDB and released; tests must not change it."""
         return Settings(data_dir=self._once("household", self._make_household), database_url=None)
 
+    def trained(self) -> Path:
+        """A data folder with a promoted model of coupon propensity, and the raw `files` of it."""
+        return self._once("trained", _make_trained)
+
     def copy(self, source: Settings, data_dir: Path, *, released: bool = True) -> Settings:
         """A copy of one of these that a test may change, with or without its releases."""
         settings = _copy_built(source, data_dir)
@@ -82,7 +87,7 @@ class Prepared:
             shutil.copytree(source.releases_dir, settings.releases_dir, symlinks=True)
             server = EmbeddedPostgres(data_dir)
             server._make_home()
-            _copy_as_is(source.data_dir.with_suffix(".cluster"), server.cluster)
+            copy_as_is(source.data_dir.with_suffix(".cluster"), server.cluster)
         return settings
 
     def _landed(self) -> Path:
@@ -140,7 +145,7 @@ def _keep_cluster(folder: Path) -> None:
     """Keeps the database in its present state; its server may then run for readers."""
     server = EmbeddedPostgres(folder)
     server.stop()
-    _copy_as_is(server.cluster, folder.with_suffix(".cluster"))
+    copy_as_is(server.cluster, folder.with_suffix(".cluster"))
 
 
 def _make_samples(folder: Path) -> None:
@@ -154,6 +159,17 @@ def _make_samples(folder: Path) -> None:
     soil({domain: folder / domain for domain in SCALES})
 
 
+def _make_trained(folder: Path) -> None:
+    from orchestration.learn.propensity.pairs import read_pairs  # noqa: PLC0415
+    from orchestration.learn.propensity.training import train_on  # noqa: PLC0415
+    from tests.support.histories import open_sample  # noqa: PLC0415
+
+    generate_store(folder / "files", scale=SCALES["store"], seed=1)
+    with open_sample(folder / "files") as history:
+        pairs = read_pairs(history)
+    train_on(Settings(data_dir=folder), pairs, data="sample", seed=1)
+
+
 def _copy_built(source: Settings, data_dir: Path) -> Settings:
     """Copies the landed and built files, without releases."""
     data_dir.mkdir(parents=True)
@@ -163,11 +179,6 @@ def _copy_built(source: Settings, data_dir: Path) -> Settings:
     settings = Settings(data_dir=data_dir, database_url=None)
     _move_parsed(source, settings)
     return settings
-
-
-def _copy_as_is(source: Path, target: Path) -> None:
-    # Root's server runs as a system user, who owns its files.
-    subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
 
 
 def _move_parsed(source: Settings, settings: Settings) -> None:

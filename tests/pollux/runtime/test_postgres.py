@@ -20,6 +20,7 @@ from pollux.runtime.postgres import (
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
+from tests.support.clusters import initialise
 
 pytestmark = pytest.mark.integration
 
@@ -114,7 +115,10 @@ def test_deep_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
     assert server.home != EmbeddedPostgres(deep / "other").home
 
 
-def test_interrupted_initialisation_is_made_again(short_tmp: Path) -> None:
+def test_interrupted_initialisation_is_made_again(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmbeddedPostgres, "_initialise", initialise)
     server = EmbeddedPostgres(short_tmp / "interrupted")
     server.cluster.mkdir(parents=True)
     (server.cluster / "base").mkdir()
