@@ -91,14 +91,14 @@ unit: setup
 
 test: setup
 	@mkdir -p target
-	@# The checks use what the tests leave of two cores: of four files at a time some wait for processes of their own.
+	@# More files at a time than cores, and the checks beside them: most files wait for processes of their own.
 	@$(MAKE) --no-print-directory check >target/check.log 2>&1 & checking=$$!; \
-	$(PYTEST) --numprocesses 4 -m "not endurance"; tested=$$?; \
+	$(PYTEST) --numprocesses 6 -m "not endurance"; tested=$$?; \
 	wait $$checking || { cat target/check.log; echo "make check failed: see above"; exit 1; }; \
 	exit $$tested
 
 endurance: setup
-	$(PYTEST) --numprocesses 3 -m "endurance and not spark"
+	$(PYTEST) --numprocesses 5 -m "endurance and not spark"
 
 # One file at a time: each has a server of its own, which uses both cores.
 endurance-spark: setup spark

@@ -35,6 +35,7 @@ REALDATA_DIR = Path(
 # the installation that most files wait for; the next three need none.
 LONGEST = (
     "cli/test_up.py",
+    "cli/test_dagster.py",
     "orchestration/transform/test_dbt.py",
     "orchestration/transform/test_project.py",
     "orchestration/load/test_property.py",
