@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance endurance-spark docs bench
+.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance endurance-spark docs bench image
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
@@ -25,6 +25,7 @@ help:
 	@echo "make endurance-spark  the same marts on Apache Spark, and kills of its parts (half an hour or more)"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
+	@echo "make image   the platform as an image, by docker, podman or buildah"
 
 run: setup
 	@$(BIN)/pollux up
@@ -111,3 +112,13 @@ docs: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# BUILD_OPTIONS are those of the program, such as --build-arg=BASE=…
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER = $(shell docker info >/dev/null 2>&1 && echo docker || command -v podman || command -v buildah)
+
+image:
+	@test -n "$(BUILDER)" || { echo "make image needs docker (with its engine running), podman or buildah"; exit 1; }
+	@# Podman and Buildah leave out the health check otherwise.
+	BUILDAH_FORMAT=docker $(BUILDER) build $(BUILD_OPTIONS) --tag pollux:$(VERSION) --tag pollux:latest \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .

@@ -20,8 +20,6 @@ from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 
-# The web page has no login of its own.
-DAGSTER_HOST = "127.0.0.1"
 PATIENCE_SECONDS = 3
 
 CODE_SERVER, DAEMON, WEB_PAGE = "dagster code server", "dagster daemon", "dagster web page"
@@ -52,7 +50,7 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
     environment = dagster_environment(settings, find_serving_store(settings))
     workspace = ["--workspace", str(workspace_file(settings))]
     code = ["--socket", str(socket), "--module-name", MODULE, "--location-name", LOCATION]
-    address = ["--host", DAGSTER_HOST, "--port", str(settings.dagster_port)]
+    address = ["--host", settings.dagster_host, "--port", str(settings.dagster_port)]
     quiet = ["--log-level", "warning"]
 
     def prepare() -> None:
@@ -105,4 +103,4 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
 
 def url_of_dagster(settings: Settings) -> str:
     """The URL of Dagster's web page."""
-    return f"http://{DAGSTER_HOST}:{settings.dagster_port}"
+    return f"http://{settings.dagster_host}:{settings.dagster_port}"

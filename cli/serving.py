@@ -13,7 +13,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from cli import output
-from cli.dagster import DAGSTER_HOST
 from cli.processes import ask, log_of
 from cli.supervisor import Service, Supervisor
 from pollux.runtime.broker import AMQTT, EmbeddedBroker, answers
@@ -38,7 +37,7 @@ def check_ports(settings: Settings) -> None:
     check_port_is_free(
         settings.dashboard_host, settings.dashboard_port, setting="POLLUX_DASHBOARD_PORT"
     )
-    check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
+    check_port_is_free(settings.dagster_host, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
     if runs_broker:
         try:
             check_port_is_free(BROKER_HOST, settings.broker_port, setting="POLLUX_BROKER_PORT")

@@ -6,7 +6,7 @@
 from contextlib import ExitStack
 
 from cli import output
-from cli.dagster import DAGSTER_HOST, WEB_PAGE, dagster_services, socket_of_code, url_of_dagster
+from cli.dagster import WEB_PAGE, dagster_services, socket_of_code, url_of_dagster
 from cli.processes import DAGSTER, Running
 from cli.supervisor import Supervisor, database_kept_running
 from pollux.runtime.serving import open_serving_store
@@ -24,7 +24,9 @@ def dagster() -> None:
     running = Running(settings)
     with running.only_one(DAGSTER), socket_of_code() as socket, ExitStack() as stack:
         stack.callback(stop_spark, settings, only_unasked=True)
-        check_port_is_free(DAGSTER_HOST, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
+        check_port_is_free(
+            settings.dagster_host, settings.dagster_port, setting="POLLUX_DAGSTER_PORT"
+        )
         open_serving_store(settings)
         supervisor = Supervisor(settings, running, DAGSTER)
         with database_kept_running(settings), supervisor.stopped_at_the_end():

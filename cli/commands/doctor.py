@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.dagster import CODE_SERVER, DAEMON, DAGSTER_HOST, WEB_PAGE
+from cli.dagster import CODE_SERVER, DAEMON, WEB_PAGE
 from cli.processes import Running, ask
 from pollux.runtime.broker import HOST, answers, find_mosquitto
 from pollux.runtime.errors import PolluxError
@@ -141,7 +141,7 @@ def _reachable(brokers: Sequence[tuple[str, int]]) -> tuple[bool, str]:
 
 
 def _dagster(settings: Settings) -> tuple[bool | None, str]:
-    where = _describe_port(DAGSTER_HOST, settings.dagster_port)
+    where = _describe_port(settings.dagster_host, settings.dagster_port)
     started = Running(settings).started()
     if not {CODE_SERVER, DAEMON, WEB_PAGE} & set(started):
         return None, f"not running; {where}"

@@ -241,8 +241,13 @@ class Settings(BaseSettings):
     api_cache_mb: int = Field(
         default=64, ge=0, description="Memory for answers of the current release, MiB; 0 is none."
     )
+    dagster_host: str = Field(
+        default="127.0.0.1",
+        description="Address that Dagster's web page listens on. It has no login: any but a "
+        "loopback one is for a proxy that has.",
+    )
     dagster_port: int = Field(
-        default=3000, ge=1, le=65535, description="Port of Dagster's web page, on 127.0.0.1."
+        default=3000, ge=1, le=65535, description="Port of Dagster's web page."
     )
     dagster_read_only: bool = Field(
         default=False,

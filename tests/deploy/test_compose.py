@@ -1,0 +1,108 @@
+"""compose.yaml: what the specification allows, what the command knows, what `pollux up` starts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.healthy import place_of
+from cli.serving import BROKER, services
+from pollux.runtime.settings import Settings
+from services.events.settings import MqttSettings, read_mqtt_settings
+from tests.conftest import PROJECT_DIR
+
+TEXT = (PROJECT_DIR / "compose.yaml").read_text()
+EXAMPLE = (PROJECT_DIR / ".env.example").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("pollux:")}
+VARIABLE = re.compile(r"\$\{(\w+)(:[?-][^}]*)?\}")
+
+
+def values(text: str) -> str:
+    """A value of the file with every variable filled in."""
+    # A hash of a key is all that is not free.
+    return VARIABLE.sub(
+        lambda found: "0" * 64 if "KEYS" in found[1] else (found[2] or ":-x")[2:] or "x", text
+    )
+
+
+def test_file_is_what_the_specification_allows() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "compose.yaml",
+        ],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_runs_what_pollux_up_runs(tmp_path: Path) -> None:
+    started = {
+        tuple(one.command[-2:])
+        for one in services(Settings(data_dir=tmp_path))
+        if one.name != BROKER
+    }
+    assert len(started) == 4
+    assert {tuple(one["command"]) for one in OURS.values()} == started | {("dagster",)}
+    assert SERVICES.keys() - OURS.keys() == {"postgres", "mosquitto", "proxy"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_settings_are_known_and_can_be_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {key: values(value) for key, value in OURS[name]["environment"].items()}
+    ours = {key for key in given if key.startswith("POLLUX_")}
+    assert ours <= {f"POLLUX_{field.upper()}" for field in Settings.model_fields}
+    assert given.keys() - ours <= {field.upper() for field in MqttSettings.model_fields}
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    assert Settings().database_url
+    read_mqtt_settings()
+
+
+def test_environments_name_only_services_and_where_they_listen() -> None:
+    places = {name: place_of(one["command"], Settings()) for name, one in OURS.items()}
+    ports = {name: place[0] for name, place in places.items() if place}
+    text = TEXT + (PROJECT_DIR / "deploy" / "caddy" / "Caddyfile").read_text()
+    named = re.findall(rf"(?:http://|reverse_proxy |any_of )({'|'.join(OURS)})[: ](\d+)", text)
+    assert {name for name, _ in named} == OURS.keys()
+    assert {(name, int(port)) for name, port in named} == set(ports.items())
+
+
+def test_example_has_every_variable() -> None:
+    used = dict(VARIABLE.findall(TEXT))
+    needed = {name for name, default in used.items() if not default.startswith(":-")}
+    assert set(re.findall(r"^(\w+)=", EXAMPLE, re.MULTILINE)) == needed
+    optional = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+    assert optional == {name: default[2:] for name, default in used.items() if name not in needed}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_limited_restarted_and_waits_for_health(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["healthcheck"]
+    assert name in OURS or service["healthcheck"]["test"]
+    assert name not in OURS or (service["read_only"] and service["cap_drop"] == ["ALL"])
+    for needed, how in service.get("depends_on", {}).items():
+        assert how == {"condition": "service_healthy"}, needed
+
+
+def test_two_of_each_answer() -> None:
+    assert {name for name, one in SERVICES.items() if one["deploy"].get("replicas") == 2} == {
+        "api",
+        "events",
+    }
