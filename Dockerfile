@@ -24,7 +24,7 @@ RUN /opt/uv/bin/uv pip install --quiet --constraint requirements.lock --requirem
     --group pipeline --group services --group dashboard
 COPY . .
 RUN /opt/uv/bin/uv pip install --quiet --no-deps --build-constraint requirements.lock --editable . \
-    && python3 -m compileall -q cli orchestration pollux sample services
+    && python3 -m compileall -q cli orchestration pollux sample services && rm .venv/.lock
 
 FROM ${BASE}
 # LightGBM needs OpenMP. Volumes begin as these folders are: closed, and of the user.
