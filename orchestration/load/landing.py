@@ -121,21 +121,28 @@ def check_declaration(dataset: Dataset, found: Iterable[Part]) -> None:
 
 
 def ensure_empty_parts(settings: Settings, datasets: Iterable[Dataset]) -> None:
-    """Give every dataset a part with its columns and no rows, whether or not it has real parts.
+    """Give a dataset without real parts one with its columns and no rows, and no other dataset.
+
+    DuckDB takes all files of a folder for as long as the first: an empty one there, and it plans
+    joins for tables without rows.
 
     Raises:
         LoadError: when the landing zone cannot be written or another load holds it.
 
     """
-    stale = [dataset for dataset in datasets if not _has_current_empty(settings, dataset)]
+    stale = [dataset for dataset in datasets if not _is_empty_part_right(settings, dataset)]
     if not stale:
         return
     with locked(settings), workspace(settings) as work:
         for dataset in stale:
+            path = part_path(settings, dataset, EMPTY)
+            with writable(path.parent):
+                path.unlink(missing_ok=True)
+            if _has_parts(settings, dataset):
+                continue
             out = work / "empty"
             record = part_record(dataset, sha256="", rejected=0, sample=False)
             write_empty(dataset, out, record)
-            path = part_path(settings, dataset, EMPTY)
             path.parent.mkdir(parents=True, exist_ok=True)
             publish(out, path)
 
@@ -257,9 +264,16 @@ def _read_part(path: Path) -> Part | None:
     )
 
 
-def _has_current_empty(settings: Settings, dataset: Dataset) -> bool:
+def _is_empty_part_right(settings: Settings, dataset: Dataset) -> bool:
     part = _read_part(part_path(settings, dataset, EMPTY))
+    if _has_parts(settings, dataset):
+        return part is None
     return part is not None and part.declaration == dataset.fingerprint
+
+
+def _has_parts(settings: Settings, dataset: Dataset) -> bool:
+    found = dataset_dir(settings, dataset).glob(f"*{_SUFFIX}")
+    return any(path.name != f"{EMPTY}{_SUFFIX}" for path in found)
 
 
 def _hash(found: Iterable[Part], *more: str) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -100,6 +101,17 @@ def test_every_dataset_has_an_empty_part_of_its_types(shop):
     assert landing.domain_parts(shop.settings, "shop") == []
     shop.load(BEFORE)
     assert [row[0] for row in shop.rows()] == [7]
+
+
+def test_duckdb_plans_for_the_rows_that_landed(shop):
+    datasets = read_datasets(shop.folder).values()
+    landing.ensure_empty_parts(shop.settings, datasets)
+    shop.load(HEADER + numbered(250))
+    landing.ensure_empty_parts(shop.settings, datasets)
+    files = shop.settings.landing_dir / "shop" / "sales" / "*.parquet"
+    ((_, plan),) = duckdb.sql(f"explain (format json) from read_parquet('{files}')").fetchall()
+    assert json.loads(plan)[0]["extra_info"]["Estimated Cardinality"] == "250"
+    assert shop.rows("typed") == []
 
 
 def test_the_fingerprint_follows_content(shop):
