@@ -1,7 +1,7 @@
 """`pollux keys`: who may ask the services for what.
 
 Belongs here: making, listing, replacing and ending keys. Does not belong here: where they are kept
-(`pollux.runtime.keys`) and how requests are checked (`services.common.api_keys`).
+(`pollux.runtime.keys`) and how requests are checked (`services.common.require_key`).
 """
 
 from datetime import UTC, datetime

@@ -2,7 +2,7 @@
 
 Belongs here: the file `keys/keys.json` in the data folder, and what changes it. It holds hashes, so
 that nobody who reads it can ask anything. Does not belong here: checking requests
-(`services.common.api_keys`).
+(`services.common.require_key`).
 
 A change replaces the file at once, so that a reader sees all of it or nothing. When a key was last
 used is the time of an empty file of its name in `keys/used`: services note it without a lock.

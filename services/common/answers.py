@@ -19,13 +19,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pollux.runtime.keys import KeyScope
-from services.common.api_keys import NEEDS_IN_SCOPE, demand
 from services.common.copying import CopiedAnswer, Copying
 from services.common.database import Database
 from services.common.formats import Format, format_of
 from services.common.prefix import prefix_of
 from services.common.problems import ProblemError
 from services.common.releases import NothingReleasedError, Release, ReleaseWatcher
+from services.common.require_key import NEEDS_IN_SCOPE, demand
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,20 +1,19 @@
-"""Bearer keys: which are accepted, and whether a request has one with the scope of its route.
+"""Bearer keys: which a running service accepts.
 
-Belongs here: the keys of a running service and the check of requests. Does not belong here: the
-file of keys (`pollux.runtime.keys`), which route needs which scope (its router says so), and how
+Belongs here: the keys of the file and of settings, and what is refused. Does not belong here: the
+file of keys (`pollux.runtime.keys`), the check of requests (`services.common.require_key`), and how
 often is too often (`services.common.key_limits`).
 """
 
-import asyncio
 import hashlib
 import ipaddress
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from typing import NamedTuple
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.keys import (
@@ -26,18 +25,12 @@ from pollux.runtime.keys import (
     read_keys,
 )
 from pollux.runtime.settings import Settings
-from services.common import docs_page, key_problems
+from services.common import key_problems
 from services.common.key_limits import KeyLimits, Refusals
-from services.common.prefix import path_of
 from services.common.problems import ProblemError
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
-# Where the scope of a request has the key that let it in, and what its route needs.
-KEY_IN_SCOPE = "pollux.key"
-NEEDS_IN_SCOPE = "pollux.needs"
 SHOWN_DIGITS = 8
-# What says nothing of data: probes and browsers ask for it before they have a key.
-OPEN_PATHS = docs_page.PATHS | {"/", "/healthz", "/readyz"}
 # A change of the keys is seen within a second.
 LOOK_SECONDS = 0.25
 NOTE_SECONDS = 10.0
@@ -57,32 +50,28 @@ class ApiKeysError(PolluxError):
     exit_code = 2
 
 
+@dataclass(slots=True)
 class Key:
     """A key that is accepted: its name, scopes, end (seconds since 1970) and limit."""
 
-    __slots__ = ("expires_at", "name", "noted_at", "per_minute", "refusals", "scopes")
-
-    def __init__(
-        self,
-        name: str,
-        scopes: frozenset[KeyScope],
-        refusals: Refusals,
-        *,
-        expires_at: float = float("inf"),
-        per_minute: int | None = None,
-        noted_at: float = float("-inf"),
-    ) -> None:
-        self.name = name
-        self.scopes = scopes
-        self.refusals = refusals
-        self.expires_at = expires_at
-        self.per_minute = per_minute
-        # When its last use was written; never where it is not.
-        self.noted_at = noted_at
+    name: str
+    scopes: frozenset[KeyScope]
+    refusals: Refusals
+    expires_at: float = float("inf")
+    per_minute: int | None = None
+    # When its last use was written; never where it is not.
+    noted_at: float = float("-inf")
 
     def may_be_kept(self) -> bool:
         """Whether what is true of it stays so until the next look."""
         return self.per_minute is None and self.expires_at > time.time() + 2 * LOOK_SECONDS
+
+
+class Refused(NamedTuple):
+    """A problem instead of a key, and how long to wait before it is said, seconds."""
+
+    problem: ProblemError
+    wait: float = 0
 
 
 class ApiKeys:
@@ -135,7 +124,7 @@ class ApiKeys:
                 log.error("%s The keys stay as they were.", error)  # noqa: TRY400
                 self._trouble = str(error)
 
-    def find(self, sent: bytes, address: str) -> "Key | Refused":
+    def find(self, sent: bytes, address: str) -> Key | Refused:
         """The key that was sent, or why it is refused."""
         # Whoever measures how long the look-up takes learns of the hash, which leads to no key.
         key = self._known.get(hashlib.sha256(sent).digest())
@@ -198,70 +187,6 @@ class ApiKeys:
             note_use(self._file, name)
         except OSError as error:
             log.warning("When the key %s was used cannot be noted: %s.", name, error.strerror)
-
-
-class Refused:
-    """A problem instead of a key, and how long to wait before it is said, seconds."""
-
-    __slots__ = ("problem", "wait")
-
-    def __init__(self, problem: ProblemError, wait: float = 0) -> None:
-        self.problem = problem
-        self.wait = wait
-
-
-class RequireKey:
-    """Middleware that lets in requests with an accepted key; where none are required, all."""
-
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys) -> None:
-        self.app = app
-        self.keys = keys
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Passes on with the key, or answers 401 or 429."""
-        # No coroutine of its own: of an answer from memory, that would be a part that shows.
-        if scope["type"] != "http":
-            return self.app(scope, receive, send)
-        keys = self.keys
-        keys.look()
-        if not keys.are_required:
-            return self.app(scope, receive, send)
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(sent) == 1 and (key := keys.lately.get(sent[0])) is not None:
-            scope[KEY_IN_SCOPE] = key
-            return self.app(scope, receive, send)
-        if path_of(scope) in OPEN_PATHS:
-            return self.app(scope, receive, send)
-        return self._judge(sent, scope, receive, send)
-
-    async def _judge(self, sent: list[bytes], scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._find(sent, scope)
-        if isinstance(found, Refused):
-            if found.wait:
-                await asyncio.sleep(found.wait)
-            await found.problem.response(scope)(scope, receive, send)
-            return
-        scope[KEY_IN_SCOPE] = found
-        await self.app(scope, receive, send)
-
-    def _find(self, sent: list[bytes], scope: Scope) -> Key | Refused:
-        if len(sent) == 1:
-            scheme, _, key = sent[0].partition(b" ")
-            if scheme.lower() == b"bearer" and (key := key.strip()):
-                client = scope.get("client")
-                found = self.keys.find(key, client[0] if client else "")
-                if isinstance(found, Key) and found.may_be_kept():
-                    self.keys.lately[sent[0]] = found
-                return found
-        return Refused(key_problems.unauthorized())
-
-
-def demand(scope: Scope, needs: KeyScope) -> None:
-    """Raises a problem where the key of a request lacks a scope."""
-    key: Key | None = scope.get(KEY_IN_SCOPE)
-    if key is not None and needs not in key.scopes:
-        key.refusals.of_scope(key.name, needs)
-        raise key_problems.lacks_scope(key.name, needs, key.scopes)
 
 
 def check_address(settings: Settings, host: str, setting: str) -> None:

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.hosts import AllowedHosts
 from pollux.runtime.settings import Settings
-from services.common.api_keys import ApiKeys, RequireKey
+from services.common.api_keys import ApiKeys
 from services.common.cors import allow_origins
 from services.common.docs_page import add_docs_page
 from services.common.hosts import RequireHost
@@ -22,6 +22,7 @@ from services.common.parameters import refuse_other_parameters
 from services.common.prefix import KnowPrefix
 from services.common.problems import add_problem_handlers
 from services.common.request_log import RequestLog
+from services.common.require_key import RequireKey
 from services.common.scopes import guard, needs_of
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

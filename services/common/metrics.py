@@ -19,10 +19,10 @@ from prometheus_client import (
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pollux.masking import where_raised
-from services.common.api_keys import KEY_IN_SCOPE
 from services.common.problems import internal_error
 from services.common.releases import Release
 from services.common.request_log import RequestLog
+from services.common.require_key import KEY_IN_SCOPE
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 UNMATCHED = "unmatched"

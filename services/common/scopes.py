@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pollux.runtime.keys import KeyScope
-from services.common.api_keys import NEEDS_IN_SCOPE, OPEN_PATHS, demand
+from services.common.require_key import NEEDS_IN_SCOPE, OPEN_PATHS, demand
 
 
 class ScopedRouter(APIRouter):

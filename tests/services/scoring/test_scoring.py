@@ -22,7 +22,7 @@ from orchestration.learn.propensity.card import Card
 from orchestration.learn.propensity.pairs import read_pairs
 from pollux import propensity
 from pollux.runtime.settings import Settings
-from services.common.api_keys import OPEN_PATHS
+from services.common.require_key import OPEN_PATHS
 from services.events.coupons import scorer_client
 from services.scoring import models
 from services.scoring.app import create_app
