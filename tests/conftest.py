@@ -31,8 +31,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REALDATA_DIR = Path(
     os.environ.get("POLLUX_TEST_REALDATA", PROJECT_DIR.parent / "shared" / "realdata")
 )
-# The longest files, so that a worker does not begin one when the others are done. The first makes
-# the installation that most files wait for; the next three need none.
+# The longest files, so that a worker does not begin one when the others are done. In `make test`
+# the first makes the installation that most files wait for; the next three need none. Some are of
+# `make endurance` only.
 LONGEST = (
     "cli/test_up.py",
     "cli/test_dagster.py",
@@ -40,6 +41,10 @@ LONGEST = (
     "orchestration/transform/test_project.py",
     "orchestration/load/test_property.py",
     "models/test_marts_agree.py",
+    "orchestration/test_build_faults.py",
+    "services/dashboard/test_browser.py",
+    "test_upgrade.py",
+    "cli/test_up_kills.py",
     "orchestration/test_build.py",
     "orchestration/release/test_release.py",
     "orchestration/defs/test_runs.py",
