@@ -15,7 +15,7 @@ from http import HTTPStatus
 from cli import output
 from cli.processes import ask, log_of
 from cli.supervisor import Service, Supervisor
-from pollux.runtime.broker import AMQTT, EmbeddedBroker, answers
+from pollux.runtime.broker import AMQTT, EmbeddedBroker
 from pollux.runtime.broker import HOST as BROKER_HOST
 from pollux.runtime.settings import Settings
 
@@ -39,6 +39,8 @@ def check_ports(settings: Settings) -> None:
     )
     check_port_is_free(settings.dagster_host, settings.dagster_port, setting="POLLUX_DAGSTER_PORT")
     if runs_broker:
+        # Its rules may be refused.
+        own_broker(settings)
         try:
             check_port_is_free(BROKER_HOST, settings.broker_port, setting="POLLUX_BROKER_PORT")
         except PortError as error:
@@ -55,6 +57,14 @@ def has_own_broker() -> bool:
 
     mqtt = read_mqtt_settings()
     return mqtt.mqtt_host is None and not mqtt.testing_no_mqtt
+
+
+def own_broker(settings: Settings) -> EmbeddedBroker:
+    """The broker that belongs to the installation."""
+    from services.events.broker.clients import broker_clients
+    from services.events.settings import read_mqtt_settings
+
+    return EmbeddedBroker(settings, broker_clients(settings, read_mqtt_settings()))
 
 
 def describe_broker(settings: Settings) -> str:
@@ -83,14 +93,14 @@ def services(settings: Settings) -> list[Service]:
         _service(settings, DASHBOARD, "dashboard", dashboard, {}),
     ]
     if has_own_broker():
-        broker = EmbeddedBroker(settings)
+        broker = own_broker(settings)
         found.insert(
             0,
             Service(
                 name=BROKER,
                 command=broker.command(),
                 log=broker.log,
-                is_ready=lambda: answers(BROKER_HOST, broker.port),
+                is_ready=broker.answers,
             ),
         )
     return found
@@ -99,7 +109,7 @@ def services(settings: Settings) -> list[Service]:
 def show_services(settings: Settings, supervisor: Supervisor) -> None:
     """Shows for each service when it is ready, or why it is not."""
     if has_own_broker():
-        name = EmbeddedBroker(settings).name
+        name = own_broker(settings).name
         place = f"{name} on {BROKER_HOST}:{settings.broker_port}"
         _show(supervisor, BROKER, place)
         if name == AMQTT:

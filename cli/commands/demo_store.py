@@ -38,7 +38,7 @@ def demo_store(
     mqtt = read_mqtt_settings()
     if mqtt.testing_no_mqtt:
         raise PolluxError("TESTING_NO_MQTT is set: there is no broker to publish events to.")
-    client = DemoClient(mqtt, settings.broker_port)
+    client = DemoClient(settings, mqtt)
     results = []
     with client.staying():
         _require_model(settings)

@@ -16,7 +16,7 @@ import typer
 from cli import output
 from cli.dagster import CODE_SERVER, DAEMON, WEB_PAGE
 from cli.processes import Running, ask
-from pollux.runtime.broker import HOST, answers, find_mosquitto
+from pollux.runtime.broker import HOST, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -113,7 +113,7 @@ def _dashboard(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _broker(settings: Settings) -> tuple[bool | None, str]:
-    from cli.serving import has_own_broker
+    from cli.serving import has_own_broker, own_broker
     from services.events.settings import read_mqtt_settings
 
     mqtt = read_mqtt_settings()
@@ -124,7 +124,7 @@ def _broker(settings: Settings) -> tuple[bool | None, str]:
         return _reachable(brokers)
     port = settings.broker_port
     program = find_mosquitto() or "amqtt, which forgets everything when it stops (no mosquitto)"
-    if answers(HOST, port):
+    if own_broker(settings).answers():
         return None, f"{program}; one answers on {HOST}:{port}, of this Pollux if it is up"
     return None, f"{program}; {_describe_port(HOST, port)}"
 

@@ -1,8 +1,8 @@
-"""`pollux events`: messages that the event service could not read.
+"""`pollux events`: who may use the broker, and messages that the event service could not read.
 
-Belongs here: listing dead letters, printing untrusted messages safely, requesting a replay. Does
-not belong here: reading and marking them (`services.events.database.dead_letters`), and running the
-service (`serve`).
+Belongs here: listing clients and dead letters, printing untrusted messages safely, requesting a
+replay. Does not belong here: who may do what (`services.events.broker.clients`), reading and
+marking dead letters (`services.events.database.dead_letters`), and running the service (`serve`).
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,47 @@ import psycopg
 import typer
 
 from cli import output
+from cli.options import JSON
+from pollux.runtime.broker_access import access_dir, passwords_of
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 
-events = typer.Typer(help="Events that could not be read.", no_args_is_help=True)
+events = typer.Typer(
+    help="Clients of the broker; events that could not be read.", no_args_is_help=True
+)
 
 SHOWN_CHARACTERS = 200
+
+
+@events.command()
+def clients(
+    show: Annotated[bool, typer.Option("--show", help="Print the passwords, too.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Lists who may use the broker that pollux up runs, and for which topics."""
+    from services.events.broker.clients import SERVICE, broker_clients
+    from services.events.settings import read_mqtt_settings
+
+    settings, mqtt = Settings(), read_mqtt_settings()
+    if mqtt.mqtt_host is not None:
+        raise PolluxError("MQTT_HOST is set: that broker, and who may use it, is yours.")
+    known = [one for one in broker_clients(settings, mqtt) if one.name != SERVICE]
+    passwords = passwords_of(settings, [client.name for client in known])
+    columns = ["client", "publishes", "reads", *(["password"] if show else [])]
+    rows: list[list[Any]] = [
+        [client.name, client.publishes, client.reads, *([passwords[client.name]] if show else [])]
+        for client in known
+    ]
+    if as_json:
+        output.print_rows(columns, rows, "json")
+        return
+    shown = [[", ".join(one) if isinstance(one, list) else one for one in row] for row in rows]
+    output.print_rows(columns, shown, "table")
+    output.note(
+        "mosquitto_pub and mosquitto_sub log in as a client with "
+        f"XDG_CONFIG_HOME={access_dir(settings)}/CLIENT before them."
+    )
 
 
 @events.command(name="dead-letters")

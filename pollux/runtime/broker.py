@@ -4,16 +4,28 @@ Belongs here: finding, configuring, starting and stopping it on 127.0.0.1. Does 
 topics and messages, nor a broker that the user runs (`MQTT_HOST`).
 """
 
+import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from pollux.runtime.broker_access import (
+    BrokerClient,
+    certificates_of,
+    password_lines,
+    passwords_of,
+    rule_lines,
+    write_login_files,
+)
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.privacy import write_private
 from pollux.runtime.settings import Settings
 
 HOST = "127.0.0.1"
@@ -23,19 +35,21 @@ MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 START_SECONDS = 20
 STOP_SECONDS = 10
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 2
 SHOWN_LINES = 10
 
-# MQTT 3.1.1, clean session, no client id: any broker accepts it.
+# MQTT 3.1.1, clean session, no client id, no user: any broker answers it, if only with a refusal.
 CONNECT = bytes.fromhex("100c 0004 4d515454 04 02 003c 0000")
-DISCONNECT = bytes.fromhex("e000")
-ACCEPTED = bytes.fromhex("2002 0000")
+CONNACK, CONNACK_LENGTH = bytes.fromhex("2002"), 4
 
 # Everything is written once a second, changed or not, while the broker has time: a killed broker
 # loses at most its last second. docs/events.md gives the cost.
 MOSQUITTO_CONFIGURATION = """\
 # Written at every start; changes are lost.
 listener {port} {host}
-allow_anonymous true
+{encryption}allow_anonymous false
+password_file {folder}/passwords
+acl_file {folder}/rules
 user {user}
 persistence true
 persistence_location {folder}/
@@ -58,11 +72,18 @@ class BrokerError(PolluxError):
 
 
 class EmbeddedBroker:
-    """The broker that belongs to a data folder; any program on this machine may connect to it."""
+    """The broker that belongs to a data folder; only `clients` may log in.
 
-    def __init__(self, settings: Settings, *, program: str | None = None) -> None:
+    With `POLLUX_BROKER_TLS`, connections are encrypted.
+    """
+
+    def __init__(
+        self, settings: Settings, clients: Sequence[BrokerClient], *, program: str | None = None
+    ) -> None:
         self.port = settings.broker_port
         self.log = settings.logs_dir / "broker.log"
+        self._settings = settings
+        self._clients = clients
         self._folder = settings.data_dir / "broker"
         self._mosquitto = find_mosquitto() if program in {None, MOSQUITTO} else None
         if program == MOSQUITTO and self._mosquitto is None:
@@ -110,30 +131,68 @@ class EmbeddedBroker:
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not answers(HOST, self.port):
+        while not self.answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 lines = self.log.read_text(errors="replace").splitlines()
                 tail = "\n".join(lines[-SHOWN_LINES:])
                 raise BrokerError(f"The broker ({self.name}) did not come up:\n{tail}")
             time.sleep(POLL_SECONDS)
 
+    def answers(self) -> bool:
+        """Whether a broker answers at its port."""
+        certificates = certificates_of(self._settings)
+        return answers(HOST, self.port, None if certificates is None else certificates.authority)
+
     def command(self) -> list[str]:
-        """The command that starts the broker; writes its configuration."""
-        if self._mosquitto is None:
-            return [sys.executable, "-m", "pollux.runtime.broker_amqtt", HOST, str(self.port)]
+        """The command that starts the broker; writes its configuration and who may log in."""
+        passwords = passwords_of(self._settings, [client.name for client in self._clients])
+        write_login_files(self._settings, passwords)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._mosquitto is None:
+            configuration = self._folder / "amqtt.json"
+            content = json.dumps(self._amqtt_configuration(passwords))
+            write_private(configuration, content.encode())
+            return [sys.executable, "-m", "pollux.runtime.broker_amqtt", str(configuration)]
+        write_private(self._folder / "passwords", password_lines(passwords).encode())
+        write_private(self._folder / "rules", rule_lines(self._clients).encode())
         configuration = self._folder / "mosquitto.conf"
-        configuration.write_text(
-            MOSQUITTO_CONFIGURATION.format(
-                host=HOST,
-                port=self.port,
-                folder=self._folder,
-                # Started by root, it would switch to a user who may not write here; for any
-                # other user it ignores this setting.
-                user="root" if os.geteuid() == 0 else "mosquitto",
-            )
-        )
+        write_private(configuration, self._mosquitto_configuration().encode())
         return [self._mosquitto, "-c", str(configuration)]
+
+    def _mosquitto_configuration(self) -> str:
+        certificates = certificates_of(self._settings)
+        encryption = (
+            ""
+            if certificates is None
+            else f"certfile {certificates.server}\nkeyfile {certificates.key}\n"
+        )
+        return MOSQUITTO_CONFIGURATION.format(
+            host=HOST,
+            port=self.port,
+            encryption=encryption,
+            folder=self._folder,
+            # Started by root, it would switch to a user who may not write here; for any other user
+            # it ignores this setting.
+            user="root" if os.geteuid() == 0 else "mosquitto",
+        )
+
+    def _amqtt_configuration(self, passwords: Mapping[str, str]) -> dict[str, object]:
+        certificates = certificates_of(self._settings)
+        files = (
+            {}
+            if certificates is None
+            else {
+                "certfile": str(certificates.server),
+                "keyfile": str(certificates.key),
+                "ssl": True,
+            }
+        )
+        return {
+            "listener": {"type": "tcp", "bind": f"{HOST}:{self.port}", **files},
+            "clients": [
+                {**client._asdict(), "password": passwords[client.name]} for client in self._clients
+            ],
+        }
 
 
 def find_mosquitto() -> str | None:
@@ -164,13 +223,19 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def answers(host: str, port: int, *, seconds: float = 2) -> bool:
-    """Whether an MQTT broker without encryption accepts an anonymous client."""
+def answers(host: str, port: int, authority: Path | None = None) -> bool:
+    """Whether an MQTT broker answers; encrypted where `authority` names what signed for it."""
     try:
-        with socket.create_connection((host, port), timeout=seconds) as connection:
+        with ExitStack() as stack:
+            connection: socket.socket = stack.enter_context(
+                socket.create_connection((host, port), timeout=ANSWER_SECONDS)
+            )
+            if authority is not None:
+                context = ssl.create_default_context(cafile=authority)
+                encrypted = context.wrap_socket(connection, server_hostname=host)
+                connection = stack.enter_context(encrypted)
             connection.sendall(CONNECT)
-            answer = connection.recv(len(ACCEPTED))
-            connection.sendall(DISCONNECT)
-            return answer == ACCEPTED
+            answer = connection.recv(CONNACK_LENGTH)
+            return len(answer) == CONNACK_LENGTH and answer.startswith(CONNACK)
     except OSError:
         return False

@@ -1,20 +1,28 @@
-"""amqtt as a process: `python -m pollux.runtime.broker_amqtt HOST PORT`.
+"""amqtt as a process: `python -m pollux.runtime.broker_amqtt FILE`.
 
-`pollux.runtime.broker` decides when it runs.
+`pollux.runtime.broker` decides when it runs, and writes the file: the listener, and the clients
+with their passwords and topics.
 
 amqtt speaks MQTT 3.1.1 and keeps everything in memory: a restart loses sessions and messages. It
 gives up on a message that is not acknowledged within five seconds.
 """
 
 import asyncio
+import json
 import logging
 import signal
 import sys
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
-from amqtt.plugins.base import BaseAuthPlugin
+from amqtt.contexts import Action, BaseContext
+from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
 CONNECT, PROTOCOL, LEVEL = b"\x10", b"\x00\x04MQTT", b"\x04"
@@ -25,16 +33,48 @@ MORE_OF_LENGTH = 0x80
 LONGEST_HEADER = 5
 
 
-class Guests(BaseAuthPlugin):  # type: ignore[misc]
-    """Lets every client in.
+class Access(BaseAuthPlugin, BaseTopicPlugin):  # type: ignore[misc]
+    """Lets the clients in that are known, and each do what it may."""
 
-    amqtt's own plugin for that treats anonymous clients as having no session, and keeps nothing for
-    a worker that is away.
-    """
+    @dataclass
+    class Config:
+        """The clients: name, password, and the topics that each publishes to and reads."""
+
+        clients: list[dict[str, Any]] = field(default_factory=list)
+
+    def __init__(self, context: BaseContext) -> None:
+        super().__init__(context)
+        self._clients = {client["name"]: client for client in self.config.clients}
+        self._owners: dict[str | None, str] = {}
 
     async def authenticate(self, *, session: Session) -> bool | None:
-        """Accepts the client."""
-        return session is not None
+        """Whether name and password are a client's, and the session is no other client's."""
+        client = self._clients.get(session.username)
+        given = (session.password or "").encode()
+        if client is None or not compare_digest(client["password"].encode(), given):
+            return False
+        # What waits in a session is not for whoever knows its id.
+        owner = self._owners.setdefault(session.client_id, session.username)
+        return bool(owner == session.username)
+
+    async def topic_filtering(
+        self,
+        *,
+        session: Session | None = None,
+        topic: str | None = None,
+        action: Action | None = None,
+    ) -> bool | None:
+        """Whether the client may publish to a topic, or read what a topic or filter names."""
+        client = self._clients.get(session.username if session is not None else None)
+        if client is None or topic is None:
+            return False
+        allowed = client["publishes" if action == Action.PUBLISH else "reads"]
+        return any(covers(one, topic) for one in allowed)
+
+
+def covers(allowed: str, asked: str) -> bool:
+    """Whether a filter, which may end with `#`, holds all that a topic or another filter names."""
+    return allowed == asked or (allowed.endswith("#") and f"{asked}/".startswith(allowed[:-1]))
 
 
 class ReadAhead(StreamReaderAdapter):  # type: ignore[misc]
@@ -89,15 +129,15 @@ class OneVersion(Broker):  # type: ignore[misc]
         )
 
 
-async def serve(host: str, port: int) -> None:
+async def serve(listener: Mapping[str, Any], clients: Sequence[Mapping[str, Any]]) -> None:
     """Runs the broker until the process is told to stop."""
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     broker = OneVersion(
         {
-            "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},
-            "plugins": {f"{Guests.__module__}.{Guests.__qualname__}": {}},
+            "listeners": {"default": listener},
+            "plugins": {f"{Access.__module__}.{Access.__qualname__}": {"clients": clients}},
         }
     )
     await broker.start()
@@ -106,11 +146,11 @@ async def serve(host: str, port: int) -> None:
 
 
 def main() -> None:
-    """Reads the command line, `HOST PORT`."""
-    host, port = sys.argv[1:]
+    """Reads the command line, `FILE`."""
+    (file,) = sys.argv[1:]
     # Its logs below warnings name topics and show messages.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    asyncio.run(serve(host, int(port)))
+    asyncio.run(serve(**json.loads(Path(file).read_text())))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.privacy import write_private
 from pollux.runtime.settings import Settings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
@@ -293,9 +294,4 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _write(file: Path, content: StoredKeys) -> None:
-    unfinished = file.with_name("keys.new")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
-        sink.write(content.model_dump_json(indent=2).encode() + b"\n")
-        sink.flush()
-        os.fsync(sink.fileno())
-    unfinished.replace(file)
+    write_private(file, content.model_dump_json(indent=2).encode() + b"\n")

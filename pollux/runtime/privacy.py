@@ -30,6 +30,16 @@ def as_the_user_has_it() -> Iterator[None]:
         os.umask(PRIVATE)
 
 
+def write_private(file: Path, content: bytes) -> None:
+    """Writes a file that its owner alone reads; who reads it meanwhile finds the old or the new."""
+    unfinished = file.with_name(f"{file.name}.new")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+        sink.write(content)
+        sink.flush()
+        os.fsync(sink.fileno())
+    unfinished.replace(file)
+
+
 def close_folder(folder: Path) -> None:
     """Closes a data folder of an earlier Pollux, with all it holds, to other users.
 

@@ -133,6 +133,10 @@ class Settings(BaseSettings):
         description="Port on 127.0.0.1 of the MQTT broker that pollux up runs where MQTT_HOST is "
         "not set.",
     )
+    broker_tls: bool = Field(
+        default=False,
+        description="true: the broker that pollux up runs takes encrypted connections only.",
+    )
     api_url: str | None = Field(
         default=None,
         description="Where the dashboard reaches the API, as http://…; without it this machine, at "

@@ -16,7 +16,8 @@ from pollux.runtime.errors import PolluxError
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
 MAX_TOPIC = 1_000
-TOPIC = re.compile(rf"[^+#\0]{{1,{MAX_TOPIC}}}")
+# Brokers' rules are lines of text, in which names stand between blanks.
+TOPIC = re.compile(rf"(?! )[^+#\x00-\x1f\x7f]{{1,{MAX_TOPIC}}}(?<! )")
 
 CouponKind = Literal["entry", "focus"]
 LoyaltyKind = Literal["loyalty", "conversion"]
@@ -138,8 +139,8 @@ def read_mqtt_settings() -> MqttSettings:
     for name, value in found:
         if name.endswith("_topic_name") and not TOPIC.fullmatch(value):
             raise EventSettingsError(
-                f"{name.upper()}: a topic holds none of the wildcards + and #, and 1 to "
-                f"{MAX_TOPIC} characters."
+                f"{name.upper()}: a topic holds 1 to {MAX_TOPIC} characters, none of the wildcards "
+                "+ and #, no control character, and no blank at its ends."
             )
     topics = found.topics()
     if len(set(topics.values())) < len(topics):

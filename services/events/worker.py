@@ -15,6 +15,7 @@ from pollux.runtime.settings import Settings
 from services.common.database import Database, DatabaseUnavailableError, Refusal
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
+from services.events.broker.clients import SERVICE, login_of
 from services.events.broker.connection import (
     V5,
     BrokerConnection,
@@ -301,13 +302,7 @@ class Worker:
         return {topics[kind]: kind for kind in COUPON_KINDS}
 
     def _login(self, client_id: str) -> Login:
-        password = self._mqtt.mqtt_password
-        return Login(
-            client_id=client_id,
-            username=self._mqtt.mqtt_username,
-            password=None if password is None else password.get_secret_value(),
-            certificates=self._mqtt.mqtt_broker_cert_file,
-        )
+        return login_of(self._settings, self._mqtt, SERVICE, client_id)
 
     def _brokers(self) -> Sequence[tuple[str, int]]:
         return self._mqtt.brokers(self._settings.broker_port)

@@ -22,6 +22,7 @@ import pytest
 from cli.commands.up import _show
 from cli.processes import Running, ask
 from pollux.runtime.broker import HOST, answers, find_mosquitto
+from pollux.runtime.broker_access import passwords_of
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
@@ -318,7 +319,9 @@ def texts_of(folder: Path) -> dict[str, list[str]]:
 
 def test_dead_letter_is_listed_and_read_again(installation: Installation) -> None:
     is_v5 = find_mosquitto() is not None
-    with connected(installation.broker_port, "a sensor", is_v5=is_v5) as (sensor, _):
+    settings = Settings(data_dir=installation.data_dir)
+    login = ("sensor", passwords_of(settings, ["sensor"])["sensor"])
+    with connected(installation.broker_port, "a sensor", is_v5=is_v5, login=login) as (sensor, _):
         publish(sensor, "pollux/focus", b'{"id": "1", "ts": 1, "dep": "[bold]"')
 
     def found() -> list[dict[str, object]]:

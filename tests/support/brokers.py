@@ -11,12 +11,19 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitto
+from pollux.runtime.broker_access import BrokerClient, access_dir
+from pollux.runtime.privacy import write_private
 from pollux.runtime.settings import Settings
+from services.events.broker.clients import APP, SERVICE
 
 WAIT_SECONDS = 60
 MOSQUITTO_IS_MISSING = "Mosquitto is not installed (Debian: apt-get install mosquitto)"
+# Who may do everything at brokers that tests share, each with its own topics.
+TESTER = ("tester", "known to all tests")
+PASSWORDS = f'{{"{TESTER[0]}": "{TESTER[1]}", "{SERVICE}": "service", "{APP}": "app"}}'
 
 
 def free_port() -> int:
@@ -26,16 +33,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def make_broker(folder: Path, program: str) -> EmbeddedBroker:
-    """An installation's broker; skips where the program is not installed."""
+def know_passwords(settings: Settings) -> None:
+    """Gives an installation the passwords that all brokers of `make_broker` have."""
+    access_dir(settings).mkdir(parents=True, exist_ok=True)
+    write_private(access_dir(settings) / "passwords.json", PASSWORDS.encode())
+
+
+def make_broker(folder: Path, program: str, *, port: int | None = None) -> EmbeddedBroker:
+    """An installation's broker, open to `TESTER`; skips where the program is not installed."""
     if program == MOSQUITTO and find_mosquitto() is None:
         pytest.skip(MOSQUITTO_IS_MISSING)
-    settings = Settings(data_dir=folder, broker_port=free_port())
-    return EmbeddedBroker(settings, program=program)
+    settings = Settings(data_dir=folder, broker_port=port or free_port())
+    know_passwords(settings)
+    clients = [BrokerClient(name, ["#"], ["#"]) for name in (TESTER[0], SERVICE, APP)]
+    return EmbeddedBroker(settings, clients, program=program)
 
 
 class Inbox:
-    """What a client received; `wait` waits for a number of messages."""
+    """What a client received; `wait` waits for a number of messages, `wait_for` for one."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, bytes]] = []
@@ -51,18 +66,55 @@ class Inbox:
             self._changed.wait_for(lambda: len(self.messages) >= count, timeout=WAIT_SECONDS)
             return [payload for _, payload in self.messages]
 
+    def subscribe(self, client: Client, topics: list[str]) -> None:
+        """Asks for topics, granted or not; returns when the broker has answered."""
+        answered = threading.Event()
+        client.on_subscribe = lambda *_: answered.set()
+        client.subscribe([(topic, 1) for topic in topics])
+        assert answered.wait(WAIT_SECONDS)
+
+    def wait_for(self, payload: bytes) -> None:
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: any(one == payload for _, one in self.messages), timeout=WAIT_SECONDS
+            )
+
+
+class LoginRefusedError(Exception):
+    """A broker refuses a client."""
+
 
 @contextmanager
 def connected(
-    port: int, name: str, *, topic: str | None = None, is_v5: bool = True
+    port: int,
+    name: str,
+    *,
+    topic: str | None = None,
+    is_v5: bool = True,
+    login: tuple[str | None, str | None] = TESTER,
+    authority: Path | None = None,
 ) -> Iterator[tuple[Client, Inbox]]:
-    """A client with a persistent session, subscribed to `topic` before this yields."""
-    inbox, is_there, is_subscribed = Inbox(), threading.Event(), threading.Event()
+    """A client with a persistent session, subscribed to `topic` before this yields.
+
+    Raises `LoginRefusedError`.
+    """
+    inbox, is_subscribed = Inbox(), threading.Event()
+    answered, codes = threading.Event(), list[ReasonCode]()
+
+    def on_connect(_c: object, _u: object, _f: object, code: ReasonCode, _p: object) -> None:
+        codes.append(code)
+        answered.set()
+
     if is_v5:
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
     else:
         client = Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
-    client.on_connect = lambda *_: is_there.set()
+    if login[0] is not None:
+        client.username_pw_set(*login)
+    if authority is not None:
+        client.tls_set(ca_certs=authority)
+    client.reconnect_delay_set(0.05, 0.5)
+    client.on_connect = on_connect
     client.on_subscribe = lambda *_: is_subscribed.set()
     client.on_message = lambda _client, _data, message: inbox.add(message.topic, message.payload)
     if is_v5:
@@ -73,7 +125,9 @@ def connected(
         client.connect(HOST, port)
     client.loop_start()
     try:
-        assert is_there.wait(WAIT_SECONDS)
+        assert answered.wait(WAIT_SECONDS)
+        if codes[0].is_failure:
+            raise LoginRefusedError(codes[0])
         if topic is not None:
             client.subscribe(topic, qos=1)
             assert is_subscribed.wait(WAIT_SECONDS)
@@ -85,6 +139,8 @@ def connected(
 
 def publish(client: Client, topic: str, payload: bytes, *, retain: bool = False) -> None:
     """Publishes a message; returns when the broker has acknowledged it."""
-    sent = client.publish(topic, payload, qos=1, retain=retain)
-    sent.wait_for_publish(WAIT_SECONDS)
-    assert sent.is_published()
+    is_done = threading.Event()
+    client.on_publish = lambda *_: is_done.set()
+    # Where the connection was just lost, it is sent with the next.
+    client.publish(topic, payload, qos=1, retain=retain)
+    assert is_done.wait(WAIT_SECONDS)

@@ -66,6 +66,8 @@ DEFAULT_PORTS = {
 DONE_ALREADY = re.compile(r"^(make run|make setup|pollux up)\b", re.MULTILINE)
 SERVE = re.compile(r"^((?:\w+=\S+ )*)pollux serve (api|scoring|events)\b.*$", re.MULTILINE)
 
+SUBSCRIBES = re.compile(r"^(?:\w+=\S+ )?mosquitto_sub .*&$", re.MULTILINE)
+
 # Of JSON: a key, or a value.
 KEY_OR_VALUE = re.compile(
     r'(?P<key>"[^"]*"\s*:)|"[^"]*"|(?<![\w"])-?\d[\d.e+-]*|\b(?:true|false|null)\b'
@@ -281,12 +283,12 @@ def _in_background(commands: str) -> str:
 
     commands = SERVE.sub(serve, _local_names(commands))
     # What is published next must find it subscribed.
-    return re.sub(r"^(mosquitto_sub .*&)$", r"\1\nsleep 0.5", commands, flags=re.MULTILINE)
+    return SUBSCRIBES.sub(r"\g<0>\nsleep 0.5", commands)
 
 
 def _wait_for_messages(commands: str) -> str:
     """Waits for what a subscriber in the background was told to wait for."""
-    return "\nwait" if re.search(r"mosquitto_sub .*&$", commands, re.MULTILINE) else ""
+    return "\nwait" if SUBSCRIBES.search(commands) else ""
 
 
 def _local_names(text: str) -> str:

@@ -80,6 +80,8 @@ class Login:
     username: str | None = None
     password: str | None = None
     certificates: str | None = None
+    # Where name and password come from, in words.
+    source: str = "MQTT_USERNAME and MQTT_PASSWORD"
 
 
 class Receipt:
@@ -144,6 +146,7 @@ class BrokerConnection:
         self._socket: socket.socket | None = None
         self._is_waiting_to_write = False
         self._client_id = login.client_id
+        self._source = login.source
         self._client = self._make_client(login)
         # Shared: making one costs more than sending a message, and paho packs it at once.
         self._properties = (
@@ -371,8 +374,7 @@ class BrokerConnection:
         elif code.value in CREDENTIALS:
             self._connected.set_exception(
                 BrokerRefusesError(
-                    f"The broker refuses the credentials ({code}): check MQTT_USERNAME and "
-                    "MQTT_PASSWORD."
+                    f"The broker refuses the credentials ({code}): check {self._source}."
                 )
             )
         else:

@@ -19,6 +19,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.errors import PolluxError
+from pollux.runtime.settings import Settings
+from services.events.broker.clients import APP, login_of
 from services.events.broker.connection import CONNECT_SECONDS, EVENT_ID, V5, in_words
 from services.events.broker.session import PROTOCOLS
 from services.events.database.event_keys import event_key
@@ -49,12 +51,13 @@ class ReceivedCoupon(NamedTuple):
 class DemoClient:
     """A connected client; `coupons` are all that arrived since it connected."""
 
-    def __init__(self, mqtt: MqttSettings, own_port: int) -> None:
+    def __init__(self, settings: Settings, mqtt: MqttSettings) -> None:
         self.coupons: dict[Question, ReceivedCoupon] = {}
         self._mqtt = mqtt
         self._arrived = threading.Condition()
         self._is_v5 = False
-        self._client = self._enter(mqtt.brokers(own_port))
+        self._login = login_of(settings, mqtt, APP, f"pollux-demo-{uuid4()}")
+        self._client = self._enter(mqtt.brokers(settings.broker_port))
 
     @contextmanager
     def staying(self) -> Iterator[None]:
@@ -111,7 +114,8 @@ class DemoClient:
     def _try(
         self, host: str, port: int, protocol: MQTTProtocolVersion
     ) -> tuple[Client | None, str]:
-        client = Client(CallbackAPIVersion.VERSION2, f"pollux-demo-{uuid4()}", protocol=protocol)
+        login = self._login
+        client = Client(CallbackAPIVersion.VERSION2, login.client_id, protocol=protocol)
         is_settled, codes = threading.Event(), list[ReasonCode]()
 
         def connected(_c: Client, _u: object, _f: object, code: ReasonCode, _p: object) -> None:
@@ -130,13 +134,10 @@ class DemoClient:
         client.on_message = self._received
         client.connect_timeout = CONNECT_SECONDS
         try:
-            if self._mqtt.mqtt_username is not None:
-                password = self._mqtt.mqtt_password
-                client.username_pw_set(
-                    self._mqtt.mqtt_username, password.get_secret_value() if password else None
-                )
-            if self._mqtt.mqtt_broker_cert_file is not None:
-                client.tls_set(ca_certs=self._mqtt.mqtt_broker_cert_file)
+            if login.username is not None:
+                client.username_pw_set(login.username, login.password)
+            if login.certificates is not None:
+                client.tls_set(ca_certs=login.certificates)
             client.connect(host, port)
         except (OSError, ValueError) as error:
             return None, in_words(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pollux.runtime.broker import AMQTT, HOST, MOSQUITTO, BrokerError, answers
-from tests.support.brokers import connected, make_broker, publish
+from tests.support.brokers import TESTER, connected, make_broker, publish
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +80,7 @@ def test_port_in_use_is_said(tmp_path: Path, program: str) -> None:
 def test_broker_that_ends_at_once_says_why(tmp_path: Path) -> None:
     broker = make_broker(tmp_path, MOSQUITTO)
     saved = tmp_path / "broker" / "mosquitto.db"
-    saved.parent.mkdir()
+    saved.parent.mkdir(parents=True)
     saved.write_bytes(b"no database of Mosquitto's")
     with pytest.raises(BrokerError, match=r"(?s)did not come up.*mosquitto\.db|persisten"):
         broker.start()
@@ -90,7 +90,9 @@ def test_message_above_a_mebibyte_ends_its_sender_only(tmp_path: Path) -> None:
     broker = make_broker(tmp_path, MOSQUITTO)
     with broker.running(), connected(broker.port, "worker", topic="shop/focus") as (_, inbox):
         with socket.create_connection((HOST, broker.port)) as sender:
-            sender.sendall(bytes.fromhex("100d 0004 4d515454 04 02 003c 0001 61"))
+            user, password = (len(part).to_bytes(2, "big") + part.encode() for part in TESTER)
+            hello = bytes.fromhex("0004 4d515454 04 c2 003c 0001 61") + user + password
+            sender.sendall(b"\x10" + bytes([len(hello)]) + hello)
             assert sender.recv(4) == bytes.fromhex("2002 0000")
             # A PUBLISH that announces two MiB.
             sender.sendall(bytes.fromhex("30 80808001"))

@@ -18,7 +18,7 @@ from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
 from tests.services.events import asyncapi
 from tests.services.events import support as shops
-from tests.support.brokers import free_port, make_broker
+from tests.support.brokers import free_port, know_passwords, make_broker
 
 NUMBERS = itertools.count(1)
 SHOPS = ("shop", "any_shop", "shop_v5")
@@ -122,6 +122,7 @@ CONNECTIONS: dict[str, psycopg.Connection] = {}
 def shop_settings(short_tmp: Path) -> Iterator[Settings]:
     """An installation whose database the tests share, one after the other."""
     settings = Settings(data_dir=short_tmp / "shops")
+    know_passwords(settings)
     store = open_serving_store(settings)
     with store.connect() as connection:
         prepare_database(connection, store)

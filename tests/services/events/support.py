@@ -40,7 +40,7 @@ from services.events.database.migrate import prepare_database
 from services.events.settings import MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
 from tests.services.events.asyncapi import Captured
-from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
+from tests.support.brokers import MOSQUITTO_IS_MISSING, TESTER, free_port
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
 NOW = 1_760_000_000
@@ -275,6 +275,7 @@ class Client:
         self._client = PahoClient(CallbackAPIVersion.VERSION2, protocol=protocol)
         self._client.on_message = self._hear
         self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.username_pw_set(*TESTER)
         self._client.connect("127.0.0.1", self.port)
         self._client.loop_start()
         if self.topics:

@@ -27,12 +27,18 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitto, stop
+from pollux.runtime.broker import HOST, MOSQUITTO, find_mosquitto, stop
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.services.events.stub_scorer import prediction
-from tests.support.brokers import MOSQUITTO_IS_MISSING, free_port
+from tests.support.brokers import (
+    MOSQUITTO_IS_MISSING,
+    TESTER,
+    free_port,
+    know_passwords,
+    make_broker,
+)
 
 ENTRY, FOCUS = "pollux/entry", "pollux/focus"
 LOYALTY, CONVERSION = "pollux/loyalty-list", "pollux/conversion"
@@ -134,9 +140,7 @@ class Mosquitto:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._broker = EmbeddedBroker(
-            Settings(data_dir=folder, broker_port=self.port), program=MOSQUITTO
-        )
+        self._broker = make_broker(folder, MOSQUITTO, port=self.port)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -224,6 +228,7 @@ class Shop:
         self.broker = Mosquitto(data_dir / "broker")
         self.scoring_port = free_port()
         self.settings = Settings(data_dir=data_dir, database_url=None)
+        know_passwords(self.settings)
         self.store: ServingStore = open_serving_store(self.settings)
         self.workers: list[Worker] = []
         self.clients: list[_Mqtt] = []
@@ -317,6 +322,7 @@ class _Mqtt:
         self._connected = threading.Event()
         self._client.on_connect = self._on_connect
         self._prepare()
+        self._client.username_pw_set(*TESTER)
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
         self._client.connect(HOST, port, 60, clean_start=False, properties=properties)

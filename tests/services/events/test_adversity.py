@@ -16,9 +16,11 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from pollux.runtime.broker import AMQTT
+from pollux.runtime.broker_access import passwords_of
 from pollux.runtime.locks import LockSpace
 from pollux.runtime.serving import ServingStore
 from services.events.broker import session
+from services.events.broker.clients import SERVICE
 from services.events.broker.connection import BrokerConnection
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop, decided, leave_behind
@@ -32,7 +34,7 @@ from tests.services.events.support import (
     who_gets,
     working,
 )
-from tests.support.brokers import free_port
+from tests.support.brokers import TESTER, free_port
 
 PREDICTION = "pollux/coupon-prediction"
 CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"
@@ -52,7 +54,9 @@ def publish_raw(port: int, topic: bytes, payload: bytes, properties: bytes) -> N
 
     with socket.create_connection(("127.0.0.1", port)) as sender:
         sender.settimeout(shops.SECONDS)
-        hello = text(b"MQTT") + b"\x05\x02" + struct.pack("!H", 60) + b"\x00" + text(b"")
+        user, password = (text(part.encode()) for part in TESTER)
+        hello = text(b"MQTT") + b"\x05\xc2" + struct.pack("!H", 60) + b"\x00" + text(b"")
+        hello += user + password
         sender.sendall(packet(CONNECT, hello))
         assert sender.recv(1000)[:1] == b"\x20"
         body = text(topic) + struct.pack("!H", 1) + bytes([len(properties)]) + properties + payload
@@ -150,6 +154,8 @@ def test_a_broker_that_is_away_does_not_hold_up_a_takeover(shop_v5: Shop, client
         POLLUX_EVENTS_TAKEOVER_SECONDS="1",
         MQTT_HOST=f"127.0.0.1:{free_port()},127.0.0.1:{shop_v5.port}",
         MQTT_PORT="1",
+        MQTT_USERNAME=TESTER[0],
+        MQTT_PASSWORD=TESTER[1],
     )
     with working(shop_v5.settings, **environment) as first:
         second = shops.start_worker(shop_v5.settings, **environment)
@@ -322,6 +328,8 @@ def test_another_client_with_the_same_id_does_not_stop_the_flow(
                 clean_session=clean,
                 protocol=MQTTProtocolVersion.MQTTv311,
             )
+            # At amqtt nobody else can take a session.
+            other.username_pw_set(SERVICE, passwords_of(shop.settings, [SERVICE])[SERVICE])
             other.connect("127.0.0.1", shop.port)
             other.loop_start()
             wait_for(other.is_connected)
