@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance endurance-spark docs bench image
+.PHONY: help run setup spark lock check check-python check-sql check-dbt check-openapi contracts openapi unit test endurance test-spark endurance-spark docs bench image
 
 help:
 	@echo "make run     set up, then everything: sample data, marts, release, services, Dagster (Ctrl-C stops)"
@@ -22,7 +22,8 @@ help:
 	@echo "make unit    tests that need no server"
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
-	@echo "make endurance-spark  the same marts on Apache Spark, and kills of its parts (half an hour or more)"
+	@echo "make test-spark  the marts on Apache Spark, held equal to DuckDB's (minutes)"
+	@echo "make endurance-spark  this, the real files, every unit test, a cluster, kills of its parts (half an hour or more)"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 	@echo "make image   the platform as an image, by docker, podman or buildah"
@@ -94,14 +95,17 @@ test: setup
 	@mkdir -p target
 	@# More files at a time than cores, and the checks beside them: most files wait for processes of their own.
 	@$(MAKE) --no-print-directory check >target/check.log 2>&1 & checking=$$!; \
-	$(PYTEST) --numprocesses 6 -m "not endurance"; tested=$$?; \
+	$(PYTEST) --numprocesses 6 -m "not endurance and not spark"; tested=$$?; \
 	wait $$checking || { cat target/check.log; echo "make check failed: see above"; exit 1; }; \
 	exit $$tested
 
 endurance: setup
 	$(PYTEST) --numprocesses 5 -m "endurance and not spark"
 
-# One file at a time: each has a server of its own, which uses both cores.
+# In one process: its server uses both cores.
+test-spark: setup spark
+	$(PYTEST) -m "spark and not endurance"
+
 endurance-spark: setup spark
 	$(PYTEST) -m spark
 

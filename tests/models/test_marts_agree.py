@@ -218,8 +218,13 @@ def assert_equal(table: ServedTable, left: pd.DataFrame, right: pd.DataFrame) ->
             assert (ours.astype("int64") == theirs.astype("int64")).all(), where
 
 
-@pytest.mark.endurance
-@pytest.mark.parametrize("engine", ["postgres", pytest.param("spark", marks=pytest.mark.spark)])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("postgres", marks=pytest.mark.endurance),
+        pytest.param("spark", marks=pytest.mark.spark),
+    ],
+)
 @pytest.mark.parametrize("domain", PORTS)
 def test_engines_agree(
     source: Source, domain: str, engine: str, request: pytest.FixtureRequest

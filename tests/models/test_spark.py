@@ -14,7 +14,7 @@ from pollux.runtime.spark import SparkServer, spark_session
 from tests.support.projects import copy_project, write_files
 from tests.support.spark import run_dbt_on_spark
 
-pytestmark = [pytest.mark.integration, pytest.mark.endurance, pytest.mark.spark]
+pytestmark = [pytest.mark.integration, pytest.mark.spark]
 
 # Models with a window over all rows of what is small.
 GATHERED = {
@@ -65,6 +65,7 @@ def build(spark_server: SparkServer, tmp_path_factory: pytest.TempPathFactory) -
         )
 
 
+@pytest.mark.endurance
 def test_seeds_build_with_every_test(build: Build) -> None:
     kinds = {unique_id.partition(".")[0] for unique_id in build.results}
     assert kinds >= {"seed", "model", "test", "unit_test"}
@@ -76,8 +77,11 @@ def test_seeds_build_with_every_test(build: Build) -> None:
     assert failed == {}
 
 
+@pytest.mark.endurance
 def test_nothing_gathers_all_rows_in_one_task(build: Build) -> None:
     """An exchange to one partition is of what was aggregated, a row per task, or has a reason."""
+    # A small server has one partition, which would need no such exchange.
+    build.session.conf.set("spark.sql.shuffle.partitions", "8")
     plans = {
         node["name"]: build.session.sql(
             f"explain {build.results[unique_id]['compiled_code']}"

@@ -14,11 +14,21 @@ from pollux.runtime.settings import Settings
 from pollux.runtime.spark import SparkServer, check_installed, start_spark, stop_spark
 from tests.conftest import PROJECT_DIR
 
-# Tables of a test are small: two tasks are enough, and compiling a query costs more than it saves.
-TUNED = (
-    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-    "-Dspark.sql.codegen.wholeStage=false -Dspark.sql.shuffle.partitions=2"
+# Tables of a test are small: one task is enough, and what makes queries quick costs more than it
+# saves. Clusters of tests are as users have them.
+TUNED = " ".join(
+    [
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Dspark.sql.adaptive.enabled=false",
+        "-Dspark.sql.codegen.factoryMode=NO_CODEGEN",
+        "-Dspark.sql.codegen.wholeStage=false",
+        "-Dspark.sql.shuffle.partitions=1",
+        "-Dspark.ui.enabled=false",
+    ]
 )
+# One thread waits for Spark's answer while another compiles.
+THREADS = "3"
 
 
 def require_spark() -> None:
@@ -51,7 +61,10 @@ def run_dbt_on_spark(
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a dbt command with its artifacts and its lake in a folder."""
     return subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
+        [
+            *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors"),
+            *(*arguments, "--threads", THREADS),
+        ],
         cwd=project,
         env=os.environ
         | server.environment()
