@@ -17,17 +17,19 @@ from pollux.runtime.errors import PolluxError
 CONTENTS = "backup.json"
 DUMP = "database.dump"
 # Left out is what can be rebuilt or spared: warehouse, lake, dbt's folder, Dagster's history, logs.
-LANDED = ("landing", "rejects", "models")
+LANDED = ("landing", "rejects", "models", "erased")
 KEYS = "keys"
 FOLDERS = (*LANDED, "releases", KEYS)
 FORMAT = 1
 
-# The registry, the releases that are kept, and all tables of the event service.
+# The registry, the releases that are kept, all tables of the event service, and who was erased.
 TABLES = """
 select nspname, relname
 from pg_class
 inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
-where relkind = 'r' and (nspname in ('release', 'events') or nspname ~ '^[a-z_]+__r[0-9]+$')
+where
+    relkind = 'r'
+    and (nspname in ('release', 'events', 'erasure') or nspname ~ '^[a-z_]+__r[0-9]+$')
 order by 1, 2
 """
 

@@ -41,13 +41,14 @@ _RULES = {field.name for field in fields(Rules)}
 class Column:
     """A declared column; `type` is a key of `TYPES`, `rules` say more of its values.
 
-    `personal` says whether it holds personal data (`pollux.personal`).
+    `personal` says whether it holds personal data, `identifies` whose id it is (`pollux.personal`).
     """
 
     name: str
     type: str
     rules: Rules = _NO_RULES
     personal: bool = False
+    identifies: str | None = None
 
     @property
     def data_type(self) -> DataType:
@@ -91,6 +92,11 @@ class Dataset:
     def is_personal(self) -> bool:
         """Whether a row holds personal data, in whatever column a broken row has it."""
         return any(column.personal for column in self.columns)
+
+    def is_own(self, column: Column) -> bool:
+        """Whether an id says whose row it is; else the row refers to somebody by it."""
+        of_kind = [one for one in self.columns if one.identifies == column.identifies]
+        return column == of_kind[0]
 
     def matches(self, file_name: str) -> bool:
         """Whether a file of this name belongs to the dataset; case does not matter."""
@@ -180,7 +186,11 @@ def _read_column(where: str, column: dict[str, Any]) -> Column:
         raise LoadError(f"{where}.{name}: unknown data_type {type_!r}; use one of {known}")
     meta = (column.get("config") or {}).get("meta") or {}
     return Column(
-        name, type_, _read_rules(f"{where}.{name}", TYPES[type_], meta), is_personal(name, meta)
+        name,
+        type_,
+        _read_rules(f"{where}.{name}", TYPES[type_], meta),
+        is_personal(name, meta),
+        meta.get("identifies"),
     )
 
 

@@ -11,15 +11,18 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from orchestration.load.choose import is_backup, is_unfinished, kind_of, readable
 from orchestration.load.declarations import Dataset
 from orchestration.load.disk import move, sync
-from orchestration.load.errors import LoadError
+from orchestration.load.errors import LandingError, LoadError
+from orchestration.load.landing import writable
 from orchestration.load.names import safe_name, shown
 from orchestration.load.rejects import REJECT_COLUMNS
 from pollux.runtime.settings import Settings
@@ -110,6 +113,30 @@ def take(file: Waiting) -> Path | None:
         ) from error
     step("inbox.taken")
     return taken
+
+
+@contextlib.contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Keep other processes from taking files of the inbox.
+
+    Raises:
+        LandingError: when another does and is not done within `lock_timeout_seconds`.
+
+    """
+    lock = FileLock(settings.inbox_dir / ".lock", timeout=settings.lock_timeout_seconds)
+    with writable(settings.inbox_dir):
+        settings.inbox_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise LandingError(
+                f"another process takes what waits in {settings.inbox_dir}; waited "
+                f"{settings.lock_timeout_seconds:g} s, try again when it is done"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def tidy(settings: Settings, domain: str) -> None:

@@ -6,7 +6,7 @@ conversion of a file does, and their place (`landing.rejects_path`).
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 REJECT_COLUMNS = ("file", "line", "column", "reason", "raw")
@@ -22,15 +22,16 @@ def read_rejects(path: Path) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(file)
 
 
-def blank_texts(path: Path) -> int:
-    """Writes a file anew without the texts of its rows; returns how many it had."""
+def blank_texts(path: Path, is_blanked: Callable[[str], bool] = bool) -> int:
+    """Writes a file anew without the texts of its rows, or some; returns how many were removed."""
     unfinished = path.with_suffix(".new")
     texts = 0
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, REJECT_COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in read_rejects(path):
-            texts += bool(row["raw"])
-            writer.writerow(row | {"raw": ""})
+            is_removed = bool(row["raw"]) and is_blanked(row["raw"])
+            texts += is_removed
+            writer.writerow(row | ({"raw": ""} if is_removed else {}))
     unfinished.replace(path)
     return texts

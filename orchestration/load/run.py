@@ -23,6 +23,7 @@ from orchestration.load.errors import DISK_ERRORS, ChangedError, LoadError
 from orchestration.load.landing import Part
 from orchestration.load.load_log import append_to_log
 from orchestration.load.names import shown
+from orchestration.load.suppression import keep_out, read_suppressed
 from orchestration.load.twins import content_sha256, find_twins
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -262,6 +263,7 @@ def _convert(request: _Request, task: _Task, folder: Path) -> tuple[Job, FileRep
         )
         with _blamed(one.file, settings):
             read, rejected = convert(job)
+            read -= _keep_out(request, job)
         with readable(one.file):
             if _state(task.source) != task.state:
                 raise ChangedError(
@@ -270,6 +272,17 @@ def _convert(request: _Request, task: _Task, folder: Path) -> tuple[Job, FileRep
                 )
     outcome = "replaced" if task.present else "landed"
     return job, _report(task, outcome, read, rejected, time.perf_counter() - started)
+
+
+def _keep_out(request: _Request, job: Job) -> int:
+    """Drop what is about somebody who was erased; return how many rows that were."""
+    suppressed = read_suppressed(request.settings)
+    dropped = keep_out(job.dataset, job.part, job.rejects, suppressed)
+    if dropped:
+        request.notes.append(
+            f"{job.file.name}: {dropped:,} rows about somebody who was erased were left out"
+        )
+    return dropped
 
 
 def _leave_out(request: _Request, task: _Task, holder: str) -> FileReport:

@@ -4,12 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from orchestration.load import inbox
 from orchestration.load.declarations import Dataset, read_datasets
 from orchestration.load.errors import DISK_ERRORS, ChangedError, LandingError, LoadError
-from orchestration.load.landing import writable
 from orchestration.load.names import shown
 from orchestration.load.run import FileReport, load
 from pollux.masking import without_values
@@ -44,24 +41,14 @@ def take_inbox(
     """
     taken = Taken()
     datasets = [d for d in read_datasets(project_dir).values() if d.domain == domain]
-    lock = FileLock(settings.inbox_dir / ".lock", timeout=settings.lock_timeout_seconds)
-    with writable(settings.inbox_dir):
-        settings.inbox_dir.mkdir(parents=True, exist_ok=True)
+    with inbox.locked(settings):
         try:
-            lock.acquire()
-        except Timeout:
-            raise LandingError(
-                f"another process takes what waits in {settings.inbox_dir}; waited "
-                f"{settings.lock_timeout_seconds:g} s, try again when it is done"
-            ) from None
-    try:
-        for file in inbox.waiting(settings, domain):
-            dataset = inbox.dataset_of(file.path, datasets)
-            if dataset is None or is_wanted(dataset):
-                _take(settings, domain, file, dataset, taken, project_dir)
-    finally:
-        inbox.tidy(settings, domain)
-        lock.release()
+            for file in inbox.waiting(settings, domain):
+                dataset = inbox.dataset_of(file.path, datasets)
+                if dataset is None or is_wanted(dataset):
+                    _take(settings, domain, file, dataset, taken, project_dir)
+        finally:
+            inbox.tidy(settings, domain)
     return taken
 
 

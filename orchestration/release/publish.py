@@ -22,6 +22,7 @@ from orchestration.release.tables import Marts, write_tables
 from orchestration.transform.record import BuildRecord, read_record
 from pollux.masking import told
 from pollux.runtime import webhooks
+from pollux.runtime.erasures import erase_again
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
@@ -188,6 +189,8 @@ def _release(
     commit = _git_commit()
     receivers = webhooks.read_webhooks(settings)
     switching = time.monotonic()
+    for name, erased in erase_again(connection, registry.schema_of(domain, number)).items():
+        rows[name] -= erased
     # In one round trip, so that the lock on the domain's row is held as briefly as possible.
     with connection.pipeline():
         registry.enter(

@@ -316,6 +316,8 @@ def _server_settings() -> dict[str, str]:
         # Nothing replicates from here, and a table filled where it is made needs no log.
         "wal_level": "minimal",
         "max_wal_senders": "0",
+        # Old parts of the log are removed, not kept for reuse with the values in them.
+        "wal_recycle": "off",
         "random_page_cost": "1.1",
         "jit": "off",
         # Whoever sent a statement is told its error; the log would keep the values in it.

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from pollux.runtime.erasures import KEPT_OUT
 from services.events.coupons.offers import PreparedOffers
 from services.events.database.inbox import INSERT_NEW
 from services.events.database.outbox import (
@@ -43,7 +44,7 @@ class Decision(NamedTuple):
 
 
 DECISION_COLUMNS = ", ".join(Decision._fields)
-# For a repeated event, nothing is written and nothing answered.
+# For a repeated event, or one of somebody who was erased, nothing is written and nothing answered.
 WRITE = f"""
 with
     arrived as ({INSERT_NEW}),
@@ -57,6 +58,7 @@ with
                 $14::text[], $15::float8[]
             ) as event ({DECISION_COLUMNS})
         inner join arrived using (event_key)
+        where not {KEPT_OUT.format(kind="'customer'", id="event.customer_id")}
         on conflict do nothing
         returning event_key
     ),
@@ -83,13 +85,14 @@ where kind = 'focus'
 order by number desc
 limit $1
 """
-PREPARED = """
+PREPARED = f"""
 insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
 select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
 from
     unnest(
         $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
     ) as context (customer_id, event_date, release, model, threshold, choices)
+where not {KEPT_OUT.format(kind="'customer'", id="context.customer_id")}
 on conflict (customer_id) do update
 set
     event_date = excluded.event_date,

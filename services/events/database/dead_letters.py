@@ -4,7 +4,7 @@ Belongs here: writing and closing them for a worker, listing them and asking for
 operator. Does not belong here: what becomes a dead letter, and the replay itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -13,7 +13,9 @@ from uuid import UUID
 import asyncpg
 import psycopg
 
+from pollux.runtime.erasures import KEPT_OUT
 from pollux.runtime.errors import PolluxError
+from pollux.subjects import Subject, subjects_in
 
 WRITE = """
 insert into events.dead_letter (event_key, kind, topic, payload, is_whole, reason)
@@ -29,6 +31,11 @@ RESOLVE = """
 update events.dead_letter
 set resolved_at = clock_timestamp(), replay_requested_at = null
 where event_key = any($1) and resolved_at is null
+"""
+# Of subjects by kind and id, those who were erased.
+ERASED = f"""
+select kind, id from unnest($1::text[], $2::text[]) as named (kind, id)
+where {KEPT_OUT.format(kind="kind", id="id")}
 """
 # How much of an over-long message is kept, for people to look at.
 KEPT_BYTES = 64 * 1024
@@ -86,15 +93,30 @@ class Replay(NamedTuple):
 async def write_dead_letters(
     connection: asyncpg.Connection, messages: Sequence[UnreadableMessage], *, max_bytes: int
 ) -> None:
-    """Keeps unreadable messages; one of more than `max_bytes` is cut, and cannot be replayed."""
+    """Keeps unreadable messages; one of more than `max_bytes` is cut, and cannot be replayed.
+
+    Of one that names somebody who was erased, only the reason is kept.
+    """
+    named = {message.event_key: subjects_in(message.payload) for message in messages}
+    erased = await _read_erased(connection, set().union(*named.values()))
     rows = []
     for message in sorted(messages, key=lambda one: one.event_key):
-        is_whole = len(message.payload) <= max_bytes
+        names_erased = not named[message.event_key].isdisjoint(erased)
+        is_whole = len(message.payload) <= max_bytes and not names_erased
         kept = message.payload if is_whole else message.payload[:KEPT_BYTES]
+        if names_erased:
+            kept = b""
         rows.append(
             (message.event_key, message.kind, message.topic, kept, is_whole, message.reason)
         )
     await connection.executemany(WRITE, rows)
+
+
+async def _read_erased(
+    connection: asyncpg.Connection, subjects: Collection[Subject]
+) -> set[Subject]:
+    kinds, ids = [one.kind for one in subjects], [one.id for one in subjects]
+    return {Subject(*row) for row in await connection.fetch(ERASED, kinds, ids)}
 
 
 async def resolve(connection: asyncpg.Connection, keys: Sequence[UUID]) -> None:

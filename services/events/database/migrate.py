@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 
 from pollux.masking import told
+from pollux.runtime import erasures
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import LockSpace
 from pollux.runtime.roles import make_events_role, make_reader
@@ -72,6 +73,8 @@ def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[s
     checksums = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
     with connection.transaction():
         connection.execute(ALONE, [LockSpace.MIGRATION])
+        # Whatever comes in is compared with who was erased.
+        erasures.prepare(connection)
         connection.execute("create schema if not exists events")
         connection.execute(TABLE.encode())
         ran = {name: more for name, *more in connection.execute(RAN).fetchall()}

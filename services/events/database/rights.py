@@ -32,6 +32,9 @@ def grant_rights(connection: psycopg.Connection, serving_store: ServingStore) ->
     statements = [
         "revoke all on all tables in schema events from {role}",
         "grant usage on schema events to {role}",
+        # Who was erased is not taken in again.
+        "grant usage on schema erasure to {role}",
+        "grant select on erasure.suppressed, erasure.salt to {role}",
         *(f"grant {rights} on events.{table} to {{role}}" for table, rights in RIGHTS.items()),
     ]
     connection.execute(sql.SQL("; ".join(statements)).format(role=role))

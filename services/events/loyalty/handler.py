@@ -214,9 +214,12 @@ class LoyaltyHandler:
         async with connection.transaction():
             events = [(message.key, message.kind) for message in readable]
             new = await repository.write_new_keys(connection, self._worker, events)
+            kept_out = await repository.read_kept_out(connection, emails)
             joined = await repository.read_members(connection, emails)
             codes = await repository.read_codes(connection, emails)
-            plan = _Plan(effects, released | joined, codes, self._code_topic, self._line_topic)
+            plan = _Plan(
+                effects, released | joined, codes, kept_out, self._code_topic, self._line_topic
+            )
             handled: set[UUID] = set()
             for message in group:
                 if message.unreadable is not None:
@@ -241,20 +244,24 @@ class _Plan:
         effects: Effects,
         members: set[str],
         codes: set[tuple[str, ...]],
+        kept_out: set[str],
         code_topic: str,
         line_topic: str,
     ) -> None:
         self._effects = effects
         self._members = members
         self._codes = codes
+        self._kept_out = kept_out
         self._code_topic = code_topic
         self._line_topic = line_topic
 
     def add(self, message: PendingMessage) -> None:
-        """Adds the rows of a message."""
+        """Adds the rows of a message, without those of members who were erased."""
         for line, row in enumerate(message.rows, start=1):
             if isinstance(row, Refused):
                 self.reject(line_key(message.key, line), message, row.raw, row.reason)
+            elif row.email in self._kept_out:
+                continue
             elif isinstance(row, Listed):
                 self._effects.listed.append((message.key, line, *row))
                 self._effects.joined_by_list.append(tuple(row))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from pollux.runtime.erasures import KEPT_OUT
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.database.dead_letters import UnreadableMessage
@@ -20,6 +21,10 @@ select event_key from events.loyalty_list where event_key = any($1)
 """
 RELEASED_MEMBERS = "select email from {schema}.members where email = any($1)"
 MEMBERS = "select email from events.members where email = any($1)"
+KEPT_OUT_EMAILS = f"""
+select email from unnest($1::text[]) as member (email)
+where {KEPT_OUT.format(kind="'member'", id="email")}
+"""
 CODES = "select promotion, email from events.promo_codes where email = any($1)"
 LISTED = """
 insert into events.loyalty_list (event_key, line, email, fb_user, insta_user, gender)
@@ -82,6 +87,11 @@ async def read_released_members(
 async def read_members(connection: asyncpg.Connection, emails: Sequence[str]) -> set[str]:
     """Which of these emails joined through an event."""
     return {row[0] for row in await connection.fetch(MEMBERS, emails)}
+
+
+async def read_kept_out(connection: asyncpg.Connection, emails: Sequence[str]) -> set[str]:
+    """Which of these emails are those of members who were erased."""
+    return {row[0] for row in await connection.fetch(KEPT_OUT_EMAILS, emails)}
 
 
 async def read_codes(connection: asyncpg.Connection, emails: Sequence[str]) -> set[tuple[str, ...]]:

@@ -1,0 +1,321 @@
+"""Erasures in the serving database: schema `erasure`, and deleting what services read.
+
+Belongs here: the list of who is kept out, the journal of erasures, deleting rows that services
+read. Does not belong here: files, and bytes that deleted rows leave behind (`orchestration.erase`).
+
+A transaction that takes in what an event says reads `erasure.suppressed` first; an erasure locks
+that table. So whatever such a transaction writes is there when the erasure deletes, or it sees that
+the subject is kept out.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from pollux.runtime.steps import step
+from pollux.subjects import MEMBER, Subject, Suppressed, pattern_of
+
+# An erasure's `subject` is its id until the bytes are gone; `rows` are those deleted, by table.
+TABLES = """
+create schema if not exists erasure;
+create table if not exists erasure.salt (salt bytea not null);
+create table if not exists erasure.suppressed (
+    digest bytea primary key,
+    since timestamptz not null default clock_timestamp()
+);
+create table if not exists erasure.erasures (
+    number bigint generated always as identity primary key,
+    kind text not null,
+    digest bytea not null,
+    subject text,
+    asked_at timestamptz not null default clock_timestamp(),
+    rows jsonb not null,
+    record jsonb,
+    finished_at timestamptz
+);
+insert into erasure.salt (salt)
+select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+where not exists (select from erasure.salt);
+"""
+# Whether a subject is kept out, by the SQL of its kind and of its id; as `digest_of` hashes.
+KEPT_OUT = """exists (
+    select from erasure.suppressed, erasure.salt
+    where digest = sha256(salt || convert_to({kind} || ':' || {id}, 'UTF8'))
+)"""
+CHANNEL = "release"
+# Between table and column, where a reference was emptied and the row is still there.
+EMPTIED = ": "
+
+# Names of the columns that hold the id of a subject where nothing was released yet.
+KEYS = {
+    "household": "household_key",
+    "customer": "customer_id",
+    "member": "email",
+    "account": "account_number",
+}
+# In which columns released marts hold the id, and whether it is the row's own or that of somebody
+# whom the row refers to: in every mart that has it, another column holds the row's own before.
+COLUMNS = """
+select name, bool_or(place = first)
+from (
+    select
+        value ->> 'name' as name,
+        place,
+        min(place) over (partition by domain, number, mart) as first
+    from
+        release.contracts,
+        jsonb_array_elements(contract -> 'columns') with ordinality as listed (value, place)
+    where value ->> 'identifies' = %s
+) as found
+group by 1
+"""
+# Tables of releases, and what the event service keeps.
+PLACES = """
+select nspname, relname, attname
+from pg_attribute
+inner join pg_class on attrelid = pg_class.oid
+inner join pg_namespace on relnamespace = pg_namespace.oid
+where
+    relkind = 'r' and attnum > 0 and not attisdropped
+    and (nspname = 'events' or nspname ~ '^[a-z_]+__r[0-9]+$')
+    and attname = any(%s)
+    and format_type(atttypid, null) = any(%s)
+order by 1, 2, 3
+"""
+
+# Messages that name a subject, by table of the event service. What could not be read may be of any
+# form: its bytes are matched as PostgreSQL escapes them.
+OF_CUSTOMER = {
+    "outbox": """answer_id in (
+        select answer_id from events.decisions where customer_id = %(value)s
+    )""",
+    "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
+}
+OF_MEMBER = {
+    "outbox": "lower(encode(opening, 'escape')) ~ %(pattern)s",
+    "dead_letter": "lower(encode(payload, 'escape')) ~ %(pattern)s",
+}
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """An erasure: `subject` is None once the bytes are gone; `rows` were deleted, by table."""
+
+    number: int
+    kind: str
+    digest: bytes
+    subject: str | None
+    asked_at: datetime
+    rows: Mapping[str, int]
+    record: Mapping[str, Any] | None
+    finished_at: datetime | None
+
+
+def prepare(connection: psycopg.Connection) -> None:
+    """Makes schema `erasure` where it is missing, within the caller's transaction."""
+    if not is_prepared(connection):
+        connection.execute("select pg_advisory_xact_lock(hashtext('pollux erasure'))")
+        connection.execute(TABLES)
+
+
+def is_prepared(connection: psycopg.Connection) -> bool:
+    """Whether anything was ever erased here, or could have been."""
+    row = connection.execute("select to_regclass('erasure.erasures')").fetchone()
+    return row != (None,)
+
+
+def erase(connection: psycopg.Connection, subject: Subject) -> Erasure:
+    """Keeps a subject out from now on and deletes the rows that services read; commits.
+
+    A second after it returns no service answers with the subject: those rows are gone from every
+    release that is kept, and what services remember of these releases no longer counts.
+    """
+    with connection.transaction():
+        prepare(connection)
+        connection.execute("set local lock_timeout = '10s'")
+        connection.execute("lock table erasure.suppressed in access exclusive mode")
+        ((digest,),) = connection.execute(
+            "insert into erasure.suppressed (digest) select sha256(salt || convert_to(%s, 'UTF8')) "
+            "from erasure.salt on conflict (digest) do update set digest = excluded.digest "
+            "returning digest",
+            [f"{subject.kind}:{subject.id}"],
+        ).fetchall()
+        # By the decisions that they answer, which go next.
+        rows = delete_messages(connection, subject)
+        _delete_rows(connection, subject, rows)
+        _renew(connection, rows)
+        step("erase.deleted")
+        with connection.cursor(row_factory=class_row(Erasure)) as cursor:
+            erased = cursor.execute(
+                "insert into erasure.erasures (kind, digest, subject, rows) "
+                "values (%s, %s, %s, %s::jsonb) "
+                "returning number, kind, digest, subject, asked_at, rows, record, finished_at",
+                [subject.kind, digest, subject.id, json.dumps(rows)],
+            ).fetchone()
+    step("erase.committed")
+    assert erased is not None  # noqa: S101 - one row was inserted
+    return erased
+
+
+def erase_again(connection: psycopg.Connection, schema: str) -> dict[str, int]:
+    """Deletes from a release that is about to be served who was erased while it was written.
+
+    Returns rows by table; to be called in the transaction of the switch.
+    """
+    deleted: dict[str, int] = {}
+    if is_prepared(connection):
+        # As if it took in what an event says.
+        connection.execute("lock table erasure.suppressed in access share mode")
+        for one in read_erasures(connection, unfinished=True):
+            if one.subject is not None:
+                _delete_rows(connection, Subject(one.kind, one.subject), deleted, schema)
+    return {name.partition(".")[2]: n for name, n in deleted.items() if EMPTIED not in name}
+
+
+def read_erasures(connection: psycopg.Connection, *, unfinished: bool = False) -> list[Erasure]:
+    """Erasures in their order, or those whose bytes may be left."""
+    if not is_prepared(connection):
+        return []
+    with connection.cursor(row_factory=class_row(Erasure)) as cursor:
+        return cursor.execute(
+            "select number, kind, digest, subject, asked_at, rows, record, finished_at "
+            "from erasure.erasures where finished_at is null or not %s order by number",
+            [unfinished],
+        ).fetchall()
+
+
+def note_record(connection: psycopg.Connection, number: int, record: Mapping[str, Any]) -> None:
+    """Puts the record of an erasure in place of the id; the caller commits."""
+    connection.execute(
+        "update erasure.erasures set subject = null, record = %s::jsonb where number = %s",
+        [json.dumps(record), number],
+    )
+
+
+def note_finished(connection: psycopg.Connection, numbers: list[int]) -> None:
+    """Notes that no byte of these is left; the caller commits."""
+    connection.execute(
+        "update erasure.erasures set finished_at = clock_timestamp() "
+        "where number = any(%s) and subject is null",
+        [numbers],
+    )
+
+
+def read_suppressed(connection: psycopg.Connection) -> Suppressed:
+    """Who is kept out."""
+    if not is_prepared(connection):
+        return Suppressed()
+    ((salt,),) = connection.execute("select salt from erasure.salt").fetchall()
+    found = connection.execute("select digest from erasure.suppressed").fetchall()
+    return Suppressed(salt, frozenset(digest for (digest,) in found))
+
+
+def id_columns(connection: psycopg.Connection, kind: str) -> dict[str, bool]:
+    """Columns that hold a subject's id, by name; whether it is the row's own, or refers to it."""
+    columns = {KEYS[kind]: True}
+    if connection.execute("select to_regclass('release.contracts')").fetchone() != (None,):
+        columns |= dict(connection.execute(COLUMNS, [kind]).fetchall())
+    return columns
+
+
+def places(connection: psycopg.Connection, kind: str) -> list[tuple[str, str, str, bool]]:
+    """Tables that services read, and columns in which they hold a subject's id.
+
+    Schema, table, column, and whether the id is the row's own.
+    """
+    columns = id_columns(connection, kind)
+    types = ["text", "character varying"] if kind == MEMBER else ["bigint", "integer"]
+    found = connection.execute(PLACES, [[*columns], types]).fetchall()
+    return [(*place, columns[place[2]]) for place in found]
+
+
+def _delete_rows(
+    connection: psycopg.Connection,
+    subject: Subject,
+    deleted: dict[str, int],
+    schema: str | None = None,
+) -> None:
+    """Deletes the subject's rows, and empties what refers to it; adds up rows by place."""
+    for place, table, column, is_own in places(connection, subject.kind):
+        if schema not in (None, place):
+            continue
+        statement = (
+            "delete from {table} where {column} = %s"
+            if is_own
+            else "update {table} set {column} = null where {column} = %s"
+        )
+        done = connection.execute(
+            sql.SQL(statement).format(
+                table=sql.Identifier(place, table), column=sql.Identifier(column)
+            ),
+            [subject.value],
+        )
+        if done.rowcount:
+            name = f"{place}.{table}" + ("" if is_own else f"{EMPTIED}{column}")
+            deleted[name] = deleted.get(name, 0) + done.rowcount
+
+
+def delete_messages(
+    connection: psycopg.Connection, subject: Subject, *, published: bool = False
+) -> dict[str, int]:
+    """Deletes what waits to be sent about a subject, and what could not be read and names it.
+
+    Of a member, what is `published` already only where asked for: finding it reads all of them.
+    """
+    if connection.execute("select to_regclass('events.outbox')").fetchone() == (None,):
+        return {}
+    deleted = {}
+    is_member = subject.kind == MEMBER
+    statements = {"customer": OF_CUSTOMER, "member": OF_MEMBER}.get(subject.kind, {})
+    for table, names in statements.items():
+        waits = table == "outbox" and is_member and not published
+        condition = f"published_at is null and ({names})" if waits else names
+        done = connection.execute(
+            f"delete from events.{table} where {condition}",
+            {"value": subject.value, "pattern": escaped_pattern_of(subject)},
+        )
+        if done.rowcount:
+            deleted[f"events.{table}"] = done.rowcount
+    return deleted
+
+
+def escaped_pattern_of(subject: Subject) -> str:
+    """What matches bytes that name a subject, as `encode(…, 'escape')` writes them."""
+    text = subject.id.encode().replace(b"\\", b"\\\\").decode("latin-1")
+    text = re.sub(r"[\x80-\xff]", lambda found: f"\\{ord(found[0]):03o}", text)
+    return pattern_of(subject._replace(id=text), ("id", "customer_id"))
+
+
+def _renew(connection: psycopg.Connection, deleted: Mapping[str, int]) -> None:
+    """Makes what was kept of the releases count no more, and their numbers of rows right."""
+    domains = set()
+    # A database of before 2026-11-27 has no numbers of rows until its next release.
+    counts = connection.execute("select to_regclass('release.row_counts')").fetchone() != (None,)
+    for name, rows in deleted.items():
+        schema, table = name.split(".", 1)
+        domain, is_release, number = schema.partition("__r")
+        if is_release:
+            domains.add(domain)
+        if counts and is_release and EMPTIED not in table:
+            connection.execute(
+                "update release.row_counts set rows = rows - %s "
+                "where domain = %s and number = %s and mart = %s",
+                [rows, domain, number, table],
+            )
+    # The tag of an answer is made from this time: services and clients forget those that they kept.
+    connection.execute(
+        "update release.releases set released_at = released_at + interval '1 microsecond' "
+        "where domain = any(%s)",
+        [[*domains]],
+    )
+    connection.execute(
+        "select pg_notify(%s, domain || ':' || number) from release.current where domain = any(%s)",
+        [CHANNEL, [*domains]],
+    )
