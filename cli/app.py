@@ -25,6 +25,7 @@ from cli.commands import (
     learn,
     release,
     serve,
+    subjects,
     up,
 )
 from cli.commands.dagster import dagster
@@ -63,6 +64,9 @@ app.add_typer(learn.models, name="learn")
 app.add_typer(serve.services, name="serve")
 app.add_typer(events.events, name="events")
 app.add_typer(keys.keys, name="keys")
+app.command()(subjects.erase)
+app.command()(subjects.erasures)
+app.command(name="export-subject")(subjects.export_subject)
 app.command(name="demo-store")(demo_store)
 app.command()(dagster)
 app.add_typer(evaluate.evaluations, name="evaluate")

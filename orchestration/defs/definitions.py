@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.defs.automation import build_automation_definitions
+from orchestration.defs.erasures import build_erasure_definitions
 from orchestration.defs.events import build_event_definitions
 from orchestration.defs.learn import build_learn_definitions
 from orchestration.defs.load import build_load_definitions
@@ -31,6 +32,7 @@ def build_definitions(
         build_release_definitions(manifest, retries),
         build_automation_definitions(manifest),
         build_retention_definitions(),
+        build_erasure_definitions(),
         dg.Definitions(
             resources={"settings": settings_resource, "reporter": reporter_resource} | resources,
             executor=EXECUTOR,

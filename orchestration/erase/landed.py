@@ -1,0 +1,49 @@
+"""Takes out of the landing zone who is kept out: parts, and the text of rejected rows.
+
+The rows of a part go in the way in which a load leaves them out. All parts change as one delivery.
+"""
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orchestration.load import journal, landing
+from orchestration.load.declarations import read_datasets
+from orchestration.load.rejects import blank_texts
+from orchestration.load.suppression import names_suppressed, without_suppressed
+from pollux.runtime.duck import open_duckdb
+from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.subjects import Suppressed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def erase_landed(settings: Settings, suppressed: Suppressed) -> dict[str, int]:
+    """Returns rows dropped by dataset; the caller holds the landing zone's lock."""
+    dropped: Counter[str] = Counter()
+    moves: dict[Path, Path] = {}
+    with landing.workspace(settings) as work, open_duckdb() as engine:
+        for dataset in read_datasets(PROJECT_DIR).values():
+            for part in landing.parts(settings, dataset):
+                out = work / str(len(moves))
+                rows = without_suppressed(engine, dataset, part.path, suppressed, out)
+                if out.exists():
+                    moves[out] = part.path
+                dropped[f"{dataset.domain}.{dataset.name}"] += rows
+        if moves:
+            with landing.writable(settings.landing_dir):
+                journal.commit(settings, moves=moves)
+    return dropped
+
+
+def erase_rejects(settings: Settings, suppressed: Suppressed) -> int:
+    """Blanks the texts of rejected rows that may be about somebody kept out; returns how many.
+
+    The caller holds the landing zone's lock.
+    """
+    texts = 0
+    for dataset in read_datasets(PROJECT_DIR).values():
+        for path in (settings.rejects_dir / dataset.domain / dataset.name).glob("*.csv"):
+            texts += blank_texts(path, partial(names_suppressed, dataset, suppressed=suppressed))
+    return texts

@@ -1,0 +1,276 @@
+"""Looks for subjects in every file and every table of an installation.
+
+Belongs here: what is read in which way, and what counts as found. It deletes nothing: a dry run
+shows what it finds, and the proof of an erasure is that it finds nothing.
+
+Files that have columns (Parquet, the warehouse, tables of the database) are read by them, since
+engines pack what they write. Of every other file the bytes are read. An email is looked for in all
+of it. A number means somebody only in a column that holds such an id, or under its name in JSON.
+"""
+
+import gzip
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import psycopg
+from psycopg import sql
+
+from orchestration.erase.columns import IdColumns, find
+from orchestration.erase.raw_files import read_file, without
+from orchestration.load.formats import GZIP, is_parquet
+from orchestration.load.rejects import read_rejects
+from orchestration.scans import identifier, scan_parquet
+from pollux.runtime import erasures
+from pollux.runtime.duck import open_duckdb
+from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
+from pollux.runtime.settings import Settings
+from pollux.subjects import MEMBER, Subject, may_be_of, pattern_of
+
+CHUNK = 2**22
+# As long as an id and what must stand beside it.
+OVERLAP = 2**10
+# PostgreSQL writes the length of a shorter value as one byte.
+LONGEST_SHORT = 126
+# Copies of the project, whose unit tests number made-up people.
+PROJECT = ("dbt/", "dagster/manifest.json")
+# Of numbers, only these are ids: other documents number coupons.
+MESSAGES = ("payload", "opening")
+TEXTS = ("text", "character varying", "json", "jsonb", "anyarray", "text[]")
+NUMBERS = ("bigint", "integer")
+JOURNAL = "select pg_relation_filepath(to_regclass('erasure.erasures'))"
+TABLES = """
+select nspname, relname, attname, format_type(atttypid, null)
+from pg_attribute
+inner join pg_class on attrelid = pg_class.oid
+inner join pg_namespace on relnamespace = pg_namespace.oid
+where
+    relkind in ('r', 'm') and attnum > 0 and not attisdropped
+    and nspname !~ '^(pg_toast|information_schema$|erasure$)'
+    and (nspname <> 'pg_catalog' or relname = 'pg_statistic')
+order by 1, 2, attnum
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where subjects were found: a file, relative to the data folder, or a table; rows in it.
+
+    `rows` is None where bytes were found that are in no row.
+    """
+
+    name: str
+    rows: int | None
+
+
+class _Wanted(NamedTuple):
+    """What is looked for in bytes in lower case; one of the beginnings is in whatever matches."""
+
+    beginnings: Sequence[bytes]
+    pattern: re.Pattern[bytes]
+
+
+@dataclass
+class Scan:
+    """What was looked through, and what was found in it."""
+
+    places: list[Place]
+    files: int = 0
+    bytes: int = 0
+    tables: int = 0
+
+
+def scan(settings: Settings, subjects: Sequence[Subject], columns: IdColumns) -> Scan:
+    """Looks through the whole installation; the caller keeps others from writing meanwhile."""
+    found = Scan([])
+    journal = None
+    database = find_serving_store(settings)
+    if database.is_made():
+        with open_serving_store(settings).connect() as connection:
+            found.places += _scan_database(connection, subjects, columns, found)
+            journal = connection.execute(JOURNAL).fetchone()
+    home = None if database.embedded is None else database.embedded.home
+    # It names whose erasure is not finished, and nobody else.
+    left_out = home and journal and home / "cluster" / str(journal[0])
+    texts = [_wanted(one, columns, is_database=False) for one in subjects]
+    values = [_wanted(one, columns, is_database=True) for one in subjects]
+    emails = [one for one, of in zip(texts, subjects, strict=True) if of.kind == MEMBER]
+    with open_duckdb() as engine:
+        for path, name in files_of(settings, database):
+            if path == left_out:
+                continue
+            found.files += 1
+            is_database = home is not None and path.is_relative_to(home)
+            wanted = values if is_database else emails if name.startswith(PROJECT) else texts
+            found.bytes += path.stat().st_size
+            found.places += _scan_file(engine, settings, path, name, subjects, columns, wanted)
+    return found
+
+
+def files_of(settings: Settings, database: ServingStore) -> Iterator[tuple[Path, str]]:
+    """Every file that the installation keeps, and its name to people.
+
+    The embedded server's folder is elsewhere for root.
+    """
+    folders = {settings.data_dir, settings.landing_dir, settings.lake_dir}
+    if database.embedded is not None:
+        folders.add(database.embedded.home)
+    seen = set()
+    for folder in sorted(folders):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink() and path not in seen:
+                seen.add(path)
+                near = path.is_relative_to(settings.data_dir)
+                yield path, str(path.relative_to(settings.data_dir) if near else path)
+
+
+def _scan_file(
+    engine: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    path: Path,
+    name: str,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+    wanted: Sequence[_Wanted],
+) -> Iterator[Place]:
+    with path.open("rb") as file:
+        beginning = file.read(16)
+    if beginning[:4] == b"PAR1" and is_parquet(path):
+        yield from _scan_table(engine, scan_parquet([path]), name, subjects, columns)
+    elif beginning[8:12] == b"DUCK":
+        yield from _scan_warehouse(path, name, subjects, columns)
+    elif path.is_relative_to(settings.inbox_dir):
+        yield from _scan_raw_file(path, name, subjects, columns)
+    elif path.is_relative_to(settings.rejects_dir):
+        texts = [row["raw"] for row in read_rejects(path)]
+        rows = sum(any(may_be_of(one, text) for one in subjects) for text in texts)
+        if rows:
+            yield Place(name, rows)
+    if _has_bytes(path, beginning[: len(GZIP)] == GZIP, wanted):
+        yield Place(name, None)
+
+
+def _scan_raw_file(
+    path: Path, name: str, subjects: Sequence[Subject], columns: IdColumns
+) -> Iterator[Place]:
+    try:
+        content, _ = read_file(path)
+    except (OSError, EOFError):
+        # Packed and damaged: nobody can read it.
+        return
+    if without(path, content, subjects, columns) != content:
+        yield Place(name, None)
+
+
+def _scan_warehouse(
+    path: Path, name: str, subjects: Sequence[Subject], columns: IdColumns
+) -> Iterator[Place]:
+    with open_duckdb(path, read_only=True) as engine:
+        tables = engine.execute(
+            "select schema_name, table_name from duckdb_tables() "
+            "where database_name = current_database() order by all"
+        ).fetchall()
+        for schema, table in tables:
+            source = f"{identifier(schema)}.{identifier(table)}"
+            yield from _scan_table(engine, source, f"{name}: {schema}.{table}", subjects, columns)
+
+
+def _scan_table(
+    engine: duckdb.DuckDBPyConnection,
+    source: str,
+    name: str,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+) -> Iterator[Place]:
+    present = {
+        column: type_ for column, type_, *_ in engine.execute(f"describe from {source}").fetchall()
+    }
+    texts = [column for column, type_ in present.items() if type_ == "VARCHAR"]
+    # An email may be in any text.
+    wide = {**columns, MEMBER: {column.lower(): True for column in texts}}
+    found = find(present, subjects, wide)
+    if found:
+        ((rows,),) = engine.execute(f"select count(*) from {source} where {found.any}").fetchall()
+        if rows:
+            yield Place(name, rows)
+
+
+def _scan_database(
+    connection: psycopg.Connection,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+    counted: Scan,
+) -> Iterator[Place]:
+    tables: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, column, type_ in connection.execute(TABLES).fetchall():
+        tables.setdefault((schema, table), {})[column] = type_
+    for (schema, table), present in tables.items():
+        counted.tables += 1
+        conditions = [
+            condition
+            for subject in subjects
+            for condition in _conditions(present, subject, columns)
+        ]
+        if not conditions:
+            continue
+        count = sql.SQL("select count(*) from {} as line where {}").format(
+            sql.Identifier(schema, table), sql.SQL(" or ").join(conditions)
+        )
+        ((rows,),) = connection.execute(count).fetchall()
+        if rows:
+            yield Place(f"database: {schema}.{table}", rows)
+
+
+def _conditions(
+    present: Mapping[str, str], subject: Subject, columns: IdColumns
+) -> Iterator[sql.Composable]:
+    names = columns[subject.kind]
+    pattern = sql.Literal(pattern_of(subject, names))
+    for column, type_ in present.items():
+        name = sql.SQL("line.{}").format(sql.Identifier(column))
+        if type_ == "bytea" and (subject.kind == MEMBER or column in MESSAGES):
+            # Their bytes are matched as PostgreSQL escapes them.
+            escaped = sql.Literal(erasures.escaped_pattern_of(subject))
+            yield sql.SQL("lower(encode({}, 'escape')) ~ {}").format(name, escaped)
+        elif subject.kind == MEMBER:
+            if type_ in TEXTS:
+                yield sql.SQL("lower({}::text) ~ {}").format(name, pattern)
+        elif type_ in NUMBERS and column in names:
+            yield sql.SQL("{} = {}").format(name, sql.Literal(subject.value))
+        elif type_ in ("json", "jsonb") and column != "contract":
+            yield sql.SQL("{}::text ~ {}").format(name, pattern)
+
+
+def _has_bytes(path: Path, is_packed: bool, wanted: Sequence[_Wanted]) -> bool:
+    try:
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            before = b""
+            while chunk := file.read(CHUNK):
+                text = before + chunk.lower()
+                # The beginnings are found many times faster.
+                if any(
+                    any(one in text for one in found.beginnings) and found.pattern.search(text)
+                    for found in wanted
+                ):
+                    return True
+                before = text[-OVERLAP:]
+    except (OSError, EOFError):
+        # Packed and damaged: nothing of it can be read.
+        return False
+    return False
+
+
+def _wanted(subject: Subject, columns: IdColumns, *, is_database: bool) -> _Wanted:
+    """The bytes of a subject in files; in those of the database, a value follows its length."""
+    names = columns[subject.kind]
+    pattern = pattern_of(subject, names).encode()
+    if subject.kind != MEMBER:
+        return _Wanted([f'"{name}"'.encode() for name in names], re.compile(pattern))
+    email = subject.id.encode()
+    if is_database and len(email) < LONGEST_SHORT:
+        header = bytes([2 * len(email) + 3]).lower()
+        pattern += b"|" + re.escape(header + email)
+    return _Wanted([email], re.compile(pattern))

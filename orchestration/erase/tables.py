@@ -1,0 +1,98 @@
+"""Takes subjects out of the marts and builds that DuckDB reads: Parquet of releases, warehouse.
+
+Belongs here: writing files anew without their rows. Does not belong here: the landing zone, whose
+parts carry records (`landed`). A file is replaced at once by its successor.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from orchestration.erase.columns import IdColumns, find
+from orchestration.load.disk import sync
+from orchestration.scans import identifier, literal, scan_parquet
+from pollux.runtime.duck import open_duckdb
+from pollux.runtime.settings import Settings
+from pollux.runtime.steps import step
+from pollux.subjects import Subject
+
+
+def erase_parquet(
+    engine: duckdb.DuckDBPyConnection,
+    path: Path,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+) -> int:
+    """Writes a Parquet file anew without the rows of subjects; returns how many it changed."""
+    unfinished = path.with_name(f".{path.name}.new")
+    source = scan_parquet([path])
+    described = engine.execute(f"describe from {source}").fetchall()
+    found = find({name: type_ for name, type_, *_ in described}, subjects, columns)
+    if not found:
+        return 0
+    count = f"select count(*) from {source} where {found.any}"
+    ((rows,),) = engine.execute(count).fetchall()
+    if not rows:
+        return 0
+    emptied = ", ".join(
+        f"case when not ({is_named}) then {identifier(name)} end as {identifier(name)}"
+        for name, is_named in found.references.items()
+    )
+    replaced = f" replace ({emptied})" if emptied else ""
+    engine.execute(
+        f"copy (select *{replaced} from {source} where not ({found.is_row})) "
+        f"to {literal(str(unfinished))} (format parquet)"
+    ).fetchall()
+    sync(unfinished)
+    unfinished.replace(path)
+    # Spark checks a file by what stands beside it.
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    sync(path.parent)
+    step("erase.parquet_written")
+    return int(rows)
+
+
+def erase_warehouse(
+    settings: Settings, subjects: Sequence[Subject], columns: IdColumns
+) -> dict[str, int]:
+    """Takes subjects out of the DuckDB warehouse and copies it to a new file; returns rows.
+
+    DuckDB leaves in a file what was deleted from it. The caller holds the lock on the warehouse.
+    """
+    path = settings.warehouse_path
+    if not path.exists():
+        return {}
+    deleted = {}
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    with open_duckdb(path) as engine:
+        engine.execute("set preserve_insertion_order = true")
+        listed = engine.execute(
+            "select schema_name, table_name, map(list(column_name), list(data_type)) "
+            "from duckdb_columns() inner join duckdb_tables() "
+            "using (database_name, schema_name, table_name) "
+            "where database_name = current_database() group by all order by all"
+        ).fetchall()
+        for schema, table, present in listed:
+            found = find(present, subjects, columns)
+            name = f"{identifier(schema)}.{identifier(table)}"
+            rows = 0
+            if found.rows:
+                ((rows,),) = engine.execute(f"delete from {name} where {found.is_row}").fetchall()
+            for column, is_named in found.references.items():
+                empty = f"update {name} set {identifier(column)} = null where {is_named}"
+                ((more,),) = engine.execute(empty).fetchall()
+                rows += more
+            if rows:
+                deleted[f"{schema}.{table}"] = int(rows)
+        step("erase.warehouse_deleted")
+        current = identifier(engine.execute("select current_database()").fetchall()[0][0])
+        engine.execute(f"attach {literal(str(unfinished))} as rewritten")
+        engine.execute(f"copy from database {current} to rewritten").fetchall()
+        engine.execute("detach rewritten")
+    sync(unfinished)
+    unfinished.replace(path)
+    sync(path.parent)
+    step("erase.warehouse_replaced")
+    return deleted
