@@ -30,6 +30,9 @@ _UNQUOTED = re.compile(r"(with value )\S+")
 # DuckDB quotes the whole error that made a database unusable.
 _WHOLE = re.compile(r'(?<=Original error: )"(.*)"', re.DOTALL)
 
+# It writes the error that caused one as JSON.
+_CAUSE = re.compile(r'\{"exception_type":.*?"exception_message":"((?:[^"\\]|\\.)*)".*\}', re.DOTALL)
+
 # What is quoted is the name of something, or else a value. A value may hold quotes and line ends
 # itself, so it reaches to the message's last quote.
 _QUOTED = re.compile(
@@ -47,6 +50,7 @@ def without_values(message: str) -> str:
     if _ABOUT_CODE.search(message):
         return message
     message = _WHOLE.sub(lambda found: without_values(found[1]), message)
+    message = _CAUSE.sub(lambda found: without_values(found[1].replace('\\"', '"')), message)
     message = _EXCERPT.sub("", message)
     message = _DETAIL.sub(rf"\1{MASKED}", message)
     message = _UNQUOTED.sub(rf"\1{MASKED}", message)

@@ -19,7 +19,7 @@ MEMBER = "member"
 SALT_BYTES = 32
 _FIELDS = re.compile(r'[,;|\t"]')
 _CUSTOMER = re.compile(r'"(?:id|customer_id)"\s*:\s*"?\s*0*(\d+)')
-_EMAIL = re.compile(r"[^\s,;:<>(){}\[\]\"'\\]+@[^\s,;:<>(){}\[\]\"'\\]+")
+_EMAIL = re.compile(r"[^\0\s,;:<>(){}\[\]\"'\\]+@[^\0\s,;:<>(){}\[\]\"'\\]+")
 
 
 class SubjectError(PolluxError):
@@ -53,6 +53,9 @@ def read_subject(kind: str, text: str) -> Subject:
 
 def key_of(kind: str, text: str) -> str | None:
     """The id that a text is, None where it is none."""
+    if "\0" in text:
+        # No column holds it.
+        return None
     if kind == MEMBER:
         return rules.email_key(text)
     try:

@@ -122,6 +122,19 @@ def test_cause_of_a_database_that_cannot_go_on_is_named() -> None:
     assert masked.endswith("Original error: Could not convert string (personal): File too large")
 
 
+def test_the_error_that_caused_one_is_told() -> None:
+    """As DuckDB says it where a disk is full while it writes in the background."""
+    said = (
+        'IO Error: Async write failed for range [offset=27, size=9]: {"exception_type":"IO",'
+        '"exception_message":"Could not write file \\"/data/x.parquet\\": No space left on device",'
+        '"errno":"28"}'
+    )
+    assert without_values(said).endswith(
+        'size=9]: Could not write file "/data/x.parquet": No space left on device'
+    )
+    assert "Anna" not in without_values(said.replace("Could", "Not \\'Anna\\', could"))
+
+
 def test_traceback_has_places_and_types_only() -> None:
     def fail(value: str) -> None:
         try:

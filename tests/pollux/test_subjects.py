@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from pollux.personal import SUBJECTS
 from pollux.subjects import (
     Subject,
     SubjectError,
@@ -85,6 +86,14 @@ def test_a_number_means_somebody_only_under_its_name(text: str, is_named: bool) 
     found = re.search(pattern_of(Subject("customer", "7"), ["customer_id"]), text)
     assert bool(found) is is_named
     assert (Subject("customer", "7") in subjects_in(text.encode())) is is_named
+
+
+@pytest.mark.parametrize("text", ["an\0na@example.org", "anna@example.org\0", "7\0"])
+def test_nobody_has_an_id_that_no_column_holds(text: str) -> None:
+    assert all("\0" not in found.id for found in subjects_in(text.encode()))
+    for kind in SUBJECTS:
+        with pytest.raises(SubjectError, match=f"The id of a {kind} is "):
+            read_subject(kind, text)
 
 
 def test_who_is_kept_out_is_known_by_a_salted_hash_alone() -> None:

@@ -204,7 +204,7 @@ def test_restore_refuses_what_it_would_overwrite(
         restore(serving, tmp_path / "backup")
     with open_serving_store(elsewhere).connect() as connection:
         migrate(connection)
-    with pytest.raises(BackupError, match=r"The database holds events already"):
+    with pytest.raises(BackupError, match=r"The database holds erasure, events already"):
         restore(elsewhere, tmp_path / "backup")
     with pytest.raises(BackupError, match="is not an empty folder"):
         back_up(serving, tmp_path / "backup")
