@@ -68,7 +68,7 @@ MEANINGS = {
     KeyScope.SCORE: "the coupon scorer",
     KeyScope.MARTS_READ: "any mart, of every domain, personal data included",
     KeyScope.METRICS: "metrics, and which releases are served",
-    KeyScope.ADMIN: "what went wrong in the pipelines",
+    KeyScope.ADMIN: "what went wrong in the pipelines, erasing people",
 }
 
 

@@ -9,7 +9,17 @@ from starlette.middleware import Middleware
 
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
-from services.api import customer, health, household, loyalty, marts, operation, quality, store
+from services.api import (
+    customer,
+    health,
+    household,
+    loyalty,
+    marts,
+    operation,
+    quality,
+    store,
+    subjects,
+)
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
 from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
@@ -43,7 +53,9 @@ TAGS = [
     {"name": "marts", "description": "Any released mart, your own included, by its contract."},
     TAG,
 ]
+# Each has queries and routes of its own domain's marts.
 PARTS = (household, customer, store, loyalty, marts)
+OTHERS = (operation, subjects, quality, health)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,7 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
     memory = AnswersInMemory(limit=settings.api_cache_mb * 2**20)
-    database = Database(find_serving_store(settings))
+    serving_store = find_serving_store(settings)
+    database = Database(serving_store)
 
     def on_change(releases: Mapping[str, Release]) -> None:
         memory.keep_only(releases)
@@ -79,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         database.close()
 
     routers = [router for part in PARTS for router in part.routes.ROUTERS]
+    routers += [router for part in OTHERS for router in part.ROUTERS]
     app = make_app(
         settings,
         name="api",
@@ -88,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         metrics=metrics,
         keys=keys,
-        routers=[*routers, *operation.ROUTERS, *quality.ROUTERS, *health.ROUTERS],
+        routers=routers,
         root_path=settings.root_path,
         middleware=[
             Middleware(Compress),
@@ -97,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     answers = Answers(database, watcher, memory)
     app.state.answers = answers
+    app.state.serving_store = serving_store
     app.state.marts = marts.repository.Marts()
     app.state.releases_dir = settings.releases_dir
     app.state.logs_dir = settings.logs_dir

@@ -191,6 +191,8 @@ OTHER_OPERATIONS = {
     ("get", "/v1/quality"),
     ("get", "/v1/releases"),
     ("get", "/v1/alerts"),
+    # test_subjects.
+    ("delete", "/v1/subjects/{kind}/{id}"),
 }
 IDS = [
     ("/v1/households/{}", "household_key"),
