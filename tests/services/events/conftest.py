@@ -50,6 +50,7 @@ begin
     loop execute format('truncate events.%I restart identity cascade', one.tablename); end loop;
 end $$;
 update events.identity set id = gen_random_uuid();
+delete from erasure.suppressed;
 delete from release.current;
 delete from release.webhook_messages;
 delete from release.row_counts where number > 1;

@@ -1,6 +1,7 @@
 """Stand-ins for a broker's connection and for what acknowledges a message."""
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
@@ -100,3 +101,11 @@ WAITS_FOR_LOCK = "select count(*) from pg_locks where not granted"
 async def connect(store: ServingStore) -> asyncpg.Connection:
     """The test's own connection."""
     return await asyncpg.connect(store.owner_url)
+
+
+def keep_out(store: ServingStore, kind: str, id_: str) -> None:
+    """Keeps a subject out, as after its erasure, and leaves the released tables as they are."""
+    with store.connect() as connection:
+        ((salt,),) = connection.execute("select salt from erasure.salt").fetchall()
+        digest = hashlib.sha256(salt + f"{kind}:{id_}".encode()).digest()
+        connection.execute("insert into erasure.suppressed (digest) values (%s)", [digest])

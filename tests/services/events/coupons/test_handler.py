@@ -8,7 +8,7 @@ import pytest
 
 from pollux.runtime.serving import ServingStore
 from tests.services.events.coupons.desk import Desk, focus
-from tests.services.events.doubles import connect, run, until, until_row
+from tests.services.events.doubles import connect, keep_out, run, until, until_row
 from tests.services.events.support import CUSTOMERS, DEPARTMENTS, NOW, TODAY, best, who_gets
 
 
@@ -125,6 +125,34 @@ def test_what_a_crash_of_the_database_forgot_is_decided_again(
             assert {row[0] for row in rows} == set(desk.broker.ids)
             assert await connection.fetchval("select count(*) from events.outbox") == 1
         await connection.close()
+
+    run(work)
+
+
+def test_of_who_was_erased_nothing_is_taken_in(store: ServingStore) -> None:
+    async def work() -> None:
+        async with Desk(store).know().working() as desk:
+            erased, other = CUSTOMERS[:2]
+            keep_out(store, "customer", str(erased))
+            unreadable = b'{"id": %d, "ts": "yesterday"}'
+            receipts = [
+                desk.send("entry", b'{"id": %d, "ts": %d}' % (erased, NOW)),
+                desk.send("focus", focus(erased)),
+                desk.send("focus", unreadable % erased),
+                desk.send("focus", unreadable % other),
+                desk.send("focus", focus(other)),
+            ]
+            await until(lambda: all(one.count == 1 for one in receipts))
+            connection = await connect(store)
+            for table in ("decisions", "contexts"):
+                found = await connection.fetch(f"select customer_id from events.{table}")
+                assert {row[0] for row in found} <= {other}, table
+            assert await connection.fetchval("select count(*) from events.decisions") == 1
+            letters = await connection.fetch("select payload from events.dead_letter order by id")
+            assert {row[0] for row in letters} == {b"", unreadable % other}
+            sent = [json.loads(one[1]) for one in desk.broker.published.values()]
+            assert {int(one["customer"]["id"]) for one in sent} <= {other}
+            await connection.close()
 
     run(work)
 

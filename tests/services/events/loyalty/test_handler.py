@@ -22,6 +22,7 @@ from tests.services.events.doubles import (
     ConnectionDouble,
     ReceiptDouble,
     connect,
+    keep_out,
     message,
     run,
     until,
@@ -153,6 +154,30 @@ def test_the_list_makes_members_and_knows_more_of_them_later(store: ServingStore
             sql = "select email, fb_user, insta_user, gender, joined_by from events.members"
             rows = [tuple(row) for row in await connection.fetch(sql)]
             assert rows == [("a@x.y", "fb_a", "insta_a", "F", "list")]
+            await connection.close()
+
+    run(work)
+
+
+def test_of_who_was_erased_nothing_is_taken_in(store: ServingStore) -> None:
+    rows = [purchase("A@x.y"), purchase("b@x.y"), b"Hoodie, BrowseConversion, a@x.y, Web"]
+
+    async def work() -> None:
+        async with Desk(store).working() as desk:
+            keep_out(store, "member", "a@x.y")
+            receipts = [
+                desk.send("conversion", b"\n".join(rows)),
+                desk.send("loyalty", b"a@x.y, fb_a, , F"),
+            ]
+            await until(lambda: all(one.count == 1 for one in receipts))
+            connection = await connect(store)
+            for table in ("conversions", "members", "loyalty_list", "promo_codes"):
+                found = await connection.fetch(f"select email from events.{table}")
+                assert {row[0] for row in found} <= {"b@x.y"}, table
+            assert await connection.fetchval("select count(*) from events.members") == 1
+            dead = await connection.fetch("select payload, reason from events.dead_letter")
+            assert [tuple(row) for row in dead] == [(b"", "unknown conversion type")]
+            assert b"a@x.y" not in b"".join(desk.on("lines")).lower()
             await connection.close()
 
     run(work)
