@@ -39,6 +39,7 @@ REASONS = {
     r"An event_id is not blank": "the same of an event's own",
     r"(List|Value) should have at (most|least) \d+ item": "words of a text, and readings of names",
     r"An email holds no blank": "a + that was not encoded arrives as a blank",
+    r"The id of a \w+ is ": "what an id is depends on the kind beside it",
     r"more than two decimals": "no float is a multiple of 0.01",
     r"the customer's id: beyond 64 bits": "a text has no bounds of numbers",
     r"(\w+: |the customer's id: )?an id with an exponent": "9e15 may have been another",
