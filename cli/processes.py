@@ -24,6 +24,7 @@ from pollux.runtime.settings import Settings
 UP, DAGSTER = "pollux up", "pollux dagster"
 # A run in progress is told to end, and its current step may take a while.
 COMMAND_STOP_SECONDS = 60
+LOCK_SECONDS = 1
 
 
 class UpError(PolluxError):
@@ -45,7 +46,8 @@ class Running:
         Processes that a killed command left running are ended first.
         """
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock, timeout=0)
+        # What a killed command had just begun holds its lock until it is a program of its own.
+        lock = FileLock(self._lock, timeout=LOCK_SECONDS)
         try:
             lock.acquire()
         except Timeout:

@@ -78,7 +78,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture
 def container(image: dict[str, Any]) -> Iterator[str]:
-    name = run("buildah", "from", "--layers --pull-never", IMAGE)
+    name = run("buildah", "from", "--pull-never", IMAGE)
     yield name
     run("buildah", "rm", name)
 
