@@ -95,7 +95,7 @@ test: setup
 	@mkdir -p target
 	@# More files at a time than cores, and the checks beside them: most files wait for processes of their own.
 	@$(MAKE) --no-print-directory check >target/check.log 2>&1 & checking=$$!; \
-	$(PYTEST) --numprocesses 5 -m "not endurance and not spark"; tested=$$?; \
+	$(PYTEST) --numprocesses 4 -m "not endurance and not spark"; tested=$$?; \
 	wait $$checking || { cat target/check.log; echo "make check failed: see above"; exit 1; }; \
 	exit $$tested
 
