@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 
 import pytest
 
@@ -94,6 +95,14 @@ def test_nobody_has_an_id_that_no_column_holds(text: str) -> None:
     for kind in SUBJECTS:
         with pytest.raises(SubjectError, match=f"The id of a {kind} is "):
             read_subject(kind, text)
+
+
+@pytest.mark.parametrize("text", ["a", "@", "a@", ' "id":', '"id": "', '"id": 0', " "])
+def test_a_long_message_is_looked_through_at_once(text: str) -> None:
+    started = time.process_time()
+    subjects_in((text * 200_000).encode())
+    subjects_in((text + " " * 200_000).encode())
+    assert time.process_time() - started < 2
 
 
 def test_who_is_kept_out_is_known_by_a_salted_hash_alone() -> None:
