@@ -240,7 +240,10 @@ def test_a_dead_letter_is_read_after_all(shop: Shop, worker: Worker, client: Cli
         "update events.dead_letter set payload = payload || ', Instagram' where kind = 'conversion'"
     )
     shop.execute("update events.dead_letter set replay_requested_at = now()")
-    rows = "select kind, attempts, resolved_at is not null from events.dead_letter order by id"
+    rows = (
+        "select kind, attempts, resolved_at is not null from events.dead_letter "
+        "order by kind desc, id"
+    )
     wait_for(
         lambda: (
             shop.rows(rows) == [("focus", 1, True), ("focus", 2, False), ("conversion", 1, True)]
