@@ -6,7 +6,7 @@
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
-# For an index, or an authority for certificates, of one's own: what pip and uv read.
+# For a package index or a certificate authority of your own: what pip and uv read.
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 ARG UV_DEFAULT_INDEX
@@ -19,7 +19,7 @@ COPY pyproject.toml requirements.lock ./
 RUN python3 -m venv /opt/uv && python3 -m venv --without-pip .venv \
     && sed -n '/^uv==/,/^    #/p' requirements.lock \
     | /opt/uv/bin/pip install --quiet --require-hashes --requirement /dev/stdin
-# What the lock says, hashes included, without what only developers need.
+# The locked versions, hashes included, without what only developers need.
 RUN /opt/uv/bin/uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml \
     --group pipeline --group services --group dashboard
 COPY . .

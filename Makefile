@@ -23,7 +23,7 @@ help:
 	@echo "make test    all of these, and integration tests (minutes)"
 	@echo "make endurance  what takes minutes: kills, soaks, a whole day of Dagster, the real files on both engines"
 	@echo "make test-spark  the marts on Apache Spark, held equal to DuckDB's (minutes)"
-	@echo "make endurance-spark  this, the real files, every unit test, a cluster, kills of its parts (half an hour or more)"
+	@echo "make endurance-spark  the same, the real files, every unit test, a cluster, kills of its parts (half an hour or more)"
 	@echo "make docs    the documentation as a site, in target/site"
 	@echo "make bench   benchmarks, with machine and versions"
 	@echo "make image   the platform as an image, by docker, podman or buildah"
