@@ -1,4 +1,4 @@
-"""The own Spark server, found again and missed when it dies; a program stands in for it."""
+"""Pollux's own Spark server, found again and missed when it dies; a program stands in for it."""
 
 import signal
 import socket
