@@ -26,6 +26,11 @@ class Readiness(BaseModel):
         description="Current release of each domain that has one.",
         examples=[{"customer": "customer-1", "household": "household-3"}],
     )
+    etags: dict[str, str] = Field(
+        description="The ETag of its answers, by domain: another one when a release follows, and "
+        "when somebody is erased from it.",
+        examples=[{"customer": '"customer-1-5fd924625f"', "household": '"household-3-6c1a5b7e09"'}],
+    )
 
 
 @router.get("/", response_model=Index, summary="Where things are")
@@ -64,5 +69,8 @@ async def read_index(request: Request) -> Response:
 async def read_readiness(request: Request) -> Response:
     """Ready when the database answers and there is a release; else a problem says what is wrong."""
     releases = await answers_of(request).releases()
-    ready = Readiness(releases={name: releases[name].name for name in sorted(releases)})
+    ready = Readiness(
+        releases={name: releases[name].name for name in sorted(releases)},
+        etags={name: releases[name].etag for name in sorted(releases)},
+    )
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)

@@ -1,7 +1,8 @@
 """What pages read: documents and lists of the services, kept while their release is current.
 
-A view asks which releases are current at most every two seconds; what it has read from one is asked
-for again after a minute. Keys are told apart: an answer that one key got is not shown to another.
+A view asks which releases are current at most twice a second; what it has read from one is asked
+for again after a minute, or when somebody was erased from a release: so a second after that, no
+view shows them. Keys are told apart: an answer that one key got is not shown to another.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ import streamlit as st
 from pollux.runtime.settings import Settings
 from services.dashboard.client import Client, Parameters, Service, ServiceError, Trouble
 
+CURRENT_SECONDS = 0.5
 FRESH_SECONDS = 2
 ANSWER_SECONDS = 60
 MOST_ANSWERS = 512
@@ -27,7 +29,7 @@ Row = Mapping[str, Any]
 
 def read(path: str, **parameters: str | float | bool) -> dict[str, Any]:
     """A document of the API; raises `ServiceError`."""
-    return _read(path, tuple(parameters.items()), key(), releases())
+    return _read(path, tuple(parameters.items()), key(), _etags())
 
 
 def find(path: str, **parameters: str | float | bool) -> dict[str, Any] | None:
@@ -89,11 +91,6 @@ def fresh(path: str, **parameters: str | float | bool) -> dict[str, Any]:
     return _read_fresh(path, tuple(parameters.items()), key())
 
 
-def releases() -> Mapping[str, str]:
-    """The current release of each domain, such as household-3; raises `ServiceError`."""
-    return _releases()
-
-
 def key() -> str | None:
     """The key of this session's viewer."""
     return st.session_state.get(KEY)
@@ -105,9 +102,9 @@ def client() -> Client:
     return Client(Settings())
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
-def _releases() -> dict[str, str]:
-    found: dict[str, str] = client().ask(Service.API, "/readyz").json()["releases"]
+@st.cache_data(ttl=CURRENT_SECONDS, show_spinner=False)
+def _etags() -> dict[str, str]:
+    found: dict[str, str] = client().ask(Service.API, "/readyz").json()["etags"]
     return found
 
 
@@ -124,7 +121,7 @@ def _read(
     path: str,
     parameters: Sequence[tuple[str, str | float | bool]],
     key: str | None,
-    releases: Mapping[str, str],  # noqa: ARG001 - what the answer is kept by
+    etags: Mapping[str, str],  # noqa: ARG001 - what the answer is kept by
 ) -> dict[str, Any]:
     found: dict[str, Any] = client().ask(Service.API, path, dict(parameters), key=key).json()
     return found

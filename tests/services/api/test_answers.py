@@ -752,7 +752,13 @@ def test_answers_come_from_memory_the_second_time(app_settings: Settings) -> Non
 def test_readiness_names_the_release(client: httpx.Client) -> None:
     answer = client.get("/readyz")
     releases = {domain: f"{domain}-{NUMBER}" for domain in DOMAINS}
-    assert answer.json() == {"status": "ready", "releases": releases}
+    etags = {"household": client.get("/v1/households/1").headers["etag"]}
+    assert answer.json() == {
+        "status": "ready",
+        "releases": releases,
+        "etags": answer.json()["etags"] | etags,
+    }
+    assert set(answer.json()["etags"]) == set(DOMAINS)
 
 
 KEYS = {"one": "5f" * 16, "two": "a0" * 16}

@@ -20,14 +20,14 @@ with states.problems_shown():
     {page}.show()
 """
 SECONDS = 20
-RELEASES = {"customer": "customer-3", "household": "household-7", "store": "store-1"}
+ETAGS = {"customer": '"customer-3-a"', "household": '"household-7-a"', "store": '"store-1-a"'}
 
 
 class FakeServices:
     """Answers of the services by path; what was asked is kept."""
 
     def __init__(self) -> None:
-        self.documents: dict[str, Any] = {"/readyz": {"status": "ready", "releases": RELEASES}}
+        self.documents: dict[str, Any] = {"/readyz": {"status": "ready", "etags": ETAGS}}
         self.asked: list[httpx.Request] = []
         # Where set, the only key that is let in.
         self.key: str | None = None
