@@ -4,6 +4,7 @@ Belongs here: what must be set up before the imports, which take a second. The c
 `cli.app`.
 """
 
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ def main() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # Not an exception, which could surface during an import, where some libraries swallow it.
     signal.signal(signal.SIGINT, _end_at_once)
+    allow_any_terminal()
     from pollux.runtime.privacy import keep_private
 
     keep_private()
@@ -25,9 +27,14 @@ def main() -> None:
         from cli.explain import explain
 
         sys.exit(f"✗ {explain(error) or error}")
-    # Also where a shell that started this in the background set SIGINT to be ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run())
+
+
+def allow_any_terminal() -> None:
+    """Prints a question mark for each character that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> None:

@@ -44,13 +44,6 @@ class Step:
         self.update(f"{done} of {total}, {detail}")
 
 
-def allow_any_terminal() -> None:
-    """Prints a question mark for each character that the terminal cannot show."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 @contextmanager
 def step(title: str) -> Iterator[Step]:
     """Shows a task while it runs, and one line with its seconds when it has ended."""

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from orchestration.learn.recommend.land import learn_if_due
 from orchestration.load import landing
 from orchestration.load.declarations import LEARNED, read_datasets
-from orchestration.load.events import EVENTS, events_fingerprint, feeding, land_events
+from orchestration.load.empty_parts import ensure_empty_parts
+from orchestration.load.event_datasets import EVENTS, events_fingerprint, feeding
+from orchestration.load.events import land_events
 from orchestration.load.postgres import sync_raw
 from orchestration.load.quality import loaded_datasets
 from orchestration.transform.dbt import (
@@ -118,7 +120,7 @@ def stream_build(
         learn_if_due(settings)
     land_events(settings, feeding(domains))
     datasets = list(read_datasets(PROJECT_DIR).values())
-    landing.ensure_empty_parts(settings, datasets)
+    ensure_empty_parts(settings, datasets)
     database = open_serving_store(settings) if settings.engine == "postgres" else None
     with lock_warehouse(settings, "a build") as lock:
         if settings.engine == "duckdb":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
-from orchestration.load.events import events_fingerprint
-from orchestration.load.retention import LastTime, read_note
+from orchestration.load.event_datasets import events_fingerprint
+from orchestration.load.retention_note import LastTime, read_note
 from orchestration.release.registry import ReleaseRow, read_releases
 from orchestration.transform.record import read_record, rules_of
 from pollux.runtime.serving import find_serving_store, open_serving_store

@@ -6,7 +6,6 @@ The wheel is the gateway alone: what loads, builds and serves has folders such a
 
 import sys
 from importlib import import_module
-from importlib.metadata import metadata
 from pathlib import Path
 
 # Not from the settings: the command sets up more before it imports them.
@@ -16,6 +15,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Runs the command; where it is not, ends with 1 and says where it is."""
     if not (CHECKOUT / "cli" / "main.py").is_file():
+        from importlib.metadata import metadata  # noqa: PLC0415 - as long as the command's help
+
         links = dict(link.split(", ") for link in metadata("pollux").get_all("Project-URL", []))
         sys.exit(
             "✗ This is Pollux's Python gateway alone (from pollux import Cohort). The pollux "

@@ -14,12 +14,14 @@ from cli import output
 from pollux.runtime.privacy import as_the_user_has_it
 from pollux.runtime.settings import PROJECT_DIR
 
-evaluations = typer.Typer(no_args_is_help=True)
+evaluations = typer.Typer(
+    help="Measures what was learned on data that it did not see.", no_args_is_help=True
+)
 
 
 @evaluations.callback()
-def evaluate() -> None:
-    """Measures what was learned on data that it did not see."""
+def _evaluations() -> None:
+    """Keeps `recommend` a sub-command while it is the only one."""
 
 
 @evaluations.command()

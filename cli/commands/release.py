@@ -16,7 +16,7 @@ from cli.options import ACCEPT_SHRINKING, DOMAINS, JSON
 from pollux.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestration.load.retention import LastTime
+    from orchestration.load.retention_note import LastTime
     from orchestration.release.publish import ReleaseReport
 
 

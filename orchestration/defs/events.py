@@ -10,8 +10,10 @@ import dagster as dg
 
 from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.load import landing
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.errors import LandingError, LoadError
-from orchestration.load.events import EVENTS, event_datasets, land_events
+from orchestration.load.event_datasets import EVENTS, event_datasets
+from orchestration.load.events import land_events
 
 if TYPE_CHECKING:
     from pollux.runtime.settings import Settings
@@ -68,7 +70,7 @@ def _land(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
         if isinstance(error, LoadError) and not isinstance(error, LandingError):
             raise final(context, str(error)) from error
         raise
-    landing.ensure_empty_parts(settings, datasets)
+    ensure_empty_parts(settings, datasets)
     for dataset in datasets:
         parts = landing.parts(settings, dataset)
         yield dg.MaterializeResult(

@@ -14,6 +14,7 @@ from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_erro
 from orchestration.load import inbox, landing
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import LEARNED, Dataset, read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.run import FileReport
 from orchestration.load.run import load as load_files
@@ -137,7 +138,7 @@ def _take_inbox(
         context.log.warning(note)
     _enter_dates(context, domain, taken.files)
     if taken.files or not taken.broken or context.run.job_name != domain:
-        landing.ensure_empty_parts(settings, every.values())
+        ensure_empty_parts(settings, every.values())
         for name in sorted(selected):
             yield _result(settings, every[name], [f for f in taken.files if f.dataset == name])
     if taken.broken:

@@ -13,7 +13,8 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from orchestration.load.old_decisions import delete_rows
-from orchestration.load.retention import Forgotten, LastTime, forget_old, note
+from orchestration.load.retention import forget_old
+from orchestration.load.retention_note import Forgotten, LastTime, note
 from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings

@@ -17,6 +17,7 @@ import duckdb
 from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import DISK_ERRORS, LandingError, LoadError
 from orchestration.load.examine import LONGEST_RECORD, Counts, Header, Watch, count
+from orchestration.load.landing import METADATA_KEY
 from orchestration.scans import identifier, literal, scan_csv
 from pollux.calendar import DAY_ONE
 from pollux.masking import told
@@ -39,7 +40,6 @@ from pollux.types import (
     visible,
 )
 
-METADATA_KEY = "pollux"
 MEMORY_LIMIT = "512MiB"
 
 # Longer records, in bytes, need buffers larger than usual.

@@ -8,7 +8,6 @@ rows have landed.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +18,16 @@ from psycopg import sql
 
 from orchestration.load import journal, landing
 from orchestration.load.convert_csv import Binding, connect, convert_clean
-from orchestration.load.declarations import TABLE, Column, Dataset, read_datasets
+from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LandingError, LoadError
+from orchestration.load.event_datasets import EVENTS, event_datasets
 from orchestration.load.landing import Part
 from orchestration.scans import identifier, scan_parquet
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
-from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.settings import Settings
 
-EVENTS = "events"
 PART_ROWS = 1_000_000
 POLL_SECONDS = 0.01
 # How many of the last landed rows are compared with the table.
@@ -52,23 +51,6 @@ select greatest(
 """
 # Orders are in the shop's local time, so events are converted to it here, where zones are known.
 _SHOP_TIME = "event_shop_time"
-
-
-def event_datasets() -> list[Dataset]:
-    """The datasets that are landed from the event service's tables."""
-    return [dataset for dataset in read_datasets(PROJECT_DIR).values() if dataset.format == TABLE]
-
-
-def feeding(domains: Sequence[str]) -> list[Dataset]:
-    """The event datasets that feed any of these domains."""
-    return [dataset for dataset in event_datasets() if set(domains).intersection(dataset.feeds)]
-
-
-def events_fingerprint(settings: Settings, domain: str) -> str:
-    """A hash that changes when new events of a domain have landed; empty if none ever have."""
-    found = [dataset for dataset in feeding([domain]) if landing.parts(settings, dataset)]
-    content = [landing.dataset_fingerprint(settings, dataset) for dataset in found]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest() if content else ""
 
 
 def land_events(settings: Settings, datasets: Sequence[Dataset] | None = None) -> dict[str, int]:

@@ -18,18 +18,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from orchestration.load import journal
-from orchestration.load.convert_csv import METADATA_KEY, write_empty
 from orchestration.load.declarations import Dataset
 from orchestration.load.disk import move, sync
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.names import safe_name, shown
 from pollux.runtime.settings import Settings
 
+# Of what a part's Parquet file says of itself.
+METADATA_KEY = "pollux"
 EMPTY = "_empty"
 _SUFFIX = ".parquet"
 
@@ -120,33 +119,6 @@ def check_declaration(dataset: Dataset, found: Iterable[Part]) -> None:
         )
 
 
-def ensure_empty_parts(settings: Settings, datasets: Iterable[Dataset]) -> None:
-    """Give a dataset without real parts one with its columns and no rows, and no other dataset.
-
-    DuckDB takes all files of a folder for as long as the first: an empty one there, and it plans
-    joins for tables without rows.
-
-    Raises:
-        LoadError: when the landing zone cannot be written or another load holds it.
-
-    """
-    stale = [dataset for dataset in datasets if not _is_empty_part_right(settings, dataset)]
-    if not stale:
-        return
-    with locked(settings), workspace(settings) as work:
-        for dataset in stale:
-            path = part_path(settings, dataset, EMPTY)
-            with writable(path.parent):
-                path.unlink(missing_ok=True)
-            if _has_parts(settings, dataset):
-                continue
-            out = work / "empty"
-            record = part_record(dataset, sha256="", rejected=0, sample=False)
-            write_empty(dataset, out, record)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            publish(out, path)
-
-
 def part_record(
     dataset: Dataset, *, sha256: str, rejected: int, sample: bool
 ) -> dict[str, str | int | bool]:
@@ -235,12 +207,15 @@ def _parts(settings: Settings, pattern: str) -> list[Part]:
     if journal.is_open(settings):
         with locked(settings):
             pass
-    found = (_read_part(path) for path in sorted(settings.landing_dir.glob(pattern)))
+    found = (read_part(path) for path in sorted(settings.landing_dir.glob(pattern)))
     return [part for part in found if part is not None and part.name != EMPTY]
 
 
-def _read_part(path: Path) -> Part | None:
+def read_part(path: Path) -> Part | None:
     """The part in a file; None if a load has just removed it."""
+    import pyarrow as pa  # noqa: PLC0415 - takes longer than pollux status where nothing has landed
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     try:
         footer = pq.read_metadata(path)
         record = json.loads((footer.metadata or {})[METADATA_KEY.encode()])
@@ -262,18 +237,6 @@ def _read_part(path: Path) -> Part | None:
         sample=record["sample"],
         loaded_at=record["loaded_at"],
     )
-
-
-def _is_empty_part_right(settings: Settings, dataset: Dataset) -> bool:
-    part = _read_part(part_path(settings, dataset, EMPTY))
-    if _has_parts(settings, dataset):
-        return part is None
-    return part is not None and part.declaration == dataset.fingerprint
-
-
-def _has_parts(settings: Settings, dataset: Dataset) -> bool:
-    found = dataset_dir(settings, dataset).glob(f"*{_SUFFIX}")
-    return any(path.name != f"{EMPTY}{_SUFFIX}" for path in found)
 
 
 def _hash(found: Iterable[Part], *more: str) -> str:

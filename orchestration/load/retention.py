@@ -1,13 +1,11 @@
 """Forgets what is older than the settings say: texts of rejects, files that failed, old days.
 
-Belongs here: what goes of files and of the landing zone, and the record of the last time. Does not
-belong here: runs of Dagster (`orchestration.defs.retention`), decisions (`old_decisions`), and
-other rows of the event service, which it deletes itself.
+Belongs here: what goes of files and of the landing zone. Does not belong here: runs of Dagster
+(`orchestration.defs.retention`), decisions (`old_decisions`), and other rows of the event service,
+which it deletes itself.
 """
 
-import json
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,39 +14,8 @@ from orchestration.load.declarations import TABLE, read_datasets
 from orchestration.load.landing import Part
 from orchestration.load.old_decisions import old_parts
 from orchestration.load.rejects import blank_texts
-from pollux.runtime.processes import write_record
+from orchestration.load.retention_note import Forgotten
 from pollux.runtime.settings import PROJECT_DIR, Settings
-
-RECORD = "retention.json"
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """How much went, by kind; `parts` are those of the landing zone."""
-
-    runs: int = 0
-    texts: int = 0
-    failed_files: int = 0
-    loaded_files: int = 0
-    parts: int = 0
-    decisions: int = 0
-
-    def describe(self) -> str:
-        """The same in words."""
-        return (
-            f"{self.runs} runs of Dagster, the text of {self.texts} rejected rows, "
-            f"{self.failed_files} files that had failed to load, {self.loaded_files} that had been "
-            f"loaded, {self.parts} parts of the landing zone, {self.decisions} decisions"
-        )
-
-
-@dataclass(frozen=True)
-class LastTime:
-    """When retention was last at work (ISO 8601), what went, and what kept it from its work."""
-
-    at: str
-    forgotten: Forgotten
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,19 +51,6 @@ def forget_old(settings: Settings, now: datetime) -> Forgotten:
         loaded_files=len(old.loaded),
         parts=len(old.parts),
     )
-
-
-def note(settings: Settings, last: LastTime) -> None:
-    """Keeps what was done last for `read_note`."""
-    write_record(settings.data_dir / RECORD, asdict(last))
-
-
-def read_note(settings: Settings) -> LastTime | None:
-    """What was done last, None if nothing ever was."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads((settings.data_dir / RECORD).read_text())
-        return LastTime(found["at"], Forgotten(**found["forgotten"]), found["problem"])
-    return None
 
 
 def _find(settings: Settings, now: datetime) -> _Old:

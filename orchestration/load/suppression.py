@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from orchestration.load.convert_csv import METADATA_KEY
 from orchestration.load.declarations import Column, Dataset
 from orchestration.load.disk import sync
+from orchestration.load.landing import METADATA_KEY
 from orchestration.load.rejects import blank_texts
 from orchestration.scans import identifier, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb

@@ -80,7 +80,7 @@ def test_data_keep_their_characters_where_the_terminal_has_none(built: Settings,
 def test_no_character_ends_a_report(encoding: str) -> None:
     """A name that is no UTF-8 comes as a lone surrogate, which no encoding has."""
     script = (
-        "from cli import output; output.allow_any_terminal();"
+        "from cli.main import allow_any_terminal; from cli import output; allow_any_terminal();"
         "output.note('M\\udcfcnchen ✓ Änne 東京'); output.fail('→');"
         "output.print_rows(['✓'], [['→ 東京 \\udcfc']], 'table')"
     )

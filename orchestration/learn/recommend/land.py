@@ -26,8 +26,9 @@ from orchestration.learn.recommend.household import (
     recommend_all,
 )
 from orchestration.load import landing
-from orchestration.load.convert_csv import METADATA_KEY
 from orchestration.load.declarations import LEARNED, Dataset, read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
+from orchestration.load.landing import METADATA_KEY
 from orchestration.scans import literal, scan_parts
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -63,7 +64,7 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
     """
     datasets = read_datasets(PROJECT_DIR)
     out = datasets[LEARNED, NAME]
-    landing.ensure_empty_parts(settings, datasets.values())
+    ensure_empty_parts(settings, datasets.values())
     made_from = _made_from(settings, datasets)
     with landing.locked(settings):
         if read_note(settings).get("made_from") == made_from and landing.parts(settings, out):

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.defs.retention import build_retention_definitions, forget_runs
 from orchestration.load.errors import LandingError
-from orchestration.load.retention import Forgotten, read_note
+from orchestration.load.retention_note import Forgotten, read_note
 from pollux.runtime.settings import Settings
 
 NOW = timedelta(0)

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.errors import LoadError
 from tests.orchestration.load.conftest import BEFORE, HEADER, numbered, only
 
@@ -182,7 +183,7 @@ def test_a_file_whose_name_is_taken_by_pollux(shop):
     for number, name in enumerate(("_empty", ".hidden", "-", "_")):
         content = HEADER + numbered(1, start=number)
         assert only(shop.load(content, name, dataset="sales")).rows_landed == 1
-    landing.ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
+    ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
     assert [row[0] for row in shop.rows()] == [0, 1, 2, 3]
     assert len(landing.domain_parts(shop.settings, "shop")) == 4
 

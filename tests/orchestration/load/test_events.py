@@ -19,7 +19,8 @@ from orchestration.defs.reporting import LogReporter
 from orchestration.instance.in_process import execute
 from orchestration.load import events, landing
 from orchestration.load.errors import LandingError, LoadError
-from orchestration.load.events import event_datasets, events_fingerprint, land_events
+from orchestration.load.event_datasets import event_datasets, events_fingerprint
+from orchestration.load.events import land_events
 from orchestration.load.run import load
 from orchestration.status import build_status
 from orchestration.transform.graph import domains, needed_by

@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.errors import LoadError
 from orchestration.load.load_log import read_load_log
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -91,8 +92,8 @@ def test_a_sample_over_real_data_is_refused(shop):
 
 def test_every_dataset_has_an_empty_part_of_its_types(shop):
     datasets = read_datasets(shop.folder).values()
-    landing.ensure_empty_parts(shop.settings, datasets)
-    landing.ensure_empty_parts(shop.settings, datasets)
+    ensure_empty_parts(shop.settings, datasets)
+    ensure_empty_parts(shop.settings, datasets)
     assert shop.rows("sales") == shop.rows("typed") == []
     schema = pq.read_schema(shop.settings.landing_dir / "shop" / "typed" / "_empty.parquet")
     assert {f.name: str(f.type) for f in schema} == {
@@ -105,9 +106,9 @@ def test_every_dataset_has_an_empty_part_of_its_types(shop):
 
 def test_duckdb_plans_for_the_rows_that_landed(shop):
     datasets = read_datasets(shop.folder).values()
-    landing.ensure_empty_parts(shop.settings, datasets)
+    ensure_empty_parts(shop.settings, datasets)
     shop.load(HEADER + numbered(250))
-    landing.ensure_empty_parts(shop.settings, datasets)
+    ensure_empty_parts(shop.settings, datasets)
     files = shop.settings.landing_dir / "shop" / "sales" / "*.parquet"
     ((_, plan),) = duckdb.sql(f"explain (format json) from read_parquet('{files}')").fetchall()
     assert json.loads(plan)[0]["extra_info"]["Estimated Cardinality"] == "250"
@@ -115,7 +116,7 @@ def test_duckdb_plans_for_the_rows_that_landed(shop):
 
 
 def test_the_fingerprint_follows_content(shop):
-    landing.ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
+    ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
     seen = [landing.fingerprint(shop.settings, "shop")]
     for content in (BEFORE, HEADER + numbered(2), BEFORE):
         shop.load(content)
@@ -134,7 +135,7 @@ def test_a_changed_declaration_asks_for_replace(shop):
         shop.load(BEFORE, "sales-2.csv")
     assert only(shop.load(BEFORE)).outcome == "replaced"
     assert shop.rows()[0][0] == "7"
-    landing.ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
+    ensure_empty_parts(shop.settings, read_datasets(shop.folder).values())
     assert only(shop.load(HEADER + numbered(2), "sales-2.csv")).outcome == "landed"
 
 

@@ -9,7 +9,7 @@ import pytest
 from orchestration.load import landing, old_decisions
 from orchestration.load.convert_csv import write_empty
 from orchestration.load.declarations import read_datasets
-from orchestration.load.events import EVENTS
+from orchestration.load.event_datasets import EVENTS
 from orchestration.load.old_decisions import delete_rows
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings

@@ -8,9 +8,10 @@ from orchestration.load import inbox, landing
 from orchestration.load.convert_csv import write_empty
 from orchestration.load.counts import count_problems
 from orchestration.load.declarations import read_datasets
-from orchestration.load.events import EVENTS
+from orchestration.load.event_datasets import EVENTS
 from orchestration.load.load_log import read_load_log
-from orchestration.load.retention import Forgotten, LastTime, forget_old, note, read_note
+from orchestration.load.retention import forget_old
+from orchestration.load.retention_note import Forgotten, LastTime, note, read_note
 from orchestration.load.run import load
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
