@@ -39,7 +39,8 @@ from orchestration.transform.warehouse import check_is_free
 from pollux.quality import Quality
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from pollux.runtime.spark import SparkServer, use_spark, watch_spark
+from pollux.runtime.spark import use_spark, watch_spark
+from pollux.runtime.spark_connect import SparkServer
 from pollux.runtime.warehouse import lock_warehouse
 
 

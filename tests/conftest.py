@@ -23,7 +23,7 @@ from tests.support.kill_loops import KillLoop, describe, make_kill_loop
 # What only some tests need is imported by the fixture that makes it.
 if TYPE_CHECKING:
     from orchestration.learn.propensity.card import Card
-    from pollux.runtime.spark import SparkServer
+    from pollux.runtime.spark_connect import SparkServer
     from tests.support.installations import Prepared
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]

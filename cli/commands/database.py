@@ -19,7 +19,8 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.postgres import binaries_dir
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import SparkServer, running_spark
+from pollux.runtime.spark import running_spark
+from pollux.runtime.spark_connect import SparkServer
 
 database = typer.Typer(help="The serving database: start, stop, psql.", no_args_is_help=True)
 

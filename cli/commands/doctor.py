@@ -20,7 +20,8 @@ from pollux.runtime.broker import HOST, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import check_answers, check_installed, running_spark
+from pollux.runtime.spark import check_installed, running_spark
+from pollux.runtime.spark_connect import check_answers
 
 PYTHONS = ((3, 11), (3, 13))
 ENOUGH_DISK_GIB = 5

@@ -22,7 +22,7 @@ from orchestration.transform.study import study_of
 from pollux.masking import without_values
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from pollux.runtime.spark import SparkServer
+from pollux.runtime.spark_connect import SparkServer
 
 # Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}

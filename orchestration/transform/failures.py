@@ -15,7 +15,7 @@ from pollux.personal import MASKED, is_personal, looks_personal
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import SparkServer, spark_session
+from pollux.runtime.spark_connect import SparkServer, spark_session
 from pollux.runtime.spark_processes import SparkError
 
 SHOWN_ROWS = 5

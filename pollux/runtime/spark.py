@@ -1,36 +1,30 @@
 """Apache Spark for an installation: a Connect server of its own, or one that the user runs.
 
-Belongs here: when a server is started, kept and ended, and how to speak to it. Does not belong
-here: its processes (`pollux.runtime.spark_processes`), what is built with it, and where tables are
-written (`orchestration`).
+Belongs here: when a server is started, kept and ended. Does not belong here: its processes
+(`pollux.runtime.spark_processes`), how to speak to it (`pollux.runtime.spark_connect`), what is
+built with it, and where tables are written (`orchestration`).
 
 An own server listens on 127.0.0.1 and asks for a token, since whoever reaches it can run programs
 as its user. It outlives the command that started it and is found again by its record.
 """
 
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any
-from urllib.parse import quote, urlsplit
 
 import psutil
 from filelock import FileLock, Timeout
 
 from pollux.runtime.java import find_java
 from pollux.runtime.settings import Settings
+from pollux.runtime.spark_connect import SparkServer, check_answers
 from pollux.runtime.spark_processes import (
-    ANSWER_SECONDS,
     HOST,
     SERVER,
     START_SECONDS,
-    TOKEN_VARIABLE,
     Record,
     SparkError,
     alive_parts,
@@ -43,50 +37,12 @@ from pollux.runtime.spark_processes import (
     start_parts,
 )
 
-DEFAULT_PORT = 15002
 # Clients send a token without encryption to this name only.
 LOCAL = "localhost"
 MODULES = ("pyspark", "grpc", "grpc_status", "zstandard", "dbt.adapters.spark")
 WORKER_MEMORY = "1g"
 # How long a server of the user may not answer until a build gives up.
 LOST_SECONDS = 120
-
-# dbt-spark asks for Hive with each statement, which a client cannot set.
-QUIET = "ignore:Failed to set spark.sql.catalogImplementation:UserWarning"
-
-# As in profiles/profiles.yml.
-SESSION = {
-    "spark.sql.timestampType": "TIMESTAMP_NTZ",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "true",
-}
-
-# Of HTTP/2, which gRPC speaks: what a client sends first, and the kind of frame that a server does.
-HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
-HTTP2_HEAD_BYTES, HTTP2_SETTINGS = 9, 4
-
-
-@dataclass(frozen=True)
-class SparkServer:
-    """A Connect server to build with: its address, and for an own one its page and logs."""
-
-    remote: str
-    token: str = ""
-    page: str | None = None
-    logs: Path | None = None
-    workers: int = 0
-
-    def environment(self) -> dict[str, str]:
-        """The variables that a client of the server needs."""
-        token = {TOKEN_VARIABLE: self.token} if self.token else {}
-        return {"POLLUX_SPARK_REMOTE": self.remote, "PYTHONWARNINGS": QUIET, **token}
-
-    def describe(self) -> str:
-        """The server in a few words."""
-        if self.page is None:
-            return "your Spark server"
-        kind = f"a cluster with {self.workers} workers" if self.workers else "a local server"
-        return f"{kind}, its page on {self.page}"
 
 
 def check_installed() -> str:
@@ -189,65 +145,6 @@ def watch_spark(settings: Settings, server: SparkServer) -> Callable[[], str | N
         return None
 
     return lost
-
-
-def check_answers(remote: str) -> None:
-    """Raises `SparkError` if no Spark Connect server answers at an address `sc://host:port/;…`."""
-    parts = urlsplit(remote)
-    host, port = parts.hostname or "", parts.port or DEFAULT_PORT
-    hint = (
-        "Start it, or take POLLUX_SPARK_REMOTE away: Pollux then starts a server on this machine."
-    )
-    try:
-        with socket.create_connection((host, port), timeout=ANSWER_SECONDS) as connection:
-            if "use_ssl=true" in parts.path.lower() or _speaks_http2(connection):
-                return
-    except OSError as error:
-        raise SparkError(
-            f"The Spark server {host}:{port} of POLLUX_SPARK_REMOTE cannot be reached "
-            f"({error.strerror or error}). {hint}"
-        ) from error
-    raise SparkError(
-        f"What answers at {host}:{port}, named in POLLUX_SPARK_REMOTE, is no Spark Connect server: "
-        f"its port is {DEFAULT_PORT} as a rule. {hint}"
-    )
-
-
-@contextmanager
-def spark_session(server: SparkServer) -> Iterator[Any]:
-    """A session of a server: a `pyspark.sql.SparkSession`, with the settings of dbt's.
-
-    Raises `SparkError` with the first line of what went wrong in it.
-    """
-    # They come with a dependency group.
-    sql, errors = import_module("pyspark.sql"), import_module("pyspark.errors")
-    separator = ";" if "/;" in server.remote else "/;"
-    token = f"{separator}token={quote(server.token, safe='')}" if server.token else ""
-    builder = sql.SparkSession.builder.remote(server.remote + token)
-    for name, value in SESSION.items():
-        builder = builder.config(name, value)
-    try:
-        session = builder.create()
-        try:
-            yield session
-        finally:
-            session.stop()
-    except errors.PySparkException as error:
-        raise SparkError(str(error).strip().partition("\n")[0]) from error
-
-
-def _speaks_http2(connection: socket.socket) -> bool:
-    connection.sendall(HTTP2_HELLO)
-    head = b""
-    while len(head) < HTTP2_HEAD_BYTES:
-        try:
-            more = connection.recv(HTTP2_HEAD_BYTES - len(head))
-        except TimeoutError:
-            return False
-        if not more:
-            return False
-        head += more
-    return head[3] == HTTP2_SETTINGS
 
 
 def _start(settings: Settings, *, workers: int, memory: str, is_kept: bool) -> SparkServer:

@@ -18,7 +18,7 @@ from orchestration.transform.dbt import dbt_environment, read_run, target_dir
 from orchestration.transform.graph import ServedTable, served_tables
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import SparkServer
+from pollux.runtime.spark_connect import SparkServer
 from services.api.app import create_app
 from tests.conftest import PROJECT_DIR
 from tests.oracles.customer import customer_marts

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pollux.runtime.spark import SparkServer, spark_session
+from pollux.runtime.spark_connect import SparkServer, spark_session
 from tests.support.projects import copy_project, write_files
 from tests.support.spark import run_dbt_on_spark
 

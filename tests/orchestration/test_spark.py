@@ -13,13 +13,7 @@ from orchestration.release.publish import release
 from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import (
-    running_spark,
-    spark_parts,
-    start_spark,
-    stop_spark,
-    use_spark,
-)
+from pollux.runtime.spark import running_spark, spark_parts, start_spark, stop_spark, use_spark
 from services.api.app import create_app
 from tests.services.api.support import client_of
 from tests.support.installations import Prepared

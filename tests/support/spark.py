@@ -11,7 +11,8 @@ import pytest
 
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import SparkServer, check_installed, start_spark, stop_spark
+from pollux.runtime.spark import check_installed, start_spark, stop_spark
+from pollux.runtime.spark_connect import SparkServer
 from tests.conftest import PROJECT_DIR
 
 # Tables of a test are small: one task is enough, and what makes queries quick costs more than it

@@ -15,7 +15,8 @@ from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import spark_session, use_spark
+from pollux.runtime.spark import use_spark
+from pollux.runtime.spark_connect import spark_session
 from pollux.runtime.spark_processes import SparkError
 from pollux.runtime.warehouse import lock_warehouse
 

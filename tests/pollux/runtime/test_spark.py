@@ -15,11 +15,7 @@ from pollux.runtime import spark, spark_processes
 from pollux.runtime.processes import wait_for_end
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark import (
-    QUIET,
-    SESSION,
     SparkError,
-    SparkServer,
-    check_answers,
     running_spark,
     spark_parts,
     start_spark,
@@ -27,6 +23,7 @@ from pollux.runtime.spark import (
     use_spark,
     watch_spark,
 )
+from pollux.runtime.spark_connect import QUIET, SESSION, SparkServer, check_answers
 
 # Listens where Spark would, and greets as gRPC does.
 STAND_IN = """\
