@@ -6,9 +6,9 @@ The container's first process says which service that is, so one check is right 
 import sys
 from collections.abc import Sequence
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from cli.processes import ask
 from pollux.runtime.settings import Settings
 
 FIRST_PROCESS = Path("/proc/1/cmdline")
@@ -18,13 +18,13 @@ SECONDS = 5
 def main() -> None:
     """Ends with 0 where the service answers, or where the command is none that serves."""
     settings = Settings()
-    place = place_of(FIRST_PROCESS.read_bytes().decode().split("\0"), settings)
-    if place is not None and not answers(*place):
+    url = url_of(FIRST_PROCESS.read_bytes().decode().split("\0"), settings)
+    if url is not None and ask(url, seconds=SECONDS)[0] != HTTPStatus.OK:
         sys.exit(1)
 
 
-def place_of(command: Sequence[str], settings: Settings) -> tuple[int, str] | None:
-    """Port and path that tell whether the service of a command is up; None if it has none."""
+def url_of(command: Sequence[str], settings: Settings) -> str | None:
+    """The URL that tells whether the service of a command is up; None if it has none."""
     ports = {
         "api": settings.api_port,
         "scoring": settings.scoring_port,
@@ -33,22 +33,10 @@ def place_of(command: Sequence[str], settings: Settings) -> tuple[int, str] | No
     }
     match [word for word in command if word]:
         case [*_, "serve", service] if service in ports:
-            return ports[service], "/healthz"
+            return f"http://127.0.0.1:{ports[service]}/healthz"
         case [*_, "dagster"]:
-            return settings.dagster_port, "/server_info"
+            return f"http://127.0.0.1:{settings.dagster_port}/server_info"
     return None
-
-
-def answers(port: int, path: str) -> bool:
-    """Whether a service of this machine answers at a path."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == HTTPStatus.OK
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

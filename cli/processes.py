@@ -117,14 +117,14 @@ def end_of_log(log: Path, lines: int) -> str:
     return ""
 
 
-def ask(url: str) -> tuple[int, bytes]:
-    """Status and body of a GET; status 0 if nothing answers."""
+def ask(url: str, *, seconds: float = 2) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 if nothing answers in time."""
     # No proxy: proxies are for other machines.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     # A service that is killed may end in the middle of its answer.
     with suppress(OSError, HTTPException):
         try:
-            with opener.open(url, timeout=2) as answer:
+            with opener.open(url, timeout=seconds) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
