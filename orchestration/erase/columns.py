@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+import duckdb
 
+from orchestration.load.declarations import parse_yaml
 from orchestration.scans import identifier, literal
 from pollux.personal import SUBJECTS
 from pollux.subjects import MEMBER, Subject, pattern_of
 
-# The faster libyaml loader, if PyYAML was built with it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBERS = ("BIGINT", "INTEGER", "HUGEINT")
 
 # By kind: names of columns, and whether the id is the row's own or that of somebody it refers to.
@@ -48,7 +47,7 @@ def declared_columns(project_dir: Path) -> dict[str, dict[str, bool]]:
     """The columns that the YAML of sources and models says hold an id."""
     found: dict[str, dict[str, bool]] = {kind: {} for kind in SUBJECTS}
     for path in sorted(project_dir.glob("models/**/*.yml")):
-        for table in _tables(yaml.load(path.read_bytes(), Loader=_LOADER) or {}):  # noqa: S506
+        for table in _tables(parse_yaml(path.read_text(encoding="utf-8"))):
             seen: set[str] = set()
             for column in table.get("columns") or ():
                 kind = ((column.get("config") or {}).get("meta") or {}).get("identifies")
@@ -58,6 +57,12 @@ def declared_columns(project_dir: Path) -> dict[str, dict[str, bool]]:
                     found[kind][name] = found[kind].get(name, False) or kind not in seen
                     seen.add(kind)
     return found
+
+
+def columns_of(engine: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
+    """The columns of a table or scan of DuckDB, and their types."""
+    described = engine.execute(f"describe from {source}").fetchall()
+    return {name: type_ for name, type_, *_ in described}
 
 
 def find(present: Mapping[str, str], subjects: Sequence[Subject], columns: IdColumns) -> Found:

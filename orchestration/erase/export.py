@@ -10,14 +10,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from orchestration.erase.columns import declared_columns, find
+from orchestration.erase.columns import columns_of, declared_columns, find
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.scans import scan_parquet
-from pollux.runtime import erasures
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.subject_rows import subject_columns
 from pollux.subjects import Subject
 
 CURRENT = "select domain || '__r' || number from release.current"
@@ -39,28 +39,26 @@ def export(settings: Settings, subject: Subject) -> dict[str, Any]:
 
 def _read_landed(settings: Settings, subject: Subject) -> Iterator[tuple[str, Any]]:
     columns = declared_columns(PROJECT_DIR)
-    for dataset in read_datasets(PROJECT_DIR).values():
-        paths = [part.path for part in landing.parts(settings, dataset)]
-        if not paths:
-            continue
-        with open_duckdb() as engine:
+    with open_duckdb() as engine:
+        for dataset in read_datasets(PROJECT_DIR).values():
+            paths = [part.path for part in landing.parts(settings, dataset)]
+            if not paths:
+                continue
             source = scan_parquet(paths)
-            described = engine.execute(f"describe from {source}").fetchall()
-            found = find({name: type_ for name, type_, *_ in described}, [subject], columns)
+            found = find(columns_of(engine, source), [subject], columns)
             if not found.rows:
                 continue
             done = engine.execute(f"from {source} where {found.is_row}")
             names = [name for name, *_ in done.description]
-            rows = [dict(zip(names, row, strict=True)) for row in done.fetchall()]
-        if rows:
-            yield f"{dataset.domain}.{dataset.name}", rows
+            if rows := [dict(zip(names, row, strict=True)) for row in done.fetchall()]:
+                yield f"{dataset.domain}.{dataset.name}", rows
 
 
 def _read_served(connection: psycopg.Connection, subject: Subject) -> Iterator[tuple[str, Any]]:
     shown = {"events"}
     if connection.execute("select to_regclass('release.current')").fetchone() != (None,):
         shown |= {schema for (schema,) in connection.execute(CURRENT).fetchall()}
-    for schema, table, column, is_own in erasures.places(connection, subject.kind):
+    for schema, table, column, is_own in subject_columns(connection, subject.kind):
         if schema not in shown or not is_own:
             continue
         with connection.cursor(row_factory=dict_row) as cursor:

@@ -18,9 +18,9 @@ import duckdb
 from orchestration.erase.columns import IdColumns
 from orchestration.erase.tables import erase_parquet
 from orchestration.load.declarations import read_datasets
-from orchestration.load.disk import sync
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.inbox import SET_ASIDE
+from orchestration.load.landing import publish
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
 from pollux.subjects import MEMBER, Subject, emails_in, key_of
@@ -81,8 +81,7 @@ def _erase(
         return True
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.write_bytes(gzip.compress(kept) if is_packed else kept)
-    sync(unfinished)
-    unfinished.replace(path)
+    publish(unfinished, path)
     step("erase.raw_file_written")
     return True
 

@@ -35,6 +35,7 @@ from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
+from pollux.runtime.subject_rows import id_columns
 from pollux.runtime.warehouse import lock_warehouse
 from pollux.subjects import Subject, Suppressed
 
@@ -187,7 +188,7 @@ def _columns(connection: psycopg.Connection) -> dict[str, dict[str, bool]]:
     """The columns of the YAML, and of every release that is kept."""
     columns = declared_columns(PROJECT_DIR)
     for kind, names in columns.items():
-        for name, is_own in erasures.id_columns(connection, kind).items():
+        for name, is_own in id_columns(connection, kind).items():
             names[name] = names.get(name, False) or is_own
     return columns
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.erase.columns import IdColumns, find
-from orchestration.load.disk import sync
+from orchestration.erase.columns import IdColumns, columns_of, find
+from orchestration.load.landing import publish
 from orchestration.scans import identifier, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
@@ -27,8 +27,7 @@ def erase_parquet(
     """Writes a Parquet file anew without the rows of subjects; returns how many it changed."""
     unfinished = path.with_name(f".{path.name}.new")
     source = scan_parquet([path])
-    described = engine.execute(f"describe from {source}").fetchall()
-    found = find({name: type_ for name, type_, *_ in described}, subjects, columns)
+    found = find(columns_of(engine, source), subjects, columns)
     if not found:
         return 0
     count = f"select count(*) from {source} where {found.any}"
@@ -44,11 +43,9 @@ def erase_parquet(
         f"copy (select *{replaced} from {source} where not ({found.is_row})) "
         f"to {literal(str(unfinished))} (format parquet)"
     ).fetchall()
-    sync(unfinished)
-    unfinished.replace(path)
     # Spark checks a file by what stands beside it.
     path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
-    sync(path.parent)
+    publish(unfinished, path)
     step("erase.parquet_written")
     return int(rows)
 
@@ -91,8 +88,6 @@ def erase_warehouse(
         engine.execute(f"attach {literal(str(unfinished))} as rewritten")
         engine.execute(f"copy from database {current} to rewritten").fetchall()
         engine.execute("detach rewritten")
-    sync(unfinished)
-    unfinished.replace(path)
-    sync(path.parent)
+    publish(unfinished, path)
     step("erase.warehouse_replaced")
     return deleted

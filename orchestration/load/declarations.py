@@ -124,7 +124,7 @@ def read_datasets(project_dir: Path) -> dict[tuple[str, str], Dataset]:
 
 def _read_file(path: Path) -> Iterator[Dataset]:
     try:
-        document = _parse(path.read_text(encoding="utf-8"))
+        document = parse_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise LoadError(f"{path} is not YAML: {error}") from error
     for source in document.get("sources") or []:
@@ -137,7 +137,8 @@ def _read_file(path: Path) -> Iterator[Dataset]:
 
 # Every step of a build asks for the declarations.
 @lru_cache
-def _parse(content: str) -> dict[str, Any]:
+def parse_yaml(content: str) -> dict[str, Any]:
+    """The document of a YAML file of the project; it is not to be changed."""
     document: dict[str, Any] = yaml.load(content, Loader=_LOADER) or {}  # noqa: S506
     return document
 

@@ -13,8 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from orchestration.load.declarations import Column, Dataset
-from orchestration.load.disk import sync
-from orchestration.load.landing import METADATA_KEY
+from orchestration.load.landing import METADATA_KEY, publish
 from orchestration.load.rejects import blank_texts
 from orchestration.scans import identifier, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb
@@ -38,9 +37,7 @@ def write_suppressed(settings: Settings, suppressed: Suppressed) -> None:
     digests = sorted(digest.hex() for digest in suppressed.digests)
     unfinished = path.with_suffix(".new")
     unfinished.write_text(json.dumps({"salt": suppressed.salt.hex(), "sha256": digests}))
-    sync(unfinished)
-    unfinished.replace(path)
-    sync(path.parent)
+    publish(unfinished, path)
 
 
 def without_suppressed(
