@@ -8,6 +8,8 @@ and all that was written in its log. The embedded server's log goes with a check
 (`wal_recycle = off`); that of your own server, and its backups, are its operator's.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -15,27 +17,22 @@ import psycopg
 from psycopg import sql
 
 from orchestration.erase.columns import IdColumns
-from pollux.runtime import erasures
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.steps import step
-from pollux.subjects import MEMBER, Subject, pattern_of
+from pollux.runtime.subject_rows import (
+    EMPTIED,
+    NUMBERS,
+    SubjectColumn,
+    delete_messages,
+    delete_rows,
+    table_columns,
+)
+from pollux.subjects import MEMBER, Subject
 
 # Rows of these change or go while the service works, so old ones may be left in them.
 CHANGING = ("contexts", "members", "promo_codes", "outbox", "dead_letter")
-# Tables that engine postgres builds in, and its copy of the landing zone.
-BUILT = """
-select nspname, relname, attname, format_type(atttypid, null)
-from pg_attribute
-inner join pg_class on attrelid = pg_class.oid
-inner join pg_namespace on relnamespace = pg_namespace.oid
-where
-    relkind = 'r' and attnum > 0 and not attisdropped
-    and nspname !~ '^(pg_|information_schema$|events$|erasure$|release$)'
-    and nspname !~ '__r[0-9]+$'
-    and attname = any(%s)
-order by 1, 2, attnum
-"""
-NUMBERS = ("bigint", "integer")
+# Where engine postgres does not build: catalogs, and what has a place of its own.
+NOT_BUILT = re.compile(r"pg_.*|information_schema|events|erasure|release|.*__r[0-9]+")
 # A table that a reader holds for longer is tried again with the next erasure that is finished.
 LOCK_TIMEOUT = "5s"
 
@@ -44,43 +41,22 @@ def erase_built(
     connection: psycopg.Connection, subjects: Sequence[Subject], columns: IdColumns
 ) -> dict[str, int]:
     """Deletes subjects from builds and sent messages; returns rows by table; commits."""
-    deleted: dict[str, int] = {}
+    deleted: Counter[str] = Counter()
     with connection.transaction():
+        built = [
+            one for one in table_columns(connection, "r") if not NOT_BUILT.fullmatch(one.schema)
+        ]
         for subject in subjects:
             names = columns[subject.kind]
-            for schema, table, column, type_ in connection.execute(BUILT, [[*names]]).fetchall():
-                if (type_ in NUMBERS) == (subject.kind == MEMBER):
-                    continue
-                _add(
-                    deleted,
-                    f"{schema}.{table}",
-                    _delete(
-                        connection, sql.Identifier(schema, table), column, subject, names[column]
-                    ),
-                )
-            for name, rows in erasures.delete_messages(connection, subject, published=True).items():
-                _add(deleted, name, rows)
+            found = [
+                SubjectColumn(one.schema, one.table, one.name, names[one.name])
+                for one in built
+                if one.name in names and (one.type in NUMBERS) == (subject.kind != MEMBER)
+            ]
+            deleted += delete_rows(connection, subject, found, within_text=True)
+            deleted += delete_messages(connection, subject, published=True)
     step("erase.built_deleted")
     return deleted
-
-
-def _delete(
-    connection: psycopg.Connection,
-    table: sql.Identifier,
-    column: str,
-    subject: Subject,
-    is_own: bool,
-) -> int:
-    is_named = "lower({column}) ~ {value}" if subject.kind == MEMBER else "{column} = {value}"
-    value = pattern_of(subject, ()) if subject.kind == MEMBER else subject.value
-    statement = (
-        "delete from {table} where " if is_own else "update {table} set {column} = null where "
-    )
-    return connection.execute(
-        sql.SQL(statement + is_named).format(
-            table=table, column=sql.Identifier(column), value=sql.Literal(value)
-        )
-    ).rowcount
 
 
 def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
@@ -91,7 +67,7 @@ def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
     with database.connect(autocommit=True) as connection:
         connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'")
         changing = {f"events.{table}" for table in CHANGING}
-        for name in sorted(changing | {one.partition(erasures.EMPTIED)[0] for one in touched}):
+        for name in sorted(changing | {one.partition(EMPTIED)[0] for one in touched}):
             schema, _, table = name.partition(".")
             identifier = sql.Identifier(schema, table)
             there = connection.execute(
@@ -119,8 +95,3 @@ def clear_log(connection: psycopg.Connection) -> None:
         with suppress(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
     step("erase.log_cleared")
-
-
-def _add(deleted: dict[str, int], name: str, rows: int) -> None:
-    if rows:
-        deleted[name] = deleted.get(name, 0) + rows

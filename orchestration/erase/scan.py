@@ -10,21 +10,19 @@ of it. A number means somebody only in a column that holds such an id, or under 
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import psycopg
-from psycopg import sql
 
-from orchestration.erase.columns import IdColumns, find
+from orchestration.erase.columns import IdColumns, columns_of, find
 from orchestration.erase.raw_files import read_file, without
+from orchestration.erase.scan_database import scan_database
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.rejects import read_rejects
 from orchestration.scans import identifier, scan_parquet
-from pollux.runtime import erasures
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
@@ -37,22 +35,7 @@ OVERLAP = 2**10
 LONGEST_SHORT = 126
 # Copies of the project, whose unit tests number made-up people.
 PROJECT = ("dbt/", "dagster/manifest.json")
-# Of numbers, only these are ids: other documents number coupons.
-MESSAGES = ("payload", "opening")
-TEXTS = ("text", "character varying", "json", "jsonb", "anyarray", "text[]")
-NUMBERS = ("bigint", "integer")
 JOURNAL = "select pg_relation_filepath(to_regclass('erasure.erasures'))"
-TABLES = """
-select nspname, relname, attname, format_type(atttypid, null)
-from pg_attribute
-inner join pg_class on attrelid = pg_class.oid
-inner join pg_namespace on relnamespace = pg_namespace.oid
-where
-    relkind in ('r', 'm') and attnum > 0 and not attisdropped
-    and nspname !~ '^(pg_toast|information_schema$|erasure$)'
-    and (nspname <> 'pg_catalog' or relname = 'pg_statistic')
-order by 1, 2, attnum
-"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +73,10 @@ def scan(settings: Settings, subjects: Sequence[Subject], columns: IdColumns) ->
     database = find_serving_store(settings)
     if database.is_made():
         with open_serving_store(settings).connect() as connection:
-            found.places += _scan_database(connection, subjects, columns, found)
+            for table, rows in scan_database(connection, subjects, columns):
+                found.tables += 1
+                if rows:
+                    found.places.append(Place(f"database: {table}", rows))
             journal = connection.execute(JOURNAL).fetchone()
     home = None if database.embedded is None else database.embedded.home
     # It names whose erasure is not finished, and nobody else.
@@ -185,9 +171,7 @@ def _scan_table(
     subjects: Sequence[Subject],
     columns: IdColumns,
 ) -> Iterator[Place]:
-    present = {
-        column: type_ for column, type_, *_ in engine.execute(f"describe from {source}").fetchall()
-    }
+    present = columns_of(engine, source)
     texts = [column for column, type_ in present.items() if type_ == "VARCHAR"]
     # An email may be in any text.
     wide = {**columns, MEMBER: {column.lower(): True for column in texts}}
@@ -196,52 +180,6 @@ def _scan_table(
         ((rows,),) = engine.execute(f"select count(*) from {source} where {found.any}").fetchall()
         if rows:
             yield Place(name, rows)
-
-
-def _scan_database(
-    connection: psycopg.Connection,
-    subjects: Sequence[Subject],
-    columns: IdColumns,
-    counted: Scan,
-) -> Iterator[Place]:
-    tables: dict[tuple[str, str], dict[str, str]] = {}
-    for schema, table, column, type_ in connection.execute(TABLES).fetchall():
-        tables.setdefault((schema, table), {})[column] = type_
-    for (schema, table), present in tables.items():
-        counted.tables += 1
-        conditions = [
-            condition
-            for subject in subjects
-            for condition in _conditions(present, subject, columns)
-        ]
-        if not conditions:
-            continue
-        count = sql.SQL("select count(*) from {} as line where {}").format(
-            sql.Identifier(schema, table), sql.SQL(" or ").join(conditions)
-        )
-        ((rows,),) = connection.execute(count).fetchall()
-        if rows:
-            yield Place(f"database: {schema}.{table}", rows)
-
-
-def _conditions(
-    present: Mapping[str, str], subject: Subject, columns: IdColumns
-) -> Iterator[sql.Composable]:
-    names = columns[subject.kind]
-    pattern = sql.Literal(pattern_of(subject, names))
-    for column, type_ in present.items():
-        name = sql.SQL("line.{}").format(sql.Identifier(column))
-        if type_ == "bytea" and (subject.kind == MEMBER or column in MESSAGES):
-            # Their bytes are matched as PostgreSQL escapes them.
-            escaped = sql.Literal(erasures.escaped_pattern_of(subject))
-            yield sql.SQL("lower(encode({}, 'escape')) ~ {}").format(name, escaped)
-        elif subject.kind == MEMBER:
-            if type_ in TEXTS:
-                yield sql.SQL("lower({}::text) ~ {}").format(name, pattern)
-        elif type_ in NUMBERS and column in names:
-            yield sql.SQL("{} = {}").format(name, sql.Literal(subject.value))
-        elif type_ in ("json", "jsonb") and column != "contract":
-            yield sql.SQL("{}::text ~ {}").format(name, pattern)
 
 
 def _has_bytes(path: Path, is_packed: bool, wanted: Sequence[_Wanted]) -> bool:

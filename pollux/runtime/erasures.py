@@ -9,18 +9,18 @@ the subject is kept out.
 """
 
 import json
-import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from pollux.runtime.steps import step
-from pollux.subjects import MEMBER, Subject, Suppressed, pattern_of
+from pollux.runtime.subject_rows import EMPTIED, delete_messages, delete_rows, subject_columns
+from pollux.subjects import Subject, Suppressed
 
 # An erasure's `subject` is its id until the bytes are gone; `rows` are those deleted, by table.
 TABLES = """
@@ -50,58 +50,6 @@ KEPT_OUT = """exists (
     where digest = sha256(salt || convert_to({kind} || ':' || {id}, 'UTF8'))
 )"""
 CHANNEL = "release"
-# Between table and column, where a reference was emptied and the row is still there.
-EMPTIED = ": "
-
-# Names of the columns that hold the id of a subject where nothing was released yet.
-KEYS = {
-    "household": "household_key",
-    "customer": "customer_id",
-    "member": "email",
-    "account": "account_number",
-}
-# In which columns released marts hold the id, and whether it is the row's own or that of somebody
-# whom the row refers to: in every mart that has it, another column holds the row's own before.
-COLUMNS = """
-select name, bool_or(place = first)
-from (
-    select
-        value ->> 'name' as name,
-        place,
-        min(place) over (partition by domain, number, mart) as first
-    from
-        release.contracts,
-        jsonb_array_elements(contract -> 'columns') with ordinality as listed (value, place)
-    where value ->> 'identifies' = %s
-) as found
-group by 1
-"""
-# Tables of releases, and what the event service keeps.
-PLACES = """
-select nspname, relname, attname
-from pg_attribute
-inner join pg_class on attrelid = pg_class.oid
-inner join pg_namespace on relnamespace = pg_namespace.oid
-where
-    relkind = 'r' and attnum > 0 and not attisdropped
-    and (nspname = 'events' or nspname ~ '^[a-z_]+__r[0-9]+$')
-    and attname = any(%s)
-    and format_type(atttypid, null) = any(%s)
-order by 1, 2, 3
-"""
-
-# Messages that name a subject, by table of the event service. What could not be read may be of any
-# form: its bytes are matched as PostgreSQL escapes them.
-OF_CUSTOMER = {
-    "outbox": """answer_id in (
-        select answer_id from events.decisions where customer_id = %(value)s
-    )""",
-    "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
-}
-OF_MEMBER = {
-    "outbox": "lower(encode(opening, 'escape')) ~ %(pattern)s",
-    "dead_letter": "lower(encode(payload, 'escape')) ~ %(pattern)s",
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +97,7 @@ def erase(connection: psycopg.Connection, subject: Subject) -> Erasure:
         ).fetchall()
         # By the decisions that they answer, which go next.
         rows = delete_messages(connection, subject)
-        _delete_rows(connection, subject, rows)
+        rows += delete_rows(connection, subject, subject_columns(connection, subject.kind))
         _renew(connection, rows)
         step("erase.deleted")
         with connection.cursor(row_factory=class_row(Erasure)) as cursor:
@@ -169,13 +117,15 @@ def erase_again(connection: psycopg.Connection, schema: str) -> dict[str, int]:
 
     Returns rows by table; to be called in the transaction of the switch.
     """
-    deleted: dict[str, int] = {}
+    deleted: Counter[str] = Counter()
     if is_prepared(connection):
         # As if it took in what an event says.
         connection.execute("lock table erasure.suppressed in access share mode")
         for one in read_erasures(connection, unfinished=True):
             if one.subject is not None:
-                _delete_rows(connection, Subject(one.kind, one.subject), deleted, schema)
+                kept = subject_columns(connection, one.kind)
+                found = [column for column in kept if column.schema == schema]
+                deleted += delete_rows(connection, Subject(one.kind, one.subject), found)
     return {name.partition(".")[2]: n for name, n in deleted.items() if EMPTIED not in name}
 
 
@@ -215,82 +165,6 @@ def read_suppressed(connection: psycopg.Connection) -> Suppressed:
     ((salt,),) = connection.execute("select salt from erasure.salt").fetchall()
     found = connection.execute("select digest from erasure.suppressed").fetchall()
     return Suppressed(salt, frozenset(digest for (digest,) in found))
-
-
-def id_columns(connection: psycopg.Connection, kind: str) -> dict[str, bool]:
-    """Columns that hold a subject's id, by name; whether it is the row's own, or refers to it."""
-    columns = {KEYS[kind]: True}
-    if connection.execute("select to_regclass('release.contracts')").fetchone() != (None,):
-        columns |= dict(connection.execute(COLUMNS, [kind]).fetchall())
-    return columns
-
-
-def places(connection: psycopg.Connection, kind: str) -> list[tuple[str, str, str, bool]]:
-    """Tables that services read, and columns in which they hold a subject's id.
-
-    Schema, table, column, and whether the id is the row's own.
-    """
-    columns = id_columns(connection, kind)
-    types = ["text", "character varying"] if kind == MEMBER else ["bigint", "integer"]
-    found = connection.execute(PLACES, [[*columns], types]).fetchall()
-    return [(*place, columns[place[2]]) for place in found]
-
-
-def _delete_rows(
-    connection: psycopg.Connection,
-    subject: Subject,
-    deleted: dict[str, int],
-    schema: str | None = None,
-) -> None:
-    """Deletes the subject's rows, and empties what refers to it; adds up rows by place."""
-    for place, table, column, is_own in places(connection, subject.kind):
-        if schema not in (None, place):
-            continue
-        statement = (
-            "delete from {table} where {column} = %s"
-            if is_own
-            else "update {table} set {column} = null where {column} = %s"
-        )
-        done = connection.execute(
-            sql.SQL(statement).format(
-                table=sql.Identifier(place, table), column=sql.Identifier(column)
-            ),
-            [subject.value],
-        )
-        if done.rowcount:
-            name = f"{place}.{table}" + ("" if is_own else f"{EMPTIED}{column}")
-            deleted[name] = deleted.get(name, 0) + done.rowcount
-
-
-def delete_messages(
-    connection: psycopg.Connection, subject: Subject, *, published: bool = False
-) -> dict[str, int]:
-    """Deletes what waits to be sent about a subject, and what could not be read and names it.
-
-    Of a member, what is `published` already only where asked for: finding it reads all of them.
-    """
-    if connection.execute("select to_regclass('events.outbox')").fetchone() == (None,):
-        return {}
-    deleted = {}
-    is_member = subject.kind == MEMBER
-    statements = {"customer": OF_CUSTOMER, "member": OF_MEMBER}.get(subject.kind, {})
-    for table, names in statements.items():
-        waits = table == "outbox" and is_member and not published
-        condition = f"published_at is null and ({names})" if waits else names
-        done = connection.execute(
-            f"delete from events.{table} where {condition}",
-            {"value": subject.value, "pattern": escaped_pattern_of(subject)},
-        )
-        if done.rowcount:
-            deleted[f"events.{table}"] = done.rowcount
-    return deleted
-
-
-def escaped_pattern_of(subject: Subject) -> str:
-    """What matches bytes that name a subject, as `encode(…, 'escape')` writes them."""
-    text = subject.id.encode().replace(b"\\", b"\\\\").decode("latin-1")
-    text = re.sub(r"[\x80-\xff]", lambda found: f"\\{ord(found[0]):03o}", text)
-    return pattern_of(subject._replace(id=text), ("id", "customer_id"))
 
 
 def _renew(connection: psycopg.Connection, deleted: Mapping[str, int]) -> None:
