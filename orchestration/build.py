@@ -59,6 +59,10 @@ class BuildReport:
     notes: tuple[str, ...]
     message: str
 
+    def describe(self, settings: Settings) -> str:
+        """The build in a few words."""
+        return f"{self.models} models, {self.tests} tests on {settings.engine}"
+
     def raise_if_failed(self) -> None:
         """Raises `BuildFailedError` naming what failed, unless every domain passed."""
         if self.failed:

@@ -1,12 +1,10 @@
 """`pollux build`: models and tests, then the release of every domain that passed.
 
-Belongs here: its options, its report, and `run`, which `pollux up` uses, too. Does not belong
-here: running the graph (`orchestration.instance.in_process`) and what a build does
-(`orchestration.build`).
+Its options and its report; `orchestration.chain` has the steps.
 """
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +12,6 @@ from cli import output
 from cli.options import ACCEPT_SHRINKING, DOMAINS, JSON
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from orchestration.instance.in_process import GraphOutcome
 
 
 def build(
@@ -30,6 +23,7 @@ def build(
     as_json: JSON = False,
 ) -> None:
     """Builds and tests the marts from what was loaded, and releases the domains that passed."""
+    from orchestration import chain
     from orchestration.build import check_loaded, loaded_domains
     from orchestration.release.errors import ReleaseError
     from orchestration.transform.errors import BuildError
@@ -39,7 +33,11 @@ def build(
     if not domains:
         raise BuildError("Nothing has been loaded: run pollux load, or pollux up for sample data.")
     check_loaded(settings, domains)
-    outcome = run(settings, domains, release=release, accept_shrinking=accept_shrinking)
+    with output.busy("reading the rules"):
+        prepare(settings)
+    outcome = chain.run(
+        settings, domains, output, release=release, accept_shrinking=accept_shrinking
+    )
     assert outcome.build is not None  # noqa: S101
     if as_json:
         output.print_json(
@@ -55,28 +53,11 @@ def build(
         raise typer.Exit(ReleaseError.exit_code)
 
 
-def run(
-    settings: Settings,
-    domains: "Sequence[str]",
-    *,
-    release: bool = True,
-    accept_shrinking: bool = False,
-    is_kept: bool = False,
-) -> "GraphOutcome":
-    """Runs the graph for domains and shows it on the console; with `is_kept` in Dagster, too."""
-    # If the warehouse is in use, say so now, before the slow steps.
+def prepare(settings: Settings) -> None:
+    """Raises what would keep a build from its start, before anything slow."""
+    from orchestration.transform.manifest import prepare_manifest
+
+    # If the warehouse is in use, say so now.
     with lock_warehouse(settings, "a build"):
         pass
-    with output.busy("reading the rules"):
-        from orchestration.instance.in_process import run_graph
-        from orchestration.transform.manifest import prepare_manifest
-
-        prepare_manifest(settings)
-    return run_graph(
-        settings,
-        domains,
-        output,
-        release=release,
-        accept_shrinking=accept_shrinking,
-        is_kept=is_kept,
-    )
+    prepare_manifest(settings)

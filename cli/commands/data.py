@@ -127,7 +127,7 @@ def _build_and_export(settings: Settings, domain: str, dataset: str, to: Path) -
         make_export_folder(domain, dataset, to)
     with output.step("build") as step:
         report = build(settings, [domain], progress=step.count)
-        step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+        step.result = report.describe(settings)
         step.has_failed = bool(report.failed)
     for text in report.notes:
         output.note(text)

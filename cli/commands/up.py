@@ -120,7 +120,7 @@ def _sample_folder(settings: Settings, domain: str) -> Path:
 
 
 def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
-    from cli.commands.build import run
+    from cli.commands.build import prepare
     from cli.commands.release import release_domains
     from orchestration.build import loaded_domains
     from orchestration.load.events import land_events
@@ -136,7 +136,11 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
     report = None
     refusals: list[str] = []
     if due:
-        outcome = run(settings, due, is_kept=True)
+        with output.busy("reading the rules"):
+            from orchestration.instance.in_process import run_graph
+
+            prepare(settings)
+        outcome = run_graph(settings, due, output)
         report, refusals = outcome.build, outcome.refusals
     refusals += release_domains(settings, ready)[1]
     has_nothing = not any(release.is_current for release in read_status(settings).releases)

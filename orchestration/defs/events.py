@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from orchestration.chain import land_new_events
 from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.load import landing
-from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.errors import LandingError, LoadError
 from orchestration.load.event_datasets import EVENTS, event_datasets
-from orchestration.load.events import land_events
 
 if TYPE_CHECKING:
     from pollux.runtime.settings import Settings
@@ -62,15 +61,12 @@ def _land(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
     datasets = [dataset for dataset in event_datasets() if dataset.name in selected]
     reporter = context.resources.reporter
     try:
-        with reporter.step("events") as step:
-            landed = land_events(settings, datasets)
-            step.result = f"{sum(landed.values()):,} new rows"
+        landed = land_new_events(settings, datasets, reporter.step)
     except Exception as error:
         reporter.refused(error)
         if isinstance(error, LoadError) and not isinstance(error, LandingError):
             raise final(context, str(error)) from error
         raise
-    ensure_empty_parts(settings, datasets)
     for dataset in datasets:
         parts = landing.parts(settings, dataset)
         yield dg.MaterializeResult(

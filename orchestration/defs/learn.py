@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.build import loaded_domains
+from orchestration.chain import learn_recommendations
 from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.learn.propensity.errors import LearnError
 from orchestration.learn.propensity.training import is_due, train
-from orchestration.learn.recommend.land import NAME, learn_if_due, read_note
+from orchestration.learn.recommend.land import NAME, read_note
 from orchestration.load.declarations import LEARNED
 
 if TYPE_CHECKING:
@@ -57,14 +58,9 @@ def _recommendations_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinitio
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         settings: Settings = context.resources.settings
-        with masked_errors(), context.resources.reporter.step("learn") as step:
-            has_learned = learn_if_due(settings, step.update)
-            note = read_note(settings)
-            step.result = (
-                f"recommendations for {note.get('households', 0):,} households"
-                if has_learned
-                else "recommendations are up to date"
-            )
+        with masked_errors():
+            has_learned = learn_recommendations(settings, context.resources.reporter.step)
+        note = read_note(settings)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": note.get("rows", 0),

@@ -3,7 +3,7 @@
 `orchestration.release.publish` makes the release.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -11,11 +11,11 @@ import duckdb
 import psycopg
 from pydantic import Field
 
+from orchestration.chain import release_domain
 from orchestration.defs.resources import FRESHNESS, POOL, RESOURCE_KEYS, final, masked_errors
 from orchestration.defs.translator import asset_key
 from orchestration.release.errors import ReleaseError, ShrinkingError
 from orchestration.release.publish import ReleaseReport
-from orchestration.release.publish import release as publish
 from orchestration.transform.graph import domains, needed_by, served_tables
 from pollux.runtime.settings import Settings
 
@@ -38,12 +38,6 @@ class ReleaseConfig(dg.Config):
 def release_key(domain: str) -> dg.AssetKey:
     """The key of a domain's release."""
     return dg.AssetKey([domain, "release"])
-
-
-def accepting(domains: Sequence[str]) -> dict[str, Any]:
-    """The run configuration that lets releases of `domains` shrink."""
-    config = ReleaseConfig(accept_shrinking=True).model_dump()
-    return {release_key(domain).to_python_identifier(): {"config": config} for domain in domains}
 
 
 def build_release_definitions(
@@ -111,19 +105,9 @@ def _release(
     settings: Settings = context.resources.settings
     reporter = context.resources.reporter
     try:
-        with reporter.step("release") as step:
-            try:
-                report = publish(
-                    settings,
-                    domain,
-                    progress=step.update,
-                    accept_shrinking=config.accept_shrinking,
-                )
-            except ReleaseError:
-                step.has_failed = True
-                step.result = domain
-                raise
-            step.result = report.describe()
+        report = release_domain(
+            settings, domain, reporter.step, accept_shrinking=config.accept_shrinking
+        )
         reporter.released(report)
     except Exception as error:
         reporter.refused(error)

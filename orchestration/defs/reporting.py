@@ -8,20 +8,8 @@ from typing import Protocol
 from dagster import get_dagster_logger
 
 from orchestration.build import BuildReport
+from orchestration.chain import Step
 from orchestration.release.publish import ReleaseReport
-
-
-class Step(Protocol):
-    """A task in progress; `result` says in a few words how it ended."""
-
-    result: str
-    has_failed: bool
-
-    def update(self, detail: str) -> None:
-        """Shows what is being done."""
-
-    def count(self, detail: str, done: int, total: int) -> None:
-        """Shows that `done` of `total` are done."""
 
 
 class Reporter(Protocol):

@@ -87,7 +87,7 @@ def _build(context: dg.AssetExecutionContext, manifest: dict[str, Any]) -> Itera
                     break
                 step.count(node.name, node.done, node.total)
                 yield from nodes.ended(node)
-            step.result = f"{report.models} models, {report.tests} tests on {settings.engine}"
+            step.result = report.describe(settings)
             step.has_failed = bool(report.failed)
         reporter.built(report)
         yield from nodes.passed(settings, report.passed)

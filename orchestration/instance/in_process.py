@@ -1,6 +1,7 @@
-"""Runs the graph in this process, as `pollux build` and `up` do, without Dagster's server.
+"""Runs the graph in this process, as `pollux up` does, before there is a server of Dagster.
 
-Belongs here: the run and its outcome. Does not belong here: how it is shown (`cli`).
+Belongs here: the run and its outcome. Does not belong here: how it is shown (`cli`), and the build
+of `pollux build`, which is no run of Dagster (`orchestration.chain`).
 """
 
 import itertools
@@ -11,9 +12,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from orchestration import chain
 from orchestration.build import BuildReport
+from orchestration.chain import Console, Outcome, Step
 from orchestration.release.errors import ReleaseError
 from orchestration.release.publish import ReleaseReport
 from orchestration.transform.manifest import read_manifest
@@ -32,32 +34,19 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import OperationalError
 
 from orchestration.defs.definitions import build_definitions
-from orchestration.defs.release import accepting, release_key
-from orchestration.defs.reporting import Step
+from orchestration.defs.release import release_key
 from orchestration.defs.resources import EXECUTOR
 from orchestration.instance.home import STORAGE_VARIABLE, prepare_home, storage_url
 
 JOB = "build"
 
 
-class Console(Protocol):
-    """The console: `step` opens a task, `note` shows a note."""
-
-    def step(self, title: str) -> AbstractContextManager[Step]:
-        """Opens a piece of work."""
-
-    def note(self, text: str) -> None:
-        """Shows a note to the user."""
-
-
 @dataclass
-class GraphOutcome:
-    """The outcome of a run, and the reporter that collects it."""
+class _Reporter:
+    """Shows a run at the console and collects its outcome."""
 
     console: Console
-    build: BuildReport | None = None
-    releases: list[ReleaseReport] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=Outcome)
     error: Exception | None = None
 
     def step(self, title: str) -> AbstractContextManager[Step]:
@@ -66,20 +55,20 @@ class GraphOutcome:
 
     def built(self, report: BuildReport) -> None:
         """Keeps the report of the build and shows its notes."""
-        self.build = report
+        self.outcome.build = report
         for text in report.notes:
             self.console.note(text)
 
     def released(self, report: ReleaseReport) -> None:
         """Keeps the report of a release and shows its notes."""
-        self.releases.append(report)
+        self.outcome.releases.append(report)
         for text in report.notes:
             self.console.note(text)
 
     def refused(self, error: Exception) -> None:
         """Keeps why a release was refused, or the first error of any other step."""
         if isinstance(error, ReleaseError):
-            self.refusals.append(str(error))
+            self.outcome.refusals.append(str(error))
         elif self.error is None:
             self.error = error
 
@@ -97,12 +86,8 @@ def job_of_number(number: int) -> JobDefinition:
 def execute(
     job: JobDefinition,
     instance: dg.DagsterInstance,
-    ops: dict[str, Any] | None = None,
 ) -> dg.JobExecutionResult:
-    """Runs a job by its own executor, quietly; a failure is in the result.
-
-    `ops` is the configuration of steps by name.
-    """
+    """Runs a job by its own executor, quietly; a failure is in the result."""
     number = next(_numbers)
     _jobs[number] = job
     terminate = signal.getsignal(signal.SIGTERM)
@@ -114,10 +99,7 @@ def execute(
                     __name__, job_of_number.__name__, reconstructable_args=(number,)
                 ),
                 instance=instance,
-                run_config={
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    "ops": ops or {},
-                },
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
     finally:
         del _jobs[number]
@@ -125,61 +107,40 @@ def execute(
         signal.signal(signal.SIGTERM, terminate)
 
 
-def run_graph(
-    settings: Settings,
-    domains: Sequence[str],
-    console: Console,
-    *,
-    release: bool,
-    accept_shrinking: bool = False,
-    is_kept: bool = False,
-) -> GraphOutcome:
-    """Builds, tests and releases domains from what was loaded; does not touch the inbox.
+def run_graph(settings: Settings, domains: Sequence[str], console: Console) -> Outcome:
+    """Does what `orchestration.chain.run` does, as a run that Dagster's page shows.
 
-    A domain whose tests fail is not released, while others are: the outcome says so. `is_kept`
-    stores the run where Dagster's page shows it, which needs a process alone with the data folder.
-    Raises the error that ended the build early, and `ManifestError` if no manifest was prepared.
+    It needs a process alone with the data folder. Raises `ManifestError` if no manifest was
+    prepared.
     """
-    outcome = GraphOutcome(console)
+    reporter = _Reporter(console)
     definitions = build_definitions(
-        read_manifest(settings), retries=None, settings=settings, reporter=outcome
+        read_manifest(settings), retries=None, settings=settings, reporter=reporter
     )
     try:
-        with _instance(settings, is_kept=is_kept) as instance:
-            result = execute(
-                _job(definitions, domains, release=release),
-                instance,
-                ops=accepting(domains) if release and accept_shrinking else None,
-            )
+        with _instance(settings) as instance:
+            result = execute(_job(definitions, domains), instance)
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     except (DagsterPostgresException, OperationalError):
-        if not is_kept:
-            raise
         console.note("Dagster's database went away; the build starts again without it.")
-        return run_graph(
-            settings, domains, console, release=release, accept_shrinking=accept_shrinking
-        )
+        return chain.run(settings, domains, console, release=True)
     if any(
         event.is_step_failure and event.step_failure_data.error_source == ErrorSource.INTERRUPT
         for event in result.all_events
     ):
         raise KeyboardInterrupt
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.build is None:
+    if reporter.error is not None:
+        raise reporter.error
+    if reporter.outcome.build is None:
         # None of Pollux's steps failed, so Dagster itself did.
         failed = [event.message for event in result.all_events if event.is_failure]
         raise RuntimeError("\n".join(filter(None, failed)))
-    return outcome
+    return reporter.outcome
 
 
 @contextmanager
-def _instance(settings: Settings, *, is_kept: bool) -> Iterator[dg.DagsterInstance]:
-    if not is_kept:
-        with dg.DagsterInstance.ephemeral() as instance:
-            yield instance
-        return
+def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     database = open_serving_store(settings)
     prepare_home(settings, database)
     os.environ[STORAGE_VARIABLE] = storage_url(database)
@@ -204,13 +165,12 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
         storage.free_concurrency_slots_for_run(run_id)
 
 
-def _job(definitions: dg.Definitions, domains: Sequence[str], *, release: bool) -> JobDefinition:
+def _job(definitions: dg.Definitions, domains: Sequence[str]) -> JobDefinition:
     releases = dg.AssetSelection.assets(*(release_key(domain) for domain in domains))
     marts = dg.AssetSelection.groups("marts") & releases.upstream()
     models = marts.upstream() - dg.AssetSelection.groups("landing", "by_date")
-    selection = models | releases if release else models
     return dg.Definitions(
         assets=definitions.assets,
         resources=definitions.resources,
-        jobs=[dg.define_asset_job(JOB, selection=selection, executor_def=EXECUTOR)],
+        jobs=[dg.define_asset_job(JOB, selection=models | releases, executor_def=EXECUTOR)],
     ).resolve_job_def(JOB)

@@ -51,6 +51,14 @@ def test_a_command_imports_what_it_needs(
     assert {name.partition(".")[0] for name in modules} & installed <= packages
 
 
+def test_a_build_imports_no_dagster() -> None:
+    code = "import sys, orchestration.chain; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True
+    )
+    assert not {"dagster", "dbt", "sqlalchemy"} & set(done.stdout.split())
+
+
 def test_the_help_of_each_command_is_its_own() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)

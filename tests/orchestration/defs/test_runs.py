@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from orchestration.defs.definitions import build_definitions
-from orchestration.defs.release import accepting, release_key
+from orchestration.defs.release import release_key
 from orchestration.defs.reporting import LogReporter
 from orchestration.instance.home import MODULE
 from orchestration.instance.in_process import execute
@@ -194,7 +194,8 @@ def test_release_that_would_take_most_rows_is_a_failed_check(
     assert "hh_summary" in check.metadata["marts"].text
     assert served(released) == [(1, True)]
     accepted = job.execute_in_process(
-        instance=instance, run_config={"ops": accepting(["household"])}
+        instance=instance,
+        run_config={"ops": {"household__release": {"config": {"accept_shrinking": True}}}},
     )
     assert accepted.success
     assert [c.passed for c in accepted.get_asset_check_evaluations()] == [True]
