@@ -1,6 +1,7 @@
 """Turns requests into the model's columns, and its predictions into answers."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
@@ -53,26 +54,21 @@ def predict(
     columns |= _numbers(coupons, COUPON_NUMBERS)
     columns |= _codes(coupons, COUPON_CATEGORIES, model)
     features = encode(columns)
-    predictions = model.predict(features).tolist()
-    explanations = explain(model, features) if explains else None
-    answers = []
-    start = 0
-    for request, size in zip(requests, sizes, strict=True):
-        customer_id = request.customer.customer_id
-        found = [
-            {"coupon_id": coupon.coupon_id, "customer_id": customer_id, "prediction": prediction}
-            for coupon, prediction in zip(
-                request.coupons, predictions[start : start + size], strict=True
-            )
-        ]
-        if explanations is not None:
-            # In the order of the request's coupons.
-            for one in found:
-                one["explanation"] = next(explanations)
-        found.sort(key=lambda one: (-one["prediction"], one["coupon_id"]))
-        answers.append(found)
-        start += size
-    return answers
+    predictions = model.predict(features)
+    ids = [coupon.coupon_id for coupon in coupons]
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((np.array(ids), -predictions, owners)).tolist()
+    customer_ids = [request.customer.customer_id for request in requests for _ in request.coupons]
+    chances = predictions.tolist()
+    found = [
+        {"coupon_id": ids[at], "customer_id": customer_ids[at], "prediction": chances[at]}
+        for at in order
+    ]
+    if explains:
+        explanations = list(explain(model, features))
+        for at, one in zip(order, found, strict=True):
+            one["explanation"] = explanations[at]
+    return [found[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 
 def _numbers(documents: Sequence[Customer | Coupon], names: Sequence[str]) -> dict[str, Floats]:
@@ -85,9 +81,10 @@ def _numbers(documents: Sequence[Customer | Coupon], names: Sequence[str]) -> di
 def _codes(
     documents: Sequence[Customer | Coupon], names: Sequence[str], model: PropensityModel
 ) -> dict[str, Floats]:
-    return {
-        name: np.array(
-            [category_code(name, getattr(one, name), model.categories) for one in documents]
-        )
-        for name in names
-    }
+    codes = {}
+    for name in names:
+        texts = [getattr(document, name) for document in documents]
+        # There are few texts, and many documents.
+        code = {text: category_code(name, text, model.categories) for text in set(texts)}
+        codes[name] = np.array([code[text] for text in texts])
+    return codes
