@@ -53,6 +53,7 @@ class Page:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         with connect(f"{self._tabs}/{target}", max_size=None, proxy=None) as socket:
             yield Page(socket, self._tabs)
+        self._call("Target.closeTarget", targetId=target)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a piece of JavaScript; of a promise, what it promises."""

@@ -40,6 +40,11 @@ MOST_OPEN = ("household", "segments", "campaigns", "recommendations", "quality")
 MOST_MEBIBYTES = 300
 # What a shell says of a process that SIGTERM ended.
 TERMINATED = 143
+# Of the background, from 0 to 255.
+BRIGHTNESS = (
+    "Math.max(...getComputedStyle(document.querySelector('.stApp'))"
+    ".backgroundColor.match(/\\d+/g).slice(0, 3))"
+)
 SERIOUS = """
 axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
@@ -98,11 +103,18 @@ def site(
             assert process.wait(timeout=30) == TERMINATED
 
 
-@pytest.fixture
-def page(site: Site, tmp_path: Path) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     if CHROMIUM is None:
         pytest.skip("no chromium")
-    with browse(CHROMIUM, tmp_path / "profile") as page:
+    with browse(CHROMIUM, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(site: Site, browser: Page) -> Iterator[Page]:
+    """A tab of a browser that has the dashboard: a new one reads and compiles it for seconds."""
+    with browser.tab() as page:
         page.resize(1400, 900)
         yield page
 
@@ -124,8 +136,18 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def open_with_key(page: Page, address: str) -> None:
-    """Opens an address, types the key, and waits until the page is shown."""
-    page.open(address, until="!!document.querySelector('input[type=password]')")
+    """Opens an address, types the key, and waits until the page is shown.
+
+    Where the database took too long to answer, which other tests can make it, it is opened again,
+    as the page says.
+    """
+    asks = "!!document.querySelector('input[type=password]')"
+    is_late = "document.body.innerText.includes('Try again in a moment.')"
+    deadline = time.monotonic() + 60
+    page.open(address, until=f"{asks} || {is_late}")
+    while page.evaluate(is_late):
+        assert time.monotonic() < deadline
+        page.open(address, until=f"{asks} || {is_late}")
     page.evaluate("document.querySelector('input[type=password]').focus()")
     page.type(KEY)
     page.wait("!document.querySelector('input[type=password]')")
@@ -147,15 +169,18 @@ def test_a_page_opens_without_a_fault(site: Site, page: Page, path: str, width: 
     assert 1 < site.requests() - before <= 20
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", [one.PATH for one in PAGES])
 def test_a_page_has_no_serious_fault_for_people_with_disabilities(
-    site: Site, page: Page, axe: str, path: str, scheme: str
+    site: Site, page: Page, axe: str, path: str
 ) -> None:
-    page.prefer(scheme)
+    page.prefer("light")
     open_with_key(page, site.address(path))
     page.evaluate(f"{axe}; true")
-    assert page.evaluate(SERIOUS) == []
+    for scheme, is_shown in (("light", f"{BRIGHTNESS} > 200"), ("dark", f"{BRIGHTNESS} < 50")):
+        page.prefer(scheme)
+        page.wait(is_shown)
+        wait_until_quiet(page)
+        assert page.evaluate(SERIOUS) == [], scheme
 
 
 def test_five_open_pages_fit_into_their_memory(site: Site, page: Page) -> None:
