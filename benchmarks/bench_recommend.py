@@ -1,4 +1,4 @@
-"""Recommendations for all 2,500 households of scale 1: fitting and scoring, memory, one update."""
+"""Recommendations for all 2,500 households of scale 1: fitting, scoring, memory, evaluation."""
 
 import resource
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from benchmarks.measuring import figure
+from benchmarks.measuring import figure, run_pollux
 from orchestration.learn.recommend.household import Purchases, as_history, recommend_all
 from orchestration.learn.recommend.model import Parameters, fit
 from orchestration.scans import scan_csv
@@ -36,10 +36,21 @@ def run() -> Iterator[dict[str, Any]]:
             capture_output=True,
             text=True,
         )
+        whole, quick = (_evaluate(Path(folder), *more) for more in ([], ["--quick"]))
     seconds, mib, update = (float(value) for value in child.stdout.split())
     yield figure("2,500 households, fit and score", seconds, "s", at_most=60)
     yield figure("most memory of that", mib, "MiB", at_most=4096)
     yield figure("one more basket, that household anew, median", update, "ms", at_most=5)
+    yield figure("evaluation of 2,500 households' baskets, all methods", whole, "s", at_most=300)
+    yield figure("the same, --quick", quick, "s")
+
+
+def _evaluate(folder: Path, *options: str) -> float:
+    """Seconds of an evaluation of the files in the folder."""
+    names = ("--user", "household_key", "--item", "product_id", "--basket", "basket_id")
+    file = str(folder / "transaction_data.csv")
+    command = ("evaluate", "recommend", "--from", file, *names, "--time", "day", *options)
+    return run_pollux(folder, *command, "--to", str(folder / "evaluation")).seconds
 
 
 def measure(file: Path) -> None:

@@ -19,6 +19,8 @@ from rich.text import Text
 
 progress_console = Console(stderr=True, highlight=False)
 result_console = Console(highlight=False)
+# A log is told this often how far a step is.
+LOG_SECONDS = 10
 
 
 class Step:
@@ -27,6 +29,7 @@ class Step:
     def __init__(self, title: str, status: Status | None) -> None:
         self._title = title
         self._status = status
+        self._started = self._said = time.monotonic()
         self.result = ""
         self.has_failed = False
 
@@ -39,9 +42,23 @@ class Step:
         """Shows how much of a file was read; `done` and `total` in bytes."""
         self.update(f"{file} {100 * done // total} %" if total else file)
 
+    def share(self, detail: str, done: float) -> None:
+        """Shows which share is done, 0 to 1, and the time left; now and then in a log, too."""
+        now = time.monotonic()
+        left = (now - self._started) * (1 - done) / max(done, 1e-9)
+        text = f"{done:.0%}, {_minutes(left)} left, {detail}"
+        self.update(text)
+        if self._status is None and now >= self._said + LOG_SECONDS:
+            self._said = now
+            progress_console.print(f"  {self._title:<10} {text}", markup=False, soft_wrap=True)
+
     def count(self, detail: str, done: int, total: int) -> None:
         """Shows that `done` of `total` are done."""
         self.update(f"{done} of {total}, {detail}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
 
 
 @contextmanager

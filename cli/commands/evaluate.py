@@ -12,7 +12,6 @@ import typer
 
 from cli import output
 from pollux.runtime.privacy import as_the_user_has_it
-from pollux.runtime.settings import PROJECT_DIR
 
 evaluations = typer.Typer(
     help="Measures what was learned on data that it did not see.", no_args_is_help=True
@@ -38,31 +37,38 @@ def recommend(
     item: Annotated[str | None, typer.Option(help="Column of the item.")] = None,
     basket: Annotated[str | None, typer.Option(help="Column of the basket or order.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of the time, or the day.")] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder of the page and its plot.")] = None,
+    to: Annotated[
+        Path, typer.Option(help="Folder of the page, its plots and each customer's results.")
+    ] = Path("recommend-evaluation"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Choose hyperparameters on few customers.")
+    ] = False,
 ) -> None:
     """Measures recommendations and baselines on each customer's last basket."""
+    from orchestration.learn.recommend.evaluate import FULL, QUICK
     from orchestration.learn.recommend.evaluate import evaluate as measure
     from orchestration.learn.recommend.protocols import read_dated, read_ordered, read_own
     from orchestration.learn.recommend.report import write_report
 
-    with output.step("evaluate") as step:
-        if not from_.is_file():
-            raise typer.BadParameter(f"{from_} is not a file")
+    if not from_.is_file():
+        raise typer.BadParameter(f"{from_} is not a file")
+    with output.step("read") as step:
         if user or item or basket or time:
             if data or not user or not item or not (basket or time):
                 raise typer.BadParameter(
                     "a table takes --user, --item and --basket or --time, without --data"
                 )
             protocol = "own"
-            baskets = read_own(from_, user=user, item=item, basket=basket, time=time)
+            histories = read_own(from_, user=user, item=item, basket=basket, time=time)
         else:
             protocol = data or "household"
-            baskets = (read_dated if protocol == "household" else read_ordered)(from_)
-        found = measure(protocol, baskets, step.update)
-        published = Path("recommend-evaluation") if protocol == "own" else PROJECT_DIR / "docs"
+            histories = (read_dated if protocol == "household" else read_ordered)(from_)
+        step.result = f"{histories.baskets.customers:,} customers"
+    with output.step("evaluate") as step:
+        found = measure(protocol, histories, QUICK if quick else FULL, step.share)
         with as_the_user_has_it():
-            page = write_report(found, to or published)
-        step.result = f"{found.customers:,} customers, written to {page}"
+            page = write_report(found, to)
+        step.result = f"written to {page}"
     columns = ["method", "recall@10", "ndcg@10", "repeat recall", "new recall"]
     rows = [
         [

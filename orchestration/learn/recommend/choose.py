@@ -1,11 +1,12 @@
 """Chooses hyperparameters by coordinate search on the last baskets of the given histories."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestration.learn.recommend.baskets import Baskets
 from orchestration.learn.recommend.metrics import K, measure
 from orchestration.learn.recommend.model import Model, Parameters, Parts, rank_all
+from orchestration.learn.recommend.progress import Progress, untold
 
 GRID: Mapping[str, Sequence[float]] = {
     "neighbour_weight": (0, 0.2, 0.4, 0.8, 1.6, 3.2),
@@ -19,19 +20,15 @@ GRID: Mapping[str, Sequence[float]] = {
 
 
 def choose(
-    baskets: Baskets,
-    *,
-    rounds: int = 2,
-    sample: int,
-    progress: Callable[[str], None] = lambda _text: None,
+    baskets: Baskets, *, rounds: int = 2, sample: int, progress: Progress = untold
 ) -> Parameters:
     """The hyperparameters with the best recall@10 + NDCG@10 on the validation baskets.
 
     Measured on at most `sample` customers; of equally good values the first wins.
     """
-    parts = Parts(baskets.without_last(1))
-    targets = baskets.targets(0)
-    known = parts.baskets.sample(sample)
+    before, targets = baskets.without_last(1), baskets.targets(0)
+    known = before.sample(sample)
+    parts = Parts(before, known)
 
     def value(parameters: Parameters) -> float:
         ranked = rank_all(Model(parts, parameters), K, known)
@@ -42,8 +39,10 @@ def choose(
     if known.size == 0:
         return chosen
     tried = {chosen: value(chosen)}
+    steps = rounds * sum(map(len, GRID.values()))
+    done = 0
     for _ in range(rounds):
-        before = chosen
+        before_round = chosen
         for name, values in GRID.items():
             for tested in values:
                 other = replace(chosen, **{name: tested})  # type: ignore[arg-type]
@@ -51,7 +50,8 @@ def choose(
                     tried[other] = value(other)
                 if tried[other] > tried[chosen]:
                     chosen = other
-            progress(f"{name} = {getattr(chosen, name)}: {tried[chosen]:.4f}")
-        if chosen == before:
+                done += 1
+                progress(f"{name} = {getattr(chosen, name)}: {tried[chosen]:.4f}", done / steps)
+        if chosen == before_round:
             break
     return chosen

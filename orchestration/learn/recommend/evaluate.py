@@ -6,23 +6,36 @@ basket of what remains.
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from orchestration.learn.recommend import baselines
 from orchestration.learn.recommend.baskets import Baskets, Ints
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.metrics import Interval, K, Quality, Ranked, interval, measure
 from orchestration.learn.recommend.model import fit, rank_all
+from orchestration.learn.recommend.progress import Progress, part_of, untold
+from orchestration.learn.recommend.protocols import Histories
+from orchestration.learn.recommend.tifu import choose_tifu, tifu_knn
 
-SAMPLE = 1500
-TIFU_SAMPLE = 600  # customers; each of the 48 settings compares every customer with all others
 OURS = "Pollux"
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True)
+class Effort:
+    """On how many customers hyperparameters are chosen, and in how many rounds ours are."""
+
+    customers: int
+    tifu_customers: int
+    rounds: int
+
+
+FULL = Effort(customers=1500, tifu_customers=600, rounds=2)
+QUICK = Effort(customers=600, tifu_customers=300, rounds=1)
 
 
 @dataclass(frozen=True)
@@ -45,54 +58,75 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows of a protocol, the hyperparameters chosen, and the time and memory used."""
+    """All rows of a protocol, the hyperparameters chosen, and the time and memory used.
+
+    `by_customer` has a row per customer and method: customer, method, items of the test basket,
+    hits (those of them that were recommended), recall, ndcg.
+    """
 
     protocol: str
     customers: int
     items: int
     baskets: int
+    is_quick: bool
     rows: tuple[Row, ...]
     chosen: dict[str, Any]
     chosen_tifu: dict[str, Any]
     fit_seconds: float
     peak_mib: float
+    by_customer: pa.Table
 
 
-def evaluate(protocol: str, baskets: Baskets, say: Say = lambda _text: None) -> Evaluation:
+def evaluate(
+    protocol: str, histories: Histories, effort: Effort = FULL, progress: Progress = untold
+) -> Evaluation:
     """Chooses on the validation baskets, refits with them, measures on each last basket."""
+    baskets = histories.baskets
     history, targets = baskets.without_last(1), baskets.targets(0)
-    parameters = choose(history, sample=SAMPLE, progress=say)
+    parameters = choose(
+        history,
+        rounds=effort.rounds,
+        sample=effort.customers,
+        progress=part_of(progress, 0.0, 0.5),
+    )
+    tifu = choose_tifu(history, sample=effort.tifu_customers, progress=part_of(progress, 0.5, 0.8))
+    everybody = np.arange(history.customers)
     started = time.monotonic()
-    ours = rank_all(fit(history, parameters), K, np.arange(history.customers))
+    ours = rank_all(fit(history, parameters), K, everybody)
     seconds = time.monotonic() - started
-    say("baselines")
-    tifu = choose_tifu(history)
+    theirs = tifu_knn(history, K, [tifu], everybody, part_of(progress, 0.85, 0.9))
+    progress("measuring", 0.9)
     ranked: dict[str, Ranked] = {
         "popularity": baselines.popular(history, K),
         "personal frequency": baselines.personal(history, K),
         "both combined": baselines.personal_then_popular(history, K),
         "both, ties by popularity": baselines.personal_then_popular_ties(history, K),
-        "TIFU-kNN": baselines.tifu_knn(history, K, tifu),
+        "TIFU-kNN": theirs[tifu],
         OURS: ours,
     }
+    quality = {name: measure(lists, targets, K) for name, lists in ranked.items()}
     return Evaluation(
         protocol=protocol,
         customers=baskets.customers,
         items=baskets.items,
         baskets=int(baskets.owner.size),
-        rows=compare(ranked, history, targets),
+        is_quick=effort == QUICK,
+        rows=compare(ranked, quality, history, targets),
         chosen=asdict(parameters),
         chosen_tifu=asdict(tifu),
         fit_seconds=seconds,
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        by_customer=_by_customer(histories, quality, targets),
     )
 
 
 def compare(
-    ranked: dict[str, Ranked], history: Baskets, targets: Sequence[Ints]
+    ranked: Mapping[str, Ranked],
+    quality: Mapping[str, Quality],
+    history: Baskets,
+    targets: Sequence[Ints],
 ) -> tuple[Row, ...]:
-    """Measures every ranking; gains are those of `OURS` over each."""
-    quality = {name: measure(lists, targets, K) for name, lists in ranked.items()}
+    """A row for every ranking and its quality; gains are those of `OURS` over each."""
     repeats, news = _split(history, targets)
     ours = quality[OURS]
     rows = []
@@ -112,17 +146,24 @@ def compare(
     return tuple(rows)
 
 
-def choose_tifu(history: Baskets, sample: int = TIFU_SAMPLE) -> baselines.TifuParameters:
-    """The best of `TIFU_GRID` on the last baskets of the history."""
-    before, targets = history.without_last(1), history.targets(0)
-    customers = before.sample(sample)
-    wanted = [targets[customer] for customer in customers]
-
-    def value(parameters: baselines.TifuParameters) -> float:
-        found: Quality = measure(baselines.tifu_knn(before, K, parameters, customers), wanted, K)
-        return float(found.recall.mean() + found.ndcg.mean())
-
-    return max(baselines.TIFU_GRID, key=value)
+def _by_customer(
+    histories: Histories, quality: Mapping[str, Quality], targets: Sequence[Ints]
+) -> pa.Table:
+    items = np.array([target.size for target in targets])
+    parts = [
+        pa.table(
+            {
+                "customer": histories.customers.tolist(),
+                "method": [name] * items.size,
+                "items": items,
+                "hits": np.rint(found.recall * items).astype(np.int64),
+                "recall": found.recall,
+                "ndcg": found.ndcg,
+            }
+        )
+        for name, found in quality.items()
+    ]
+    return pa.concat_tables(parts)
 
 
 def _split(history: Baskets, targets: Sequence[Ints]) -> tuple[list[Ints], list[Ints]]:

@@ -98,7 +98,12 @@ def choose_for(history: History, say: Callable[[str], None] = lambda _text: None
     """Hyperparameters chosen on the last baskets; the defaults if there are few households."""
     if history.households.size < LEAST_HOUSEHOLDS:
         return Parameters()
-    return choose(history.baskets, sample=CHOICE_SAMPLE, rounds=1, progress=say)
+    return choose(
+        history.baskets,
+        sample=CHOICE_SAMPLE,
+        rounds=1,
+        progress=lambda detail, share: say(f"{share:.0%}, {detail}"),
+    )
 
 
 def recommend_all(

@@ -11,6 +11,7 @@ from scipy import sparse
 from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
 from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
+from orchestration.learn.recommend.ranking import best_items
 
 Flags = npt.NDArray[np.bool_]
 
@@ -51,13 +52,17 @@ class Candidates:
 
 
 class Parts:
-    """The parts of the score for one set of histories, cached by their hyperparameters."""
+    """The parts of the score for one set of histories, cached by their hyperparameters.
 
-    def __init__(self, baskets: Baskets) -> None:
+    Where not all customers will be scored, `customers` (ascending) says which.
+    """
+
+    def __init__(self, baskets: Baskets, customers: Ints | None = None) -> None:
         self.baskets = baskets
+        self.customers = np.arange(baskets.customers) if customers is None else customers
         self.rhythm = lru_cache(8)(self._rhythm)
         self.personal = lru_cache(4)(self._personal)
-        self.neighbours = lru_cache(4)(self._neighbours)
+        self.neighbours = lru_cache(8)(self._neighbours)
         self.popularity = lru_cache(8)(lambda latest: popularity(baskets, latest))
 
     def _rhythm(self, decay: float, prior: float) -> Floats:
@@ -69,7 +74,7 @@ class Parts:
         return as_matrix(bought, scores, self.baskets)
 
     def _neighbours(self, many: int, decay: float) -> sparse.csr_matrix:
-        return neighbour_shares(self.baskets, many=many, decay=decay)
+        return neighbour_shares(self.baskets, self.customers, many=many, decay=decay)
 
 
 class Model:
@@ -96,6 +101,17 @@ class Model:
             rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
             dense[rows, part.indices] += part.data
         return dense
+
+    def shortlist(self, customers: Ints, k: int) -> sparse.csr_matrix:
+        """Scores of the items that the k best are among: own, the neighbours', k popular ones."""
+        own, others = self.personal[customers], self.others[customers]
+        popular = np.tile(np.sort(self.popular_first[:k]), customers.size)
+        ends = np.linspace(0, popular.size, customers.size + 1, dtype=np.int64)
+        listed = own + others + sparse.csr_matrix((np.ones(popular.size), popular, ends), own.shape)
+        by_popularity = sparse.csr_matrix(
+            (self.popularity[listed.indices], listed.indices, listed.indptr), own.shape
+        )
+        return by_popularity + others + own
 
     def candidates(
         self,
@@ -177,26 +193,9 @@ def fit(baskets: Baskets, parameters: Parameters) -> Model:
     return Model(Parts(baskets), parameters)
 
 
-def best(scores: Floats, k: int) -> Ints:
-    """Positions of the k highest scores of each row, best first, ties by position."""
-    k = min(k, scores.shape[1])
-    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-    found = np.empty((scores.shape[0], k), dtype=np.int64)
-    for row, (values, bound) in enumerate(zip(scores, least, strict=True)):
-        likely = np.flatnonzero(values >= bound)
-        found[row] = likely[np.lexsort((likely, -values[likely]))[:k]]
-    return found
-
-
 def rank_all(model: Model, k: int, customers: Ints) -> Ints:
     """The k best items of each customer: customers by k, padded with -1."""
-    ranked = np.full((customers.size, k), -1, dtype=np.int64)
-    for place, customer in enumerate(customers):
-        found = model.candidates(int(customer), k)
-        first = np.lexsort((found.item, -found.score))[:k]
-        first = first[found.score[first] > 0]
-        ranked[place, : first.size] = found.item[first]
-    return ranked
+    return best_items(model.shortlist(customers, k), k)
 
 
 def _row(matrix: sparse.csr_matrix, row: int) -> tuple[Ints, Floats]:

@@ -6,7 +6,7 @@ Both are shares of baskets.
 import numpy as np
 from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Baskets, Floats
+from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
 
 CHUNK = 1000
 KEPT = 500  # items per customer, the neighbours' most frequent
@@ -20,8 +20,12 @@ def popularity(baskets: Baskets, latest: int) -> Floats:
     return many / max(int(recent.sum()), 1)
 
 
-def neighbour_shares(baskets: Baskets, *, many: int, decay: float) -> sparse.csr_matrix:
+def neighbour_shares(
+    baskets: Baskets, customers: Ints, *, many: int, decay: float
+) -> sparse.csr_matrix:
     """Customers by items: share of the neighbours' baskets with the item; recent ones weigh more.
+
+    Only the rows of the given `customers`, which ascend, are filled.
 
     Neighbours are the `many` customers with the most similar purchases (cosine of log counts, with
     rare items weighing more), each weighted by its similarity.
@@ -41,17 +45,24 @@ def neighbour_shares(baskets: Baskets, *, many: int, decay: float) -> sparse.csr
     if many < 1:
         return sparse.csr_matrix((baskets.customers, baskets.items), dtype=np.float32)
     found = []
-    for begin in range(0, baskets.customers, CHUNK):
-        likeness = (alike[begin : begin + CHUNK] @ turned).toarray()
-        rows = np.arange(likeness.shape[0])
-        likeness[rows, rows + begin] = 0
+    for begin in range(0, customers.size, CHUNK):
+        chunk = customers[begin : begin + CHUNK]
+        likeness = (alike[chunk] @ turned).toarray()
+        rows = np.arange(chunk.size)
+        likeness[rows, chunk] = 0
         nearest = np.argpartition(-likeness, many - 1, axis=1)[:, :many]
         weight = np.take_along_axis(likeness, nearest, axis=1)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
-        shape = (likeness.shape[0], baskets.customers)
+        shape = (chunk.size, baskets.customers)
         pick = sparse.csr_matrix((weight.ravel(), (np.repeat(rows, many), nearest.ravel())), shape)
         found.append(_highest(pick @ shares, KEPT))
-    return sparse.vstack(found).tocsr()
+    filled = sparse.vstack(found).tocsr()
+    ends = np.zeros(baskets.customers + 1, dtype=filled.indptr.dtype)
+    ends[customers + 1] = np.diff(filled.indptr)
+    parts = (filled.data, filled.indices, np.cumsum(ends))
+    shares = sparse.csr_matrix(parts, (baskets.customers, baskets.items))
+    shares.sort_indices()
+    return shares
 
 
 def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

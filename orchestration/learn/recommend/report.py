@@ -1,4 +1,7 @@
-"""Writes an evaluation as a page and a plot in docs/; the page keeps other protocols' results."""
+"""Writes an evaluation: a page and plots, which keep other protocols' results, and a CSV file.
+
+The file has the results of each customer (`Evaluation.by_customer`).
+"""
 
 import json
 from dataclasses import asdict
@@ -6,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as pc
+
 from orchestration.learn.recommend.evaluate import OURS, Evaluation
 from orchestration.learn.recommend.metrics import K
 
-PAGE, DATA = "recommend-evaluation.md", "recommend-evaluation.json"
+STEM = "recommend-evaluation"
+PAGE, DATA = f"{STEM}.md", f"{STEM}.json"
 COLUMNS = ("repeat recall", "new recall", "gain in recall", "gain in NDCG")
 TITLES = {
     "household": "Dated baskets: the household data",
@@ -32,13 +38,15 @@ PUBLISHED = {
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Writes the plot of a protocol and the page of all protocols; returns the page's path."""
+    """Writes plot and customers of a protocol, and the page of all; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / DATA
     known: dict[str, Any] = json.loads(data.read_text()) if data.exists() else {}
-    known[evaluation.protocol] = asdict(evaluation) | {"date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    found = asdict(evaluation) | {"date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    pc.write_csv(found.pop("by_customer"), folder / f"{STEM}-{evaluation.protocol}-customers.csv")
+    known[evaluation.protocol] = found
     data.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    _plot(evaluation, folder / f"recommend-evaluation-{evaluation.protocol}.svg")
+    _plot(evaluation, folder / f"{STEM}-{evaluation.protocol}.svg")
     sections = [_section(name, known[name]) for name in TITLES if name in known]
     page = folder / PAGE
     page.write_text("\n".join([_HEAD, *sections]), encoding="utf-8")
@@ -53,7 +61,8 @@ everything is fitted again with the validation baskets. Recall@{K} = hits ÷ bas
 has the whole basket in its ideal. Both are means over customers, with 95 % bootstrap intervals
 (customers drawn again, 1,000 times). The gain is {OURS} minus the method, paired by customer:
 where its interval is above 0, {OURS} is better. Repeat recall counts the items of a basket that
-the customer had bought before, new recall the others.
+the customer had bought before, new recall the others. `{STEM}-…-customers.csv` has what each method
+reached for each customer.
 """
 
 
@@ -73,9 +82,10 @@ def _section(name: str, found: dict[str, Any]) -> str:
         lines.append(_row(row["method"], *cells))
     chosen = ", ".join(f"{key} {value}" for key, value in found["chosen"].items())
     tifu = ", ".join(f"{key} {value}" for key, value in found["chosen_tifu"].items())
+    quickly = " quickly, on few customers (`--quick`)" if found.get("is_quick") else ""
     lines += [
-        f"\n![Recall and NDCG with intervals](recommend-evaluation-{name}.svg)\n",
-        f"Chosen: {chosen}. TIFU-kNN: {tifu}.\n",
+        f"\n![Recall and NDCG with intervals]({STEM}-{name}.svg)\n",
+        f"Chosen{quickly}: {chosen}. TIFU-kNN: {tifu}.\n",
         f"Fit and score of all: {found['fit_seconds']:.1f} s; peak {found['peak_mib']:,.0f} MiB.\n",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """A user's table, CSV or Parquet, read by column names, with errors in one line."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,27 +19,23 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class Table:
-    """An open table: the SQL of its scan, and its columns by name in lower case."""
+    """The columns of a table that were asked for, in `engine` as texts in the table `source`."""
 
     path: Path
     engine: duckdb.DuckDBPyConnection
-    scan: str
-    columns: dict[str, str]
+    source: str = "columns_read"
 
     def texts(self, name: str) -> str:
-        """The SQL of a column as text, null if blank; raises `BasketsError` if it is missing."""
-        if name.lower() not in self.columns:
-            known = ", ".join(self.columns.values())
-            raise BasketsError(f"{self.path} has no column {name}; its columns are {known}")
-        return f"nullif(trim({identifier(self.columns[name.lower()])}::varchar), '')"
+        """The SQL of a column as text, null if blank."""
+        return identifier(name.lower())
 
     def whole_numbers(self, name: str) -> str:
         """The SQL of a column as whole numbers; raises `BasketsError` for other values."""
-        text = self.texts(name)
-        odd = self._other_than(text, f"try_cast({text} as bigint)")
+        value = f"try_cast({self.texts(name)} as bigint)"
+        odd = self._other_than(self.texts(name), value)
         if odd is not None:
             raise BasketsError(f"{self.path}: {name} holds {odd!r}, which is not a whole number")
-        return f"cast({text} as bigint)"
+        return value
 
     def numbers(self, name: str) -> str | None:
         """The SQL of a column as numbers; None if it holds other values."""
@@ -58,18 +54,18 @@ class Table:
         return f"epoch({value}) / {_DAY_SECONDS}"
 
     def _other_than(self, text: str, value: str) -> str | None:
-        query = f"select {text} from {self.scan} where {text} is not null and {value} is null"
-        row = self.engine.execute(f"{query} limit 1").fetchone()
-        return row[0] if row else None
+        query = f"select {text} from {self.source} where {text} is not null and {value} is null"
+        rows = self.engine.execute(f"{query} limit 1").fetchall()
+        return rows[0][0] if rows else None
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
-    """Open a CSV or Parquet file, plain or in gzip.
+def open_table(path: Path, names: Iterable[str]) -> Iterator[Table]:
+    """Read columns of a CSV or Parquet file, plain or in gzip; upper and lower case are alike.
 
     Raises:
         LoadError: when it is another kind of file.
-        BasketsError: when it cannot be read.
+        BasketsError: when it cannot be read, or has no such column.
 
     """
     with tempfile.TemporaryDirectory() as work, open_duckdb() as engine:
@@ -80,8 +76,28 @@ def open_table(path: Path) -> Iterator[Table]:
             else:
                 check_text(plain, str(path))
                 scan = scan_csv(plain, {"header": "true", "all_varchar": "true"})
-            names = [row[0] for row in engine.execute(f"describe from {scan}").fetchall()]
-            yield Table(path, engine, scan, {name.lower().strip(): name for name in names})
+            table = Table(path, engine)
+            # Once: every check and query after it would read the file anew.
+            engine.execute(
+                f"create temp table {table.source} as {_texts(path, engine, scan, names)}"
+            )
+            yield table
         except (duckdb.Error, OSError) as error:
             reason = told(error).splitlines()[0]
             raise BasketsError(f"{path} cannot be read: {reason}") from error
+
+
+def _texts(path: Path, engine: duckdb.DuckDBPyConnection, scan: str, names: Iterable[str]) -> str:
+    """The SQL of columns as texts, null if blank, by name in lower case."""
+    found = [row[0] for row in engine.execute(f"describe from {scan}").fetchall()]
+    columns = {name.lower().strip(): name for name in found}
+    asked = {name.lower(): name for name in names}
+    for key, name in asked.items():
+        if key not in columns:
+            known = ", ".join(found)
+            raise BasketsError(f"{path} has no column {name}; its columns are {known}")
+    listed = (
+        f"nullif(trim({identifier(columns[key])}::varchar), '') as {identifier(key)}"
+        for key in asked
+    )
+    return f"select {', '.join(listed)} from {scan}"

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import re
 import sys
 
 import duckdb
 import numpy as np
 import pytest
 
+from cli import output
 from cli.main import main
 from orchestration.learn.recommend.errors import BasketsError
 from orchestration.learn.recommend.household import lines_in_order
@@ -29,8 +31,9 @@ def rows(moment):
     ]
 
 
-def histories(baskets):
+def histories(found):
     """Items by user and basket, as their positions in order of their names."""
+    baskets = found.baskets
     found = [[[] for _ in range(int(n))] for n in baskets.counts]
     for basket, item in zip(baskets.line_basket, baskets.line_item, strict=True):
         owner = int(baskets.owner[basket])
@@ -85,9 +88,9 @@ def test_parquet(tmp_path):
         f"copy (select who, date '2024-01-01' + place as \"at\", sku from (values {values}) "
         f"as t(who, order_id, place, sku)) to '{path}' (format parquet)"
     )
-    baskets = read_own(path, user="who", item="sku", time="at")
-    assert histories(baskets) == [HISTORY] * USERS
-    assert np.allclose(np.diff(baskets.time[:3]), 1, atol=1e-3)
+    found = read_own(path, user="who", item="sku", time="at")
+    assert histories(found) == [HISTORY] * USERS
+    assert np.allclose(np.diff(found.baskets.time[:3]), 1, atol=1e-3)
 
 
 def test_two_baskets_of_one_day_stay_two(tmp_path):
@@ -179,7 +182,7 @@ def test_wrong_json_is_one_clear_line(tmp_path, content, message):
 def test_an_item_that_is_twice_in_a_basket_counts_once(tmp_path):
     path = tmp_path / "t.json"
     path.write_text(json.dumps({n: [[1, 1, 0], [], [2]] for n in range(10)}))
-    assert histories(read_ordered(path)) == [[["a", "b"], ["c"]]] * 10
+    assert histories(read_ordered(path)) == [[["b", "a"], ["c"]]] * 10
 
 
 def test_baskets_without_a_time_follow_one_another_within_their_day():
@@ -209,17 +212,64 @@ def test_a_transaction_file_of_which_times_are_blank(tmp_path):
             lines += [f"{household},{household}{day},{product},{day}," for product in (1, 2)]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(lines))
-    baskets = read_dated(path)
+    baskets = read_dated(path).baskets
     assert (baskets.customers, baskets.items, list(baskets.counts)) == (USERS, 2, [6] * USERS)
+
+
+def evaluate(monkeypatch, path, *options):
+    """Runs the command and returns its exit code."""
+    monkeypatch.setattr(
+        sys, "argv", ["pollux", "evaluate", "recommend", "--from", str(path), *options]
+    )
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code
 
 
 def test_options_that_do_not_go_together(tmp_path, capsys, monkeypatch):
     path = write(tmp_path / "t.csv", rows(lambda place: place))
     for options in (["--user", "who"], ["--user", "who", "--item", "sku"], ["--item", "sku"]):
-        monkeypatch.setattr(
-            sys, "argv", ["pollux", "evaluate", "recommend", "--from", str(path), *options]
-        )
-        with pytest.raises(SystemExit) as caught:
-            main()
-        assert caught.value.code == 2
+        assert evaluate(monkeypatch, path, *options) == 2
         assert "--basket or --time" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_users_own_baskets_are_measured_and_each_users_results_written(
+    tmp_path, capsys, monkeypatch
+):
+    rng = np.random.default_rng(3)
+    lines = [
+        (f"user {user:02}", f"{user}-{place}", place, item)
+        for user in range(30)
+        for place in range(6)
+        for item in {user % 4, *rng.integers(0, 9, 2).tolist()}
+    ]
+    path = write(tmp_path / "t.csv", lines)
+    monkeypatch.setattr(output, "LOG_SECONDS", 0)
+    names = ("--user", "who", "--item", "sku", "--basket", "order_id", "--time", "at")
+    assert evaluate(monkeypatch, path, *names, "--quick", "--to", str(tmp_path / "out")) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"\d+%, \d+ s left, neighbour_weight = ", printed.err)
+    assert re.search(r"\d+%, \d+ s left, TIFU-kNN", printed.err)
+    assert "30 customers" in printed.err
+
+    page = (tmp_path / "out" / "recommend-evaluation.md").read_text()
+    assert "Chosen quickly" in page
+    assert (tmp_path / "out" / "recommend-evaluation-own.svg").read_text().count("<svg") == 1
+    results = tmp_path / "out" / "recommend-evaluation-own-customers.csv"
+    rows = duckdb.sql(
+        "select method, count(*), min(customer), max(customer), avg(recall), avg(ndcg), "
+        "bool_and(abs(recall - hits / items) < 1e-12) "
+        f"from '{results}' group by 1"
+    ).fetchall()
+    assert len(rows) == 6
+    for method, users, first, last, recall, ndcg, is_consistent in rows:
+        assert (users, first, last, is_consistent) == (30, "user 00", "user 29", True)
+        found = re.search(rf"^\| {method} \| ([\d.]+) .*?\) \| ([\d.]+) ", page, re.MULTILINE)
+        assert [float(mean) for mean in found.groups()] == [
+            pytest.approx(recall, abs=5.1e-5), pytest.approx(ndcg, abs=5.1e-5)
+        ]  # fmt: skip
+    # The last basket of user 1, from the lines.
+    wanted = {item for user, _, place, item in lines if user == "user 01" and place == 5}
+    assert duckdb.sql(
+        f"select distinct items from '{results}' where customer = 'user 01'"
+    ).fetchall() == [(len(wanted),)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from orchestration.learn.recommend import baselines
 from orchestration.learn.recommend.baskets import Baskets, dated_baskets, ordered_baskets
@@ -21,16 +22,19 @@ from orchestration.learn.recommend.household import (
     recommend_all,
 )
 from orchestration.learn.recommend.metrics import interval, measure
-from orchestration.learn.recommend.model import Parameters, best, fit, rank_all
+from orchestration.learn.recommend.model import Model, Parameters, Parts, fit, rank_all
 from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.personal import frequency, rhythm_cell, summarize
+from orchestration.learn.recommend.protocols import Histories
+from orchestration.learn.recommend.ranking import best, best_items
+from orchestration.learn.recommend.tifu import TIFU_GRID, TifuParameters, tifu_knn, tifu_vectors
 
 SEED = 20
 ITEMS = 40
-Histories = list[list[list[int]]]
+Items = list[list[list[int]]]
 
 
-def random_histories(customers: int, seed: int = SEED, least: int = 3) -> Histories:
+def random_histories(customers: int, seed: int = SEED, least: int = 3) -> Items:
     rng = np.random.default_rng(seed)
     histories = []
     for _ in range(customers):
@@ -45,12 +49,12 @@ def random_histories(customers: int, seed: int = SEED, least: int = 3) -> Histor
 
 
 @pytest.fixture(scope="module")
-def histories() -> Histories:
+def histories() -> Items:
     return random_histories(60)
 
 
 @pytest.fixture(scope="module")
-def baskets(histories: Histories) -> Baskets:
+def baskets(histories: Items) -> Baskets:
     return ordered_baskets(histories, ITEMS)
 
 
@@ -95,7 +99,18 @@ def test_best_is_a_full_sort() -> None:
         assert best(scores, k).tolist() == wanted
 
 
-def test_taking_off_the_last_basket(histories: Histories, baskets: Baskets) -> None:
+def test_best_items_are_a_full_sort_of_what_is_above_0() -> None:
+    rng = np.random.default_rng(SEED)
+    scores = rng.integers(0, 4, (700, 25)) * (rng.random((700, 25)) < 0.2)
+    scores[3] = 0
+    for k in (1, 4, 25, 40):
+        found = best_items(sparse.csr_matrix(scores), k).tolist()
+        for row, mine in zip(scores, found, strict=True):
+            wanted = sorted((i for i in range(25) if row[i] > 0), key=lambda i, r=row: (-r[i], i))
+            assert mine == (wanted + [-1] * k)[:k]
+
+
+def test_taking_off_the_last_basket(histories: Items, baskets: Baskets) -> None:
     before = baskets.without_last(1)
     again = ordered_baskets([history[:-1] for history in histories], ITEMS)
     assert before.line_item.tolist() == again.line_item.tolist()
@@ -105,7 +120,7 @@ def test_taking_off_the_last_basket(histories: Histories, baskets: Baskets) -> N
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.8])
-def test_scores_are_those_of_loops(histories: Histories, baskets: Baskets, decay: float) -> None:
+def test_scores_are_those_of_loops(histories: Items, baskets: Baskets, decay: float) -> None:
     parameters = Parameters(
         decay=decay, prior=3, neighbours=7, neighbour_decay=0.9, neighbour_weight=0.5,
         popularity_weight=0.3, popular_baskets=2,
@@ -152,7 +167,7 @@ def test_scores_are_those_of_loops(histories: Histories, baskets: Baskets, decay
             assert found[me, item] == pytest.approx(score, abs=1e-5), (me, item)
 
 
-def test_the_test_basket_changes_no_score(histories: Histories) -> None:
+def test_the_test_basket_changes_no_score(histories: Items) -> None:
     changed = [history[:-1] + [[39 - item for item in history[-1]]] for history in histories]
     kept = ordered_baskets(histories, ITEMS)
     other = ordered_baskets(changed, ITEMS)
@@ -177,7 +192,9 @@ def test_the_time_of_the_test_basket_changes_no_score(baskets: Baskets) -> None:
 
 
 def test_the_same_baskets_give_the_same_evaluation(baskets: Baskets) -> None:
-    first, second = (evaluate("tafeng", baskets) for _ in range(2))
+    first, second = (
+        evaluate("tafeng", Histories(baskets, np.arange(baskets.customers))) for _ in range(2)
+    )
     assert first.rows == second.rows
     assert first.chosen == second.chosen
     assert [row.method for row in first.rows][-1] == "Pollux"
@@ -255,14 +272,44 @@ def test_baselines_follow_their_definition() -> None:
 def test_tifu_vectors_by_hand() -> None:
     # Three baskets in two groups: sizes 1 (the older) and 2.
     baskets = ordered_baskets([[[0], [1], [2]]], 3)
-    parameters = baselines.TifuParameters(groups=2, within_decay=0.9, group_decay=0.5)
-    vector = baselines.tifu_vectors(baskets, parameters).toarray()[0]
+    parameters = TifuParameters(groups=2, within_decay=0.9, group_decay=0.5)
+    vector = tifu_vectors(baskets, parameters).toarray()[0]
     assert vector.tolist() == pytest.approx([0.5 / 2, 0.9 / 2 / 2, 1 / 2 / 2])
+
+
+def test_tifu_ranks_as_a_loop_over_all_customers() -> None:
+    histories = random_histories(40, seed=5)
+    baskets = ordered_baskets(histories, ITEMS)
+    settings = [one for one in TIFU_GRID if one.neighbours == 100]
+    settings += [replace(one, neighbours=many) for one in settings for many in (3, 8)]
+    asked = np.arange(0, 40, 3)
+    found = tifu_knn(baskets, 10, settings, asked)
+    compared = 0
+    for one in settings:
+        vectors = tifu_vectors(baskets, one).toarray()
+        for place, me in enumerate(asked):
+            distance = ((vectors - vectors[me]) ** 2).sum(axis=1)
+            distance[me] = np.inf
+            order = np.argsort(distance)
+            nearest = order[: min(one.neighbours, 39)]
+            if distance[order[nearest.size]] - distance[nearest[-1]] < 1e-9:
+                continue  # Two are equally near: either may count.
+            scores = one.alpha * vectors[me] + (1 - one.alpha) * vectors[nearest].mean(axis=0)
+            mine = scores[found[one][place]]
+            assert mine.tolist() == pytest.approx(np.sort(scores)[::-1][:10].tolist(), abs=1e-12)
+            compared += 1
+    assert compared > 0.7 * len(settings) * asked.size
+
+
+def test_scores_of_some_customers_are_those_among_all(baskets: Baskets) -> None:
+    some = np.array([2, 3, 17, 50])
+    alone = Model(Parts(baskets, some), Parameters(neighbours=7))
+    assert (alone.scores(some) == fit(baskets, Parameters(neighbours=7)).scores(some)).all()
 
 
 def test_neighbours_and_popularity_of_a_lonely_customer() -> None:
     baskets = ordered_baskets([[[0], [1]]], 3)
-    assert neighbour_shares(baskets, many=5, decay=0.9).nnz == 0
+    assert neighbour_shares(baskets, np.array([0]), many=5, decay=0.9).nnz == 0
     assert popularity(baskets, 1).tolist() == [0, 1, 0]
 
 
