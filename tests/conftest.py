@@ -37,6 +37,7 @@ REALDATA_DIR = Path(
 LONGEST = (
     "cli/test_up.py",
     "cli/test_dagster.py",
+    "deploy/test_image.py",
     "orchestration/transform/test_dbt.py",
     "orchestration/transform/test_project.py",
     "orchestration/load/test_property.py",
