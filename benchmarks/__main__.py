@@ -46,7 +46,7 @@ Written by `make bench`. Ratios are taken within one run; seconds are for orient
 
 
 def main() -> None:
-    """Runs benchmarks one after the other, all in half an hour; sections of others stay."""
+    """Runs benchmarks one after the other; sections of others stay."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("only", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
     only = parser.parse_args().only

@@ -1,10 +1,9 @@
 """The household domain built by DuckDB and by Spark, at growing numbers of transactions.
 
-Each build is the first of a new server, whose start is not counted. Without PySpark (`make spark`)
+Each build is the first of a new server, whose start is not counted. Without Spark (`make spark`)
 this part is left out with a message.
 """
 
-import importlib.util
 import json
 import re
 import resource
@@ -18,8 +17,9 @@ import psutil
 
 from benchmarks.measuring import Figures, figure, run_pollux
 from orchestration.learn.recommend.land import learn_if_due
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
-from pollux.runtime.spark import spark_parts
+from pollux.runtime.spark import check_installed, spark_parts
 from sample.household import generate_household
 
 SCALES = (0.1, 1.0, 3.0)
@@ -30,8 +30,10 @@ DUCKDB_MIB, EXECUTOR_MIB = 4096, 1536
 
 def run(*scales: float) -> Iterator[dict[str, Any]]:
     """Measures builds with all tests of the data; takes about an hour and 8 GiB of memory."""
-    if importlib.util.find_spec("pyspark") is None:
-        print("  PySpark is not installed (make spark): not measured")
+    try:
+        check_installed()
+    except PolluxError as error:
+        print(f"  Not measured: {error}")
         return
     chosen = scales or SCALES
     seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}

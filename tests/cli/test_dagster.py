@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -38,6 +37,7 @@ from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 from tests.support.browser import browse
 from tests.support.installations import Prepared
+from tests.support.programs import free_port
 
 pytestmark = pytest.mark.endurance
 
@@ -78,13 +78,6 @@ query Events($run: ID!) { logsForRun(runId: $run, limit: 2000) {
   ... on PythonError { message }
 } }
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Dagster:

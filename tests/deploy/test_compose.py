@@ -101,7 +101,7 @@ def test_service_is_limited_restarted_and_waits_for_health(name: str) -> None:
         assert how == {"condition": "service_healthy"}, needed
 
 
-def test_two_of_each_answer() -> None:
+def test_api_and_events_have_two_replicas() -> None:
     assert {name for name, one in SERVICES.items() if one["deploy"].get("replicas") == 2} == {
         "api",
         "events",

@@ -1,13 +1,13 @@
 """The health check of the image asks what the container runs."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from cli import healthy
+from tests.support.programs import serving
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -18,17 +18,13 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        pass
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with serving(Answer) as port:
+        yield port
 
 
 def check(patch: pytest.MonkeyPatch, folder: Path, *command: str) -> bool:
@@ -46,7 +42,7 @@ def check(patch: pytest.MonkeyPatch, folder: Path, *command: str) -> bool:
 PROGRAM = ("/opt/pollux/.venv/bin/python", "/opt/pollux/.venv/bin/pollux")
 
 
-@pytest.mark.parametrize("init", [(), ("/sbin/docker-init", "--")])
+@pytest.mark.parametrize("init", [(), ("/sbin/docker-init", "--")], ids=["alone", "init"])
 def test_the_service_of_the_command_is_asked(init, port, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("POLLUX_EVENTS_PORT", str(port))
     monkeypatch.setenv("POLLUX_DAGSTER_PORT", str(port))

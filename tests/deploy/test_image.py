@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -20,8 +19,8 @@ import pytest
 
 from pollux.runtime.postgres import EmbeddedPostgres
 from tests.conftest import PROJECT_DIR
-from tests.support.brokers import free_port
 from tests.support.installations import Prepared
+from tests.support.programs import free_port, is_ok, running
 
 pytestmark = [
     pytest.mark.endurance,
@@ -31,21 +30,22 @@ pytestmark = [
     ),
 ]
 
+# The base is made once on a machine: Debian changes more slowly than Pollux.
 BASE, IMAGE = "localhost/pollux-test-base", "localhost/pollux:latest"
-# Made once on a machine: Debian changes more slowly than Pollux.
 PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
 USER = 10001
 KEY = "a key of this test"
 # Of this machine, if it has them: an authority of its own, and what uv has fetched already.
 CERTIFICATES = Path("/etc/ssl/certs")
 READY_SECONDS = 60
+ENVIRONMENT = os.environ | {"BUILDAH_ISOLATION": "chroot"}
 
 
 def run(*command: object) -> str:
     done = subprocess.run(
         [str(word) for word in command],
         cwd=PROJECT_DIR,
-        env=os.environ | {"BUILDAH_ISOLATION": "chroot"},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -127,33 +127,18 @@ def test_the_api_answers_from_the_image(
     }
     environment = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
     command = ["buildah", "run", *environment, "--volume", f"{settings.data_dir}:/data", container]
-    with (tmp_path / "log").open("wb") as log:
-        serving = subprocess.Popen(
+    url = f"http://127.0.0.1:{port}"
+    with (
+        running(
             [*command, "--", "pollux", "serve", "api"],
-            env=os.environ | {"BUILDAH_ISOLATION": "chroot"},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            wait_until_ready(client, serving, tmp_path / "log")
-            assert client.get("/v1/households/1").status_code == HTTPStatus.UNAUTHORIZED
-            answer = client.get("/v1/households/1", headers={"Authorization": f"Bearer {KEY}"})
-            assert answer.status_code == HTTPStatus.OK
-            assert answer.json()["household_key"] == 1
-    finally:
-        serving.terminate()
-        serving.wait(timeout=30)
-
-
-def wait_until_ready(client: httpx.Client, serving: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            if client.get("/readyz").status_code == HTTPStatus.OK:
-                return
-        except httpx.TransportError:
-            pass
-        is_over = serving.poll() is not None or time.monotonic() > deadline
-        assert not is_over, log.read_text(errors="replace")
-        time.sleep(0.2)
+            lambda: is_ok(f"{url}/readyz"),
+            log=tmp_path / "log",
+            seconds=READY_SECONDS,
+            env=ENVIRONMENT,
+        ),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        assert client.get("/v1/households/1").status_code == HTTPStatus.UNAUTHORIZED
+        answer = client.get("/v1/households/1", headers={"Authorization": f"Bearer {KEY}"})
+        assert answer.status_code == HTTPStatus.OK
+        assert answer.json()["household_key"] == 1

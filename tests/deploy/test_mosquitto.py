@@ -2,29 +2,38 @@
 
 import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from pollux.runtime.broker import HOST, MORE_FOLDERS, find_mosquitto
+from pollux.runtime.broker import HOST, MORE_FOLDERS, answers, find_mosquitto
 from tests.conftest import PROJECT_DIR
-from tests.support.brokers import free_port
+from tests.support.brokers import (
+    Inbox,
+    LoginRefusedError,
+    connected,
+    publish,
+    subscribe,
+)
+from tests.support.programs import free_port, running
 
-PROGRAMS = ("mosquitto_pub", "mosquitto_sub", "mosquitto_passwd")
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
-        find_mosquitto() is None or not all(map(shutil.which, PROGRAMS)),
-        reason="needs Mosquitto and its clients",
+        find_mosquitto() is None or shutil.which("mosquitto_passwd") is None,
+        reason="needs Mosquitto and mosquitto_passwd",
     ),
 ]
-TOPICS = {"entry", "focus", "loyalty-list", "conversion"} | {
-    *("coupon-prediction", "promo-code", "promo-code-line", "releases/store")
+EVENTS = {"entry", "focus", "loyalty-list", "conversion"}
+ANSWERS = {"coupon-prediction", "promo-code", "promo-code-line", "releases/store"}
+# By user: what it may read, what it may publish to.
+ALLOWED: dict[str, tuple[set[str], set[str]]] = {
+    "pollux": (EVENTS | ANSWERS, EVENTS | ANSWERS),
+    "sensors": (set(), EVENTS),
+    "readers": (ANSWERS, set()),
 }
-USERS = {f"{name.upper()}_PASSWORD": name for name in ("mqtt", "sensors", "readers")}
 PASSWORDS = {"pollux": "mqtt", "sensors": "sensors", "readers": "readers"}
+VARIABLES = {f"{password.upper()}_PASSWORD": password for password in PASSWORDS.values()}
 
 
 @pytest.fixture(scope="module")
@@ -46,60 +55,47 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             text = "".join(line for line in text.splitlines(True) if not line.startswith("chown"))
         (folder / name).write_text(text)
     path = os.pathsep.join([os.environ["PATH"], *MORE_FOLDERS])
-    with subprocess.Popen(
-        ["/bin/sh", folder / "start.sh"], env={"PATH": path} | USERS, stdout=subprocess.DEVNULL
-    ) as broker:
-        deadline = time.monotonic() + 20
-        while not may_write(port, "pollux", "entry"):
-            assert broker.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with running(
+        ["/bin/sh", folder / "start.sh"],
+        lambda: answers(HOST, port),
+        log=folder / "log",
+        env={"PATH": path} | VARIABLES,
+    ):
         yield port
-        broker.terminate()
 
 
-def client(
-    program: str, port: int, user: str, *arguments: str, password: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    login = ["-u", user, "-P", password or PASSWORDS[user]]
-    return subprocess.run(
-        [program, "-V", "5", "-h", HOST, "-p", str(port), "-q", "1", *login, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=False,
-    )
+def log_in(port: int, user: str, client_id: str):
+    return connected(port, client_id, topic="pollux/#", login=(user, PASSWORDS[user]))
 
 
-def may_write(port: int, user: str, topic: str) -> bool:
-    """Whether the broker takes a message, which it keeps for who comes to read."""
-    done = client("mosquitto_pub", port, user, "-t", f"pollux/{topic}", "-m", "{}", "-r")
-    return done.returncode == 0 and not done.stderr
+def topics_of(inbox: Inbox, payload: bytes) -> set[str]:
+    return {topic.removeprefix("pollux/") for topic, one in inbox.messages if one == payload}
 
 
-@pytest.mark.parametrize(
-    ("user", "reads", "writes"),
-    [
-        ("pollux", TOPICS, TOPICS),
-        ("sensors", set(), {"entry", "focus", "loyalty-list", "conversion"}),
-        (
-            "readers",
-            {"coupon-prediction", "promo-code", "promo-code-line", "releases/store"},
-            set(),
-        ),
-    ],
-)
-def test_each_user_may_do_only_its_own(
-    port: int, user: str, reads: set[str], writes: set[str]
-) -> None:
-    assert {one for one in TOPICS if may_write(port, user, one)} == writes
-    assert all(may_write(port, "pollux", topic) for topic in TOPICS)
-    # To whom a message may not go, the broker does not say so.
-    heard = client("mosquitto_sub", port, user, "-t", "pollux/#", "-v", "-W", "1").stdout
-    assert {line.split()[0].removeprefix("pollux/") for line in heard.splitlines()} == reads
+@pytest.mark.parametrize("user", ALLOWED)
+def test_each_user_may_do_only_its_own(port: int, user: str) -> None:
+    reads, writes = ALLOWED[user]
+    told, own, end = (f"{word} {user}".encode() for word in ("to", "by", "end of"))
+    with (
+        log_in(port, "pollux", "the service") as (service, everything),
+        log_in(port, user, user) as (client, heard),
+    ):
+        for topic in EVENTS | ANSWERS:
+            publish(service, f"pollux/{topic}", told)
+        # The broker's answer comes after all that it had for the user.
+        subscribe(client, ["pollux/#"])
+        assert topics_of(heard, told) == reads
+        for topic in EVENTS | ANSWERS:
+            publish(client, f"pollux/{topic}", own)
+        publish(service, "pollux/entry", end)
+        everything.wait_for(end)
+        assert topics_of(everything, own) == writes
 
 
-def test_nobody_comes_in_without_the_password(port: int) -> None:
-    for user in ("pollux", "nobody"):
-        done = client("mosquitto_sub", port, user, "-t", "pollux/#", "-E", password="wrong")
-        assert "not authori" in done.stderr.lower()
+@pytest.mark.parametrize("user", ["pollux", "nobody"])
+def test_nobody_comes_in_without_the_password(port: int, user: str) -> None:
+    with (
+        pytest.raises(LoginRefusedError, match="Not authorized"),
+        connected(port, user, login=(user, "wrong")),
+    ):
+        pass

@@ -1,6 +1,6 @@
 """Brokers and clients for tests over MQTT."""
 
-import socket
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,25 +18,19 @@ from pollux.runtime.broker_access import BrokerClient, access_dir
 from pollux.runtime.privacy import write_private
 from pollux.runtime.settings import Settings
 from services.events.broker.clients import APP, SERVICE
+from tests.support.programs import free_port
 
 WAIT_SECONDS = 60
 MOSQUITTO_IS_MISSING = "Mosquitto is not installed (Debian: apt-get install mosquitto)"
-# Who may do everything at brokers that tests share, each with its own topics.
+# Who may do everything at the brokers of tests.
 TESTER = ("tester", "known to all tests")
-PASSWORDS = f'{{"{TESTER[0]}": "{TESTER[1]}", "{SERVICE}": "service", "{APP}": "app"}}'
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+PASSWORDS = {TESTER[0]: TESTER[1], SERVICE: "service", APP: "app"}
 
 
 def know_passwords(settings: Settings) -> None:
     """Gives an installation the passwords that all brokers of `make_broker` have."""
     access_dir(settings).mkdir(parents=True, exist_ok=True)
-    write_private(access_dir(settings) / "passwords.json", PASSWORDS.encode())
+    write_private(access_dir(settings) / "passwords.json", json.dumps(PASSWORDS).encode())
 
 
 def make_broker(folder: Path, program: str, *, port: int | None = None) -> EmbeddedBroker:
@@ -45,7 +39,7 @@ def make_broker(folder: Path, program: str, *, port: int | None = None) -> Embed
         pytest.skip(MOSQUITTO_IS_MISSING)
     settings = Settings(data_dir=folder, broker_port=port or free_port())
     know_passwords(settings)
-    clients = [BrokerClient(name, ["#"], ["#"]) for name in (TESTER[0], SERVICE, APP)]
+    clients = [BrokerClient(name, ["#"], ["#"]) for name in PASSWORDS]
     return EmbeddedBroker(settings, clients, program=program)
 
 
@@ -63,15 +57,8 @@ class Inbox:
 
     def wait(self, count: int) -> list[bytes]:
         with self._changed:
-            self._changed.wait_for(lambda: len(self.messages) >= count, timeout=WAIT_SECONDS)
+            assert self._changed.wait_for(lambda: len(self.messages) >= count, timeout=WAIT_SECONDS)
             return [payload for _, payload in self.messages]
-
-    def subscribe(self, client: Client, topics: list[str]) -> None:
-        """Asks for topics, granted or not; returns when the broker has answered."""
-        answered = threading.Event()
-        client.on_subscribe = lambda *_: answered.set()
-        client.subscribe([(topic, 1) for topic in topics])
-        assert answered.wait(WAIT_SECONDS)
 
     def wait_for(self, payload: bytes) -> None:
         with self._changed:
@@ -98,8 +85,7 @@ def connected(
 
     Raises `LoginRefusedError`.
     """
-    inbox, is_subscribed = Inbox(), threading.Event()
-    answered, codes = threading.Event(), list[ReasonCode]()
+    inbox, answered, codes = Inbox(), threading.Event(), list[ReasonCode]()
 
     def on_connect(_c: object, _u: object, _f: object, code: ReasonCode, _p: object) -> None:
         codes.append(code)
@@ -115,7 +101,6 @@ def connected(
         client.tls_set(ca_certs=authority)
     client.reconnect_delay_set(0.05, 0.5)
     client.on_connect = on_connect
-    client.on_subscribe = lambda *_: is_subscribed.set()
     client.on_message = lambda _client, _data, message: inbox.add(message.topic, message.payload)
     if is_v5:
         stay = Properties(PacketTypes.CONNECT)
@@ -129,12 +114,19 @@ def connected(
         if codes[0].is_failure:
             raise LoginRefusedError(codes[0])
         if topic is not None:
-            client.subscribe(topic, qos=1)
-            assert is_subscribed.wait(WAIT_SECONDS)
+            subscribe(client, [topic])
         yield client, inbox
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def subscribe(client: Client, topics: list[str]) -> None:
+    """Asks for topics, granted or not; returns when the broker has answered."""
+    answered = threading.Event()
+    client.on_subscribe = lambda *_: answered.set()
+    client.subscribe([(topic, 1) for topic in topics])
+    assert answered.wait(WAIT_SECONDS)
 
 
 def publish(client: Client, topic: str, payload: bytes, *, retain: bool = False) -> None:

@@ -39,7 +39,7 @@ from typing import Literal, NamedTuple
 import pytest
 
 from tests.conftest import PROJECT_DIR
-from tests.support.brokers import free_port
+from tests.support.programs import free_port
 
 PAGES = (
     "README.md",

@@ -2,15 +2,15 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 import standardwebhooks
 
 from pollux.runtime.settings import Settings
+from tests.support.programs import serving, wait_for
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WAIT_SECONDS = 30.0
@@ -57,10 +57,7 @@ class Receiver:
 
     def wait(self, count: int) -> list[Received]:
         """What came, once it is so many."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while len(self.received) < count:
-            assert time.monotonic() < deadline, f"{self.received} is not {count}"
-            time.sleep(0.01)
+        wait_for(lambda: len(self.received) >= count, log=lambda: f"{self.received} is not {count}")
         return self.received
 
 
@@ -86,13 +83,9 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    receiver = Receiver(server.server_port)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield receiver
-    finally:
-        receiver.answers.set()
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        receiver = Receiver(port)
+        try:
+            yield receiver
+        finally:
+            receiver.answers.set()

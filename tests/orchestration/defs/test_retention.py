@@ -84,22 +84,21 @@ def test_so_many_at_once_the_oldest_first(instance: dg.DagsterInstance) -> None:
     assert forget_runs(instance, NOW, limit=3) == 1
 
 
+def tick(instance: dg.DagsterInstance, settings: Settings) -> dg.SensorResult:
+    definitions = build_retention_definitions()
+    context = dg.build_sensor_context(
+        instance=instance, definitions=definitions, resources={"settings": settings}
+    )
+    result = definitions.get_sensor_def("retention")(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
 def test_the_sensor_tells_what_went_and_notes_it(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path)
-    definitions = build_retention_definitions()
-    sensor = definitions.get_sensor_def("retention")
-
-    def tick() -> dg.SensorResult:
-        context = dg.build_sensor_context(
-            instance=instance, definitions=definitions, resources={"settings": settings}
-        )
-        result = sensor(context)
-        assert isinstance(result, dg.SensorResult)
-        return result
-
-    nothing = tick()
+    nothing = tick(instance, settings)
     assert nothing.asset_events == []
     assert nothing.skip_reason is not None
     assert "0 runs of Dagster, the text of 0 rejected rows" in str(nothing.skip_reason.skip_message)
@@ -107,7 +106,7 @@ def test_the_sensor_tells_what_went_and_notes_it(
     rejects.parent.mkdir(parents=True)
     rejects.write_text("file,line,column,reason,raw\na.csv,2,id,no number,Anna\n")
     os.utime(rejects, (0, 0))
-    (event,) = tick().asset_events
+    (event,) = tick(instance, settings).asset_events
     assert event.asset_key == dg.AssetKey("retention")
     assert event.metadata["texts"].value == 1
     noted = read_note(settings)
@@ -124,13 +123,7 @@ def test_what_a_load_holds_waits_for_the_next_tick(
 
     monkeypatch.setattr("orchestration.defs.retention.forget_old", held)
     settings = Settings(data_dir=tmp_path)
-    definitions = build_retention_definitions()
-    context = dg.build_sensor_context(
-        instance=instance, definitions=definitions, resources={"settings": settings}
-    )
-    result = definitions.get_sensor_def("retention")(context)
-    assert isinstance(result, dg.SensorResult)
-    assert "held by process 7" in str(result.skip_reason)
+    assert "held by process 7" in str(tick(instance, settings).skip_reason)
     noted = read_note(settings)
     assert noted is not None
     assert noted.problem == "the landing zone is held by process 7"

@@ -167,12 +167,6 @@ def rows_elsewhere(settings: Settings, subject: Subject) -> list[str]:
     return found
 
 
-def counted(settings: Settings, query: str) -> int:
-    with open_serving_store(settings).connect() as connection:
-        ((rows,),) = connection.execute(query).fetchall()
-    return rows
-
-
 def subject_of(settings: Settings, kind: str) -> Subject:
     if kind == "member":
         return read_subject("member", SPELLED)

@@ -6,12 +6,10 @@ import os
 import re
 import shutil
 import ssl
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,10 @@ import httpx
 import pytest
 import websockets
 
+from pollux.runtime.broker_access import Certificates
+from pollux.runtime.certificates import make_certificates
 from tests.conftest import PROJECT_DIR
-from tests.services.events.support import make_certificate, wait_for
-from tests.support.brokers import free_port
+from tests.support.programs import free_port, is_ok, is_open, running, serving
 
 pytestmark = pytest.mark.endurance
 
@@ -67,33 +66,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_file": file}]}))
     port = free_port()
     settings = {"POLLUX_DAGSTER_READ_ONLY": "true", "POLLUX_ALLOWED_HOSTS": NAME}
-    with (folder / "page.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestration.instance.web_page"]
-            + ["--workspace", str(folder / "workspace.yaml")]
-            + ["--host", "127.0.0.1", "--port", str(port)],
-            env=os.environ
-            | settings
-            | {"DAGSTER_HOME": str(folder), "PYTHONPATH": str(PROJECT_DIR)},
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: process.poll() is not None or answers(url), seconds=300)
-        assert process.poll() is None, (folder / "page.log").read_text()
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        [sys.executable, "-m", "orchestration.instance.web_page"]
+        + ["--workspace", str(folder / "workspace.yaml")]
+        + ["--host", "127.0.0.1", "--port", str(port)],
+        lambda: is_ok(f"{url}/server_info"),
+        log=folder / "log",
+        seconds=300,
+        env=os.environ | settings | {"DAGSTER_HOME": str(folder), "PYTHONPATH": str(PROJECT_DIR)},
+        cwd=folder,
+    ):
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/server_info").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def graphql(url: str, query: str, **more: Any) -> dict[str, Any]:
@@ -140,12 +124,13 @@ def proxy(folder: Path, page: str, identity: int) -> Iterator[int]:
     (example,) = re.findall(
         r"```nginx\n(.*?)```", (PROJECT_DIR / "docs/dagster.md").read_text(), re.DOTALL
     )
-    certificate = make_certificate(folder)
+    certificates = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    make_certificates(certificates)
     port = free_port()
     for written, here in {
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-        "/etc/ssl/certs/dagster.pem": str(certificate),
-        "/etc/ssl/private/dagster.key": str(certificate.with_name("key.pem")),
+        "/etc/ssl/certs/dagster.pem": str(certificates.server),
+        "/etc/ssl/private/dagster.key": str(certificates.key),
         "http://127.0.0.1:3000;": f"{page};",
         "http://127.0.0.1:4180;": f"http://127.0.0.1:{identity};",
     }.items():
@@ -161,40 +146,19 @@ def proxy(folder: Path, page: str, identity: int) -> Iterator[int]:
         f"http {{ access_log off; {temporary}\n{example}}}\n"
     )
     assert NGINX is not None
-    process = subprocess.Popen(
-        [NGINX, "-p", folder, "-e", folder / "log", "-c", folder / "nginx.conf"]
-    )
-    try:
-        wait_for(lambda: process.poll() is not None or _listens(port))
-        assert process.poll() is None, (folder / "log").read_text()
+    command = [NGINX, "-p", folder, "-e", folder / "log", "-c", folder / "nginx.conf"]
+    with running(command, lambda: is_open(port), log=folder / "log"):
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _listens(port: int) -> bool:
-    try:
-        httpx.get(f"https://127.0.0.1:{port}/", verify=False)
-    except httpx.TransportError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 def test_the_proxy_of_the_page_lets_in_who_has_signed_on(page: str, tmp_path: Path) -> None:
-    identity = ThreadingHTTPServer(("127.0.0.1", 0), Identity)
-    threading.Thread(target=identity.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        with proxy(tmp_path, page, identity.server_port) as port:
-            with httpx.Client(
-                base_url=f"https://127.0.0.1:{port}", verify=False, headers={"Host": NAME}
-            ) as client:
-                check_requests(client)
-            asyncio.run(check_websocket(port))
-    finally:
-        identity.shutdown()
-        identity.server_close()
+    with serving(Identity) as identity, proxy(tmp_path, page, identity) as port:
+        with httpx.Client(
+            base_url=f"https://127.0.0.1:{port}", verify=False, headers={"Host": NAME}
+        ) as client:
+            check_requests(client)
+        asyncio.run(check_websocket(port))
 
 
 def check_requests(client: httpx.Client) -> None:

@@ -1,7 +1,6 @@
 """Erasing in the database: rows of every release that is kept go, and nobody comes back in."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.subjects import Subject
+from tests.support.programs import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -155,10 +155,7 @@ def test_an_erasure_waits_for_what_takes_events_in_and_is_seen_by_what_comes_lat
         thread = threading.Thread(target=erasures.erase, args=(erasing, ANNA))
         thread.start()
         waiting = "select count(*) from pg_locks where not granted"
-        deadline = time.monotonic() + 10
-        while rows(connection, waiting) != [(1,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: rows(connection, waiting) == [(1,)], 10)
         writing.execute("insert into customer__r2.customers values (1, null)")
         writing.commit()
         thread.join(10)

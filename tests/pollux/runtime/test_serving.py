@@ -9,7 +9,7 @@ from cli import serving
 from pollux.runtime.settings import Settings
 from services.common.port import PortError
 from services.events.settings import EventSettingsError
-from tests.support.brokers import free_port
+from tests.support.programs import free_port
 
 MQTT = {
     "MQTT_HOST": "one.example,two.example:2883",

@@ -20,8 +20,8 @@ from pollux.runtime import webhooks
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.webhooks import deliver, find_undelivered, read_webhooks
-from tests.support.brokers import free_port
 from tests.support.examples import read_page
+from tests.support.programs import free_port
 from tests.support.receivers import SECRET, Received, Receiver, receiving
 
 pytestmark = pytest.mark.integration

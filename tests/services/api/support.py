@@ -31,6 +31,7 @@ from pollux.runtime.settings import Settings
 from services.common.contracts import contract_of
 from services.common.server import configure
 from tests.support.marts import declared_marts
+from tests.support.programs import free_port
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 Row = dict[str, Any]
@@ -67,6 +68,8 @@ SEGMENTS = (
 WITHOUT_DEMOGRAPHICS = 2
 NOWHERE = 4711
 LARGEST = 2**63 - 1
+# What a change may take to be seen by every request that starts after it.
+PROMISED_SECONDS = 1.0
 
 
 DOMAINS = ("household", "customer", "store", "loyalty")
@@ -628,12 +631,6 @@ def embedded_store() -> Iterator[tuple[Settings, ServingStore]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def client_of(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of an app that uvicorn serves from a thread, as the real server does."""
@@ -694,6 +691,18 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.02)
+
+
+def within_a_second(since: float, is_so: Callable[[], bool]) -> None:
+    """Asks until it is so; of what is asked for a second later, it must be so.
+
+    However long a busy machine takes to answer.
+    """
+    asked_at = since
+    while not is_so():
+        assert asked_at - since < PROMISED_SECONDS, "a second later it is not so"
+        time.sleep(0.02)
+        asked_at = time.monotonic()
 
 
 def read_all(client: httpx.Client, path: str, params: dict[str, Any], limit: int) -> list[Any]:

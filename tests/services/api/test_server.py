@@ -23,6 +23,7 @@ from services.common.api_keys import ApiKeysError
 from services.common.port import PortError, check_port_is_free
 from tests.services.api.support import (
     PROJECT_DIR,
+    PROMISED_SECONDS,
     SERVE,
     client_of,
     drop_releases,
@@ -36,9 +37,6 @@ from tests.services.api.support import (
 )
 
 pytestmark = pytest.mark.integration
-
-# What a switch may take to be seen by every request that starts after it.
-PROMISED_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")

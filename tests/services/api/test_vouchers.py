@@ -28,6 +28,7 @@ from tests.services.api.support import (
     problem,
     switch,
     wait_until,
+    within_a_second,
     write_release,
 )
 
@@ -465,7 +466,7 @@ def test_selections_follow_releases_and_rollbacks(
                 assert release == f"customer-{amount}"
             assert selected() == (number, f"customer-{number}")
         switch(owner, NUMBER, "customer", drop=NUMBER + 3)
-        wait_until(lambda: selected() == (NUMBER, f"customer-{NUMBER}"), seconds=1)
+        within_a_second(time.monotonic(), lambda: selected() == (NUMBER, f"customer-{NUMBER}"))
 
 
 def test_a_release_without_the_ranking_is_said_to_be_unreadable(

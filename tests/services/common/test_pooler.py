@@ -28,7 +28,6 @@ from services.common.database import COPIES_AT_ONCE, Database, SlowQueryError
 from services.events import server as events_server
 from tests.services.api.support import (
     client_of,
-    free_port,
     release_all,
     switch,
     wait_until,
@@ -36,6 +35,7 @@ from tests.services.api.support import (
 )
 from tests.support.own_postgres import PROGRAMS, VARIABLE, new_database, own_server
 from tests.support.pgbouncer import PROGRAM, pooler
+from tests.support.programs import free_port
 
 pytestmark = [
     pytest.mark.integration,

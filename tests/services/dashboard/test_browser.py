@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +27,9 @@ from tests.conftest import PROJECT_DIR
 from tests.services.dashboard.drawn import address, wait_until_quiet
 from tests.services.dashboard.support import open_page
 from tests.services.openapi.support import KEY, running_services
-from tests.support.brokers import free_port
 from tests.support.browser import Page, browse
 from tests.support.installations import Prepared
+from tests.support.programs import free_port, is_ok, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.endurance]
 
@@ -96,7 +96,7 @@ def site(
         process = subprocess.Popen(command, env=environment, cwd=PROJECT_DIR)
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: is_up(url))
+            wait_for(lambda: is_ok(f"{url}/healthz"), 60)
             yield Site(url, dict(urls), Settings(data_dir=folder), process.pid)
         finally:
             process.terminate()
@@ -312,17 +312,3 @@ def ask(path: str, **parameters: str) -> dict[str, Any]:
     answer = httpx.get(path, params=parameters, headers={"Authorization": f"Bearer {KEY}"})
     found: dict[str, Any] = answer.json()
     return found
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_for(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

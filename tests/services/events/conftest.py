@@ -18,7 +18,8 @@ from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
 from tests.services.events import asyncapi
 from tests.services.events import support as shops
-from tests.support.brokers import free_port, know_passwords, make_broker
+from tests.support.brokers import know_passwords, make_broker
+from tests.support.programs import free_port, wait_for
 
 NUMBERS = itertools.count(1)
 SHOPS = ("shop", "any_shop", "shop_v5")
@@ -260,7 +261,7 @@ def worker(request: pytest.FixtureRequest) -> Iterator[shops.Worker]:
 
 def decided(shop: Shop, count: int) -> None:
     """Waits until so many events are decided."""
-    shops.wait_for(lambda: shop.rows("select count(*) from events.decisions") == [(count,)])
+    wait_for(lambda: shop.rows("select count(*) from events.decisions") == [(count,)])
 
 
 def leave_behind(worker: shops.Worker, client: shops.Client, events: int) -> None:

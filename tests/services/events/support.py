@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -40,7 +40,8 @@ from services.events.database.migrate import prepare_database
 from services.events.settings import MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
 from tests.services.events.asyncapi import Captured
-from tests.support.brokers import MOSQUITTO_IS_MISSING, TESTER, free_port
+from tests.support.brokers import MOSQUITTO_IS_MISSING, TESTER
+from tests.support.programs import free_port, is_open, running, wait_for
 
 # Noon in October: the coupons below are valid then, unless they say otherwise.
 NOW = 1_760_000_000
@@ -426,15 +427,6 @@ log = logging.getLogger("pollux.events")
 log.setLevel(logging.INFO)
 
 
-def wait_for(what: Callable[[], object], seconds: float = SECONDS) -> Any:
-    """The first truthy value of `what`; fails where there is none in time."""
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
 def start_worker(settings: Settings, **environment: str) -> Worker:
     """Starts a worker; it may still be getting ready."""
     port = free_port()
@@ -514,20 +506,9 @@ def broker(folder: Path, port: int, *more: str) -> Iterator[subprocess.Popen[byt
     ]
     configuration = folder / "mosquitto.conf"
     configuration.write_text("\n".join(lines) + "\n")
-    with (folder / "broker.log").open("ab") as log:
-        process = subprocess.Popen([program, "-c", str(configuration)], stdout=log, stderr=log)
-    try:
-        wait_for(lambda: answers(port))
+    command = [program, "-c", configuration]
+    with running(command, lambda: is_open(port), log=folder / "broker.log") as process:
         yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=SECONDS)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def make_certificate(folder: Path) -> Path:

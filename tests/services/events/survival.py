@@ -35,10 +35,10 @@ from tests.services.events.stub_scorer import prediction
 from tests.support.brokers import (
     MOSQUITTO_IS_MISSING,
     TESTER,
-    free_port,
     know_passwords,
     make_broker,
 )
+from tests.support.programs import free_port
 
 ENTRY, FOCUS = "pollux/entry", "pollux/focus"
 LOYALTY, CONVERSION = "pollux/loyalty-list", "pollux/conversion"

@@ -30,11 +30,11 @@ from tests.services.events.support import (
     Client,
     Worker,
     best,
-    wait_for,
     who_gets,
     working,
 )
-from tests.support.brokers import TESTER, free_port
+from tests.support.brokers import TESTER
+from tests.support.programs import free_port, wait_for
 
 PREDICTION = "pollux/coupon-prediction"
 CONNECT, PUBLISH_QOS1 = b"\x10", b"\x32"

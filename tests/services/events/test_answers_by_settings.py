@@ -12,10 +12,10 @@ from tests.services.events.support import (
     Worker,
     best,
     prediction,
-    wait_for,
     who_gets,
     working,
 )
+from tests.support.programs import wait_for
 
 EVERYTHING = {
     "POLLUX_ANSWER_EVERY_FOCUS": "true",

@@ -13,7 +13,8 @@ from tests.services.events import asyncapi
 from tests.services.events import support as shops
 from tests.services.events.asyncapi import DOCUMENT, Captured, matches, problems, resolved
 from tests.services.events.conftest import TOPICS, Shop
-from tests.services.events.support import NOW, TODAY, Client, best, wait_for, who_gets, working
+from tests.services.events.support import NOW, TODAY, Client, best, who_gets, working
+from tests.support.programs import wait_for
 
 # A session's own, and those of settings that another test has.
 ELSEWHERE = {"proof", "release"}

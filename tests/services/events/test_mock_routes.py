@@ -14,10 +14,10 @@ from tests.services.events.support import (
     Worker,
     best,
     start_worker,
-    wait_for,
     who_gets,
     working,
 )
+from tests.support.programs import wait_for
 
 
 @pytest.fixture

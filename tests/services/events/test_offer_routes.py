@@ -17,10 +17,10 @@ from tests.services.events.support import (
     WorkerThread,
     best,
     prediction,
-    wait_for,
     who_gets,
     working,
 )
+from tests.support.programs import wait_for
 
 AT = "2025-10-09T08:53:20Z"
 COUNT = "select count(*) from events.decisions"

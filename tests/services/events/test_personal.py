@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from tests.services.events.conftest import Shop
-from tests.services.events.support import NOW, Worker, is_ready, start_worker, wait_for
+from tests.services.events.support import NOW, Worker, is_ready, start_worker
 from tests.support.canary import EMAIL, NAME, NUMBER, PERSON, ask_for_a_person, traces_in
+from tests.support.programs import wait_for
 
 pytestmark = pytest.mark.endurance
 

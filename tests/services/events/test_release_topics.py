@@ -16,7 +16,8 @@ from services.events.release_topics import ReleaseTopics
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop
 from tests.services.events.doubles import run
-from tests.services.events.support import Client, wait_for, working
+from tests.services.events.support import Client, working
+from tests.support.programs import wait_for
 from tests.support.receivers import Receiver, receiving
 
 RELEASES = "pollux/releases/#"

@@ -15,11 +15,10 @@ from tests.services.events.support import (
     Client,
     Worker,
     best,
-    wait_for,
     who_gets,
     working,
 )
-from tests.support.brokers import free_port
+from tests.support.programs import free_port, wait_for
 
 PUBLISHED = "select 1 from events.outbox where published_at is not null"
 LEFT = (

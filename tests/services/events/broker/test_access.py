@@ -20,9 +20,10 @@ from tests.support.brokers import (
     Inbox,
     LoginRefusedError,
     connected,
-    free_port,
     publish,
+    subscribe,
 )
+from tests.support.programs import free_port
 
 VISITS = {"pollux/entry", "pollux/focus"}
 PEOPLE = {"pollux/loyalty-list", "pollux/conversion"}
@@ -96,7 +97,7 @@ def start(stack: ExitStack, folder: Path, program: str, *, is_encrypted: bool) -
     for name, password in passwords.items():
         client, inbox = stack.enter_context(site.connected(f"the {name}", name, password))
         site.clients[name] = client, inbox
-        inbox.subscribe(client, ["#", "pollux/+", *sorted(TOPICS)])
+        subscribe(client, ["#", "pollux/+", *sorted(TOPICS)])
     return site
 
 
@@ -137,23 +138,36 @@ def test_strangers_do_not_log_in(site: Site, user: str | None, password: str | N
 
 
 @pytest.mark.integration
-def test_a_password_is_one_client_s(site: Site) -> None:
+def test_a_password_is_of_one_client(site: Site) -> None:
     allowed = {name for name, one in site.passwords.items() if site.may_log_in("mailer", one)}
     assert allowed == {"mailer"}
+
+
+def leave_emails(site: Site, session: str) -> None:
+    """Emails wait at the broker in a session of the service."""
+    with site.connected(session, "service", site.passwords["service"]) as (client, _):
+        subscribe(client, sorted(PEOPLE))
+    for topic in sorted(PEOPLE):
+        publish(site.clients["club"][0], topic, b"anna@shop.example")
+
+
+@pytest.mark.integration
+def test_what_waits_for_the_service_is_there_when_it_comes_back(site: Site) -> None:
+    leave_emails(site, "pollux session")
+    with site.connected("pollux session", "service", site.passwords["service"]) as (_, inbox):
+        inbox.wait(len(PEOPLE))
+        assert {topic for topic, _ in inbox.messages} == PEOPLE
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("name", ["sensor", "app", "screen", "club", "mailer"])
 def test_what_waits_for_the_service_is_not_for_who_takes_its_session(site: Site, name: str) -> None:
-    """Whoever knows the id of its session: emails may wait in it."""
+    """Whoever knows the id of its session."""
     session = f"pollux session of {name}"
-    with site.connected(session, "service", site.passwords["service"]) as (client, inbox):
-        inbox.subscribe(client, sorted(PEOPLE))
-    for topic in sorted(PEOPLE):
-        publish(site.clients["club"][0], topic, b"anna@shop.example")
+    leave_emails(site, session)
     try:
         with site.connected(session, name, site.passwords[name]) as (client, inbox):
-            inbox.subscribe(client, sorted(RELEASES | PEOPLE))
+            subscribe(client, sorted(RELEASES | PEOPLE))
             publish(site.clients["service"][0], "pollux/releases/store", b"the end")
             inbox.wait_for(b"the end")
             assert {topic for topic, _ in inbox.messages} == RELEASES
@@ -162,7 +176,7 @@ def test_what_waits_for_the_service_is_not_for_who_takes_its_session(site: Site,
 
 
 @pytest.mark.integration
-def test_an_encrypted_broker_answers_nobody_else(site: Site, tmp_path: Path) -> None:
+def test_an_encrypted_broker_answers_nobody_else(site: Site) -> None:
     assert answers(HOST, site.broker.port) == (site.authority is None)
     if site.authority is not None:
         # Of what this machine trusts, nothing signed for it.
@@ -174,7 +188,7 @@ def test_an_encrypted_broker_answers_nobody_else(site: Site, tmp_path: Path) -> 
 
 
 @pytest.mark.integration
-def test_secrets_are_their_owner_s(site: Site) -> None:
+def test_nobody_else_can_read_its_secrets(site: Site) -> None:
     folder = access_dir(Settings(data_dir=site.broker.log.parent.parent))
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
     assert {path.name for path in files} >= {"passwords.json", "mosquitto_pub", "mosquitto_sub"}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.services.events.conftest import Shop
-from tests.services.events.support import Client, Heard, Worker, wait_for
+from tests.services.events.support import Client, Heard, Worker
+from tests.support.programs import wait_for
 
 FILES = ("LoyaltyList", "ClickConversion", "BasketConversion", "PurchaseConversion")
 Send = Callable[[Client, str, str], None]
