@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from cli.healthy import place_of
+from cli.healthy import url_of
 from cli.serving import BROKER, services
 from pollux.runtime.settings import Settings
 from services.events.settings import MqttSettings, read_mqtt_settings
@@ -72,8 +73,8 @@ def test_settings_are_known_and_can_be_read(name: str, monkeypatch: pytest.Monke
 
 
 def test_environments_name_only_services_and_where_they_listen() -> None:
-    places = {name: place_of(one["command"], Settings()) for name, one in OURS.items()}
-    ports = {name: place[0] for name, place in places.items() if place}
+    urls = {name: url_of(one["command"], Settings()) for name, one in OURS.items()}
+    ports = {name: urlsplit(url).port for name, url in urls.items() if url}
     text = TEXT + (PROJECT_DIR / "deploy" / "caddy" / "Caddyfile").read_text()
     named = re.findall(rf"(?:http://|reverse_proxy |any_of )({'|'.join(OURS)})[: ](\d+)", text)
     assert {name for name, _ in named} == OURS.keys()
