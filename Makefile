@@ -115,6 +115,7 @@ docs: setup
 	@echo "target/site is ready: $(BIN)/python -m http.server --bind 127.0.0.1 --directory target/site"
 
 bench: setup
+	$(UV) pip install --group bench
 	$(BIN)/python -m benchmarks
 
 # BUILD_OPTIONS are those of the program, such as --build-arg=BASE=…

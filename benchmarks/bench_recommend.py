@@ -1,4 +1,7 @@
-"""Recommendations for all 2,500 households of scale 1: fitting, scoring, memory, evaluation."""
+"""Recommendations for all 2,500 households of scale 1: fitting, scoring, memory, evaluation.
+
+Cornac judges the evaluation (`referee`).
+"""
 
 import resource
 import subprocess
@@ -13,8 +16,10 @@ import duckdb
 import numpy as np
 
 from benchmarks.measuring import figure, run_pollux
+from benchmarks.referee import referee
 from orchestration.learn.recommend.household import Purchases, as_history, recommend_all
 from orchestration.learn.recommend.model import Parameters, fit
+from orchestration.learn.recommend.protocols import read_dated
 from orchestration.scans import scan_csv
 
 QUERY = """
@@ -36,6 +41,7 @@ def run() -> Iterator[dict[str, Any]]:
             capture_output=True,
             text=True,
         )
+        rows = referee(read_dated(Path(folder) / "transaction_data.csv").baskets)
         whole, quick = (_evaluate(Path(folder), *more) for more in ([], ["--quick"]))
     seconds, mib, update = (float(value) for value in child.stdout.split())
     yield figure("2,500 households, fit and score", seconds, "s", at_most=60)
@@ -43,6 +49,7 @@ def run() -> Iterator[dict[str, Any]]:
     yield figure("one more basket, that household anew, median", update, "ms", at_most=5)
     yield figure("evaluation of 2,500 households' baskets, all methods", whole, "s", at_most=300)
     yield figure("the same, --quick", quick, "s")
+    yield from rows
 
 
 def _evaluate(folder: Path, *options: str) -> float:
