@@ -23,6 +23,7 @@ BENCHMARKS = {
     "bench_scoring": "Coupon propensity",
     "bench_recommend": "Recommendations",
     "bench_events": "Event service",
+    "bench_erase": "Erasure",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (

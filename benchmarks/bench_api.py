@@ -8,7 +8,6 @@ than the rates. Each figure is the median of several repetitions, measured in tu
 import json
 import random
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ import psutil
 import yaml
 
 from benchmarks.load_generator import Measured, measure
-from benchmarks.measuring import Figures, figure
+from benchmarks.measuring import Figures, figure, free_port
 from benchmarks.whole_lists import (
     ACCOUNTS,
     copy_table,
@@ -391,9 +390,7 @@ def _fill(database: ServingStore) -> None:
 
 @contextmanager
 def _server(settings: Settings, cache_mb: int, database_url: str | None = None) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     arguments = json.dumps([str(settings.data_dir), port, cache_mb, database_url])
     process = subprocess.Popen([sys.executable, __file__, arguments])
     try:

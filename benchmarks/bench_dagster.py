@@ -7,7 +7,6 @@ measure.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import figure, run_measured, run_pollux
+from benchmarks.measuring import figure, free_port, run_measured, run_pollux
 from orchestration.learn.recommend.land import read_note
 from orchestration.load.load_log import read_load_log
 from orchestration.release.registry import read_releases
@@ -40,7 +39,7 @@ STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { statu
 def run() -> Iterator[dict[str, Any]]:
     """Measures a first run with new files, and `pollux build` against its parts."""
     with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
-        settings = Settings(data_dir=Path(folder) / "dagster", dagster_port=_free_port())
+        settings = Settings(data_dir=Path(folder) / "dagster", dagster_port=free_port())
         files = Path(folder) / "files"
         generate_household(files, scale=SCALE, seed=1)
         with _dagster(settings) as ready_seconds:
@@ -136,13 +135,6 @@ def _ask(settings: Settings, query: str, **variables: object) -> dict[str, Any]:
     with opener.open(request, timeout=60) as answer:
         data: dict[str, Any] = json.load(answer)["data"]
     return data
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

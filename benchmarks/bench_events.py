@@ -45,7 +45,7 @@ from benchmarks.events_generator import (
 )
 from benchmarks.load_generator import Measured as MeasuredOverHttp
 from benchmarks.load_generator import measure
-from benchmarks.measuring import Figures, Quiet, figure
+from benchmarks.measuring import Figures, Quiet, figure, free_port
 from pollux.runtime.broker import find_mosquitto
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
@@ -446,7 +446,7 @@ def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
     """Mosquitto's port and process, configured as for a shop."""
     if MOSQUITTO is None:
         raise RuntimeError("Mosquitto is not installed")
-    port = _free_port()
+    port = free_port()
     user = "user root\n" if os.geteuid() == 0 else ""
     configuration = folder / "mosquitto.conf"
     configuration.write_text(
@@ -468,7 +468,7 @@ def _worker(
     folder: Path, broker_port: int, scorer_port: int
 ) -> Iterator[tuple[psutil.Process, int]]:
     """The worker's process, and its port."""
-    port = _free_port()
+    port = free_port()
     own = ("MQTT_", "ENTRY_EVENT", "FOCUS_EVENT", "COUPON_PREDICTION", "POLLUX_", "TESTING_NO")
     environment = {name: v for name, v in os.environ.items() if not name.startswith(own)} | {
         "POLLUX_DATA_DIR": str(folder),
@@ -499,7 +499,7 @@ def _worker(
 @contextmanager
 def _process(arguments: list[str], *, announces: bool = False) -> Iterator[int]:
     """Runs a helper of this module in its own process; yields its port."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments, str(port)], stdout=subprocess.PIPE, text=True
     )
@@ -611,12 +611,6 @@ def _version() -> str:
     """Mosquitto's version, as it reports it."""
     told = subprocess.run([str(MOSQUITTO), "-h"], capture_output=True, text=True, check=False)
     return told.stdout.partition("\n")[0].replace("version ", "")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _rss(process: psutil.Process) -> float:

@@ -9,7 +9,6 @@ can do. The figures say how far the model gets from the better baseline towards 
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import duckdb
 
 from benchmarks.load_generator import Measured, measure
-from benchmarks.measuring import Figures, figure, run_pollux
+from benchmarks.measuring import Figures, figure, free_port, run_pollux
 from orchestration.learn.propensity.measures import average_precision
 from orchestration.learn.propensity.training import PAST_RATE, PREDICTIONS_FILE, PREVALENCE
 from pollux import propensity
@@ -188,9 +187,7 @@ def _request(rng: random.Random, number: int) -> dict[str, Any]:
 
 @contextmanager
 def _scorer(settings: Settings) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "serve", "scoring"],
         env=os.environ

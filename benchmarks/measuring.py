@@ -1,6 +1,7 @@
 """What benchmarks share: rows of figures, how quiet the machine was, memory of a process tree."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +42,13 @@ class Quiet:
     def told(self) -> str:
         """Both in words."""
         return f"Load before: {self._load:.1f}; stolen: {self.stolen_percent():.1f} %."
+
+
+def free_port() -> int:
+    """A free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def figure(

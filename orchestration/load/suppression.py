@@ -6,13 +6,12 @@ erasing what has landed (`orchestration.erase`), which drops rows in the same wa
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
-from orchestration.load.declarations import Column, Dataset
+from orchestration.load.declarations import Dataset
 from orchestration.load.landing import METADATA_KEY, publish
 from orchestration.load.rejects import blank_texts
 from orchestration.scans import identifier, literal, scan_parquet
@@ -63,8 +62,8 @@ def without_suppressed(
         name = identifier(column.name)
         is_line = dataset.format == "lines"
         fields = f"unnest(string_split({name}, ','))" if is_line else name
-        found = engine.execute(f"select distinct {fields}::varchar from {source}").fetchall()
-        texts = _kept_out(column, (text for (text,) in found if text is not None), suppressed)
+        find = _find_members if column.identifies == MEMBER else _find_numbers
+        texts = find(engine, fields, source, column.identifies, suppressed)
         if not texts:
             continue
         listed = ", ".join(map(literal, sorted(texts)))
@@ -116,12 +115,24 @@ def keep_out(dataset: Dataset, part: Path, rejects: Path, suppressed: Suppressed
     return dropped
 
 
-def _kept_out(column: Column, texts: Iterable[str], suppressed: Suppressed) -> set[str]:
-    kind = column.identifies or ""
-    if kind == MEMBER:
-        texts = (text for text in texts if "@" in text)
+def _find_members(
+    engine: duckdb.DuckDBPyConnection, fields: str, source: str, kind: str, suppressed: Suppressed
+) -> set[str]:
+    """Texts that are the emails of who is kept out, as spelled in the part."""
+    found = engine.execute(f"select distinct {fields} from {source}").fetchall()
+    texts = (text for (text,) in found if text is not None and "@" in text)
     keys = ((text, key_of(kind, text)) for text in texts)
     return {text for text, key in keys if key is not None and suppressed.has(kind, key)}
+
+
+def _find_numbers(
+    engine: duckdb.DuckDBPyConnection, fields: str, source: str, kind: str, suppressed: Suppressed
+) -> set[str]:
+    """Numbers of who is kept out, hashed by DuckDB as `digest_of` does."""
+    digests = ", ".join(literal(digest.hex()) for digest in sorted(suppressed.digests))
+    hashed = f"sha256(unhex('{suppressed.salt.hex()}') || encode('{kind}:' || {fields}))"
+    query = f"select distinct {fields}::varchar from {source} where {hashed} in ({digests})"
+    return {text for (text,) in engine.execute(query).fetchall()}
 
 
 def _note_of(part: Path) -> str:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from orchestration.release.errors import ReleaseError
 from orchestration.transform.graph import ServedTable
+from pollux.contracts import Contract
 from pollux.masking import told
 
 
@@ -118,9 +119,16 @@ def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: Ser
             f"The key of {table.name} ({', '.join(table.key)}) has duplicates or nulls: "
             f"{told(error)}; nothing was switched."
         ) from error
-    for index in table.indexes:
+    for index in (*table.indexes, *indexes_of_subjects(table)):
         create = sql.SQL("create index on {} ({})")
         connection.execute(create.format(name, _names(index)))
+
+
+def indexes_of_subjects(table: Contract) -> list[list[str]]:
+    """Indexes by which an erasure finds somebody: of ids with which no key or other one begins."""
+    begun = {columns[0] for columns in (table.key, *table.indexes)}
+    ids = [column.name for column in table.columns if column.identifies]
+    return [[name] for name in ids if name not in begun]
 
 
 def _names(columns: Sequence[str]) -> sql.Composed:
