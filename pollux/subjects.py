@@ -17,7 +17,9 @@ from pollux.types import UnfitError, read_text
 
 MEMBER = "member"
 SALT_BYTES = 32
-_FIELDS = re.compile(r'[,;|\t"]')
+_FIELDS = re.compile(r'[,;|\t"\0]')
+# Characters in JSON that are written as their numbers.
+_NUMBERED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _CUSTOMER = re.compile(r'"(?:id|customer_id)"\s*:\s*(?:"\s*)?0*(\d+)')
 # Linear in the length of a message, which anyone may send.
 _WORD = re.compile(r"[^\0\s,;:<>(){}\[\]\"'\\]+")
@@ -69,7 +71,7 @@ def key_of(kind: str, text: str) -> str | None:
 def may_be_of(subject: Subject, row: str) -> bool:
     """Whether a row as it came, readable or not, may be a subject's: some field of it is the id."""
     if subject.kind == MEMBER:
-        return subject.id in emails_in(row)
+        return subject.id in emails_of(row)
     return subject.id in {key_of(subject.kind, field) for field in fields_of(row)}
 
 
@@ -82,6 +84,11 @@ def emails_in(text: str) -> set[str]:
     """The emails that any text names, as ids of members."""
     words = (word for word in _WORD.findall(text) if "@" in word[1:-1])
     return {rules.text_key(word.rstrip(".")) for word in words}
+
+
+def emails_of(row: str) -> set[str]:
+    """The emails that a row as it came may be about; one that has blanks in it is a whole field."""
+    return emails_in(row) | {rules.text_key(field) for field in fields_of(row) if "@" in field}
 
 
 @dataclass(frozen=True)
@@ -108,20 +115,12 @@ def digest_of(salt: bytes, kind: str, key: str) -> bytes:
     return hashlib.sha256(salt + f"{kind}:{key}".encode()).digest()
 
 
-def pattern_of(subject: Subject, names: Iterable[str]) -> str:
-    """A regular expression for text in lower case that names a subject, whatever else it holds.
-
-    An email stands alone; a number means a subject only as the value of one of these names in JSON.
-    Python, PostgreSQL and DuckDB read it alike.
-    """
-    if subject.kind != MEMBER:
-        return rf'"({"|".join(names)})"\s*:\s*("\s*)?0*{subject.id}(\.0*)?\s*["}},]'
-    email = re.escape(subject.id)
-    return rf"(?:^|[^a-z0-9._%+-]){email}(?:$|[^a-z0-9.-]|\.(?:$|[^a-z0-9]))"
-
-
 def subjects_in(message: bytes) -> set[Subject]:
     """Members and customers of the shop that a message to the event service names."""
     text = message.decode(errors="replace")
-    members = {Subject(MEMBER, email) for email in emails_in(text)}
+    members = {Subject(MEMBER, email) for email in emails_of(_NUMBERED.sub(_characters, text))}
     return members | {Subject("customer", found) for found in _CUSTOMER.findall(text)}
+
+
+def _characters(found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("\\u", "")).decode("utf-16-be", errors="replace")

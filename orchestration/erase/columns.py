@@ -14,7 +14,8 @@ import duckdb
 from orchestration.load.declarations import parse_yaml
 from orchestration.scans import identifier, literal
 from pollux.personal import SUBJECTS
-from pollux.subjects import MEMBER, Subject, pattern_of
+from pollux.subject_patterns import text_pattern
+from pollux.subjects import MEMBER, Subject
 
 _NUMBERS = ("BIGINT", "INTEGER", "HUGEINT")
 
@@ -85,7 +86,7 @@ def find(present: Mapping[str, str], subjects: Sequence[Subject], columns: IdCol
 def _is(column: str, subject: Subject) -> str:
     if subject.kind == MEMBER:
         # A line of text names the email among others.
-        return f"regexp_matches(lower({column}), {literal(pattern_of(subject, ()))})"
+        return f"regexp_matches({column}, {literal(text_pattern(subject))})"
     return f"{column} = {subject.value}"
 
 

@@ -23,7 +23,8 @@ from orchestration.load.inbox import SET_ASIDE
 from orchestration.load.landing import publish
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
-from pollux.subjects import MEMBER, Subject, emails_in, key_of
+from pollux.subject_patterns import sure_part
+from pollux.subjects import MEMBER, Subject, emails_of, key_of
 
 # A file that changed lately may still be written.
 STILL_SECONDS = 5
@@ -105,7 +106,7 @@ def without(
 
 def may_name(content: bytes, subject: Subject) -> bool:
     """Whether the bytes of an id are there, as its own or as part of something else."""
-    return subject.id.encode() in (content.lower() if subject.kind == MEMBER else content)
+    return sure_part(subject) in (content.lower() if subject.kind == MEMBER else content)
 
 
 def _kept_lines(
@@ -117,7 +118,7 @@ def _kept_lines(
     lines = content.splitlines(keepends=True)
     emails = {subject.id for subject in subjects if subject.kind == MEMBER}
     if any(one.format == "lines" for one in datasets):
-        return [line for line in lines if not emails & emails_in(line.decode(errors="replace"))]
+        return [line for line in lines if not emails & emails_of(line.decode(errors="replace"))]
     if not lines:
         return lines
     header = next(csv.reader([lines[0].decode("utf-8-sig", "replace")]), [])

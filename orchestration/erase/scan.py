@@ -26,7 +26,8 @@ from orchestration.scans import identifier, scan_parquet
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
-from pollux.subjects import MEMBER, Subject, may_be_of, pattern_of
+from pollux.subject_patterns import byte_pattern, sure_part
+from pollux.subjects import MEMBER, Subject, may_be_of
 
 CHUNK = 2**22
 # As long as an id and what must stand beside it.
@@ -204,11 +205,11 @@ def _has_bytes(path: Path, is_packed: bool, wanted: Sequence[_Wanted]) -> bool:
 def _wanted(subject: Subject, columns: IdColumns, *, is_database: bool) -> _Wanted:
     """The bytes of a subject in files; in those of the database, a value follows its length."""
     names = columns[subject.kind]
-    pattern = pattern_of(subject, names).encode()
+    pattern = byte_pattern(subject, names)
     if subject.kind != MEMBER:
         return _Wanted([f'"{name}"'.encode() for name in names], re.compile(pattern))
     email = subject.id.encode()
     if is_database and len(email) < LONGEST_SHORT:
         header = bytes([2 * len(email) + 3]).lower()
         pattern += b"|" + re.escape(header + email)
-    return _Wanted([email], re.compile(pattern))
+    return _Wanted([sure_part(subject)], re.compile(pattern))

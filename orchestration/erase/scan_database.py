@@ -11,8 +11,9 @@ import psycopg
 from psycopg import sql
 
 from orchestration.erase.columns import IdColumns
-from pollux.runtime.subject_rows import NUMBERS, TEXTS, escaped_pattern_of, table_columns
-from pollux.subjects import MEMBER, Subject, pattern_of
+from pollux.runtime.subject_rows import NUMBERS, TEXTS, table_columns
+from pollux.subject_patterns import message_pattern, text_pattern
+from pollux.subjects import MEMBER, Subject
 
 DOCUMENTS = ("json", "jsonb")
 # Of PostgreSQL's own tables, statistics have values of others. The journal names its subjects.
@@ -50,16 +51,16 @@ def _conditions(
     present: Mapping[str, str], subject: Subject, columns: IdColumns
 ) -> Iterator[sql.Composable]:
     names = columns[subject.kind]
-    pattern = sql.Literal(pattern_of(subject, names))
+    pattern = sql.Literal(text_pattern(subject, names))
     for column, type_ in present.items():
         name = sql.SQL("line.{}").format(sql.Identifier(column))
         if type_ == "bytea" and (subject.kind == MEMBER or column in MESSAGES):
             # Their bytes are matched as PostgreSQL escapes them.
-            escaped = sql.Literal(escaped_pattern_of(subject))
-            yield sql.SQL("lower(encode({}, 'escape')) ~ {}").format(name, escaped)
+            escaped = sql.Literal(message_pattern(subject))
+            yield sql.SQL("encode({}, 'escape') ~ {}").format(name, escaped)
         elif subject.kind == MEMBER:
             if type_ in (*TEXTS, *DOCUMENTS, "anyarray", "text[]"):
-                yield sql.SQL("lower({}::text) ~ {}").format(name, pattern)
+                yield sql.SQL("{}::text ~ {}").format(name, pattern)
         elif type_ in NUMBERS and column in names:
             yield sql.SQL("{} = {}").format(name, sql.Literal(subject.value))
         elif type_ in DOCUMENTS and column != "contract":

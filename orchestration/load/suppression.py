@@ -17,7 +17,7 @@ from orchestration.load.rejects import blank_texts
 from orchestration.scans import identifier, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
-from pollux.subjects import MEMBER, Suppressed, emails_in, fields_of, key_of
+from pollux.subjects import MEMBER, Suppressed, emails_of, fields_of, key_of
 
 
 def read_suppressed(settings: Settings) -> Suppressed:
@@ -92,7 +92,7 @@ def names_suppressed(dataset: Dataset, text: str, suppressed: Suppressed) -> boo
     A row that is broken may have its id in any field.
     """
     kinds = {column.identifies for column in dataset.columns} - {None, MEMBER}
-    if suppressed.among(MEMBER, emails_in(text)):
+    if suppressed.among(MEMBER, emails_of(text)):
         return True
     keys = [(kind, key_of(kind, one)) for kind in kinds if kind for one in fields_of(text)]
     return any(key is not None and suppressed.has(kind, key) for kind, key in keys)

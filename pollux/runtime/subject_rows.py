@@ -12,7 +12,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from pollux.subjects import MEMBER, Subject, pattern_of
+from pollux.subject_patterns import message_pattern, text_pattern
+from pollux.subjects import MEMBER, Subject
 
 # Between table and column, where a reference was emptied and the row is still there.
 EMPTIED = ": "
@@ -61,8 +62,8 @@ OF_CUSTOMER = {
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
 }
 OF_MEMBER = {
-    "outbox": "lower(encode(opening, 'escape')) ~ %(pattern)s",
-    "dead_letter": "lower(encode(payload, 'escape')) ~ %(pattern)s",
+    "outbox": "encode(opening, 'escape') ~ %(pattern)s",
+    "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
 }
 
 
@@ -127,8 +128,8 @@ def delete_rows(
     `within_text` also finds a member in a line of text that names others, which reads every row.
     """
     by_pattern = within_text and subject.kind == MEMBER
-    value = pattern_of(subject, ()) if by_pattern else subject.value
-    names = "lower({column}) ~ %s" if by_pattern else "{column} = %s"
+    value = text_pattern(subject) if by_pattern else subject.value
+    names = "{column} ~ %s" if by_pattern else "{column} = %s"
     deleted: Counter[str] = Counter()
     for one in found:
         statement = "delete from {table}" if one.is_own else "update {table} set {column} = null"
@@ -159,14 +160,7 @@ def delete_messages(
         condition = f"published_at is null and ({names})" if waits else names
         done = connection.execute(
             f"delete from events.{table} where {condition}",
-            {"value": subject.value, "pattern": escaped_pattern_of(subject)},
+            {"value": subject.value, "pattern": message_pattern(subject)},
         )
         deleted[f"events.{table}"] += done.rowcount
     return +deleted
-
-
-def escaped_pattern_of(subject: Subject) -> str:
-    """What matches bytes that name a subject, as `encode(…, 'escape')` writes them."""
-    text = subject.id.encode().replace(b"\\", b"\\\\").decode("latin-1")
-    text = re.sub(r"[\x80-\xff]", lambda found: f"\\{ord(found[0]):03o}", text)
-    return pattern_of(subject._replace(id=text), ("id", "customer_id"))

@@ -7,13 +7,13 @@ import time
 import pytest
 
 from pollux.personal import SUBJECTS
+from pollux.subject_patterns import text_pattern
 from pollux.subjects import (
     Subject,
     SubjectError,
     Suppressed,
     digest_of,
     emails_in,
-    pattern_of,
     read_subject,
     subjects_in,
 )
@@ -60,7 +60,7 @@ def test_what_is_no_id_is_told_without_it(kind: str, text: str, message: str) ->
     ],
 )
 def test_an_email_is_found_in_text(text: str) -> None:
-    assert re.search(pattern_of(ANNA, ()), text)
+    assert re.search(text_pattern(ANNA), text)
     assert emails_in(text) == {"anna@example.org"}
 
 
@@ -69,7 +69,7 @@ def test_an_email_is_found_in_text(text: str) -> None:
     ["susanna@example.org", "x.anna@example.org", "anna@example.organic", "anna@example.org.uk"],
 )
 def test_an_email_that_is_a_part_of_anothers_is_not_found(text: str) -> None:
-    assert not re.search(pattern_of(ANNA, ()), text)
+    assert not re.search(text_pattern(ANNA), text)
     assert ANNA not in subjects_in(text.encode())
 
 
@@ -84,7 +84,7 @@ def test_an_email_that_is_a_part_of_anothers_is_not_found(text: str) -> None:
     ],
 )
 def test_a_number_means_somebody_only_under_its_name(text: str, is_named: bool) -> None:
-    found = re.search(pattern_of(Subject("customer", "7"), ["customer_id"]), text)
+    found = re.search(text_pattern(Subject("customer", "7"), ["customer_id"]), text)
     assert bool(found) is is_named
     assert (Subject("customer", "7") in subjects_in(text.encode())) is is_named
 
