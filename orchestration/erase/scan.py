@@ -23,6 +23,7 @@ from orchestration.erase.scan_database import scan_database
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.rejects import read_rejects
 from orchestration.scans import identifier, scan_parquet
+from pollux.runtime.broker_store import read_payloads, store_of
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
@@ -131,6 +132,11 @@ def _scan_file(
         yield from _scan_warehouse(path, name, subjects, columns)
     elif path.is_relative_to(settings.inbox_dir):
         yield from _scan_raw_file(path, name, subjects, columns)
+    elif path == store_of(settings):
+        payloads = (payload.lower() for payload in read_payloads(path))
+        rows = sum(any(one.pattern.search(text) for one in wanted) for text in payloads)
+        if rows:
+            yield Place(name, rows)
     elif path.is_relative_to(settings.rejects_dir):
         texts = [row["raw"] for row in read_rejects(path)]
         rows = sum(any(may_be_of(one, text) for one in subjects) for text in texts)

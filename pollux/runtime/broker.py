@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 from pollux.runtime.broker_access import (
     BrokerClient,
     certificates_of,
@@ -155,7 +157,7 @@ class EmbeddedBroker:
             return [sys.executable, "-m", "pollux.runtime.broker_amqtt", str(configuration)]
         write_private(self._folder / "passwords", password_lines(passwords).encode())
         write_private(self._folder / "rules", rule_lines(self._clients).encode())
-        configuration = self._folder / "mosquitto.conf"
+        configuration = _configuration_of(self._settings)
         write_private(configuration, self._mosquitto_configuration().encode())
         return [self._mosquitto, "-c", str(configuration)]
 
@@ -193,6 +195,17 @@ class EmbeddedBroker:
                 {**client._asdict(), "password": passwords[client.name]} for client in self._clients
             ],
         }
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether the installation's Mosquitto runs, started by whomever."""
+    configuration = str(_configuration_of(settings))
+    running = psutil.process_iter(["cmdline"])
+    return any(configuration in (process.info["cmdline"] or ()) for process in running)
+
+
+def _configuration_of(settings: Settings) -> Path:
+    return settings.data_dir / "broker" / "mosquitto.conf"
 
 
 def find_mosquitto() -> str | None:
