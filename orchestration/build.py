@@ -41,6 +41,7 @@ from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark import use_spark, watch_spark
 from pollux.runtime.spark_connect import SparkServer
+from pollux.runtime.steps import step
 from pollux.runtime.warehouse import lock_warehouse
 
 
@@ -143,6 +144,7 @@ def stream_build(
             _check_landing(settings, records)
             loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
             run = yield from _run(settings, domains, database, server, lock)
+            step("build.built")
         check_marts(run.manifest, PROJECT_DIR)
         seconds = time.monotonic() - started
         failures = {domain: failures_of(run, domain) for domain in domains}

@@ -16,6 +16,7 @@ from contextlib import suppress
 import psycopg
 from psycopg import sql
 
+from orchestration.erase.changes import Note
 from orchestration.erase.columns import IdColumns
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.steps import step
@@ -38,9 +39,12 @@ LOCK_TIMEOUT = "5s"
 
 
 def erase_built(
-    connection: psycopg.Connection, subjects: Sequence[Subject], columns: IdColumns
-) -> dict[str, int]:
-    """Deletes subjects from builds and sent messages; returns rows by table; commits."""
+    connection: psycopg.Connection,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+    note: Note,
+) -> None:
+    """Deletes subjects from builds and sent messages, and notes rows by table; commits."""
     deleted: Counter[str] = Counter()
     with connection.transaction():
         built = [
@@ -54,9 +58,10 @@ def erase_built(
                 if one.name in names and (one.type in NUMBERS) == (subject.kind != MEMBER)
             ]
             deleted += delete_rows(connection, subject, found, within_text=True)
-            deleted += delete_messages(connection, subject, published=True)
+            sent = delete_messages(connection, subject, published=True)
+            deleted += Counter({f"{table}{EMPTIED}sent": rows for table, rows in sent.items()})
+        note(deleted)
     step("erase.built_deleted")
-    return deleted
 
 
 def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
@@ -66,8 +71,10 @@ def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
     """
     with database.connect(autocommit=True) as connection:
         connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'")
-        changing = {f"events.{table}" for table in CHANGING}
-        for name in sorted(changing | {one.partition(EMPTIED)[0] for one in touched}):
+        tables = {f"events.{table}" for table in CHANGING}
+        # The others are places of files.
+        tables |= {name for one in touched if "." in (name := one.partition(EMPTIED)[0])}
+        for name in sorted(tables):
             schema, _, table = name.partition(".")
             identifier = sql.Identifier(schema, table)
             there = connection.execute(

@@ -4,23 +4,24 @@ The rows of a part go in the way in which a load leaves them out. All parts chan
 """
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
+from orchestration.erase.changes import Note
 from orchestration.load import journal, landing
 from orchestration.load.declarations import read_datasets
-from orchestration.load.rejects import blank_texts
+from orchestration.load.rejects import blank_texts, read_rejects
 from orchestration.load.suppression import names_suppressed, without_suppressed
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.steps import step
 from pollux.subjects import Suppressed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def erase_landed(settings: Settings, suppressed: Suppressed) -> dict[str, int]:
-    """Returns rows dropped by dataset; the caller holds the landing zone's lock."""
+def erase_landed(settings: Settings, suppressed: Suppressed, note: Note) -> None:
+    """Drops rows, and first notes how many; the caller holds the landing zone's lock."""
     dropped: Counter[str] = Counter()
     moves: dict[Path, Path] = {}
     with landing.workspace(settings) as work, open_duckdb() as engine:
@@ -30,20 +31,28 @@ def erase_landed(settings: Settings, suppressed: Suppressed) -> dict[str, int]:
                 rows = without_suppressed(engine, dataset, part.path, suppressed, out)
                 if out.exists():
                     moves[out] = part.path
-                dropped[f"{dataset.domain}.{dataset.name}"] += rows
+                dropped[f"landing: {dataset.domain}.{dataset.name}"] += rows
         if moves:
+            note(dropped)
             with landing.writable(settings.landing_dir):
                 journal.commit(settings, moves=moves)
-    return dropped
+    step("erase.landing_written")
 
 
-def erase_rejects(settings: Settings, suppressed: Suppressed) -> int:
-    """Blanks the texts of rejected rows that may be about somebody kept out; returns how many.
+def erase_rejects(settings: Settings, suppressed: Suppressed, note: Note) -> None:
+    """Blanks the texts of rejected rows that may be about somebody kept out; first notes how many.
 
     The caller holds the landing zone's lock.
     """
+    named: dict[Path, set[str]] = {}
     texts = 0
     for dataset in read_datasets(PROJECT_DIR).values():
         for path in (settings.rejects_dir / dataset.domain / dataset.name).glob("*.csv"):
-            texts += blank_texts(path, partial(names_suppressed, dataset, suppressed=suppressed))
-    return texts
+            raw = [row["raw"] for row in read_rejects(path)]
+            about = [text for text in raw if text and names_suppressed(dataset, text, suppressed)]
+            if about:
+                named[path] = set(about)
+                texts += len(about)
+    note({"rejects": texts})
+    for path, about_them in named.items():
+        blank_texts(path, about_them.__contains__)

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import duckdb
 
+from orchestration.erase.changes import Changes
 from orchestration.erase.columns import IdColumns
 from orchestration.erase.tables import erase_parquet
 from orchestration.load.declarations import read_datasets
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.inbox import SET_ASIDE
-from orchestration.load.landing import publish
 from pollux.runtime.settings import PROJECT_DIR, Settings
-from pollux.runtime.steps import step
 from pollux.subject_patterns import sure_part
 from pollux.subjects import MEMBER, Subject, emails_of, key_of
 
@@ -50,13 +49,12 @@ def erase_raw_files(
     settings: Settings,
     subjects: Sequence[Subject],
     columns: IdColumns,
-) -> int:
-    """Returns how many files were written anew or removed; the caller holds the inbox's lock."""
-    changed = 0
+    changes: Changes,
+) -> None:
+    """Prepares what is to be done to them; the caller holds the inbox's lock."""
     for path in sorted(settings.inbox_dir.rglob("*")):
         if not path.is_symlink() and path.is_file() and _is_still(path):
-            changed += _erase(engine, path, subjects, columns)
-    return changed
+            changes.rows["inbox (files)"] += _erase(engine, path, subjects, columns, changes)
 
 
 def _erase(
@@ -64,27 +62,22 @@ def _erase(
     path: Path,
     subjects: Sequence[Subject],
     columns: IdColumns,
+    changes: Changes,
 ) -> bool:
     if is_parquet(path):
-        return erase_parquet(engine, path, subjects, columns) > 0
+        return erase_parquet(engine, path, subjects, columns, changes) > 0
     try:
         content, is_packed = read_file(path)
     except (OSError, EOFError):
         # Packed and damaged: nobody can read it.
-        path.unlink()
+        changes.remove(path)
         return True
     kept = without(path, content, subjects, columns)
-    if kept == content:
-        return False
     if kept is None:
-        path.unlink()
-        step("erase.raw_file_removed")
-        return True
-    unfinished = path.with_name(f".{path.name}.new")
-    unfinished.write_bytes(gzip.compress(kept) if is_packed else kept)
-    publish(unfinished, path)
-    step("erase.raw_file_written")
-    return True
+        changes.remove(path)
+    elif kept != content:
+        changes.successor(path).write_bytes(gzip.compress(kept) if is_packed else kept)
+    return kept != content
 
 
 def read_file(path: Path) -> tuple[bytes, bool]:

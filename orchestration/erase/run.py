@@ -7,7 +7,6 @@ First one transaction, after which no service answers with the subject
 of `finish` does the rest, however often it is interrupted: every step looks for what is left.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,19 +16,17 @@ from typing import Any
 
 import psycopg
 
-from orchestration.erase.columns import IdColumns, declared_columns
+from orchestration.erase.columns import declared_columns
 from orchestration.erase.database import clear_log, erase_built, rewrite_tables
-from orchestration.erase.landed import erase_landed, erase_rejects
-from orchestration.erase.raw_files import erase_raw_files
+from orchestration.erase.files import erase_files
 from orchestration.erase.record import is_genuine, sign
 from orchestration.erase.scan import Place, Scan, scan
-from orchestration.erase.tables import erase_parquet, erase_warehouse
 from orchestration.load import landing
+from orchestration.load.declarations import read_datasets
 from orchestration.load.inbox import locked as inbox_locked
 from orchestration.load.suppression import write_suppressed
 from orchestration.release import registry
-from pollux.runtime import erasures
-from pollux.runtime.duck import open_duckdb
+from pollux.runtime import broker_store, erasures
 from pollux.runtime.erasures import Erasure
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
@@ -37,7 +34,7 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
 from pollux.runtime.subject_rows import id_columns
 from pollux.runtime.warehouse import lock_warehouse
-from pollux.subjects import Subject, Suppressed
+from pollux.subjects import Subject
 
 SHOWN_PLACES = 5
 
@@ -68,8 +65,11 @@ def erase(
     progress("the serving database")
     with open_serving_store(settings).connect() as connection:
         erased = erasures.erase(connection, subject)
-    reports = finish(settings, progress)
-    return next(report for report in reports if report.number == erased.number)
+    finish(settings, progress)
+    with open_serving_store(settings).connect() as connection:
+        # Another process may have finished it first.
+        done = [one for one in erasures.read_erasures(connection) if one.number == erased.number]
+    return _report(done[0])
 
 
 def finish(
@@ -114,17 +114,27 @@ def _finish(
     if subjects:
         progress("files")
         write_suppressed(settings, suppressed)
-        rows = _erase_files(settings, subjects, columns, suppressed)
+        unproved = [one.number for one in pending if one.subject is not None]
+
+        def note(rows: Mapping[str, int]) -> None:
+            with connection.transaction():
+                for number in unproved:
+                    erasures.note_rows(connection, number, rows)
+
+        erase_files(settings, subjects, columns, suppressed, note)
         progress("the database's files")
-        built = erase_built(connection, subjects, columns)
-        rewrite_tables(database, {*built, *(name for one in pending for name in one.rows)})
+        erase_built(connection, subjects, columns, note)
+        # Again, with the rows that were noted, by a process that was killed, too.
+        pending = erasures.read_erasures(connection, unfinished=True)
+        connection.commit()
+        rewrite_tables(database, {name for one in pending for name in one.rows})
         progress("looking for what is left")
         found = scan(settings, subjects, columns)
-        _refuse_rest(found.places)
+        _refuse_rest(settings, found.places)
         for one in pending:
-            if one.subject is not None:
-                record = _record(one, found, {**one.rows, **rows, **built})
-                erasures.note_record(connection, one.number, sign(settings, record))
+            if one.number in unproved:
+                record = sign(settings, _record(one, found))
+                erasures.note_record(connection, one.number, record)
         connection.commit()
         step("erase.recorded")
     with database.connect(autocommit=True) as apart:
@@ -134,32 +144,20 @@ def _finish(
     connection.commit()
     step("erase.finished")
     numbers = {one.number for one in pending}
-    done = [one for one in erasures.read_erasures(connection) if one.number in numbers]
-    return [ErasureReport(one.number, one.kind, one.rows, one.record or {}) for one in done]
+    return [_report(one) for one in erasures.read_erasures(connection) if one.number in numbers]
 
 
-def _erase_files(
-    settings: Settings, subjects: Sequence[Subject], columns: IdColumns, suppressed: Suppressed
-) -> dict[str, int]:
-    rows: Counter[str] = Counter()
-    for name, dropped in erase_landed(settings, suppressed).items():
-        rows[f"landing: {name}"] = dropped
-    step("erase.landing_written")
-    rows["rejects"] = erase_rejects(settings, suppressed)
-    with open_duckdb() as engine:
-        rows["inbox (files)"] = erase_raw_files(engine, settings, subjects, columns)
-        for path in sorted(settings.releases_dir.glob("*/r*/*.parquet")):
-            place = f"releases: {path.parent.parent.name}.{path.stem}"
-            rows[place] += erase_parquet(engine, path, subjects, columns)
-        for path in sorted(settings.lake_dir.rglob("*.parquet")):
-            rows[f"lake: {path.parent.name}"] += erase_parquet(engine, path, subjects, columns)
-    step("erase.files_written")
-    for name, deleted in erase_warehouse(settings, subjects, columns).items():
-        rows[f"warehouse: {name}"] = deleted
-    return dict(+rows)
+def _report(erased: Erasure) -> ErasureReport:
+    return ErasureReport(erased.number, erased.kind, erased.rows, erased.record or {})
 
 
-def _refuse_rest(places: Sequence[Place]) -> None:
+def _refuse_rest(settings: Settings, places: Sequence[Place]) -> None:
+    store = str(broker_store.store_of(settings).relative_to(settings.data_dir))
+    if places and {place.name for place in places} == {store}:
+        raise ErasureError(
+            f"Messages in {store} wait for a client who is away. They go when it fetches them; or "
+            "stop the broker with pollux down, and let pollux erasures --finish take them out."
+        )
     if places:
         names = [place.name for place in places]
         more = f" and {len(names) - SHOWN_PLACES} more" if len(names) > SHOWN_PLACES else ""
@@ -169,7 +167,7 @@ def _refuse_rest(places: Sequence[Place]) -> None:
         )
 
 
-def _record(erased: Erasure, found: Scan, rows: Mapping[str, int]) -> dict[str, Any]:
+def _record(erased: Erasure, found: Scan) -> dict[str, Any]:
     """What is kept of an erasure: nothing that names the subject."""
     return {
         "number": erased.number,
@@ -178,7 +176,7 @@ def _record(erased: Erasure, found: Scan, rows: Mapping[str, int]) -> dict[str, 
         "asked_at": erased.asked_at.isoformat(),
         "proved_at": datetime.now(UTC).isoformat(),
         "pollux": version("pollux"),
-        "rows": dict(sorted(rows.items())),
+        "rows": dict(sorted(erased.rows.items())),
         "scanned": {"files": found.files, "bytes": found.bytes, "tables": found.tables},
         "found": len(found.places),
     }
@@ -197,7 +195,10 @@ def _columns(connection: psycopg.Connection) -> dict[str, dict[str, bool]]:
 def _alone(settings: Settings, connection: psycopg.Connection) -> Iterator[None]:
     """Keeps loads, builds and releases out, in the order in which a release takes its locks."""
     with ExitStack() as held:
-        domains = {row.domain for row in registry.read_releases(connection)}
+        # Also of a domain whose first release is under way.
+        datasets = read_datasets(PROJECT_DIR).values()
+        domains = {domain for one in datasets for domain in one.feeds or (one.domain,)}
+        domains |= {row.domain for row in registry.read_releases(connection)}
         connection.commit()
         for domain in sorted(domains):
             held.enter_context(registry.lock_releases(connection, domain))

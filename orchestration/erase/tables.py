@@ -1,7 +1,7 @@
 """Takes subjects out of the marts and builds that DuckDB reads: Parquet of releases, warehouse.
 
 Belongs here: writing files anew without their rows. Does not belong here: the landing zone, whose
-parts carry records (`landed`). A file is replaced at once by its successor.
+parts carry records (`landed`).
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.erase.changes import Changes, Note
 from orchestration.erase.columns import IdColumns, columns_of, find
 from orchestration.load.landing import publish
 from orchestration.scans import identifier, literal, scan_parquet
@@ -23,9 +24,9 @@ def erase_parquet(
     path: Path,
     subjects: Sequence[Subject],
     columns: IdColumns,
+    changes: Changes,
 ) -> int:
-    """Writes a Parquet file anew without the rows of subjects; returns how many it changed."""
-    unfinished = path.with_name(f".{path.name}.new")
+    """Prepares a Parquet file without the rows of subjects; returns how many it changes."""
     source = scan_parquet([path])
     found = find(columns_of(engine, source), subjects, columns)
     if not found:
@@ -41,28 +42,28 @@ def erase_parquet(
     replaced = f" replace ({emptied})" if emptied else ""
     engine.execute(
         f"copy (select *{replaced} from {source} where not ({found.is_row})) "
-        f"to {literal(str(unfinished))} (format parquet)"
+        f"to {literal(str(changes.successor(path)))} (format parquet)"
     ).fetchall()
-    # Spark checks a file by what stands beside it.
-    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
-    publish(unfinished, path)
-    step("erase.parquet_written")
     return int(rows)
 
 
 def erase_warehouse(
-    settings: Settings, subjects: Sequence[Subject], columns: IdColumns
-) -> dict[str, int]:
-    """Takes subjects out of the DuckDB warehouse and copies it to a new file; returns rows.
+    settings: Settings,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+    note: Note,
+) -> None:
+    """Takes subjects out of the DuckDB warehouse and copies it to a new file; first notes rows.
 
     DuckDB leaves in a file what was deleted from it. The caller holds the lock on the warehouse.
     """
     path = settings.warehouse_path
     if not path.exists():
-        return {}
-    deleted = {}
+        return
     unfinished = path.with_name(f"{path.name}.new")
-    unfinished.unlink(missing_ok=True)
+    # DuckDB would add to a new file what the log of a killed copy has.
+    for left in (unfinished, unfinished.with_name(f"{unfinished.name}.wal")):
+        left.unlink(missing_ok=True)
     with open_duckdb(path) as engine:
         engine.execute("set preserve_insertion_order = true")
         listed = engine.execute(
@@ -71,23 +72,25 @@ def erase_warehouse(
             "using (database_name, schema_name, table_name) "
             "where database_name = current_database() group by all order by all"
         ).fetchall()
-        for schema, table, present in listed:
-            found = find(present, subjects, columns)
+        named = {
+            (schema, table): found
+            for schema, table, present in listed
+            if (found := find(present, subjects, columns))
+        }
+        for (schema, table), found in named.items():
             name = f"{identifier(schema)}.{identifier(table)}"
-            rows = 0
-            if found.rows:
-                ((rows,),) = engine.execute(f"delete from {name} where {found.is_row}").fetchall()
+            count = f"select count(*) from {name} where {found.any}"
+            ((rows,),) = engine.execute(count).fetchall()
+            note({f"warehouse: {schema}.{table}": rows})
+            engine.execute(f"delete from {name} where {found.is_row}").fetchall()
             for column, is_named in found.references.items():
                 empty = f"update {name} set {identifier(column)} = null where {is_named}"
-                ((more,),) = engine.execute(empty).fetchall()
-                rows += more
-            if rows:
-                deleted[f"{schema}.{table}"] = int(rows)
+                engine.execute(empty).fetchall()
         step("erase.warehouse_deleted")
         current = identifier(engine.execute("select current_database()").fetchall()[0][0])
         engine.execute(f"attach {literal(str(unfinished))} as rewritten")
         engine.execute(f"copy from database {current} to rewritten").fetchall()
+        step("erase.warehouse_copied")
         engine.execute("detach rewritten")
     publish(unfinished, path)
     step("erase.warehouse_replaced")
-    return deleted

@@ -49,6 +49,14 @@ KEPT_OUT = """exists (
     select from erasure.suppressed, erasure.salt
     where digest = sha256(salt || convert_to({kind} || ':' || {id}, 'UTF8'))
 )"""
+ROWS = """
+update erasure.erasures
+set rows = rows || (
+    select coalesce(jsonb_object_agg(key, greatest(value::bigint, (rows ->> key)::bigint)), '{}')
+    from jsonb_each_text(%s::jsonb)
+)
+where number = %s
+"""
 CHANNEL = "release"
 
 
@@ -141,6 +149,14 @@ def read_erasures(connection: psycopg.Connection, *, unfinished: bool = False) -
         ).fetchall()
 
 
+def note_rows(connection: psycopg.Connection, number: int, rows: Mapping[str, int]) -> None:
+    """Adds what is about to be erased to the rows of an erasure; the caller commits.
+
+    Of a place that was noted before, and is counted anew after a kill, the greater number stays.
+    """
+    connection.execute(ROWS, [json.dumps({name: n for name, n in rows.items() if n}), number])
+
+
 def note_record(connection: psycopg.Connection, number: int, record: Mapping[str, Any]) -> None:
     """Puts the record of an erasure in place of the id; the caller commits."""
     connection.execute(
@@ -183,6 +199,9 @@ def _renew(connection: psycopg.Connection, deleted: Mapping[str, int]) -> None:
                 "where domain = %s and number = %s and mart = %s",
                 [rows, domain, number, table],
             )
+    if not domains:
+        # Perhaps nothing was ever released.
+        return
     # The tag of an answer is made from this time: services and clients forget those that they kept.
     connection.execute(
         "update release.releases set released_at = released_at + interval '1 microsecond' "
