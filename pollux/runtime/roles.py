@@ -42,6 +42,14 @@ where rolname = %s
 """
 
 
+def prepare_alone(connection: psycopg.Connection) -> None:
+    """Lets one at a time make roles and give rights, until its transaction ends.
+
+    PostgreSQL refuses the second of two that change an object's rights at once.
+    """
+    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+
+
 def make_reader(connection: psycopg.Connection, serving_store: ServingStore) -> None:
     """Makes the role that services read with, if it is missing, within a transaction.
 
@@ -64,7 +72,7 @@ def make_events_role(connection: psycopg.Connection, serving_store: ServingStore
 
 
 def _make(connection: psycopg.Connection, role: str, set_role: str | None) -> None:
-    connection.execute("select pg_advisory_xact_lock(hashtext('pollux prepare'))")
+    prepare_alone(connection)
     known = connection.execute("select 1 from pg_roles where rolname = %s", [role])
     if known.fetchone() is None:
         # A role that another one switches to needs no login.

@@ -13,7 +13,7 @@ from pollux.masking import told
 from pollux.runtime import erasures
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import LockSpace
-from pollux.runtime.roles import make_events_role, make_reader
+from pollux.runtime.roles import make_events_role, make_reader, prepare_alone
 from pollux.runtime.serving import ServingStore
 from services.events.database.rights import grant_rights
 
@@ -60,6 +60,8 @@ def prepare_database(connection: psycopg.Connection, database: ServingStore) -> 
     migrate(connection)
     with connection.transaction():
         connection.execute(ALONE, [LockSpace.MIGRATION])
+        # A release gives this role rights, too.
+        prepare_alone(connection)
         grant_rights(connection, database)
 
 

@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from orchestration.release.registry import prepare_store
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR
 from services.events.database.migrate import (
@@ -139,6 +142,21 @@ def test_two_that_start_at_once_run_one_after_the_other(empty: ServingStore) -> 
     for thread in threads:
         thread.join()
     assert sorted(found) == [[], [], [], NAMES]
+
+
+def test_a_release_may_give_rights_while_a_worker_starts(empty: ServingStore) -> None:
+    def again_and_again(prepare: Callable[[psycopg.Connection, ServingStore], None]) -> None:
+        with empty.connect() as connection:
+            for _ in range(30):
+                prepare(connection, empty)
+                connection.commit()
+
+    # Both change the rights of the same role on the same tables.
+    with ThreadPoolExecutor(2) as both:
+        for done in [
+            both.submit(again_and_again, one) for one in (prepare_database, prepare_store)
+        ]:
+            done.result()
 
 
 def test_the_reader_is_made_before_anything_is_released(empty: ServingStore) -> None:
