@@ -133,9 +133,10 @@ async def decide_offer(request: Request) -> Response:
     query = read_query(request, OfferQuery)
     asked = await read_body(request, OfferRequest, {})
     worker = worker_of(request)
+    instant = await _instant(worker)
     try:
         async with asyncio.timeout(SECONDS):
-            found = await _instant(worker).decide(
+            found = await instant.decide(
                 asked.question(), is_dry_run=query.dry_run, explains=query.explain
             )
     except TimeoutError:
@@ -162,7 +163,7 @@ async def decide_offers(request: Request) -> Response:
     query = read_query(request, BatchOfferQuery)
     asked = (await read_body(request, OfferBatchRequest, {}, limit=BATCH_BYTES)).root
     worker = worker_of(request)
-    instant = _instant(worker)
+    instant = await _instant(worker)
     path = request.scope["path"]
 
     async def decide(one: OfferRequest) -> dict[str, Any]:
@@ -178,11 +179,13 @@ async def decide_offers(request: Request) -> Response:
     return _json(await asyncio.gather(*map(decide, asked)))
 
 
-def _instant(worker: Worker) -> InstantOffers:
-    if worker.instant is None:
-        # The worker waits for the database before it starts.
-        raise DatabaseUnavailableError
-    return worker.instant
+async def _instant(worker: Worker) -> InstantOffers:
+    """What decides: a worker that has just started has it in a moment, if the database is there."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await worker.offers_at_once()
+    except TimeoutError:
+        raise DatabaseUnavailableError(worker.database_refusal) from None
 
 
 def _late(worker: Worker, seconds: float) -> ProblemError:

@@ -83,12 +83,12 @@ class Worker:
         self._webhooks = ReleaseWebhooks(serving_store, settings)
         self._are_releases_known = asyncio.Event()
         self.is_scorer_up = False
-        self.is_started = False
+        self._has_begun = asyncio.Event()
         self._coupon_session: BrokerSession | None = None
         # The session of the ordered topics, while this worker is the leader.
         self._loyalty_session: BrokerSession | None = None
         self.coupons: CouponHandler | None = None
-        self.instant: InstantOffers | None = None
+        self._instant: InstantOffers | None = None
 
     @property
     def number(self) -> int:
@@ -103,7 +103,7 @@ class Worker:
     @property
     def database_problem(self) -> str | None:
         """Why the database cannot be used; None if it can."""
-        if self.is_started and self.is_database_up:
+        if self._has_begun.is_set() and self.is_database_up:
             return None
         refusal = self._watcher.refusal
         if refusal is None:
@@ -130,12 +130,18 @@ class Worker:
                 return session.problem
         return None
 
+    async def offers_at_once(self) -> InstantOffers:
+        """What decides for whoever asks: waits until the worker has begun."""
+        await self._has_begun.wait()
+        assert self._instant is not None  # noqa: S101 - made before
+        return self._instant
+
     async def run(self) -> None:
         """Works until cancelled; raises a `PolluxError` for what only people can fix."""
         try:
             await self._run()
         finally:
-            self.is_started = False
+            self._has_begun.clear()
             self._webhooks.close()
             self._leadership.close()
             for writer in (self.writer, self._commits, self._flushes, self._loyalty_commits):
@@ -152,7 +158,7 @@ class Worker:
         worker = _coupon_client(name, number)
         publisher = Publisher(self.writer, worker)
         coupons = self.coupons = self._make_coupon_handler(publisher, worker)
-        self.instant = InstantOffers(
+        self._instant = InstantOffers(
             offers=self.offers,
             handler=coupons,
             writer=self.writer,
@@ -169,7 +175,7 @@ class Worker:
         self._event_metrics.show(
             "pollux_events_outbox", "Answers that are not published.", lambda: publisher.depth
         )
-        self.is_started = True
+        self._has_begun.set()
         self._webhooks.start()
         async with asyncio.TaskGroup() as tasks:
             for work in (

@@ -95,9 +95,11 @@ class InstantOffers:
         event = self._event(asked)
         instant = await self._recorded(asked)
         if instant is None:
-            event, choice = await self._choose(event)
+            event, choice, coupon = await self._choose(event)
             instant = await (
-                self._try(event, choice) if is_dry_run else self._record(asked, event, choice)
+                self._try(event, choice, coupon)
+                if is_dry_run
+                else self._record(asked, event, choice, coupon)
             )
         if explains:
             return instant._replace(explained=await self._explained(instant.decision, event))
@@ -111,7 +113,16 @@ class InstantOffers:
         except UnreadableError as error:
             raise invalid_input("body", "at", str(error)) from None
 
-    async def _choose(self, event: StoreEvent) -> tuple[StoreEvent, Choice]:
+    async def _choose(self, event: StoreEvent) -> tuple[StoreEvent, Choice, SharedDocument | None]:
+        """The event with its department, the choice, and its coupon as the same release has it."""
+        while True:
+            chosen, choice = await self._choice(event)
+            basis = self._offers.basis
+            coupon = await self._document(choice.coupon_id)
+            if self._offers.basis == basis:
+                return chosen, choice, coupon
+
+    async def _choice(self, event: StoreEvent) -> tuple[StoreEvent, Choice]:
         """The choice, and the event with its department; raises a problem if there is none."""
         if event.department is None:
             department, choice = await self._offers.choose_any(event)
@@ -126,7 +137,9 @@ class InstantOffers:
             raise problem(event.customer_id)
         return event, choice
 
-    async def _try(self, event: StoreEvent, choice: Choice) -> Instant:
+    async def _try(
+        self, event: StoreEvent, choice: Choice, coupon: SharedDocument | None
+    ) -> Instant:
         decision = self._handler.decision(uuid4(), "focus", event, choice)
         if self._cooldown and decision.outcome == "offer":
             offers = [decision]
@@ -134,9 +147,11 @@ class InstantOffers:
                 lambda connection: find_held_back(connection, offers, self._cooldown)
             ):
                 decision = without_offer(decision, self._cooldown)
-        return Instant(decision, await self._coupon(decision), is_recorded=False)
+        return Instant(decision, None if decision.coupon_id is None else coupon, is_recorded=False)
 
-    async def _record(self, asked: Question, event: StoreEvent, choice: Choice) -> Instant:
+    async def _record(
+        self, asked: Question, event: StoreEvent, choice: Choice, coupon: SharedDocument | None
+    ) -> Instant:
         pending, is_new = await self._handler.decide_and_wait(
             self._key(asked) or uuid4(), event, choice, self._topic
         )
@@ -148,7 +163,7 @@ class InstantOffers:
         if pending.decision is None:
             raise internal_error()
         await self._check_same(asked, pending.decision)
-        return Instant(pending.decision, await self._coupon(pending.decision))
+        return Instant(pending.decision, None if pending.decision.coupon_id is None else coupon)
 
     async def _recorded(self, asked: Question) -> Instant | None:
         """What was decided for the event before; raises a problem if it was another event."""
@@ -159,7 +174,7 @@ class InstantOffers:
         if decision is None:
             return None
         await self._check_same(asked, decision)
-        return Instant(decision, await self._coupon(decision), is_repeated=True)
+        return Instant(decision, await self._document(decision.coupon_id), is_repeated=True)
 
     async def _check_same(self, asked: Question, decision: Decision) -> None:
         """Raises a problem if a decision with the event's id is that of another event."""
@@ -178,10 +193,10 @@ class InstantOffers:
             return None
         return event_key(self._topic, b"", asked.event_id)
 
-    async def _coupon(self, decision: Decision) -> SharedDocument | None:
-        if decision.coupon_id is None:
+    async def _document(self, coupon_id: int | None) -> SharedDocument | None:
+        if coupon_id is None:
             return None
-        document = await self._offers.read_document(decision.coupon_id)
+        document = await self._offers.read_document(coupon_id)
         return None if document is None else document.compact
 
     async def _explained(self, decision: Decision, event: StoreEvent) -> Explained | None:

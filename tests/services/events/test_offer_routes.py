@@ -1,5 +1,6 @@
 """Offers over HTTP: what is answered to whom, and what is said when something is away."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -208,7 +209,7 @@ def test_whoever_is_away_is_named_in_time(
     assert result["problem"]["type"].endswith(":scorer-unavailable")
     new_shop.scorer.is_hanging = False
     # A worker that waits for its database has nothing to decide with yet.
-    monkeypatch.setattr(worker.app.state.worker, "instant", None)
+    monkeypatch.setattr(worker.app.state.worker, "_has_begun", asyncio.Event())
     for path, body in (("/v1/offers", asked), ("/v1/offers/batch", [asked])):
         detail_of(worker.post(path, body), 503, "database-unavailable")
 

@@ -9,17 +9,21 @@ import pytest
 
 from pollux.runtime.serving import ServingStore
 from services.common.problems import ProblemError
+from services.common.releases import Release
 from services.events.coupons import offers as module
+from services.events.coupons.catalogue import CouponDocument
 from services.events.coupons.instant import Instant, Question
 from tests.services.events.coupons.desk import Desk, focus
 from tests.services.events.doubles import connect, run, until
 from tests.services.events.support import (
+    COUPONS,
     CUSTOMERS,
     DEPARTMENTS,
     NOW,
     TODAY,
     best,
     prediction,
+    release_store,
     who_gets,
 )
 
@@ -97,6 +101,32 @@ def test_without_a_department_the_best_of_all_is_offered(
             early = datetime(1976, 2, 5, tzinfo=UTC)
             decision = (await desk.instant.decide(Question(1, at=early))).decision
             assert (decision.department, decision.reason) == (None, "no coupon valid on 1976-02-05")
+
+    run(work)
+
+
+def test_a_release_that_comes_meanwhile_decides_anew(
+    store: ServingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision and the coupon shown are of one release."""
+    later = [(*coupon[:3], coupon[3] + 1, *coupon[4:]) for coupon in COUPONS]
+    release_store(store, 2, later)
+
+    async def work() -> None:
+        async with Desk(store).know().working() as desk:
+            read = desk.offers.read_document
+
+            async def read_late(coupon_id: int) -> CouponDocument | None:
+                desk.know(Release("store", 2, None, "test"))
+                return await read(coupon_id)
+
+            monkeypatch.setattr(desk.offers, "read_document", read_late)
+            found = await desk.instant.decide(Question(who_gets("Boys"), "Boys", AT))
+            assert found.coupon is not None
+            coupon = json.loads(found.coupon.body)
+            discounts = {one[0]: one[3] for one in later}
+            assert found.decision.release == 2
+            assert coupon["discount"] == discounts[int(coupon["id"])]
 
     run(work)
 
