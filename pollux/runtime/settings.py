@@ -232,6 +232,13 @@ class Settings(BaseSettings):
         gt=0,
         description="How long an answer may take to begin; one that has begun goes on.",
     )
+    drain_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="How long a service that is told to end goes on answering, while its /readyz "
+        "answers 503; for services behind a proxy.",
+    )
     connections_per_address: int = Field(
         default=256,
         ge=0,

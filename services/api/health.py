@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from services.common import health
 from services.common.answers import answers_of
 from services.common.database import DatabaseUnavailableError, database_refuses
-from services.common.health import NOT_KEPT, Index, index_of
+from services.common.health import NOT_KEPT, Index, check_stays, ending, index_of
 from services.common.openapi import problem_responses
 from services.common.releases import NothingReleasedError
 
@@ -62,12 +62,13 @@ async def read_index(request: Request) -> Response:
     "/readyz",
     response_model=Readiness,
     responses=problem_responses(
-        DatabaseUnavailableError(), database_refuses(), NothingReleasedError()
+        DatabaseUnavailableError(), database_refuses(), NothingReleasedError(), ending()
     ),
     summary="Whether the service can answer",
 )
 async def read_readiness(request: Request) -> Response:
     """Ready when the database answers and there is a release; else a problem says what is wrong."""
+    check_stays(request)
     releases = await answers_of(request).releases()
     ready = Readiness(
         releases={name: releases[name].name for name in sorted(releases)},

@@ -76,6 +76,8 @@ def make_app(
     )
     app.state.metrics = metrics
     app.state.limits = Limits.of(settings)
+    app.state.drain_seconds = settings.drain_seconds
+    app.state.is_ending = False
     add_problem_handlers(app)
     add_docs_page(app)
     for router in routers:

@@ -4,6 +4,7 @@ Readiness and the index depend on what a service needs and offers, so each has r
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from pollux.runtime.keys import KeyScope
 from services.common.prefix import prefix_of
+from services.common.problems import ProblemError
 from services.common.scopes import ScopedRouter
 
 NOT_KEPT = {"Cache-Control": "no-store"}
@@ -54,6 +56,23 @@ def index_of(request: Request, links: Mapping[str, str]) -> Response:
     prefix = prefix_of(request.scope)
     found = {name: prefix + path for name, path in {**links, **LINKS}.items()}
     return JSONResponse(Index(name=request.app.title, links=found).model_dump())
+
+
+def ending() -> ProblemError:
+    """The problem of a service that was told to end."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "ending",
+        "Ending",
+        "The service was told to end. It answers what still comes, but not for long.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def check_stays(request: Request) -> None:
+    """Raises a problem if the service was told to end: whoever can should ask another."""
+    if request.app.state.is_ending:
+        raise ending()
 
 
 @process.get("/healthz", response_model=Health, summary="Whether the process is up")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from services.common import health
-from services.common.health import NOT_KEPT, Index, index_of
+from services.common.health import NOT_KEPT, Index, check_stays, ending, index_of
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError
 from services.events.worker import Worker
@@ -54,12 +54,13 @@ async def read_index(request: Request) -> Response:
     "/readyz",
     response_model=Readiness,
     responses=problem_responses(
-        not_ready("Events cannot arrive from the broker (not connected yet)")
+        not_ready("Events cannot arrive from the broker (not connected yet)"), ending()
     ),
     summary="Whether events are answered",
 )
 async def read_readiness(request: Request) -> Response:
     """Ready when broker, database and scorer answer; else a problem says which does not."""
+    check_stays(request)
     worker = worker_of(request)
     if worker.database_problem is not None:
         raise not_ready(worker.database_problem)

@@ -16,7 +16,7 @@ from services.common.bodies import (
     read_json_bytes,
     read_query,
 )
-from services.common.health import NOT_KEPT, Index, index_of
+from services.common.health import NOT_KEPT, Index, check_stays, ending, index_of
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.common.scopes import ScopedRouter
@@ -143,11 +143,12 @@ async def read_index(request: Request) -> Response:
 @service.get(
     "/readyz",
     response_model=Readiness,
-    responses=problem_responses(no_model()),
+    responses=problem_responses(no_model(), ending()),
     summary="Whether the service can answer",
 )
 async def read_readiness(request: Request) -> Response:
     """Ready when there is a model."""
+    check_stays(request)
     ready = Readiness(model=request.app.state.model.get().id)
     return JSONResponse(ready.model_dump(), headers=NOT_KEPT)
 
