@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from pollux.runtime.broker import HOST, MORE_FOLDERS, answers, find_mosquitto
-from tests.conftest import PROJECT_DIR
 from tests.support.brokers import (
     Inbox,
     LoginRefusedError,
     connected,
     publish,
     subscribe,
+    write_deployed_rules,
 )
 from tests.support.programs import free_port, running
 
@@ -42,21 +42,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("mosquitto")
     folder.chmod(0o755)
     port = free_port()
-    for name in ("start.sh", "mosquitto.conf", "acl"):
-        text = (PROJECT_DIR / "deploy" / "mosquitto" / name).read_text()
-        text = text.replace("/mosquitto/config", str(folder)).replace(
-            "/mosquitto/data", str(folder)
-        )
-        text = text.replace("/tmp/passwords", f"{folder}/passwords")
-        text = text.replace("listener 1883", f"listener {port} {HOST}")
-        if name == "mosquitto.conf" and os.geteuid() == 0:
-            text += "user root\n"
-        if name == "start.sh":
-            text = "".join(line for line in text.splitlines(True) if not line.startswith("chown"))
-        (folder / name).write_text(text)
+    start = write_deployed_rules(folder, f"{port} {HOST}")
     path = os.pathsep.join([os.environ["PATH"], *MORE_FOLDERS])
     with running(
-        ["/bin/sh", folder / "start.sh"],
+        ["/bin/sh", start],
         lambda: answers(HOST, port),
         log=folder / "log",
         env={"PATH": path} | VARIABLES,

@@ -1,6 +1,7 @@
 """Brokers and clients for tests over MQTT."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pollux.runtime.broker import HOST, MOSQUITTO, EmbeddedBroker, find_mosquitto
 from pollux.runtime.broker_access import BrokerClient, access_dir
 from pollux.runtime.privacy import write_private
-from pollux.runtime.settings import Settings
+from pollux.runtime.settings import PROJECT_DIR, Settings
 from services.events.broker.clients import APP, SERVICE
 from tests.support.programs import free_port
 
@@ -41,6 +42,25 @@ def make_broker(folder: Path, program: str, *, port: int | None = None) -> Embed
     know_passwords(settings)
     clients = [BrokerClient(name, ["#"], ["#"]) for name in PASSWORDS]
     return EmbeddedBroker(settings, clients, program=program)
+
+
+def write_deployed_rules(folder: Path, listener: str) -> Path:
+    """Writes the files of deploy/mosquitto for a broker that runs in `folder`; returns its script.
+
+    All but its places, listener and user is as it stands there.
+    """
+    for name in ("start.sh", "mosquitto.conf", "acl"):
+        text = (PROJECT_DIR / "deploy" / "mosquitto" / name).read_text()
+        for place in ("/mosquitto/config", "/mosquitto/data"):
+            text = text.replace(place, str(folder))
+        text = text.replace("/tmp/passwords", f"{folder}/passwords")
+        text = text.replace("listener 1883", f"listener {listener}")
+        if name == "mosquitto.conf" and os.geteuid() == 0:
+            text += "user root\n"
+        if name == "start.sh":
+            text = "".join(line for line in text.splitlines(True) if not line.startswith("chown"))
+        (folder / name).write_text(text)
+    return folder / "start.sh"
 
 
 class Inbox:

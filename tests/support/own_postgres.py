@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -28,7 +28,7 @@ def own_server() -> Iterator[str | None]:
     if url := os.environ.get(VARIABLE):
         yield url
     elif PROGRAMS.is_dir():
-        with _started() as url:
+        with started_server(PROGRAMS) as url:
             yield url
     else:
         yield None
@@ -47,22 +47,39 @@ def new_database(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def _started() -> Iterator[str]:
-    """A server of a temporary cluster, over a unix socket; PostgreSQL does not run as root."""
+def started_server(
+    programs: Path,
+    *,
+    listens: str = "",
+    access: str = "",
+    files: Sequence[Path] = (),
+    options: Sequence[str] = (),
+) -> Iterator[str]:
+    """The superuser's URL of a new server, over a unix socket; PostgreSQL does not run as root.
+
+    It also listens on an address (`listens`), to whom the lines of `access` (of pg_hba.conf) let
+    in, and finds copies of `files` in its folder, beside the cluster.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     user = OWNER if os.geteuid() == 0 else None
+    for file in files:
+        Path(shutil.copy(file, folder)).chmod(0o600)
     if user:
-        shutil.chown(folder, user)
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user)
 
     def run(program: str, *arguments: str) -> None:
-        command = [PROGRAMS / program, "-D", folder / "cluster", *arguments]
+        command = [programs / program, "-D", folder / "cluster", *arguments]
         subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
 
     run("initdb", "--auth=trust", f"--username={OWNER}", "--encoding=UTF8", "--no-sync")
+    if access:
+        (folder / "cluster" / "pg_hba.conf").write_text(f"local all all trust\n{access}\n")
     # The shell ends the server when its input closes: when this process ends, in any way.
-    server = shlex.join([str(PROGRAMS / "postgres"), "-D", str(folder / "cluster")])
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    script = f"{server} {options} >{folder}/log 2>&1 </dev/null & cat; kill -QUIT $!; wait"
+    command = [str(programs / "postgres"), "-D", str(folder / "cluster"), "-k", str(folder)]
+    for option in (f"listen_addresses={listens}", "fsync=off", *options):
+        command += ["-c", option]
+    script = f"{shlex.join(command)} >{folder}/log 2>&1 </dev/null & cat; kill -QUIT $!; wait"
     shell = subprocess.Popen(["sh", "-c", script], user=user, cwd="/", stdin=subprocess.PIPE)
     try:
         url = f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}"

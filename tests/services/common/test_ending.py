@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.conftest import PROJECT_DIR
-from tests.services.api.support import free_port, problem, wait_until
+from tests.services.api.support import problem, wait_until
+from tests.support.programs import free_port
 
 pytestmark = pytest.mark.integration
 

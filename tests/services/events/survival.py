@@ -312,7 +312,7 @@ class Heard(NamedTuple):
 class _Mqtt:
     """A client whose session stays with the broker, connected again whenever it is lost."""
 
-    def __init__(self, port: int, name: str) -> None:
+    def __init__(self, port: int, name: str, login: tuple[str, str]) -> None:
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
         )
@@ -322,7 +322,7 @@ class _Mqtt:
         self._connected = threading.Event()
         self._client.on_connect = self._on_connect
         self._prepare()
-        self._client.username_pw_set(*TESTER)
+        self._client.username_pw_set(*login)
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
         self._client.connect(HOST, port, 60, clean_start=False, properties=properties)
@@ -343,12 +343,12 @@ class _Mqtt:
 class Sender(_Mqtt):
     """Sends with QoS 1, again until the broker acknowledges it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, login: tuple[str, str] = TESTER) -> None:
         self.sent = 0
         self.acknowledged = 0
         # By the number of the message, when the broker had it.
         self.acknowledged_at: dict[int, float] = {}
-        super().__init__(port, "test-sender")
+        super().__init__(port, "test-sender", login)
 
     def _prepare(self) -> None:
         self._client.on_publish = self._on_publish
@@ -377,11 +377,11 @@ class Sender(_Mqtt):
 class Listener(_Mqtt):
     """Collects what is published; what comes while it is away waits in its session."""
 
-    def __init__(self, port: int, topics: Sequence[str]) -> None:
+    def __init__(self, port: int, topics: Sequence[str], login: tuple[str, str] = TESTER) -> None:
         self.heard: list[Heard] = []
         self._topics = topics
         self._subscribed = threading.Event()
-        super().__init__(port, "test-listener")
+        super().__init__(port, "test-listener", login)
         assert self._subscribed.wait(10)
 
     def _prepare(self) -> None:
