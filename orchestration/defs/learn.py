@@ -88,8 +88,8 @@ def _propensity_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 PROMOTED_CHECK,
                 asset=PROPENSITY,
-                description="Whether the model beats both baselines on the last months; if not, "
-                "the earlier model stays in use.",
+                description="Whether the model beats both baselines on the validation window; if "
+                "not, the earlier model stays in use.",
             )
         ],
         required_resource_keys=RESOURCE_KEYS,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ class Feature:
 
 @dataclass(frozen=True)
 class Card:
-    """A trained model; `test` holds measures on the test window, of the model and the baselines.
+    """A trained model; `validation` and `test` hold measures of it and the baselines by window.
 
+    Only those of validation decide whether it is promoted; cards of earlier versions have none.
     `data` is the fingerprint of what the store was built from. `uses` counts all uses of coupons
     in the data, `uses_in_pairs` those of a coupon valid in a department of the order.
     """
@@ -60,6 +61,7 @@ class Card:
     calibration: Calibration
     test: Mapping[str, Measures]
     features: Sequence[Feature]
+    validation: Mapping[str, Measures] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Card":
@@ -119,21 +121,13 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
         "",
         f"Of {card.uses:,} uses of a coupon in the data, {card.uses_in_pairs:,} are in a pair.",
         "",
-        "## On the test window",
+        "## On the validation window, which decides",
         "",
-        *_table(
-            ("", "PR-AUC", "ROC-AUC", "log loss", "calibration error"),
-            [
-                (
-                    name,
-                    f"{found.pr_auc:.4f}",
-                    f"{found.roc_auc:.4f}",
-                    f"{found.log_loss:.4f}",
-                    f"{found.calibration_error:.4f}",
-                )
-                for name, found in card.test.items()
-            ],
-        ),
+        *_measured(card.validation),
+        "",
+        "## On the test window, which only reports",
+        "",
+        *_measured(card.test),
         "",
         f"Calibrated log-odds: {slope:.4f} times the log-odds, {intercept:+.4f}.",
         "",
@@ -169,6 +163,22 @@ def as_markdown(card: Card, plots: Sequence[str]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _measured(measures: Mapping[str, Measures]) -> list[str]:
+    return _table(
+        ("", "PR-AUC", "ROC-AUC", "log loss", "calibration error"),
+        [
+            (
+                name,
+                f"{found.pr_auc:.4f}",
+                f"{found.roc_auc:.4f}",
+                f"{found.log_loss:.4f}",
+                f"{found.calibration_error:.4f}",
+            )
+            for name, found in measures.items()
+        ],
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -5,7 +5,8 @@ Belongs here: the rows that a model learns from. Does not belong here: how they 
 
 Every customer column describes the time before the order: it is computed from strictly earlier
 orders, with the columns and rounding of the mart `customer_info`. So no row knows anything of its
-own order or a later one.
+own order or a later one. The mart's age is that of the history's last day: on the day of an order,
+the customer was as many years younger as have passed since, to the nearest one.
 """
 
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ PAIRS = """
 
     uses as (
         select distinct order_id, coupon_id from lines where coupon_id is not null
-    )
+    ),
+
+    last_day as (select max(ordered_at)::date as day from orders)
 
 select
     asked.order_id,
@@ -140,6 +143,9 @@ select
     asked.ordered_at,
     uses.coupon_id is not null as is_used,
     customers.gender,
+    customers.age - least(
+        customers.age, round((last_day.day - asked.ordered_at::date) / 365.25)
+    )::double as age,
     coupons.coupon_type,
     coupons.department,
     {numbers}
@@ -149,6 +155,7 @@ inner join
     on asked.department = coupons.department
     and asked.ordered_at::date between coupons.start_date and coupons.end_date
 inner join known using (customer_id, ordered_at)
+cross join last_day
 left join customers using (customer_id)
 left join uses on asked.order_id = uses.order_id and coupons.coupon_id = uses.coupon_id
 order by asked.ordered_at, asked.order_id, coupons.coupon_id
@@ -213,7 +220,7 @@ class Pairs:
 def read_pairs(history: duckdb.DuckDBPyConnection) -> Pairs:
     """All pairs of a history (`history.open_history`), by time, order and coupon."""
     history.execute(MACROS)
-    numbers = ",\n    ".join(f"{name}::double as {name}" for name in NUMERIC)
+    numbers = ",\n    ".join(f"{name}::double as {name}" for name in NUMERIC if name != "age")
     before = KNOWN.format(until="1 preceding")
     table = history.sql(before + PAIRS.format(numbers=numbers)).to_arrow_table()
     ((uses,),) = history.execute(USES).fetchall()

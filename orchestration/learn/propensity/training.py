@@ -1,4 +1,4 @@
-"""Training: fit on the past, calibrate on the next window, test on the last months, promote.
+"""Training: fit on the past, calibrate and promote on the next window, report on the last months.
 
 Belongs here: the time windows, LightGBM's parameters, when a model may score. Does not belong
 here: making rows (`pairs`) and the card's text (`card`).
@@ -31,7 +31,7 @@ DOMAIN = "store"
 # Shares of the time from the first order to the last.
 TEST_SHARE = 1 / 6
 VALIDATION_SHARE = 1 / 12
-ROUNDS = 600
+ROUNDS = 1500
 PATIENCE = 30
 NEWTON_STEPS = 25
 PREVALENCE = "prevalence"
@@ -40,7 +40,7 @@ PREDICTIONS_FILE = "test_predictions.parquet"
 
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
-    "learning_rate": 0.1,
+    "learning_rate": 0.05,
     "num_leaves": 31,
     "min_data_in_leaf": 200,
     "lambda_l2": 5.0,
@@ -96,7 +96,7 @@ def train(
     seed: int = 1,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> Card:
-    """Trains a model on the store's orders and promotes it if it beats both baselines.
+    """Trains a model on the store's orders; promotes it if it beats both baselines on validation.
 
     The card says whether it was promoted, or why not. Raises `LearnError`, and changes nothing, if
     there is nothing to learn from.
@@ -146,17 +146,9 @@ def train_on(
     features = propensity.encode(pairs.inputs(categories))
     fitted = fit(features, is_used, split, seed=seed, progress=progress)
     progress("measuring")
-    past_rate = past_rates(pairs.table, is_used, split)
-    predicted = fitted.calibration.apply(fitted.log_odds)
-    test = split.test
-    happened = is_used[test]
-    measures = {
-        "model": measure(happened, predicted[test]),
-        "model, not calibrated": measure(happened, Calibration().apply(fitted.log_odds[test])),
-        PREVALENCE: measure(happened, np.full(happened.size, is_used[: test.start].mean())),
-        PAST_RATE: measure(happened, past_rate[test]),
-    }
-    reasons = shortcomings(measures)
+    validation, test = (_compare(pairs, fitted, rows) for rows in (split.validation, split.test))
+    # The test window only reports: what decides anything is no test.
+    reasons = shortcomings(validation)
     description = propensity.describe(
         fitted.text, categories, fitted.calibration, {"lightgbm": _lightgbm_version()}
     )
@@ -180,14 +172,31 @@ def train_on(
         trees=fitted.trees,
         seconds=round(time.monotonic() - started, 1),
         calibration=fitted.calibration,
-        test=measures,
+        validation=validation,
+        test=test,
         features=[Feature(name, share) for name, share in fitted.importances.items()],
     )
-    rows = pairs.table.slice(test.start).select(["order_id", "coupon_id", "is_used"])
-    rows = rows.append_column("prediction", pa.array(predicted[test]))
-    rows = rows.append_column("past_rate", pa.array(past_rate[test]))
+    start = split.test_from
+    rows = pairs.table.slice(start).select(["order_id", "coupon_id", "is_used"])
+    predicted = fitted.calibration.apply(fitted.log_odds[start:])
+    rows = rows.append_column("prediction", pa.array(predicted))
+    past_rate = past_rates(pairs.table, is_used, start)[start:]
+    rows = rows.append_column("past_rate", pa.array(past_rate))
     _store(settings, card, fitted.text, description, rows)
     return card
+
+
+def _compare(pairs: Pairs, fitted: Fitted, rows: slice) -> dict[str, Measures]:
+    """The model and the baselines on a window; the baselines know all that was before it."""
+    happened = pairs.is_used[rows]
+    log_odds = fitted.log_odds[rows]
+    prevalence = pairs.is_used[: rows.start].mean()
+    return {
+        "model": measure(happened, fitted.calibration.apply(log_odds)),
+        "model, not calibrated": measure(happened, Calibration().apply(log_odds)),
+        PREVALENCE: measure(happened, np.full(happened.size, prevalence)),
+        PAST_RATE: measure(happened, past_rates(pairs.table, pairs.is_used, rows.start)[rows]),
+    }
 
 
 def split_by_time(ordered_at: npt.NDArray[np.datetime64]) -> Split:
@@ -274,7 +283,7 @@ def _platt(log_odds: Floats, happened: Bools) -> Calibration:
     columns = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
     weights = np.array([1.0, 0.0])
     for _ in range(NEWTON_STEPS):
-        predicted = 1 / (1 + np.exp(-columns @ weights))
+        predicted = Calibration().apply(columns @ weights)
         slope = columns.T @ (predicted - happened)
         curve = (columns * (predicted * (1 - predicted))[:, None]).T @ columns
         # A small ridge: for perfectly separable outcomes there is no finite optimum.
@@ -282,15 +291,15 @@ def _platt(log_odds: Floats, happened: Bools) -> Calibration:
     return Calibration(slope=float(weights[0]), intercept=float(weights[1]))
 
 
-def past_rates(table: pa.Table, is_used: Bools, split: Split) -> Floats:
-    """Per pair, how often coupons of its type and department were used before the test window.
+def past_rates(table: pa.Table, is_used: Bools, until: int) -> Floats:
+    """Per pair, how often coupons of its type and department were used in the first `until` pairs.
 
     If there was no such coupon, how often any coupon was used.
     """
     _, kind = numbered(table["coupon_type"])
     departments, department = numbered(table["department"])
     key = kind * len(departments) + department
-    past = slice(0, split.test_from)
+    past = slice(0, until)
     pairs = np.bincount(key[past], minlength=int(key.max()) + 1)
     used = np.bincount(key[past], weights=is_used[past], minlength=pairs.size)
     rates = np.where(pairs > 0, used / np.maximum(pairs, 1), is_used[past].mean())

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,6 +109,28 @@ def test_no_order_from_a_moment_on_changes_a_pair_before_it(seed: int) -> None:
         return [row for row in rows if row["ordered_at"] < moment]
 
     assert before(rows_of(other)) == before(rows_of(history))
+
+
+@pytest.mark.parametrize(
+    ("days", "age"),
+    [(0, 30), (182, 30), (183, 29), (547, 29), (548, 28), (365 * 29, 1), (365 * 40, 0)],
+)
+def test_a_customer_was_younger_on_the_day_of_an_earlier_order(days: int, age: int) -> None:
+    history = random_history(random.Random(1))
+    line = random_line(random.Random(2), 1)._replace(product_id=1)
+    coupon = history.coupons[0]
+    orders = [
+        Order(number, customer, START + timedelta(days=days * is_last, hours=is_last))
+        for number, (customer, is_last) in enumerate([(1, 0), (2, 0), (1, 1)])
+    ]
+    lines = [line._replace(order_id=number) for number in range(3)]
+    valid = (START.date() - timedelta(days=1), START.date() + timedelta(days=1))
+    coupons = [(*coupon[:2], "Women", *coupon[3:5], *valid, *coupon[7:])]
+    rows = rows_of(history._replace(orders=orders, order_lines=lines, coupons=coupons))
+    assert {row["customer_id"]: row["age"] for row in rows if row["ordered_at"] == START} == {
+        1: age,
+        2: None,
+    }
 
 
 def test_orders_of_one_moment_do_not_know_each_other() -> None:
@@ -255,10 +276,10 @@ def test_a_model_beats_both_baselines_and_says_so(trained: tuple[Path, Card]) ->
 
 def test_the_past_rate_knows_nothing_of_the_test_window(pairs: Pairs) -> None:
     split = training.split_by_time(pairs.ordered_at)
-    rates = training.past_rates(pairs.table, pairs.is_used, split)
+    rates = training.past_rates(pairs.table, pairs.is_used, split.test_from)
     changed = pairs.is_used.copy()
     changed[split.test] = True
-    assert (training.past_rates(pairs.table, changed, split) == rates).all()
+    assert (training.past_rates(pairs.table, changed, split.test_from) == rates).all()
     past = pairs.table.slice(0, split.test_from).group_by(["coupon_type", "department"])
     row = past.aggregate([("is_used", "sum"), ("is_used", "count")]).to_pylist()[0]
     mask = np.array(
@@ -274,22 +295,21 @@ def test_the_past_rate_knows_nothing_of_the_test_window(pairs: Pairs) -> None:
     assert np.allclose(rates[mask], row["is_used_sum"] / row["is_used_count"])
 
 
-def test_a_model_that_does_not_beat_the_baselines_is_not_promoted(
-    trained_store: tuple[Settings, Card], pairs: Pairs, tmp_path: Path
-) -> None:
-    settings, good = trained_store
-    root = propensity.models_dir(settings)
-    predictions = pq.read_table(root / good.id / training.PREDICTIONS_FILE)
-    predicted = predictions["prediction"].to_numpy()
-    labels = pairs.is_used.copy()
-    # In the test window customers do the opposite of what the past tells.
-    labels[-predicted.size :] = predicted < np.quantile(predicted, 0.05)
+def with_labels(pairs: Pairs, labels: np.ndarray) -> Pairs:
     place = pairs.table.column_names.index("is_used")
-    table = pairs.table.set_column(place, "is_used", pa.array(labels))
-    # Another data folder, so that the promoted model of other tests stays the only one there.
+    return replace(pairs, table=pairs.table.set_column(place, "is_used", pa.array(labels)))
+
+
+def test_a_model_that_does_not_beat_the_baselines_is_not_promoted(
+    pairs: Pairs, tmp_path: Path
+) -> None:
+    window = training.split_by_time(pairs.ordered_at).validation
+    labels = pairs.is_used.copy()
+    # In the validation window customers do the opposite of what the past tells.
+    labels[window] = ~labels[window]
     here = Settings(data_dir=tmp_path)
-    training.train_on(here, pairs, data="before", seed=1)
-    bad = training.train_on(here, replace(pairs, table=table), data="after", seed=2)
+    good = training.train_on(here, pairs, data="before", seed=1)
+    bad = training.train_on(here, with_labels(pairs, labels), data="after", seed=2)
     assert not bad.is_promoted
     assert any("PR-AUC" in reason for reason in bad.reasons)
     assert bad.replaces == good.id
@@ -297,11 +317,25 @@ def test_a_model_that_does_not_beat_the_baselines_is_not_promoted(
     assert propensity.read_current(propensity.models_dir(here)).id == good.id
 
 
+def test_the_test_window_reports_and_decides_nothing(
+    trained_store: tuple[Settings, Card], pairs: Pairs, tmp_path: Path
+) -> None:
+    window = training.split_by_time(pairs.ordered_at).test
+    labels = pairs.is_used.copy()
+    labels[window] = ~labels[window]
+    card = training.train_on(
+        Settings(data_dir=tmp_path), with_labels(pairs, labels), data="sample", seed=1
+    )
+    usual = trained_store[1]
+    assert (card.id, card.is_promoted) == (usual.id, True)
+    assert card.validation == usual.validation
+    assert card.test["model"].log_loss > card.test[training.PREVALENCE].log_loss
+
+
 def test_too_little_data_changes_nothing(pairs: Pairs, tmp_path: Path) -> None:
     here = Settings(data_dir=tmp_path)
     unused = np.zeros(pairs.table.num_rows, dtype=bool)
-    place = pairs.table.column_names.index("is_used")
-    never = replace(pairs, table=pairs.table.set_column(place, "is_used", pa.array(unused)))
+    never = with_labels(pairs, unused)
     none = replace(pairs, table=pairs.table.slice(0, 0))
     for few, word in ((never, "Too few"), (none, "nothing to learn")):
         with pytest.raises(LearnError, match=word):
