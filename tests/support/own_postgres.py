@@ -51,14 +51,15 @@ def started_server(
     programs: Path,
     *,
     listens: str = "",
+    port: int = 5432,
     access: str = "",
     files: Sequence[Path] = (),
     options: Sequence[str] = (),
 ) -> Iterator[str]:
     """The superuser's URL of a new server, over a unix socket; PostgreSQL does not run as root.
 
-    It also listens on an address (`listens`), to whom the lines of `access` (of pg_hba.conf) let
-    in, and finds copies of `files` in its folder, beside the cluster.
+    It also listens at `port` of an address (`listens`), to whom the lines of `access` (of
+    pg_hba.conf) let in, and finds copies of `files` in its folder, beside the cluster.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     user = OWNER if os.geteuid() == 0 else None
@@ -77,12 +78,13 @@ def started_server(
         (folder / "cluster" / "pg_hba.conf").write_text(f"local all all trust\n{access}\n")
     # The shell ends the server when its input closes: when this process ends, in any way.
     command = [str(programs / "postgres"), "-D", str(folder / "cluster"), "-k", str(folder)]
+    command += ["-p", str(port)]
     for option in (f"listen_addresses={listens}", "fsync=off", *options):
         command += ["-c", option]
     script = f"{shlex.join(command)} >{folder}/log 2>&1 </dev/null & cat; kill -QUIT $!; wait"
     shell = subprocess.Popen(["sh", "-c", script], user=user, cwd="/", stdin=subprocess.PIPE)
     try:
-        url = f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}"
+        url = f"postgresql://{OWNER}@/postgres?host={quote(str(folder), safe='')}&port={port}"
         deadline = time.monotonic() + START_SECONDS
         while not _answers(url):
             assert time.monotonic() < deadline, (folder / "log").read_text()

@@ -19,7 +19,13 @@ NAME = "pooled"
 
 @contextmanager
 def pooler(
-    database: str, port: int, *, mode: str = "transaction", password: str = "", **settings: str
+    database: str,
+    port: int,
+    *,
+    mode: str = "transaction",
+    user: str = "postgres",
+    password: str = "",
+    **settings: str,
 ) -> Iterator[str]:
     """The URL of a database through a PgBouncer of one server connection per pool.
 
@@ -28,10 +34,10 @@ def pooler(
     assert PROGRAM is not None
     folder = Path(tempfile.mkdtemp(prefix="pb"))
     # It does not run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    (folder / "users").write_text(f'"postgres" "{password}"\n')
+    runs_as = "postgres" if os.geteuid() == 0 else None
+    if runs_as:
+        shutil.chown(folder, runs_as)
+    (folder / "users").write_text(f'"{user}" "{password}"\n')
     asked = {"auth_type": "plain", "auth_file": f"{folder}/users"}
     known = asked if password else {"auth_type": "any"}
     given = {**known, "default_pool_size": "1", **settings}
@@ -49,10 +55,10 @@ def pooler(
     ]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
     process = subprocess.Popen(
-        [PROGRAM, "-q", folder / "pgbouncer.ini"], user=user, cwd="/", stderr=subprocess.DEVNULL
+        [PROGRAM, "-q", folder / "pgbouncer.ini"], user=runs_as, cwd="/", stderr=subprocess.DEVNULL
     )
     try:
-        url = f"postgresql://postgres{password and ':'}{password}@127.0.0.1:{port}/{NAME}"
+        url = f"postgresql://{user}{password and ':'}{password}@127.0.0.1:{port}/{NAME}"
         deadline = time.monotonic() + START_SECONDS
         while not _answers(url):
             assert process.poll() is None, (folder / "log").read_text()

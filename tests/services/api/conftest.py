@@ -8,12 +8,12 @@ import pytest
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.api.app import create_app
-from tests.services.api.support import NUMBER, client_of, embedded_store, release_all
+from tests.services.api.support import NUMBER, any_store, client_of, release_all
 
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[tuple[Settings, ServingStore]]:
-    with embedded_store() as (settings, store):
+    with any_store() as (settings, store):
         with store.connect(autocommit=True) as connection:
             release_all(connection, NUMBER)
         yield settings, store

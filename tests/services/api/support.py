@@ -26,11 +26,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from pollux.contracts import contract_json
+from pollux.runtime.roles import make_reader
 from pollux.runtime.serving import READER_ROLE, ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.common.contracts import contract_of
 from services.common.server import configure
 from tests.support.marts import declared_marts
+from tests.support.own_postgres import VARIABLE, new_database
 from tests.support.programs import free_port
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -629,6 +631,22 @@ def embedded_store() -> Iterator[tuple[Settings, ServingStore]]:
         store.embedded.leave()
         shutil.rmtree(store.embedded.home, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def any_store() -> Iterator[tuple[Settings, ServingStore]]:
+    """A store of its own: on the server that the tests are told to use, else an embedded one."""
+    server = os.environ.get(VARIABLE)
+    if server is None:
+        with embedded_store() as found:
+            yield found
+        return
+    with new_database(server) as url, tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=folder, database_url=url, api_keys="", api_port=free_port())
+        store = open_serving_store(settings)
+        with store.connect() as connection:
+            make_reader(connection, store)
+        yield settings, store
 
 
 @contextmanager
