@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from pollux.rules import CASES_OF_LETTERS
-from pollux.subjects import MEMBER, Subject
+from pollux.subjects import MEMBER, NAMES, Subject
 
 # Left of an email and right of it: else it is a part of a longer one.
 _BEFORE = "(?:^|[^A-Za-z0-9._%+-])"
@@ -35,9 +35,8 @@ def message_pattern(subject: Subject) -> str:
 
     In JSON, a character may be written as its number.
     """
-    return _pattern(
-        subject, ("id", "customer_id"), lambda spelled: "".join(map(_in_message, spelled))
-    )
+    names = [name for name, kind in NAMES.items() if kind == subject.kind]
+    return _pattern(subject, names, lambda spelled: "".join(map(_in_message, spelled)))
 
 
 def _in_message(character: str) -> str:

@@ -20,7 +20,9 @@ SALT_BYTES = 32
 _FIELDS = re.compile(r'[,;|\t"\0]')
 # Characters in JSON that are written as their numbers.
 _NUMBERED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
-_CUSTOMER = re.compile(r'"(?:id|customer_id)"\s*:\s*(?:"\s*)?0*(\d+)')
+# By which messages to the event service name somebody, and of which kind.
+NAMES = {"id": "customer", "customer_id": "customer", "household_key": "household"}
+_NAMED = re.compile(rf'"({"|".join(NAMES)})"\s*:\s*(?:"\s*)?0*(\d+)')
 # Linear in the length of a message, which anyone may send.
 _WORD = re.compile(r"[^\0\s,;:<>(){}\[\]\"'\\]+")
 
@@ -116,10 +118,10 @@ def digest_of(salt: bytes, kind: str, key: str) -> bytes:
 
 
 def subjects_in(message: bytes) -> set[Subject]:
-    """Members and customers of the shop that a message to the event service names."""
+    """Members, customers of the shop and households that a message to the event service names."""
     text = message.decode(errors="replace")
     members = {Subject(MEMBER, email) for email in emails_of(_NUMBERED.sub(_characters, text))}
-    return members | {Subject("customer", found) for found in _CUSTOMER.findall(text)}
+    return members | {Subject(NAMES[name], found) for name, found in _NAMED.findall(text)}
 
 
 def _characters(found: re.Match[str]) -> str:

@@ -52,6 +52,7 @@ class KeyScope(StrEnum):
     MEMBERS_READ = "members:read"
     VOUCHERS_SELECT = "vouchers:select"
     OFFERS_DECIDE = "offers:decide"
+    PURCHASES_WRITE = "purchases:write"
     SCORE = "score"
     MARTS_READ = "marts:read"
     METRICS = "metrics"
@@ -65,6 +66,7 @@ MEANINGS = {
     KeyScope.MEMBERS_READ: "the fan club's members and promotions",
     KeyScope.VOUCHERS_SELECT: "the choice of a voucher, and what it rests on",
     KeyScope.OFFERS_DECIDE: "offers decided at once, events without a broker",
+    KeyScope.PURCHASES_WRITE: "purchases as they happen",
     KeyScope.SCORE: "the coupon scorer",
     KeyScope.MARTS_READ: "any mart, of every domain, personal data included",
     KeyScope.METRICS: "metrics, and which releases are served",

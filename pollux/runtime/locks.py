@@ -22,3 +22,5 @@ class LockSpace(IntEnum):
     COOLDOWN = 7_655_903
     # A hash of the receiver's URL.
     WEBHOOKS = 7_655_904
+    # 0: purchases get their numbers one transaction after the other.
+    PURCHASES = 7_655_905

@@ -61,6 +61,7 @@ OF_CUSTOMER = {
     )""",
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
 }
+OF_HOUSEHOLD = {"dead_letter": OF_CUSTOMER["dead_letter"]}
 OF_MEMBER = {
     "outbox": "encode(opening, 'escape') ~ %(pattern)s",
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
@@ -154,7 +155,11 @@ def delete_messages(
         return Counter()
     deleted: Counter[str] = Counter()
     is_member = subject.kind == MEMBER
-    statements = {"customer": OF_CUSTOMER, "member": OF_MEMBER}.get(subject.kind, {})
+    statements = {
+        "customer": OF_CUSTOMER,
+        "household": OF_HOUSEHOLD,
+        "member": OF_MEMBER,
+    }.get(subject.kind, {})
     for table, names in statements.items():
         waits = table == "outbox" and is_member and not published
         condition = f"published_at is null and ({names})" if waits else names

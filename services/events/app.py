@@ -12,17 +12,19 @@ from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
 from services.common.health import TAG
 from services.common.metrics import Metrics
-from services.events import health, mock_routes, offer_routes
+from services.events import health, mock_routes, offer_routes, purchase_routes
 from services.events.settings import MqttSettings
 from services.events.worker import Worker
 
 DESCRIPTION = """
-Takes entry and focus events, the loyalty list and conversions from an MQTT broker, and answers with
-coupons and promo codes. Who asks here is told the offer for a customer at once. The other routes
-are for operators; with `TESTING_NO_MQTT` the service takes events here instead.
+Takes entry and focus events, the loyalty list, conversions and purchases from an MQTT broker, and
+answers with coupons and promo codes. Who asks here is told the offer for a customer at once;
+purchases are taken here, too. The other routes are for operators; with `TESTING_NO_MQTT` the
+service takes events here instead.
 """
 TAGS = [
     offer_routes.TAG,
+    purchase_routes.TAG,
     {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
     TAG,
 ]
@@ -66,6 +68,7 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
         keys=keys,
         routers=[
             *offer_routes.ROUTERS,
+            purchase_routes.router,
             *health.ROUTERS,
             *((mock_routes.router,) if mqtt.testing_no_mqtt else ()),
         ],

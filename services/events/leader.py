@@ -97,7 +97,9 @@ class Leadership:
         if not self.is_leader.is_set() and await connection.fetchval(
             TRY, LockSpace.WORKERS, LEADER
         ):
-            log.info("Worker %d leads: it takes the loyalty list and conversions", self.number)
+            log.info(
+                "Worker %d leads: it takes the loyalty list, conversions, purchases", self.number
+            )
             self.is_leader.set()
         self.is_alone = await connection.fetchval(KNOWN) == 1
 

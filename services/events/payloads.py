@@ -12,6 +12,10 @@ import orjson
 from pollux import names
 from pollux.types import UnfitError, Value, read_scalar
 
+# Of a message of rows, all of which are one transaction.
+MAX_BYTES = 2**20
+MAX_ROWS = 2_000
+
 
 class UnreadableError(Exception):
     """A message that cannot be read; the text says why, without any of its values."""

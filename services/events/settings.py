@@ -21,7 +21,9 @@ TOPIC = re.compile(rf"(?! )[^+#\x00-\x1f\x7f]{{1,{MAX_TOPIC}}}(?<! )")
 
 CouponKind = Literal["entry", "focus"]
 LoyaltyKind = Literal["loyalty", "conversion"]
-Kind = Literal[CouponKind, LoyaltyKind]
+# Of one session, whose messages are handled in their order.
+OrderedKind = Literal[LoyaltyKind, "purchase"]
+Kind = Literal[CouponKind, OrderedKind]
 
 
 class EventSettingsError(PolluxError):
@@ -76,6 +78,10 @@ class MqttSettings(BaseSettings):
     conversion_topic_name: str = Field(
         default="pollux/conversion", description="Topic of clicks, baskets and purchases."
     )
+    purchase_topic_name: str = Field(
+        default="pollux/purchase",
+        description="Topic of purchases: households' baskets, and orders of the shop's customers.",
+    )
     promo_code_topic_name: str = Field(
         default="pollux/promo-code",
         description="Topic that extra promo codes are sent to, as JSON.",
@@ -112,6 +118,7 @@ class MqttSettings(BaseSettings):
             "focus": self.focus_event_topic_name,
             "loyalty": self.loyalty_list_topic_name,
             "conversion": self.conversion_topic_name,
+            "purchase": self.purchase_topic_name,
         }
 
 
@@ -144,7 +151,9 @@ def read_mqtt_settings() -> MqttSettings:
             )
     topics = found.topics()
     if len(set(topics.values())) < len(topics):
-        raise EventSettingsError("Entry, focus, loyalty list and conversions need a topic each.")
+        raise EventSettingsError(
+            "Entry, focus, loyalty list, conversions and purchases need a topic each."
+        )
     return found
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -36,9 +36,11 @@ from services.events.database.retention import Retention
 from services.events.leader import Leadership
 from services.events.loyalty.handler import LoyaltyHandler
 from services.events.metrics import EventMetrics
+from services.events.ordered import OrderedHandler
+from services.events.purchases.handler import PurchaseHandler
 from services.events.release_topics import ReleaseTopics
 from services.events.release_webhooks import ReleaseWebhooks
-from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings
+from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings, OrderedKind
 from services.events.takeover import Takeover
 
 LOYALTY = "loyalty"
@@ -49,6 +51,7 @@ LOOK_SECONDS = 1.0
 IDENTITY = "select id from events.identity"
 
 K = TypeVar("K", bound=Kind)
+OrderedHandlers = Mapping[OrderedKind, OrderedHandler[Any]]
 
 log = logging.getLogger("pollux.events")
 
@@ -70,7 +73,9 @@ class Worker:
         self._commits = DatabaseWriter(serving_store, durable=False)
         self._flushes = DatabaseWriter(serving_store, durable=True)
         self._loyalty_commits = DatabaseWriter(serving_store, durable=True)
+        self._purchase_commits = DatabaseWriter(serving_store, durable=True)
         self.writer = DatabaseWriter(serving_store, durable=False)
+        self._zone = ZoneInfo(settings.store_timezone)
         self._cooldown = timedelta(minutes=settings.coupon_cooldown_minutes)
         self._retention = Retention(serving_store, settings)
         self.offers = Offers(
@@ -86,9 +91,10 @@ class Worker:
         self._has_begun = asyncio.Event()
         self._coupon_session: BrokerSession | None = None
         # The session of the ordered topics, while this worker is the leader.
-        self._loyalty_session: BrokerSession | None = None
+        self._ordered_session: BrokerSession | None = None
         self.coupons: CouponHandler | None = None
         self._instant: InstantOffers | None = None
+        self._purchases: PurchaseHandler | None = None
 
     @property
     def number(self) -> int:
@@ -122,7 +128,7 @@ class Worker:
             return None
         sessions = [self._coupon_session]
         if self._leadership.is_leader.is_set():
-            sessions.append(self._loyalty_session)
+            sessions.append(self._ordered_session)
         for session in sessions:
             if session is None:
                 return "not tried yet"
@@ -136,6 +142,12 @@ class Worker:
         assert self._instant is not None  # noqa: S101 - made before
         return self._instant
 
+    async def purchases_at_once(self) -> PurchaseHandler:
+        """What takes the purchases of whoever asks: waits until the worker has begun."""
+        await self._has_begun.wait()
+        assert self._purchases is not None  # noqa: S101 - made before
+        return self._purchases
+
     async def run(self) -> None:
         """Works until cancelled; raises a `PolluxError` for what only people can fix."""
         try:
@@ -144,7 +156,13 @@ class Worker:
             self._has_begun.clear()
             self._webhooks.close()
             self._leadership.close()
-            for writer in (self.writer, self._commits, self._flushes, self._loyalty_commits):
+            for writer in (
+                self.writer,
+                self._commits,
+                self._flushes,
+                self._loyalty_commits,
+                self._purchase_commits,
+            ):
                 writer.close()
             self._retention.close()
             self._watcher.close()
@@ -162,15 +180,26 @@ class Worker:
             offers=self.offers,
             handler=coupons,
             writer=self.writer,
-            zone=ZoneInfo(self._settings.store_timezone),
+            zone=self._zone,
             topic=self._mqtt.focus_event_topic_name,
             cooldown=self._cooldown,
         )
+        purchases = self._purchases = PurchaseHandler(
+            writer=self._purchase_commits,
+            metrics=self._event_metrics,
+            worker=worker,
+            zone=self._zone,
+            topic=self._mqtt.purchase_topic_name,
+        )
         loyalty = self._make_loyalty_handler(publisher, worker)
+        ordered: OrderedHandlers = {
+            **dict.fromkeys(LOYALTY_KINDS, loyalty),
+            "purchase": purchases,
+        }
         self._event_metrics.show(
             "pollux_events_lag_seconds",
             "Age of the oldest event in hand.",
-            lambda: max(coupons.oldest_seconds(), loyalty.oldest_seconds()),
+            lambda: max(one.oldest_seconds() for one in (coupons, loyalty, purchases)),
         )
         self._event_metrics.show(
             "pollux_events_outbox", "Answers that are not published.", lambda: publisher.depth
@@ -186,6 +215,7 @@ class Worker:
                 self._retention.run,
                 coupons.run,
                 coupons.confirm,
+                purchases.run,
             ):
                 tasks.create_task(work())
             if not self._mqtt.testing_no_mqtt:
@@ -201,8 +231,8 @@ class Worker:
                     self._make_takeover(name, coupons).run,
                 ):
                     tasks.create_task(work())
-                tasks.create_task(self._lead(name, loyalty))
-                tasks.create_task(self._replay(coupons, loyalty))
+                tasks.create_task(self._lead(name, ordered))
+                tasks.create_task(self._replay(coupons, ordered))
 
     def _make_coupon_handler(self, publisher: Publisher, worker: str) -> CouponHandler:
         form = read_answer_form(self._settings, self._mqtt)
@@ -213,7 +243,7 @@ class Worker:
             publisher=publisher,
             metrics=self._event_metrics,
             worker=worker,
-            zone=ZoneInfo(self._settings.store_timezone),
+            zone=self._zone,
             answers=Answers(form, self._event_metrics.response_topics_refused),
             cooldown=self._cooldown,
         )
@@ -270,38 +300,43 @@ class Worker:
             patience=self._settings.events_takeover_seconds,
         )
 
-    async def _lead(self, name: str, loyalty: LoyaltyHandler) -> None:
+    async def _lead(self, name: str, ordered: OrderedHandlers) -> None:
         """Holds the one session of the ordered topics while this worker is the leader."""
         topics = self._mqtt.topics()
-        kinds: Mapping[str, LoyaltyKind] = {topics[kind]: kind for kind in LOYALTY_KINDS}
+        kinds = {topics[kind]: kind for kind in ordered}
+
+        def handle(kind: OrderedKind, message: Message) -> None:
+            ordered[kind].handle(kind, message)
+
         while True:
             await self._leadership.is_leader.wait()
-            session = self._loyalty_session = BrokerSession(
-                self._login(_loyalty_client(name)),
+            session = self._ordered_session = BrokerSession(
+                self._login(_ordered_client(name)),
                 self._brokers(),
                 self._mqtt.mqtt_protocol,
                 topics=lambda _protocol: Topics(list(kinds)),
-                on_message=partial(_hand_over, kinds, loyalty.handle),
+                on_message=partial(_hand_over, kinds, handle),
                 on_published=self._release_topics.on_acknowledged,
-                on_change=partial(self._use_leading_connection, loyalty),
+                on_change=partial(self._use_leading_connection, ordered),
             )
             running = asyncio.create_task(session.run())
             try:
                 while self._leadership.is_leader.is_set() and not running.done():
                     await asyncio.wait({running}, timeout=LOOK_SECONDS)
             finally:
-                self._loyalty_session = None
+                self._ordered_session = None
                 running.cancel()
                 results = await asyncio.gather(running, return_exceptions=True)
             if isinstance(results[0], Exception):
                 raise results[0]
 
     def _use_leading_connection(
-        self, loyalty: LoyaltyHandler, connection: BrokerConnection | None
+        self, ordered: OrderedHandlers, connection: BrokerConnection | None
     ) -> None:
         self._release_topics.use_connection(connection)
         if connection is None:
-            loyalty.drop()
+            for handler in ordered.values():
+                handler.drop()
 
     def _coupon_topics(self) -> Mapping[str, CouponKind]:
         topics = self._mqtt.topics()
@@ -349,17 +384,15 @@ class Worker:
                 self.is_scorer_up = False
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _replay(self, coupons: CouponHandler, loyalty: LoyaltyHandler) -> None:
+    async def _replay(self, coupons: CouponHandler, ordered: OrderedHandlers) -> None:
         """Replays the dead letters that an operator asked for."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            is_leader = self._leadership.is_leader.is_set()
-            kinds = [*COUPON_KINDS, *(LOYALTY_KINDS if is_leader else ())]
-            for one in await self.writer.retry(partial(read_replays, kinds=kinds)):
-                replay: Callable[..., None] = (
-                    coupons.replay if one.kind in COUPON_KINDS else loyalty.replay
-                )
-                replay(one.event_key, one.kind, one.topic, one.payload)
+            replays: dict[str, Callable[..., None]] = dict.fromkeys(COUPON_KINDS, coupons.replay)
+            if self._leadership.is_leader.is_set():
+                replays |= {kind: handler.replay for kind, handler in ordered.items()}
+            for one in await self.writer.retry(partial(read_replays, kinds=[*replays])):
+                replays[one.kind](one.event_key, one.kind, one.topic, one.payload)
 
 
 def _coupon_client(name: str, number: int) -> str:
@@ -367,7 +400,7 @@ def _coupon_client(name: str, number: int) -> str:
     return f"{name}shop{number}"
 
 
-def _loyalty_client(name: str) -> str:
+def _ordered_client(name: str) -> str:
     return f"{name}club"
 
 

@@ -13,9 +13,7 @@ with
     counted as (
 
         select
-            (
-                select count(*) from {{ ref("stg_complete_journey__transactions") }}
-            ) as lines,
+            (select count(*) from {{ ref("int_transactions_gathered") }}) as lines,
             (select count(*) from {{ ref("int_transactions_in_scope") }}) as lines_kept
 
     )

@@ -8,7 +8,7 @@ with
             (
                 select count(*) from {{ ref("int_order_lines_discounted") }}
             ) as lines_kept,
-            (select count(*) from {{ ref("stg_store__order_lines") }}) as lines
+            (select count(*) from {{ ref("int_order_lines_gathered") }}) as lines
         union all
         select
             'coupon_products' as dataset,

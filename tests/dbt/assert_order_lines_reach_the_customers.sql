@@ -1,14 +1,14 @@
 -- Fails if customers who ordered did not buy as many items as there are lines of known
 -- orders, or used as many coupons.
 with
-    buyers as (select distinct customer_id from {{ ref("stg_store__orders") }}),
+    buyers as (select distinct customer_id from {{ ref("int_orders_gathered") }}),
 
     lines_counted as (
 
         select count(*) as items, count(order_lines.coupon_id) as coupons
-        from {{ ref("stg_store__order_lines") }} as order_lines
+        from {{ ref("int_order_lines_gathered") }} as order_lines
         inner join
-            {{ ref("stg_store__orders") }} as orders
+            {{ ref("int_orders_gathered") }} as orders
             on order_lines.order_id = orders.order_id
 
     ),

@@ -87,6 +87,9 @@ def test_a_number_means_somebody_only_under_its_name(text: str, is_named: bool) 
     found = re.search(text_pattern(Subject("customer", "7"), ["customer_id"]), text)
     assert bool(found) is is_named
     assert (Subject("customer", "7") in subjects_in(text.encode())) is is_named
+    of_household = text.replace("customer_id", "household_key").encode()
+    assert (Subject("household", "7") in subjects_in(of_household)) is is_named
+    assert Subject("customer", "7") not in subjects_in(of_household)
 
 
 @pytest.mark.parametrize("text", ["an\0na@example.org", "anna@example.org\0", "7\0"])

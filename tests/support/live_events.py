@@ -46,6 +46,23 @@ PLAIN: dict[str, dict[str, Any]] = {
         "outcome": "prepared",
     },
     "loyalty_list": {"line": 1, "email": "a@b.c"},
+    "basket_lines": {
+        "line": 1,
+        "household_key": 1,
+        "basket_id": 1,
+        "day": 700,
+        "product_id": 1,
+        "quantity": 1,
+        "sales_value": "1.00",
+    },
+    "order_lines": {
+        "line": 1,
+        "order_id": 1,
+        "customer_id": 1,
+        "event_at": "2026-11-20T10:00:00Z",
+        "product_id": 1,
+        "paid_price": "1.00",
+    },
     "conversions": {
         "line": 1,
         "promotion": "Hoodie",

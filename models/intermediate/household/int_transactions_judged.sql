@@ -3,7 +3,7 @@
 -- is not fuel, and its household still shopped on more than one day. Any other line is
 -- dropped for the first reason that applies. A blank week is that of the day.
 with
-    transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
+    transactions as (select * from {{ ref("int_transactions_gathered") }}),
 
     products as (select * from {{ ref("stg_complete_journey__products") }}),
 

@@ -4,7 +4,7 @@
 {{ config(materialized="table") }}
 
 with
-    transactions as (select * from {{ ref("stg_complete_journey__transactions") }}),
+    transactions as (select * from {{ ref("int_transactions_gathered") }}),
 
     data_days as (
 

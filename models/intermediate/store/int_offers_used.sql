@@ -5,9 +5,9 @@
 with
     decisions as (select * from {{ ref("int_decisions_assigned") }}),
 
-    orders as (select * from {{ ref("stg_store__orders") }}),
+    orders as (select * from {{ ref("int_orders_gathered") }}),
 
-    order_lines as (select * from {{ ref("stg_store__order_lines") }}),
+    order_lines as (select * from {{ ref("int_order_lines_gathered") }}),
 
     coupons as (select * from {{ ref("int_coupons_gathered") }}),
 

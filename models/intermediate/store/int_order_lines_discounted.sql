@@ -1,9 +1,9 @@
 -- An order line's discount is the unpaid part of its original price, in percent; a line
 -- without an original price above 0 has none.
 with
-    order_lines as (select * from {{ ref("stg_store__order_lines") }}),
+    order_lines as (select * from {{ ref("int_order_lines_gathered") }}),
 
-    orders as (select * from {{ ref("stg_store__orders") }}),
+    orders as (select * from {{ ref("int_orders_gathered") }}),
 
     final as (
 

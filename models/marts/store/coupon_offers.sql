@@ -5,7 +5,7 @@ with
 
     offers as (select * from {{ ref("int_offers_used") }}),
 
-    orders as (select * from {{ ref("stg_store__orders") }}),
+    orders as (select * from {{ ref("int_orders_gathered") }}),
 
     entries_counted as (
 

@@ -1,8 +1,8 @@
 -- A line counts if its order is known, and a coupon applies to a product if both are.
 with
-    order_lines as (select * from {{ ref("stg_store__order_lines") }}),
+    order_lines as (select * from {{ ref("int_order_lines_gathered") }}),
 
-    orders as (select * from {{ ref("stg_store__orders") }}),
+    orders as (select * from {{ ref("int_orders_gathered") }}),
 
     coupon_products as (select * from {{ ref("stg_store__coupon_products") }}),
 

@@ -37,8 +37,8 @@ TOTALS: Mapping[str, str] = {
 # Name in DuckDB → layer and model, and the columns that are read.
 TABLES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "orders": (
-        "staging",
-        "stg_store__orders",
+        "intermediate",
+        "int_orders_gathered",
         {"order_id": "bigint", "customer_id": "bigint", "ordered_at": "timestamp"},
     ),
     "order_lines": (

@@ -18,6 +18,8 @@ RIGHTS = {
     "contexts": "select, insert, update, delete",
     "loyalty_list": "select, insert",
     "conversions": "select, insert",
+    "basket_lines": "select, insert",
+    "order_lines": "select, insert",
     "members": "select, insert, update",
     "promo_codes": "select, insert",
     "documents": "select, insert, delete",

@@ -8,9 +8,7 @@ One worker does this at a time: whether a click earns a code depends on what cam
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -18,53 +16,38 @@ import orjson
 
 from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
 from services.common.releases import Release
-from services.events.broker.connection import Message, Receipt
 from services.events.broker.publisher import Publisher
 from services.events.database.connection import DatabaseWriter
-from services.events.database.dead_letters import (
-    UnreadableMessage,
-    resolve,
-    write_dead_letters,
-)
-from services.events.database.event_keys import answer_id, event_key, line_key
+from services.events.database.dead_letters import UnreadableMessage
+from services.events.database.event_keys import answer_id, line_key
 from services.events.database.outbox import EventAnswer
 from services.events.loyalty import repository
 from services.events.loyalty.messages import (
-    MAX_BYTES,
-    MAX_ROWS,
     Conversion,
     Listed,
     Refused,
     read_conversions,
     read_loyalty_rows,
 )
-from services.events.loyalty.repository import Effects
+from services.events.loyalty.repository import HANDLED, Effects
 from services.events.metrics import EventMetrics
-from services.events.payloads import UnreadableError
-from services.events.settings import LoyaltyKind
+from services.events.ordered import (
+    OrderedHandler,
+    PendingMessage,
+    Written,
+    write_dead_and_resolved,
+    write_new_keys,
+)
+from services.events.settings import OrderedKind
 
-GROUP = 100
 PAUSE_SECONDS = 1.0
+
+Row = Listed | Conversion | Refused
 
 log = logging.getLogger("pollux.events")
 
 
-@dataclass(slots=True, eq=False)
-class PendingMessage:
-    """A message under way: its rows, or why it cannot be read at all."""
-
-    key: UUID
-    kind: LoyaltyKind
-    topic: str
-    payload: bytes
-    receipt: Receipt | None
-    since: float
-    rows: Sequence[Listed | Conversion | Refused] = ()
-    unreadable: str | None = None
-    is_replay: bool = False
-
-
-class LoyaltyHandler:
+class LoyaltyHandler(OrderedHandler[Row]):
     """Takes the loyalty list and conversions, one after the other."""
 
     def __init__(
@@ -79,113 +62,49 @@ class LoyaltyHandler:
         code_topic: str,
         line_topic: str,
     ) -> None:
+        super().__init__(writer=writer, metrics=metrics, worker=worker)
         self._database = database
         self._release = release
-        self._writer = writer
         self._publisher = publisher
-        self._metrics = metrics
-        self._worker = worker
         self._code_topic = code_topic
         self._line_topic = line_topic
-        self._waiting: list[PendingMessage] = []
-        self._under_way: list[PendingMessage] = []
-        self._is_filled = asyncio.Event()
 
-    def oldest_seconds(self) -> float:
-        """How long the oldest event in hand has waited."""
-        first = next(iter((*self._under_way, *self._waiting)), None)
-        return 0.0 if first is None else time.monotonic() - first.since
+    def _read(self, kind: OrderedKind, payload: bytes) -> tuple[Sequence[Row], None]:
+        read = read_loyalty_rows if kind == "loyalty" else read_conversions
+        return read(payload), None
 
-    def handle(self, kind: LoyaltyKind, message: Message) -> None:
-        """Takes a message; never raises, which would end the connection."""
-        key = event_key(message.topic, message.payload, message.event_id)
-        now = time.monotonic()
-        self._begin(PendingMessage(key, kind, message.topic, message.payload, message.receipt, now))
+    def _publish(self, answers: Sequence[EventAnswer], *, is_certain: bool) -> None:
+        if not is_certain:
+            self._publisher.claim_own()
+        for answer in answers:
+            self._publisher.publish(answer)
 
-    def replay(self, key: UUID, kind: LoyaltyKind, topic: str, payload: bytes) -> None:
-        """Takes a dead letter again, under its own key."""
-        if all(message.key != key for message in self._waiting):
-            self._begin(
-                PendingMessage(key, kind, topic, payload, None, time.monotonic(), is_replay=True)
-            )
-
-    def drop(self) -> None:
-        """Forgets waiting messages: the broker sends them again, to the leader."""
-        self._waiting.clear()
-
-    async def run(self) -> None:
-        """Commits messages in order of arrival; runs until cancelled."""
-        while True:
-            await self._is_filled.wait()
-            group = self._under_way = self._next_group()
-            if not self._waiting:
-                self._is_filled.clear()
-            await self._commit(group)
-            self._under_way = []
-
-    def _next_group(self) -> list[PendingMessage]:
-        """As many waiting messages as one transaction handles in good time; at least one."""
-        rows = size = count = 0
-        for message in self._waiting[:GROUP]:
-            rows += len(message.rows)
-            size += len(message.payload)
-            if count and (rows > MAX_ROWS or size > MAX_BYTES):
-                break
-            count += 1
-        group, self._waiting = self._waiting[:count], self._waiting[count:]
-        return group
-
-    def _begin(self, message: PendingMessage) -> None:
-        self._metrics.received[message.kind].inc()
-        try:
-            read = read_loyalty_rows if message.kind == "loyalty" else read_conversions
-            message.rows = read(message.payload)
-        except UnreadableError as error:
-            message.unreadable = str(error)
-        except Exception:
-            log.error("An event broke its reader: %s", message.key)  # noqa: TRY400
-            message.unreadable = "internal error while reading"
-        self._waiting.append(message)
-        self._is_filled.set()
-
-    async def _commit(self, group: Sequence[PendingMessage]) -> None:
-        interruptions = self._writer.interruptions
+    async def _write(
+        self, connection: asyncpg.Connection, group: Sequence[PendingMessage[Row]]
+    ) -> Written:
         rows = [row for message in group for row in message.rows]
         emails = sorted({row.email for row in rows if not isinstance(row, Refused)})
         released = await self._released_members(emails)
-        try:
-            new, effects = await self._writer.retry(
-                lambda connection: self._write(connection, group, emails, released)
+        readable = [message for message in group if message.unreadable is None]
+        effects = Effects()
+        async with connection.transaction():
+            new = await write_new_keys(connection, self._worker, readable, HANDLED)
+            kept_out = await repository.read_kept_out(connection, emails)
+            joined = await repository.read_members(connection, emails)
+            codes = await repository.read_codes(connection, emails)
+            plan = _Plan(
+                effects, released | joined, codes, kept_out, self._code_topic, self._line_topic
             )
-        except asyncpg.PostgresError as error:
-            # One message is refused; committed alone, it does not hold up the others.
-            if len(group) == 1:
-                self._refuse(group[0], error)
+            handled: set[UUID] = set()
             for message in group:
-                await self._commit([message])
-            return
-        if self._writer.interruptions != interruptions:
-            self._publisher.claim_own()
-        self._finish(group, new, effects)
-
-    def _refuse(self, message: PendingMessage, error: asyncpg.PostgresError) -> None:
-        if message.unreadable is not None:
-            raise error
-        log.error("The database refuses event %s: %s", message.key, type(error).__name__)
-        message.unreadable = f"the database refuses it: {type(error).__name__}"
-        message.rows = ()
-
-    def _finish(self, group: Sequence[PendingMessage], new: set[UUID], effects: Effects) -> None:
-        for _, answer in effects.answers:
-            self._publisher.publish(answer)
-        for one in effects.unreadable:
-            self._metrics.dead[one.kind].inc()
-            log.warning("Dead letter %s (%s): %s", one.event_key, one.kind, one.reason)
-        for message in group:
-            if message.key not in new and message.unreadable is None:
-                self._metrics.repeated[message.kind].inc()
-            if message.receipt is not None:
-                message.receipt.acknowledge()
+                if message.unreadable is not None:
+                    plan.reject(message.key, message, message.payload, message.unreadable)
+                elif message.key in new and message.key not in handled:
+                    handled.add(message.key)
+                    plan.add(message)
+            await repository.write_effects(connection, self._worker, effects)
+            await write_dead_and_resolved(connection, group, effects.unreadable)
+        return Written(new, effects.unreadable, [answer for _, answer in effects.answers])
 
     async def _released_members(self, emails: Sequence[str]) -> set[str]:
         is_told = False
@@ -201,39 +120,6 @@ class LoyaltyHandler:
                 is_told = True
                 await asyncio.sleep(PAUSE_SECONDS)
         return set()
-
-    async def _write(
-        self,
-        connection: asyncpg.Connection,
-        group: Sequence[PendingMessage],
-        emails: Sequence[str],
-        released: set[str],
-    ) -> tuple[set[UUID], Effects]:
-        readable = [message for message in group if message.unreadable is None]
-        effects = Effects()
-        async with connection.transaction():
-            events = [(message.key, message.kind) for message in readable]
-            new = await repository.write_new_keys(connection, self._worker, events)
-            kept_out = await repository.read_kept_out(connection, emails)
-            joined = await repository.read_members(connection, emails)
-            codes = await repository.read_codes(connection, emails)
-            plan = _Plan(
-                effects, released | joined, codes, kept_out, self._code_topic, self._line_topic
-            )
-            handled: set[UUID] = set()
-            for message in group:
-                if message.unreadable is not None:
-                    plan.reject(message.key, message, message.payload, message.unreadable)
-                elif message.key in new and message.key not in handled:
-                    handled.add(message.key)
-                    plan.add(message)
-            await repository.write_effects(connection, self._worker, effects)
-            if effects.unreadable:
-                await write_dead_letters(connection, effects.unreadable, max_bytes=MAX_BYTES)
-            replayed = [message.key for message in readable if message.is_replay]
-            if replayed:
-                await resolve(connection, replayed)
-        return new, effects
 
 
 class _Plan:
@@ -255,7 +141,7 @@ class _Plan:
         self._code_topic = code_topic
         self._line_topic = line_topic
 
-    def add(self, message: PendingMessage) -> None:
+    def add(self, message: PendingMessage[Row]) -> None:
         """Adds the rows of a message, without those of members who were erased."""
         for line, row in enumerate(message.rows, start=1):
             if isinstance(row, Refused):
@@ -269,7 +155,7 @@ class _Plan:
             else:
                 self._convert(message.key, line, row)
 
-    def reject(self, key: UUID, message: PendingMessage, payload: bytes, reason: str) -> None:
+    def reject(self, key: UUID, message: PendingMessage[Row], payload: bytes, reason: str) -> None:
         """Adds a message, or a row of it, that cannot be read."""
         one = UnreadableMessage(key, message.kind, message.topic, payload, reason)
         self._effects.unreadable.append(one)

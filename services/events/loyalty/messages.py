@@ -16,11 +16,15 @@ import orjson
 
 from pollux import rules
 from pollux.types import Value
-from services.events.payloads import UnreadableError, check_size, read, read_json, read_name
-
-MAX_BYTES = 2**20
-# All rows of a message are one transaction.
-MAX_ROWS = 2_000
+from services.events.payloads import (
+    MAX_BYTES,
+    MAX_ROWS,
+    UnreadableError,
+    check_size,
+    read,
+    read_json,
+    read_name,
+)
 
 
 class Listed(NamedTuple):

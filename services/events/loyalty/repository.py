@@ -10,10 +10,8 @@ from pollux.runtime.erasures import KEPT_OUT
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.database.dead_letters import UnreadableMessage
-from services.events.database.inbox import INSERT_NEW
 from services.events.database.outbox import EventAnswer, write_answers
 
-# Retention deletes keys from the inbox, but not what their events led to.
 HANDLED = """
 select event_key from events.conversions where event_key = any($1)
 union
@@ -64,16 +62,6 @@ class Effects:
     codes: list[tuple[object, ...]] = field(default_factory=list)
     answers: list[tuple[UUID, EventAnswer]] = field(default_factory=list)
     unreadable: list[UnreadableMessage] = field(default_factory=list)
-
-
-async def write_new_keys(
-    connection: asyncpg.Connection, worker: str, events: Sequence[tuple[UUID, str]]
-) -> set[UUID]:
-    """Records the keys and kinds of events; returns the keys that were never handled before."""
-    keys, kinds = [key for key, _ in events], [kind for _, kind in events]
-    arrived = {row[0] for row in await connection.fetch(INSERT_NEW, worker, keys, kinds)}
-    handled = {row[0] for row in await connection.fetch(HANDLED, sorted(arrived))}
-    return arrived - handled
 
 
 async def read_released_members(

@@ -18,6 +18,7 @@ from orchestration.erase.run import erase, look, read_all
 from orchestration.erase.scan import scan
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
+from orchestration.load.events import land_events
 from orchestration.load.run import load
 from orchestration.release.publish import release
 from pollux.runtime import erasures
@@ -191,10 +192,31 @@ RAW = {
 }
 
 
+PURCHASES = {
+    "household": ("basket_lines", "household_key"),
+    "customer": ("order_lines", "customer_id"),
+}
+
+
+def buy(settings: Settings, subject: Subject) -> None:
+    """A purchase that landed, and one that could not be read."""
+    table, column = PURCHASES[subject.kind]
+    with open_serving_store(settings).connect() as connection:
+        take_in(connection, table, [{column: subject.id}])
+        connection.execute(
+            "insert into events.dead_letter (event_key, kind, topic, payload, is_whole, reason) "
+            "values (gen_random_uuid(), 'purchase', 't', %s, true, 'r')",
+            [f'{{"{column}": "{subject.id}", "lines": []}}'.encode()],
+        )
+    land_events(settings)
+
+
 def test_everywhere_before_and_nowhere_after(settings: Settings) -> None:
     subjects = [subject_of(settings, kind) for kind in RAW]
     for subject in subjects:
         fill_files(settings, subject, *RAW[subject.kind])
+        if subject.kind in PURCHASES:
+            buy(settings, subject)
     for subject in subjects:
         assert_is_everywhere(settings, subject)
     *others, last = subjects
@@ -246,3 +268,7 @@ def assert_is_everywhere(settings: Settings, subject: Subject) -> None:
             "dead_letter",
         ):
             assert f"database: events.{table}" in places, table
+    if subject.kind in PURCHASES:
+        table, _ = PURCHASES[subject.kind]
+        assert f"landing/events/{table}" in places
+        assert {f"database: events.{table}", "database: events.dead_letter"} <= places

@@ -88,10 +88,11 @@ def test_without_the_services_tables_nothing_lands(settings, connection) -> None
 
 
 def test_rows_land_once_and_then_only_new_ones(settings, connection) -> None:
-    assert land_events(settings) == {"decisions": 0, "loyalty_list": 0, "conversions": 0}
+    nothing = dict.fromkeys([one.name for one in event_datasets()], 0)
+    assert land_events(settings) == nothing
     assert events_fingerprint(settings, "loyalty") == ""
     take_in(connection, "conversions", [{"email": f"{n}@b.c"} for n in range(3)])
-    assert land_events(settings) == {"decisions": 0, "loyalty_list": 0, "conversions": 3}
+    assert land_events(settings) == nothing | {"conversions": 3}
     seen = [events_fingerprint(settings, "loyalty")]
     assert land_events(settings)["conversions"] == 0
     assert events_fingerprint(settings, "loyalty") == seen[0]

@@ -32,6 +32,7 @@ TOPIC_SETTINGS = {
     "COUPON_PREDICTION_TOPIC_NAME": "coupon-prediction",
     "LOYALTY_LIST_TOPIC_NAME": "loyalty-list",
     "CONVERSION_TOPIC_NAME": "conversion",
+    "PURCHASE_TOPIC_NAME": "purchase",
     "PROMO_CODE_TOPIC_NAME": "promo-code",
     "PROMO_CODE_LINE_TOPIC_NAME": "promo-code-line",
     "RELEASE_TOPIC_NAME": "releases",

@@ -13,6 +13,7 @@ from tests.services.events import asyncapi
 from tests.services.events import support as shops
 from tests.services.events.asyncapi import DOCUMENT, Captured, matches, problems, resolved
 from tests.services.events.conftest import TOPICS, Shop
+from tests.services.events.purchases.test_rows import BASKET, ORDER
 from tests.services.events.support import NOW, TODAY, Client, best, who_gets, working
 from tests.support.programs import wait_for
 
@@ -110,6 +111,8 @@ def test_every_message_of_it_is_sent_or_heard(shop_v5: Shop) -> None:
                 ("focus", {**wrapped, "payload": {"customer_id": low, "category": "Women"}}),
                 ("loyalty-list", {"email": "ada@example.com", "gender": "F"}),
                 ("loyalty-list", b"bob@example.com, bob, bobby, M"),
+                ("purchase", BASKET),
+                ("purchase", ORDER),
                 ("conversion", [click]),
                 ("conversion", b"P, PurchaseConversion, new@example.com, 6;14, 59.90"),
             ):

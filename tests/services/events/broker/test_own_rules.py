@@ -20,7 +20,7 @@ TOPICS = {
     "FOCUS_EVENT_TOPIC_NAME": "shop/focus",
     "COUPON_PREDICTION_TOPIC_NAME": "shop/coupon-prediction",
 }
-USERS = ("pollux", "sensor", "screen", "club", "mailer")
+USERS = ("pollux", "sensor", "screen", "club", "till", "mailer")
 
 
 def blocks() -> tuple[list[str], list[str]]:

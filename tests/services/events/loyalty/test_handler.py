@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from pollux.runtime.serving import ServingStore
 from services.common.database import Database, DatabaseUnavailableError
 from services.common.releases import Release
+from services.events import ordered
 from services.events.broker.publisher import Publisher
 from services.events.database.connection import DatabaseWriter
 from services.events.loyalty import handler as module
@@ -95,7 +96,7 @@ def test_what_comes_first_counts_first(
     store: ServingStore, monkeypatch: pytest.MonkeyPatch, group: int
 ) -> None:
     """The same in one transaction and in many."""
-    monkeypatch.setattr(module, "GROUP", group)
+    monkeypatch.setattr(ordered, "GROUP", group)
     steps = [
         (click("a@x.y"), False),  # a stranger
         (purchase("a@x.y"), False),  # a member from here on
@@ -299,7 +300,7 @@ def test_what_waits_is_dropped_with_the_connection(store: ServingStore) -> None:
 def test_a_group_holds_no_more_rows_than_one_transaction_takes(
     store: ServingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ROWS", 3)
+    monkeypatch.setattr(ordered, "MAX_ROWS", 3)
 
     async def work() -> None:
         desk = Desk(store)

@@ -1,0 +1,1 @@
+"""Purchases as they happen: baskets of households, orders of the shop's customers."""
