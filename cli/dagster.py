@@ -69,6 +69,15 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
         return [sys.executable, "-m", module, *arguments]
 
     return [
+        # It imports for seconds, and waits for the code server by itself.
+        Service(
+            name=WEB_PAGE,
+            command=run("orchestration.instance.web_page", *address, *workspace),
+            log=log_of(settings, WEB_PAGE),
+            environment=environment,
+            is_ready=lambda: ask(f"{url_of_dagster(settings)}/server_info")[0] == HTTPStatus.OK,
+            stop_seconds=PATIENCE_SECONDS,
+        ),
         Service(
             name=CODE_SERVER,
             command=run("dagster", "api", "grpc", *quiet, *code),
@@ -78,7 +87,7 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
             is_ready=socket.exists,
             stop_seconds=PATIENCE_SECONDS,
         ),
-        # Daemon and web page need it first: they remember a code server that they did not find.
+        # It remembers a code server that it did not find.
         Service(
             name=DAEMON,
             command=run("dagster._daemon", "run", *quiet, *workspace),
@@ -88,15 +97,6 @@ def dagster_services(settings: Settings, socket: Path) -> list[Service]:
             hangs=lambda: has_silent_daemons(find_serving_store(settings), HANG_SECONDS),
             # The daemon starts runs, so runs are ended after it.
             clear_up=end_runs,
-        ),
-        Service(
-            name=WEB_PAGE,
-            command=run("orchestration.instance.web_page", *address, *workspace),
-            log=log_of(settings, WEB_PAGE),
-            environment=environment,
-            needs=[CODE_SERVER],
-            is_ready=lambda: ask(f"{url_of_dagster(settings)}/server_info")[0] == HTTPStatus.OK,
-            stop_seconds=PATIENCE_SECONDS,
         ),
     ]
 

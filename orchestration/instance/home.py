@@ -5,6 +5,7 @@ starting one (`cli.dagster`).
 """
 
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from orchestration.transform.manifest import prepare_manifest
 from pollux.masking import told
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.postgres import OWNER
+from pollux.runtime.privacy import write_private
 from pollux.runtime.serving import DATABASE, ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -124,7 +126,19 @@ def prepare_home(settings: Settings, database: ServingStore) -> None:
 def write_workspace(settings: Settings, socket: Path) -> None:
     """Writes the address where the code server will listen."""
     server = {"grpc_server": {"socket": str(socket), "location_name": LOCATION}}
-    workspace_file(settings).write_text(yaml.safe_dump({"load_from": [server]}))
+    # At once: the web page reads it again and again.
+    write_private(workspace_file(settings), yaml.safe_dump({"load_from": [server]}).encode())
+
+
+def is_code_there(workspace: Path) -> bool:
+    """Whether the code servers of a workspace answer; those of an earlier command do not."""
+    with suppress(OSError):
+        for origin in yaml.safe_load(workspace.read_text())["load_from"]:
+            if server := origin.get("grpc_server"):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(server["socket"])
+        return True
+    return False
 
 
 def workspace_file(settings: Settings) -> Path:

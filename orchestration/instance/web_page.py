@@ -1,9 +1,11 @@
 """Dagster's web page behind the check of `orchestration.instance.web_guard`: a program.
 
-It does what `python -m dagster_webserver` does, which takes no middleware.
+It does what `python -m dagster_webserver` does, which takes no middleware, and remembers a code
+server that it did not find: here it waits for one, with everything imported.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import uvicorn
@@ -20,16 +22,24 @@ from dagster_webserver.cli import (
 )
 from dagster_webserver.version import __version__
 
+from orchestration.instance.home import is_code_there
 from orchestration.instance.web_guard import Guard
 from pollux.runtime.hosts import AllowedHosts
 from pollux.runtime.settings import Settings
 
 # How often the page asks for what has changed.
 POLL_MILLISECONDS = 2000
+# How often it looks for the code server.
+LOOK_SECONDS = 0.1
 
 
 def run(workspace: Path, host: str, port: int) -> None:
-    """Serves the page of the instance in DAGSTER_HOME until the process is told to stop."""
+    """Serves the page of the instance in DAGSTER_HOME until the process is told to stop.
+
+    Workspace and instance may be written while it waits for the code server.
+    """
+    while not is_code_there(workspace):
+        time.sleep(LOOK_SECONDS)
     configure_loggers()
     # To be told to stop ends the blocks below, too.
     setup_interrupt_handlers()

@@ -1,5 +1,6 @@
 """Dagster's configuration: limits and retention as they take effect."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from orchestration.instance.home import (
     STORAGE_VARIABLE,
     configuration,
     has_silent_daemons,
+    is_code_there,
     prepare_home,
     storage_database,
     storage_url,
+    workspace_file,
+    write_workspace,
 )
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -85,3 +89,18 @@ def test_a_daemon_is_silent_when_any_thread_of_the_last_one_is(
         assert has_silent_daemons(database, 60)
         told("MONITORING", "new", 1)
         assert not has_silent_daemons(database, 60)
+
+
+def test_the_page_waits_until_the_code_server_answers(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    settings.dagster_home.mkdir()
+    workspace, address = workspace_file(settings), tmp_path / "code.sock"
+    assert not is_code_there(workspace)
+    write_workspace(settings, address)
+    assert not is_code_there(workspace)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(address))
+        # As a killed one leaves it.
+        assert not is_code_there(workspace)
+        server.listen()
+        assert is_code_there(workspace)
