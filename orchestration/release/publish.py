@@ -162,8 +162,8 @@ def _release(
             _check_builder(marts, record)
             served = registry.current_number(connection, domain)
             if served is not None and not accept_shrinking:
-                schema = registry.schema_of(domain, served)
-                shrunken = find_shrunken(connection, schema, tables, marts)
+                before = registry.read_row_counts(connection, domain, served)
+                shrunken = find_shrunken(before, tables, marts)
                 refuse_shrinking(settings, domain, served, shrunken)
             parquet = ParquetRelease(settings.releases_dir / domain, number)
             folder = parquet.start()

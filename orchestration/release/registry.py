@@ -253,6 +253,13 @@ def note_row_counts(connection: psycopg.Connection, domain: str, number: int) ->
         connection.execute(count.format(sql.Identifier(schema, table)), [domain, number, table])
 
 
+def read_row_counts(connection: psycopg.Connection, domain: str, number: int) -> dict[str, int]:
+    """The rows of each mart of a release."""
+    note_row_counts(connection, domain, number)
+    noted = "select mart, rows from release.row_counts where domain = %s and number = %s"
+    return dict(connection.execute(noted, [domain, number]).fetchall())
+
+
 def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
     """Drops the tables of all but the last three releases and the current one.
 

@@ -4,15 +4,13 @@ A build whose input is missing passes its tests, since missing rows break no rul
 compared with those served before anything is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import psycopg
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.release.errors import ShrinkingError
-from orchestration.release.tables import Marts, count_rows
+from orchestration.release.tables import Marts
 from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -32,22 +30,15 @@ def is_shrinking(before: int, after: int) -> bool:
 
 
 def find_shrunken(
-    connection: psycopg.Connection, served_schema: str, tables: Sequence[ServedTable], marts: Marts
+    served: Mapping[str, int], tables: Sequence[ServedTable], marts: Marts
 ) -> list[Shrunken]:
     """The marts that would be emptied, or lose more than half of the rows that are served."""
-    found = connection.execute(
-        "select tablename from pg_tables where schemaname = %s", [served_schema]
-    )
-    served = {name for (name,) in found.fetchall()}
-    shrunken = []
-    for table in tables:
-        if table.name not in served:
-            continue
-        before = count_rows(connection, served_schema, table.name)
-        after = marts.count(table)
-        if is_shrinking(before, after):
-            shrunken.append(Shrunken(table.name, before, after))
-    return shrunken
+    found = [
+        Shrunken(table.name, served[table.name], marts.count(table))
+        for table in tables
+        if table.name in served
+    ]
+    return [one for one in found if is_shrinking(one.rows_before, one.rows_after)]
 
 
 def refuse_shrinking(
