@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         description="How long an answer may take to begin; one that has begun goes on.",
     )
     drain_seconds: float = Field(
-        default=0,
+        default=0.0,
         ge=0,
         le=60,
         description="How long a service that is told to end goes on answering, while its /readyz "
