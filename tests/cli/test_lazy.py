@@ -16,8 +16,10 @@ from cli.lazy import help_of
 from tests.conftest import PROJECT_DIR
 
 LIST = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+import sys
+of_python = set(sys.modules)
+import atexit, json
+atexit.register(lambda: print(json.dumps(sorted({{*sys.modules}} - of_python)), file=sys.stderr))
 sys.argv = ["pollux", {argument!r}]
 from pollux.command import main
 main()

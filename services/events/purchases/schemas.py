@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Discriminator,
     Field,
     RootModel,
@@ -75,6 +76,21 @@ class BasketLine(BaseModel):
 
 class Basket(_Purchase):
     """A household's basket: a visit."""
+
+    # Made from its fields, an example would have both at and day.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "event_id": "till-7-000124",
+                    "household_key": 1,
+                    "basket_id": 42000000001,
+                    "at": "2006-02-28T16:31:00Z",
+                    "lines": [{"product_id": 819063, "quantity": 2, "sales_value": 3.98}],
+                }
+            ]
+        }
+    )
 
     household_key: Id = Field(description="Household.", examples=[1])
     basket_id: Id = Field(

@@ -210,7 +210,8 @@ def test_broken_file_is_set_aside_and_nothing_else_happens(
     drop(released, "holiday.jpg", "not for us")
     result = execute(definitions(released, manifest).resolve_job_def("household"), instance)
     assert not result.success
-    assert materialized(result) == {}
+    # What came by events is another step's.
+    assert materialized(result).keys() == {"events/basket_lines"}
     text = failures(result)["load_household"]
     assert "product.csv" in text
     assert "holiday.jpg matches no pattern" in text

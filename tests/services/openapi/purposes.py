@@ -46,6 +46,8 @@ REASONS = {
     r"an implausible day: ": "which days are to come depends on today",
     r"Input should not be in the future": "so does this",
     r"Input should not be after ": "fields are compared with each other",
+    r"say either at or day": "clients are made from schemas that name each field once",
+    r"a product is in two lines": "fields of one line are compared with those of another",
     r"\d+ coupons in all are too many": "lengths of lists are added up",
 }
 UNREADABLE = object()

@@ -55,11 +55,15 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(folder))
 
 
+def resolved(schema: Any, document: Any) -> Any:
+    """A schema, or the one that it refers to."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return document["components"]["schemas"][name] if name else schema
+
+
 def example_of(schema: Any, document: Any) -> Any:
     """A value as a schema's examples describe it."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return example_of(document["components"]["schemas"][name], document)
+    schema = resolved(schema, document)
     if "examples" in schema:
         return schema["examples"][0]
     if schema.get("type") == "array":
@@ -77,7 +81,9 @@ def bodies_of(operation: Any, document: Any) -> list[Any]:
     if not content:
         return [None]
     (schema,) = (one["schema"] for one in content.values())
-    return [example_of(shape, document) for shape in schema.get("anyOf", [schema])]
+    schema = resolved(schema, document)
+    shapes = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return [example_of(shape, document) for shape in shapes]
 
 
 def function_of(service: str, operation: Any) -> ModuleType:
