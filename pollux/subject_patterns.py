@@ -1,7 +1,7 @@
 """Regular expressions that find a subject in any text, in whatever spelling, and not somebody else.
 
 Belongs here: patterns for text, for bytes of files, and for bytes as PostgreSQL escapes them.
-Python, PostgreSQL and DuckDB read them alike. Does not belong here: where to look.
+Python, PostgreSQL and DuckDB read those of text alike. Does not belong here: where to look.
 """
 
 import re
@@ -12,22 +12,34 @@ from functools import cache
 from pollux.rules import CASES_OF_LETTERS
 from pollux.subjects import MEMBER, NAMES, Subject
 
-# Left of an email and right of it: else it is a part of a longer one.
-_BEFORE = "(?:^|[^A-Za-z0-9._%+-])"
+# What may not stand beside an email, else it is a part of a longer one. Left of it these are also
+# letters that have a small and a capital form, accents, and an apostrophe after any of them.
+_LETTERS = "\u00c0-\u058f\u1e00-\u1fff"
+_BEFORE = f"(?:^|[^A-Za-z0-9._%+'{_LETTERS}-]|(?:^|[^A-Za-z0-9{_LETTERS}])')"
+_LETTER_BYTES = (r"[A-Za-z0-9]", r"[\xc3-\xd6][\x80-\xbf]", r"\xe1[\xb8-\xbf][\x80-\xbf]")
+_BEFORE_BYTES = "".join(
+    rf"(?<!{one})" for one in (r"[._%+-]", *_LETTER_BYTES, *(f"{one}'" for one in _LETTER_BYTES))
+)
+# Other characters, such as blanks and quotation marks, have numbers in front of the email.
+_BEFORE_ESCAPED = (
+    "(?:^|[^A-Za-z0-9._%+'-]|(?:^|[^A-Za-z0-9])'"
+    r"|\\302\\[0-7]{3}|\\3(?:4[02-7]|[5-7][0-7])(?:\\[0-7]{3}){2,3}"
+    r"|\\\\u(?:00[abAB][0-9a-fA-F]|[2-9a-fA-F][0-9a-fA-F]{3}))"
+)
+_AFTER = r"(?:$|[^A-Za-z0-9.-]|\.(?:$|[^A-Za-z0-9]))"
 # What no program writes as a number.
 _PLAIN = re.compile(r"[A-Za-z0-9@._-]")
 _HIGH, _HEX = re.compile(r"[\x80-\xff]"), re.compile("[a-f]")
-_AFTER = r"(?:$|[^A-Za-z0-9.-]|\.(?:$|[^A-Za-z0-9]))"
 
 
 def text_pattern(subject: Subject, names: Iterable[str] = ()) -> str:
     """Finds a subject in text: an email alone, a number only under one of these names in JSON."""
-    return _pattern(subject, names, re.escape)
+    return _pattern(subject, names, _BEFORE, re.escape)
 
 
 def byte_pattern(subject: Subject, names: Iterable[str] = ()) -> bytes:
-    """The same in bytes of UTF-8."""
-    return text_pattern(subject, names).encode()
+    """The same in bytes of UTF-8, for Python alone."""
+    return _pattern(subject, names, _BEFORE_BYTES, re.escape).encode()
 
 
 def message_pattern(subject: Subject) -> str:
@@ -36,7 +48,9 @@ def message_pattern(subject: Subject) -> str:
     In JSON, a character may be written as its number.
     """
     names = [name for name, kind in NAMES.items() if kind == subject.kind]
-    return _pattern(subject, names, lambda spelled: "".join(map(_in_message, spelled)))
+    return _pattern(
+        subject, names, _BEFORE_ESCAPED, lambda spelled: "".join(map(_in_message, spelled))
+    )
 
 
 def _in_message(character: str) -> str:
@@ -66,13 +80,15 @@ def sure_part(subject: Subject) -> bytes:
     return max(runs, key=len).encode()
 
 
-def _pattern(subject: Subject, names: Iterable[str], write: Callable[[str], str]) -> str:
+def _pattern(
+    subject: Subject, names: Iterable[str], before: str, write: Callable[[str], str]
+) -> str:
     if subject.kind != MEMBER:
         return rf'"({"|".join(names)})"\s*:\s*("\s*)?0*{subject.id}(\.0*)?\s*["}},]'
     email = "".join(
         f"(?:{'|'.join(map(write, sorted(spellings(character))))})" for character in subject.id
     )
-    return f"{_BEFORE}{email}{_AFTER}"
+    return f"{before}{email}{_AFTER}"
 
 
 def spellings(character: str) -> set[str]:

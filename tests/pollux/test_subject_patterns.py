@@ -19,7 +19,17 @@ SPELLINGS = [
     "\u212bsa.\u212aühn@example.org",
 ]
 ASA = Subject("member", SPELLINGS[0])
-OTHERS = ["asa.kuhn@example.org", "xåsa.kühn@example.org", "åsa.kühn@example.org.uk"]
+OTHERS = [
+    "asa.kuhn@example.org",
+    "xåsa.kühn@example.org",
+    "éåsa.kühn@example.org",
+    "e\u0301åsa.kühn@example.org",
+    "o'åsa.kühn@example.org",
+    "é'åsa.kühn@example.org",
+    "åsa.kühn@example.org.uk",
+]
+# What may stand right before an email in a text.
+BEFORE = ["'", "='", "(", "\u00a0", "\u200b", "\u2018", "\uff1a"]
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS)
@@ -43,8 +53,20 @@ def test_whoever_is_somebody_else_is_not_found(email: str) -> None:
     text = f'{{"email":"{email}"}}'
     assert not re.search(text_pattern(ASA), text)
     assert not re.search(byte_pattern(ASA), text.encode())
-    assert not re.search(message_pattern(ASA), escaped(json.dumps({"email": email}).encode()))
-    assert subjects_in(text.encode()) == {Subject("member", email)}
+    for message in (text, json.dumps({"email": email})):
+        assert not re.search(message_pattern(ASA), escaped(message.encode()))
+    assert subjects_in(text.encode()) == {read_subject("member", email)}
+    query = "select regexp_matches($1, $2)"
+    assert duckdb.execute(query, [text, text_pattern(ASA)]).fetchall() == [(False,)]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_an_email_is_found_whatever_mark_stands_before_it(before: str) -> None:
+    text = f"to {before}{ASA.id}'"
+    assert re.search(text_pattern(ASA), text)
+    assert re.search(byte_pattern(ASA), text.encode())
+    for message in (text, json.dumps([text])):
+        assert re.search(message_pattern(ASA), escaped(message.encode()))
 
 
 def test_an_email_with_a_blank_is_found_between_separators() -> None:

@@ -100,7 +100,7 @@ def test_nobody_has_an_id_that_no_column_holds(text: str) -> None:
             read_subject(kind, text)
 
 
-@pytest.mark.parametrize("text", ["a", "@", "a@", ' "id":', '"id": "', '"id": 0', " "])
+@pytest.mark.parametrize("text", ["a", "@", "a@", "a'", ' "id":', '"id": "', '"id": 0', " "])
 def test_a_long_message_is_looked_through_at_once(text: str) -> None:
     started = time.process_time()
     subjects_in((text * 200_000).encode())
