@@ -18,7 +18,6 @@ from services.common.problems import TYPE_PREFIX
 SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 60.0
 CONNECTIONS = 32
-NOTHING_RELEASED = TYPE_PREFIX + "nothing-released"
 
 Parameters = Mapping[str, str | int | float | bool]
 
@@ -36,6 +35,7 @@ class Trouble(Enum):
 
     AWAY = "the service does not answer"
     NOT_READY = "the service answers, and cannot do more yet"
+    ENDING = "the service was told to end, and still answers"
     NOTHING_RELEASED = "no release exists yet"
     NOT_FOUND = "there is no such thing"
     KEY_REFUSED = "the service wants a key, or another"
@@ -44,6 +44,10 @@ class Trouble(Enum):
     FAILED = "the service failed"
 
 
+KINDS = {
+    TYPE_PREFIX + "nothing-released": Trouble.NOTHING_RELEASED,
+    TYPE_PREFIX + "ending": Trouble.ENDING,
+}
 STATUSES = {
     HTTPStatus.UNAUTHORIZED: Trouble.KEY_REFUSED,
     HTTPStatus.FORBIDDEN: Trouble.SCOPE_MISSING,
@@ -119,8 +123,8 @@ def _problem(service: Service, answer: httpx.Response) -> ServiceError:
         kind, detail = str(problem["type"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         kind, detail = "", f"It answered with status {answer.status_code}."
-    if kind == NOTHING_RELEASED:
-        return ServiceError(service, Trouble.NOTHING_RELEASED, detail)
+    if kind in KINDS:
+        return ServiceError(service, KINDS[kind], detail)
     is_server = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     other = Trouble.FAILED if is_server else Trouble.REFUSED
     known = {int(status): trouble for status, trouble in STATUSES.items()}

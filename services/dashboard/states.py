@@ -47,7 +47,7 @@ def show(error: ServiceError) -> None:
                 "Nothing is released yet",
                 f"{error.detail} `pollux up` does that with made-up data.",
             )
-        case Trouble.NOT_READY:
+        case Trouble.NOT_READY | Trouble.ENDING:
             problem(f"The {name} is not ready", f"{error.detail} Try again in a moment.")
         case Trouble.NOT_FOUND:
             empty(error.detail)

@@ -1,11 +1,12 @@
 """The page of a household."""
 
 import time
+from http import HTTPStatus
 
 import pytest
 
 from services.dashboard import data
-from tests.services.dashboard.support import FakeServices, open_page, row, texts
+from tests.services.dashboard.support import FakeServices, open_page, problem, row, texts
 
 PATH = "/v1/households/1"
 SEGMENT = {"name": "At risk", "since_day": 652, "since_date": "2006-01-03"}
@@ -82,6 +83,14 @@ def test_who_is_erased_is_shown_no_more_a_second_later(shop: FakeServices) -> No
     while "No household 1 is in scope." not in texts(open_page("household", household=1)):
         assert opened_at - erased_at < 1
         opened_at = time.monotonic()
+
+
+def test_an_api_that_was_told_to_end_is_asked_as_long_as_it_answers(shop: FakeServices) -> None:
+    shop.serve("/readyz", problem(HTTPStatus.SERVICE_UNAVAILABLE, "ending", "It ends."))
+    for sales in (1.0, 2.0):
+        shop.serve(PATH, shop.documents[PATH] | {"total_sales": sales})
+        data._etags.clear()
+        assert f"Sales: ${sales:.0f}" in texts(open_page("household", household=1))
 
 
 def test_without_demographics_it_says_so(shop: FakeServices) -> None:
