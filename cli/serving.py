@@ -17,6 +17,7 @@ from cli.processes import ask, log_of
 from cli.supervisor import Service, Supervisor
 from pollux.runtime.broker import AMQTT, EmbeddedBroker
 from pollux.runtime.broker import HOST as BROKER_HOST
+from pollux.runtime.processes import STOP_SECONDS
 from pollux.runtime.settings import Settings
 
 API, SCORER, EVENTS, BROKER = "API", "scorer", "events", "broker"
@@ -145,6 +146,7 @@ def _service(
         log=log_of(settings, name),
         environment=os.environ | environment,
         is_ready=lambda: ask(url)[0] == HTTPStatus.OK,
+        stop_seconds=STOP_SECONDS + settings.drain_seconds,
     )
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from cli import supervisor as module
 from cli.processes import UP, Running, UpError
+from cli.serving import API, EVENTS, SCORER, services
 from cli.supervisor import Service, Supervisor, rotate_logs
-from pollux.runtime.processes import wait_for_end
+from pollux.runtime.processes import STOP_SECONDS, wait_for_end
 from pollux.runtime.settings import Settings
 from tests.conftest import PROJECT_DIR
 
@@ -321,3 +322,9 @@ def test_no_line_of_a_log_is_older_than_the_days(tmp_path):
     pass_days(5.1)
     rotate_logs(tmp_path, days=10)
     assert (log.read_text(), earlier.read_text()) == ("", "")
+
+
+def test_a_service_that_drains_is_not_killed_meanwhile(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", drain_seconds=30)
+    patience = {one.name: one.stop_seconds for one in services(settings)}
+    assert {patience[name] for name in (API, SCORER, EVENTS)} == {STOP_SECONDS + 30}
