@@ -1,6 +1,7 @@
 """Files that an erasure writes anew or removes: all are prepared, counted, then changed.
 
 So a count is whole however often the process is killed: it is noted before the first file changes.
+What a killed process had prepared is removed by the next, which prepares anew.
 """
 
 from collections import Counter
@@ -12,6 +13,8 @@ from pollux.runtime.steps import step
 
 # Enters rows by place in the journal of erasures, before they go.
 Note = Callable[[Mapping[str, int]], None]
+# The end of the name of a prepared file, which nobody reads.
+UNFINISHED = ".erased"
 
 
 class Changes:
@@ -43,5 +46,12 @@ class Changes:
             step("erase.file_written")
 
 
+def remove_unfinished(*folders: Path) -> None:
+    """Removes what was prepared in these folders and never took its place."""
+    for folder in folders:
+        for path in folder.rglob(f".*{UNFINISHED}"):
+            path.unlink()
+
+
 def _successor(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
+    return path.with_name(f".{path.name}{UNFINISHED}")

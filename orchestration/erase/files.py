@@ -1,23 +1,19 @@
 """Takes subjects out of every file of an installation, one kind of files after the other.
 
-Belongs here: the order, and messages that wait at the own broker. Does not belong here: how a kind
-of files is written anew (`landed`, `raw_files`, `tables`), and the database's files (`database`).
+Belongs here: the order. Does not belong here: how a kind of files is written anew (`landed`,
+`raw_files`, `tables`, `waiting`), and the database's files (`database`).
 """
 
-import re
 from collections.abc import Sequence
 
-from orchestration.erase.changes import Changes, Note
+from orchestration.erase.changes import Changes, Note, remove_unfinished
 from orchestration.erase.columns import IdColumns
 from orchestration.erase.landed import erase_landed, erase_rejects
 from orchestration.erase.raw_files import erase_raw_files
 from orchestration.erase.tables import erase_parquet, erase_warehouse
-from pollux.runtime import broker_store
-from pollux.runtime.broker import is_running
+from orchestration.erase.waiting import erase_waiting
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
-from pollux.runtime.steps import step
-from pollux.subject_patterns import byte_pattern
 from pollux.subjects import Subject, Suppressed
 
 
@@ -31,6 +27,7 @@ def erase_files(
     """Takes subjects out of all files but the database's; the caller holds all locks."""
     erase_landed(settings, suppressed, note)
     erase_rejects(settings, suppressed, note)
+    remove_unfinished(settings.inbox_dir, settings.releases_dir, settings.lake_dir)
     changes = Changes()
     with open_duckdb() as engine:
         erase_raw_files(engine, settings, subjects, columns, changes)
@@ -47,24 +44,4 @@ def erase_files(
     note(changes.rows)
     changes.make()
     erase_warehouse(settings, subjects, columns, note)
-    _erase_waiting(settings, subjects, columns, note)
-
-
-def _erase_waiting(
-    settings: Settings,
-    subjects: Sequence[Subject],
-    columns: IdColumns,
-    note: Note,
-) -> None:
-    """Takes out of the own broker's store what waits for clients who are away, if it is stopped."""
-    store = broker_store.store_of(settings)
-    patterns = [re.compile(byte_pattern(one, columns[one.kind])) for one in subjects]
-
-    def is_about_them(payload: bytes) -> bool:
-        return any(pattern.search(payload) for pattern in patterns)
-
-    if not is_running(settings):
-        rows = sum(map(is_about_them, broker_store.read_payloads(store)))
-        note({"broker: messages": rows})
-        broker_store.drop_messages(store, is_about_them)
-        step("erase.messages_dropped")
+    erase_waiting(settings, subjects, columns, note)

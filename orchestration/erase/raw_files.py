@@ -2,13 +2,14 @@
 
 Belongs here: files that no load has read yet or that it has read. Does not belong here: what landed
 from them (`landed`). Lines that stay keep their bytes. A file that cannot be read by its columns is
-removed where it names a subject.
+removed where it names a subject, and a damaged one that nobody can read in any case.
 """
 
 import csv
 import gzip
 import io
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,17 +17,20 @@ from typing import NamedTuple
 import duckdb
 
 from orchestration.erase.changes import Changes
-from orchestration.erase.columns import IdColumns
+from orchestration.erase.columns import IdColumns, columns_of
 from orchestration.erase.tables import erase_parquet
 from orchestration.load.declarations import read_datasets
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.inbox import SET_ASIDE
+from orchestration.scans import scan_parquet
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.subject_patterns import sure_part
 from pollux.subjects import MEMBER, Subject, emails_of, key_of
 
 # A file that changed lately may still be written.
 STILL_SECONDS = 5
+# What reading a packed file raises that is damaged.
+DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 class _Place(NamedTuple):
@@ -65,10 +69,13 @@ def _erase(
     changes: Changes,
 ) -> bool:
     if is_parquet(path):
-        return erase_parquet(engine, path, subjects, columns, changes) > 0
+        if can_be_read(engine, path):
+            return erase_parquet(engine, path, subjects, columns, changes) > 0
+        changes.remove(path)
+        return True
     try:
         content, is_packed = read_file(path)
-    except (OSError, EOFError):
+    except DAMAGED:
         # Packed and damaged: nobody can read it.
         changes.remove(path)
         return True
@@ -80,8 +87,17 @@ def _erase(
     return kept != content
 
 
+def can_be_read(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Whether a Parquet file is whole: one that was cut off has no list of its columns."""
+    try:
+        columns_of(engine, scan_parquet([path]))
+    except duckdb.InvalidInputException:
+        return False
+    return True
+
+
 def read_file(path: Path) -> tuple[bytes, bool]:
-    """The content of a raw file, and whether it is packed; raises `OSError` or `EOFError`."""
+    """The content of a raw file, and whether it is packed; raises one of `DAMAGED`."""
     content = path.read_bytes()
     is_packed = content.startswith(GZIP)
     return gzip.decompress(content) if is_packed else content, is_packed

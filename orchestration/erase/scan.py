@@ -11,6 +11,7 @@ of it. A number means somebody only in a column that holds such an id, or under 
 import gzip
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from typing import NamedTuple
 import duckdb
 
 from orchestration.erase.columns import IdColumns, columns_of, find
-from orchestration.erase.raw_files import read_file, without
+from orchestration.erase.raw_files import DAMAGED, can_be_read, read_file, without
 from orchestration.erase.scan_database import scan_database
+from orchestration.erase.waiting import finder
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.rejects import read_rejects
 from orchestration.scans import identifier, scan_parquet
@@ -90,11 +92,13 @@ def scan(settings: Settings, subjects: Sequence[Subject], columns: IdColumns) ->
         for path, name in files_of(settings, database):
             if path == left_out:
                 continue
-            found.files += 1
             is_database = home is not None and path.is_relative_to(home)
             wanted = values if is_database else emails if name.startswith(PROJECT) else texts
-            found.bytes += path.stat().st_size
-            found.places += _scan_file(engine, settings, path, name, subjects, columns, wanted)
+            # One may go meanwhile, such as a file of the database's log.
+            with suppress(FileNotFoundError):
+                found.bytes += path.stat().st_size
+                found.files += 1
+                found.places += _scan_file(engine, settings, path, name, subjects, columns, wanted)
     return found
 
 
@@ -126,15 +130,14 @@ def _scan_file(
 ) -> Iterator[Place]:
     with path.open("rb") as file:
         beginning = file.read(16)
-    if beginning[:4] == b"PAR1" and is_parquet(path):
+    if is_parquet(path) and can_be_read(engine, path):
         yield from _scan_table(engine, scan_parquet([path]), name, subjects, columns)
     elif beginning[8:12] == b"DUCK":
         yield from _scan_warehouse(path, name, subjects, columns)
     elif path.is_relative_to(settings.inbox_dir):
         yield from _scan_raw_file(path, name, subjects, columns)
     elif path == store_of(settings):
-        payloads = (payload.lower() for payload in read_payloads(path))
-        rows = sum(any(one.pattern.search(text) for one in wanted) for text in payloads)
+        rows = sum(map(finder(subjects, columns), read_payloads(path)))
         if rows:
             yield Place(name, rows)
     elif path.is_relative_to(settings.rejects_dir):
@@ -151,7 +154,7 @@ def _scan_raw_file(
 ) -> Iterator[Place]:
     try:
         content, _ = read_file(path)
-    except (OSError, EOFError):
+    except DAMAGED:
         # Packed and damaged: nobody can read it.
         return
     if without(path, content, subjects, columns) != content:
@@ -202,7 +205,7 @@ def _has_bytes(path: Path, is_packed: bool, wanted: Sequence[_Wanted]) -> bool:
                 ):
                     return True
                 before = text[-OVERLAP:]
-    except (OSError, EOFError):
+    except DAMAGED:
         # Packed and damaged: nothing of it can be read.
         return False
     return False

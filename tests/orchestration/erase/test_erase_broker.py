@@ -17,6 +17,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.endurance]
 RITA, CUSTOMER = Subject("member", "rita@canary.example"), Subject("customer", "7000001")
 # The first begins with the email: neither the topic nor the length before it hides it.
 MESSAGES = [b"Rita@canary.example,fb,insta,F", b"carita@canary.example,fb,insta,F", b"{}"]
+OF_CUSTOMER = [
+    b'{"customer_id": 7000001}',
+    b'{"id": "7000001", "ts": 1760000000, "dep": "Boys"}',
+    b'{"customer":{"id":"7000001"},"coupon":{"id":"1"},"ts":1760000000}',
+]
 
 
 def test_an_erasure_waits_for_messages_that_wait(short_tmp: Path) -> None:
@@ -27,10 +32,10 @@ def test_an_erasure_waits_for_messages_that_wait(short_tmp: Path) -> None:
         with connected(broker.port, "away", topic="club/#"):
             pass
         with connected(broker.port, "sensor") as (client, _):
-            for payload in (*MESSAGES, b'{"customer_id": 7000001}'):
+            for payload in (*MESSAGES, *OF_CUSTOMER):
                 publish(client, "club/members", payload)
         # Mosquitto writes its store once a second.
-        while len(list(read_payloads(store_of(settings)))) < len(MESSAGES) + 1:
+        while len(list(read_payloads(store_of(settings)))) < len([*MESSAGES, *OF_CUSTOMER]):
             pass
         with pytest.raises(ErasureError) as raised:
             erase(settings, RITA)
@@ -40,7 +45,7 @@ def test_an_erasure_waits_for_messages_that_wait(short_tmp: Path) -> None:
             "take them out."
         )
     assert len(finish(settings)) == 1
-    assert erase(settings, CUSTOMER).record["rows"] == {"broker: messages": 1}
+    assert erase(settings, CUSTOMER).record["rows"] == {"broker: messages": 3}
     for subject in (RITA, CUSTOMER):
         assert look(settings, subject).places == []
     assert b"Rita" not in store_of(settings).read_bytes()
