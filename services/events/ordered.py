@@ -138,6 +138,11 @@ class OrderedHandler(ABC, Generic[Row]):
         self._waiting.append(message)
         self._is_filled.set()
 
+    def _withdraw(self, message: PendingMessage[Row]) -> None:
+        """Forgets a message that waits; one that is being committed stays."""
+        if message in self._waiting:
+            self._waiting.remove(message)
+
     def _try_to_read(
         self, kind: OrderedKind, payload: bytes
     ) -> tuple[Sequence[Row], str | None, str | None]:

@@ -69,8 +69,13 @@ class PurchaseHandler(OrderedHandler[PurchaseRow]):
         payload = purchase.model_dump_json(exclude_none=True).encode()
         message = PendingMessage(key, "purchase", self._topic, payload, rows, is_new=is_new)
         self._put(message)
-        # Who asks may go away; what was asked is done all the same.
-        await asyncio.shield(is_new)
+        try:
+            # Nobody may wait any more, and its commit tells the future all the same.
+            await asyncio.shield(is_new)
+        except asyncio.CancelledError:
+            # Written long after its sender gave up, it could replace its own correction.
+            self._withdraw(message)
+            raise
         if message.unreadable is not None:
             raise internal_error()
         if not is_new.result():

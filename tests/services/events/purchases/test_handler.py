@@ -212,6 +212,21 @@ def test_rows_of_an_event_follow_one_another_whoever_writes(store: ServingStore)
     run(work)
 
 
+def test_what_nobody_waits_for_any_more_does_not_replace_what_came_since(
+    store: ServingStore,
+) -> None:
+    async def work() -> None:
+        desk = Desk(store)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await desk.take(basket(1, 14))
+        async with desk.working(store) as connection:
+            assert await desk.take(basket(1, 15)) is False
+            assert await rows(connection) == [(1, 9001, 1, 15)]
+
+    run(work)
+
+
 def test_what_came_over_http_stays_when_the_broker_goes(store: ServingStore) -> None:
     async def work() -> None:
         desk = Desk(store)
