@@ -97,6 +97,7 @@ class OrderedHandler(ABC, Generic[Row]):
         """Takes a message; never raises, which would end the connection."""
         rows, event_id, unreadable = self._try_to_read(kind, message.payload)
         key = event_key(message.topic, message.payload, message.event_id or event_id)
+        self._metrics.received[kind].inc()
         self._put(
             PendingMessage(
                 key,
@@ -113,6 +114,7 @@ class OrderedHandler(ABC, Generic[Row]):
         """Takes a dead letter again, under its own key."""
         if all(message.key != key for message in self._waiting):
             rows, _, unreadable = self._try_to_read(kind, payload)
+            self._metrics.received[kind].inc()
             self._put(
                 PendingMessage(
                     key, kind, topic, payload, rows, unreadable=unreadable, is_replay=True
@@ -134,7 +136,6 @@ class OrderedHandler(ABC, Generic[Row]):
             self._under_way = []
 
     def _put(self, message: PendingMessage[Row]) -> None:
-        self._metrics.received[message.kind].inc()
         self._waiting.append(message)
         self._is_filled.set()
 
@@ -195,9 +196,10 @@ class OrderedHandler(ABC, Generic[Row]):
             log.warning("Dead letter %s (%s): %s", one.event_key, one.kind, one.reason)
         new = set(written.new)
         for message in group:
-            is_new = message.key in new
-            new.discard(message.key)
-            if not is_new and message.unreadable is None:
+            is_new = message.unreadable is None and message.key in new
+            if is_new:
+                new.remove(message.key)
+            elif message.unreadable is None:
                 self._metrics.repeated[message.kind].inc()
             if message.receipt is not None:
                 message.receipt.acknowledge()

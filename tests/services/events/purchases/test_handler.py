@@ -105,6 +105,8 @@ def test_each_event_has_one_effect_over_both_doors(store: ServingStore) -> None:
                 ("77", "2", "101", "7.12")
             ]
             assert desk.metric("repeated") == 4
+            # Messages of the broker only.
+            assert desk.metric("received") == 4
 
     run(work)
 
@@ -138,6 +140,19 @@ def test_what_cannot_be_read_is_kept_and_others_go_on(store: ServingStore) -> No
             resolved = "select count(*) from events.dead_letter where resolved_at is not null"
             await until_row(connection, resolved, 1)
             assert [row[0] for row in await rows(connection)] == [1, 2, 3]
+
+    run(work)
+
+
+def test_an_event_is_no_repetition_of_a_message_that_could_not_be_read(store: ServingStore) -> None:
+    async def work() -> None:
+        desk = Desk(store)
+        desk.send({"basket_id": 1}, "one")
+        taking = asyncio.create_task(desk.take(basket(1, 14, event_id="one")))
+        await asyncio.sleep(0)
+        async with desk.working(store):
+            assert await taking is False
+            assert desk.metric("repeated") == 0
 
     run(work)
 
