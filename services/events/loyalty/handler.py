@@ -68,6 +68,8 @@ class LoyaltyHandler(OrderedHandler[Row]):
         self._publisher = publisher
         self._code_topic = code_topic
         self._line_topic = line_topic
+        # Of the group that is being committed.
+        self._released: set[str] = set()
 
     def _read(self, kind: OrderedKind, payload: bytes) -> tuple[Sequence[Row], None]:
         read = read_loyalty_rows if kind == "loyalty" else read_conversions
@@ -79,22 +81,23 @@ class LoyaltyHandler(OrderedHandler[Row]):
         for answer in answers:
             self._publisher.publish(answer)
 
+    async def _commit(self, group: Sequence[PendingMessage[Row]]) -> None:
+        # Not in `_write`, whose errors are those of messages.
+        self._released = await self._released_members(_emails_of(group))
+        await super()._commit(group)
+
     async def _write(
         self, connection: asyncpg.Connection, group: Sequence[PendingMessage[Row]]
     ) -> Written:
-        rows = [row for message in group for row in message.rows]
-        emails = sorted({row.email for row in rows if not isinstance(row, Refused)})
-        released = await self._released_members(emails)
+        emails = _emails_of(group)
         readable = [message for message in group if message.unreadable is None]
         effects = Effects()
         async with connection.transaction():
             new = await write_new_keys(connection, self._worker, readable, HANDLED)
             kept_out = await repository.read_kept_out(connection, emails)
-            joined = await repository.read_members(connection, emails)
+            members = self._released | await repository.read_members(connection, emails)
             codes = await repository.read_codes(connection, emails)
-            plan = _Plan(
-                effects, released | joined, codes, kept_out, self._code_topic, self._line_topic
-            )
+            plan = _Plan(effects, members, codes, kept_out, self._code_topic, self._line_topic)
             handled: set[UUID] = set()
             for message in group:
                 if message.unreadable is not None:
@@ -120,6 +123,11 @@ class LoyaltyHandler(OrderedHandler[Row]):
                 is_told = True
                 await asyncio.sleep(PAUSE_SECONDS)
         return set()
+
+
+def _emails_of(group: Sequence[PendingMessage[Row]]) -> list[str]:
+    rows = [row for message in group for row in message.rows]
+    return sorted({row.email for row in rows if not isinstance(row, Refused)})
 
 
 class _Plan:

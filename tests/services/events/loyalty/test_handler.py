@@ -280,6 +280,25 @@ def test_messages_wait_until_it_is_known_who_is_a_member(
     run(work)
 
 
+def test_a_release_that_refuses_its_reader_makes_no_dead_letters(
+    store: ServingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages are as good as before: they stay at the broker."""
+
+    async def refuse(*_given: object) -> list[asyncpg.Record]:
+        raise asyncpg.InsufficientPrivilegeError
+
+    async def work() -> None:
+        desk = Desk(store)
+        monkeypatch.setattr(desk.database, "fetch", refuse)
+        receipt = desk.send("conversion", click(MEMBERS[0]))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await desk.handler.run()
+        assert receipt.count == 0
+
+    run(work)
+
+
 def test_what_waits_is_dropped_with_the_connection(store: ServingStore) -> None:
     """The broker sends it again, to whoever leads then."""
 
