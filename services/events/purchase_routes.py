@@ -27,9 +27,9 @@ TAG = {"name": "purchases", "description": "Baskets and orders as they happen."}
 router = ScopedRouter(KeyScope.PURCHASES_WRITE, prefix="/v1/purchases", tags=[TAG["name"]])
 
 
-def implausible_day() -> ProblemError:
+def implausible_day(field: str = "at") -> ProblemError:
     """The purchase is of a day that is not taken."""
-    return invalid_input("body", "at", IMPLAUSIBLE)
+    return invalid_input("body", field, IMPLAUSIBLE)
 
 
 @router.post(
@@ -57,7 +57,7 @@ async def take_purchase(request: Request) -> Response:
         async with asyncio.timeout(SECONDS):
             taken = await (await worker.purchases_at_once()).take(purchase)
     except UnreadableError:
-        raise implausible_day() from None
+        raise implausible_day("at" if purchase.at is not None else "day") from None
     except TimeoutError:
         raise DatabaseUnavailableError(worker.database_refusal) from None
     document = {"event_key": str(taken.event_key), "is_repeated": taken.is_repeated}

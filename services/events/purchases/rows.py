@@ -71,7 +71,7 @@ def read_purchase(payload: bytes) -> Basket | Order:
 def rows_of(purchase: Basket | Order, zone: ZoneInfo) -> Sequence[PurchaseRow]:
     """The rows of a purchase; raises `UnreadableError` for a day that cannot be."""
     if isinstance(purchase, Order):
-        _check(purchase.at.astimezone(zone).date(), zone)
+        _check(_at_shop(purchase.at, zone).date(), zone)
         return [
             OrderRow(
                 purchase.order_id,
@@ -84,7 +84,7 @@ def rows_of(purchase: Basket | Order, zone: ZoneInfo) -> Sequence[PurchaseRow]:
             )
             for line in purchase.lines
         ]
-    moment = None if purchase.at is None else purchase.at.astimezone(zone)
+    moment = None if purchase.at is None else _at_shop(purchase.at, zone)
     if moment is None:
         assert purchase.day is not None  # noqa: S101 - one of both is given
         when = date_of(purchase.day)
@@ -107,6 +107,14 @@ def rows_of(purchase: Basket | Order, zone: ZoneInfo) -> Sequence[PurchaseRow]:
         )
         for line in purchase.lines
     ]
+
+
+def _at_shop(at: datetime, zone: ZoneInfo) -> datetime:
+    try:
+        return at.astimezone(zone)
+    except OverflowError:
+        # The shop's clock is in the year 10000 already.
+        raise UnreadableError(IMPLAUSIBLE) from None
 
 
 def _check(when: date, zone: ZoneInfo) -> None:

@@ -39,7 +39,8 @@ def test_a_purchase_is_taken_once(new_shop: Shop, alone: WorkerThread) -> None:
 def test_what_cannot_be_taken_is_refused_and_not_kept(new_shop: Shop, alone: WorkerThread) -> None:
     for wrong, where in (
         ({}, "a basket has a basket_id"),
-        (BASKET | {"at": "2999-01-01"}, "implausible day"),
+        (BASKET | {"at": "2999-01-01"}, "body at: an implausible day"),
+        (BASKET | {"at": None, "day": "2999-01-01"}, "body day: an implausible day"),
         (BASKET | {"lines": []}, "basket.lines"),
         (ORDER | {"lines": [{"product_id": 1, "paid_price": "dear"}]}, "order.lines.0.paid_price"),
     ):

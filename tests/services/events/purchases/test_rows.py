@@ -92,6 +92,8 @@ def test_an_order_keeps_its_moment() -> None:
         ),
         ({**ORDER, "lines": [{"paid_price": 1}]}, "order.lines.0.product_id: Field required"),
         (BASKET | {"at": "1969-12-31T12:00:00Z"}, "an implausible day"),
+        (BASKET | {"at": "9999-12-31T23:30:00Z"}, "an implausible day"),
+        (ORDER | {"at": "9999-12-31T23:30:00Z"}, "an implausible day"),
         ({**BASKET, "at": None, "day": -20_000}, "an implausible day"),
     ],
 )
