@@ -1,6 +1,6 @@
 """Retention: which rows of schema `events` are deleted, and when.
 
-Conversions, members and decisions are not the service's to delete.
+Conversions, members, purchases and decisions are not the service's to delete.
 """
 
 import asyncio
