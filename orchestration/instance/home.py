@@ -71,7 +71,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": MONITOR_SECONDS,
-            "start_timeout_seconds": 300,
+            # Where the launcher ended, too, or the database was away: else it says so itself. A
+            # worker that comes later finds its run failed, and does nothing.
+            "start_timeout_seconds": 120,
             # A run that hangs would hold the pool's only slot for ever.
             "max_runtime_seconds": 60 * settings.run_max_minutes,
             "cancel_timeout_seconds": 120,

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster import DagsterRun
+from dagster import DagsterRun, DagsterRunStatus
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
@@ -83,6 +83,17 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
             process = start(command, partial(note_worker, settings, run.run_id), log=log)
         self._children[run.run_id] = process
         self._instance.report_engine_event(f"Started process {process.pid}.", run)
+        Thread(target=self._fail_if_starting, args=[run.run_id, process], daemon=True).start()
+
+    def _fail_if_starting(self, run_id: str, process: "subprocess.Popen[bytes]") -> None:
+        """Waits for the process of a run, which has failed if it ends before it has started.
+
+        Run monitoring asks only for runs that have started.
+        """
+        code = process.wait()
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and run.status is DagsterRunStatus.STARTING:
+            self._instance.report_run_failed(run, f"Its process ended with {code} as it started.")
 
     def _forget_ended(self, settings: Settings) -> None:
         # Polling a child that has ended reaps it.
