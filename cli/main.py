@@ -1,7 +1,6 @@
 """The entry point of the `pollux` command.
 
-Belongs here: what must be set up before the imports, which take a second. The commands are in
-`cli.app`.
+Belongs here: what must be set up before anything else is imported. The commands are in `cli.app`.
 """
 
 import io

@@ -137,9 +137,8 @@ def _build_and_release(settings: Settings, *, is_failure_fatal: bool) -> None:
     refusals: list[str] = []
     if due:
         with output.busy("reading the rules"):
-            from orchestration.instance.in_process import run_graph
-
             prepare(settings)
+            from orchestration.instance.in_process import run_graph
         outcome = run_graph(settings, due, output)
         report, refusals = outcome.build, outcome.refusals
     refusals += release_domains(settings, ready)[1]

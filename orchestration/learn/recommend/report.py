@@ -62,7 +62,7 @@ has the whole basket in its ideal. Both are means over customers, with 95 % boot
 (customers drawn again, 1,000 times). The gain is {OURS} minus the method, paired by customer:
 where its interval is above 0, {OURS} is better. Repeat recall counts the items of a basket that
 the customer had bought before, new recall the others. `{STEM}-…-customers.csv` has what each method
-reached for each customer. `make bench` has Cornac, an independent library, measure the same lists.
+reached for each customer. `make bench` has Cornac, an independent library, measure these methods.
 """
 
 
