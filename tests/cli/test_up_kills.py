@@ -92,7 +92,9 @@ def test_postgres_killed_while_dagster_starts(installation: Installation, at: st
         )
     installation.process = process
     # As long as `up` is stopped nobody starts the database again.
-    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, READY_SECONDS)
+    over = {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    wait_for(lambda: psutil.Process(process.pid).status() in over, READY_SECONDS)
+    assert process.poll() is None, installation.output.read_text()
     assert database.is_running()
     database.kill()
     if at == STARTED:

@@ -29,8 +29,10 @@ def hold_back_baskets(folder: Path) -> pd.DataFrame:
     """Takes the last days' baskets out of the file; returns their lines, all of them whole."""
     path = folder / "transaction_data.csv"
     lines = pd.read_csv(path, dtype="string")
-    has_needed = lines[NEEDED].notna().all(axis=1)
-    is_whole = has_needed.groupby(lines["BASKET_ID"], dropna=False).transform("all")
+    # A purchase has no week that could contradict its day.
+    weeks = lines.groupby("DAY")["WEEK_NO"].transform(lambda week: week.mode().get(0))
+    is_fit = lines[NEEDED].notna().all(axis=1) & (lines["WEEK_NO"].fillna(weeks) == weeks)
+    is_whole = is_fit.groupby(lines["BASKET_ID"], dropna=False).transform("all")
     is_late = (pd.to_numeric(lines["DAY"]) >= FIRST_LIVE_DAY) & is_whole
     lines[~is_late].to_csv(path, index=False)
     return lines[is_late].rename(columns=str.lower).drop(columns=NOT_SENT)
