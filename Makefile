@@ -100,7 +100,7 @@ test: setup
 	exit $$tested
 
 endurance: setup
-	$(PYTEST) --numprocesses 4 -m "endurance and not spark"
+	$(PYTEST) --numprocesses 5 -m "endurance and not spark"
 
 # In one process: its server uses both cores.
 test-spark: setup spark
