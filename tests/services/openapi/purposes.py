@@ -43,6 +43,7 @@ REASONS = {
     r"more than two decimals": "no float is a multiple of 0.01",
     r"the customer's id: beyond 64 bits": "a text has no bounds of numbers",
     r"(\w+: |the customer's id: )?an id with an exponent": "9e15 may have been another",
+    r"no day of the years 1000 to 9999": "OpenAPI has no bounds for dates, as numbers or as texts",
     r"an implausible day: ": "which days are to come depends on today",
     r"Input should not be in the future": "so does this",
     r"Input should not be after ": "fields are compared with each other",
