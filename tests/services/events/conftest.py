@@ -253,6 +253,14 @@ def client(request: pytest.FixtureRequest) -> Iterator[shops.Client]:
 
 
 @pytest.fixture
+def lone_worker(new_shop: Shop) -> Iterator[shops.WorkerThread]:
+    """A worker without a broker, ready, and a shop of its own."""
+    settings = new_shop.environment(TESTING_NO_MQTT="true")
+    with shops.working(new_shop.settings, **settings) as one:
+        yield one
+
+
+@pytest.fixture
 def worker(request: pytest.FixtureRequest) -> Iterator[shops.Worker]:
     """A worker of the shop that is ready."""
     found = _one_shop(request)

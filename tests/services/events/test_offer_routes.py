@@ -1,15 +1,14 @@
 """Offers over HTTP: what is answered to whom, and what is said when something is away."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from services.events import offer_routes
 from services.events.offer_schemas import LatestOffers, Offer, OfferResult
+from tests.services.api.support import problem
 from tests.services.events import support as shops
 from tests.services.events.conftest import Shop
 from tests.services.events.support import (
@@ -27,25 +26,10 @@ AT = "2025-10-09T08:53:20Z"
 COUNT = "select count(*) from events.decisions"
 
 
-@pytest.fixture
-def worker(new_shop: Shop) -> Iterator[WorkerThread]:
-    with working(new_shop.settings, **new_shop.environment(TESTING_NO_MQTT="true")) as one:
-        yield one
-
-
-def detail_of(answer: httpx.Response, status: int, kind: str) -> str:
-    document = answer.json()
-    assert answer.status_code == document["status"] == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert document["type"] == f"urn:pollux:problem:{kind}"
-    detail: str = document["detail"]
-    return detail
-
-
-def test_an_offer_and_what_it_rests_on(new_shop: Shop, worker: WorkerThread) -> None:
+def test_an_offer_and_what_it_rests_on(new_shop: Shop, lone_worker: WorkerThread) -> None:
     customer = next(c for c in shops.CUSTOMERS if best(c, "Boys", TODAY) == 2)
     asked = {"customer_id": customer, "department": "Boys", "at": AT}
-    answer = worker.post("/v1/offers?explain=true", asked)
+    answer = lone_worker.post("/v1/offers?explain=true", asked)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     found = answer.json()
@@ -67,25 +51,27 @@ def test_an_offer_and_what_it_rests_on(new_shop: Shop, worker: WorkerThread) -> 
     Offer.model_validate(found)
     # Were it queued, the next worker with a broker would send it.
     assert new_shop.rows("select count(*) from events.outbox") == [(0,)]
-    dry = worker.post("/v1/offers?dry_run=true", asked).json()
+    dry = lone_worker.post("/v1/offers?dry_run=true", asked).json()
     assert dry == {key: found[key] for key in dry} | {"event_key": None}
     assert found.keys() - dry.keys() == {"explanation"}
     assert new_shop.rows(COUNT) == [(1,)]
 
 
-def test_the_latest_decisions_are_listed_newest_first(new_shop: Shop, worker: WorkerThread) -> None:
-    assert worker.get("/v1/offers").json() == {"data": []}
+def test_the_latest_decisions_are_listed_newest_first(
+    new_shop: Shop, lone_worker: WorkerThread
+) -> None:
+    assert lone_worker.get("/v1/offers").json() == {"data": []}
     taker = who_gets("Boys")
     decliner = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY) is None)
     asked = ({"customer_id": taker, "department": "Boys"}, {"customer_id": decliner})
     keys = [
-        worker.post("/v1/offers", {"department": "Women", "at": AT} | one).json()["event_key"]
+        lone_worker.post("/v1/offers", {"department": "Women", "at": AT} | one).json()["event_key"]
         for one in asked
     ]
     # An entry is decided, too, and is no offer.
-    worker.post("/mock_entry", {"id": str(taker), "ts": NOW})
+    lone_worker.post("/mock_entry", {"id": str(taker), "ts": NOW})
     wait_for(lambda: new_shop.rows(COUNT) == [(3,)])
-    found = LatestOffers.model_validate(worker.get("/v1/offers").json()).data
+    found = LatestOffers.model_validate(lone_worker.get("/v1/offers").json()).data
     assert [str(one.event_key) for one in found] == keys[::-1]
     newest, oldest = found
     assert (newest.outcome, newest.reason) == ("no offer", "no coupon above 0.2")
@@ -95,37 +81,39 @@ def test_the_latest_decisions_are_listed_newest_first(new_shop: Shop, worker: Wo
     assert oldest.likelihood == prediction("m1", taker, best(taker, "Boys", TODAY) or 0)
     assert oldest.at == datetime.fromisoformat(AT)
     assert oldest.decided_at <= newest.decided_at <= datetime.now(UTC)
-    (limited,) = worker.get("/v1/offers?limit=1").json()["data"]
+    (limited,) = lone_worker.get("/v1/offers?limit=1").json()["data"]
     assert limited["event_key"] == keys[1]
     for wrong in ("limit=0", "limit=101", "limit=x", "last=1"):
-        detail_of(worker.get(f"/v1/offers?{wrong}"), 422, "invalid-input")
+        problem(lone_worker.get(f"/v1/offers?{wrong}"), 422, "invalid-input")
 
 
 def test_without_a_database_the_latest_decisions_are_not_known(
-    new_shop: Shop, worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
+    new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.decisions in access exclusive mode")
-        detail_of(worker.get("/v1/offers"), 503, "database-unavailable")
+        problem(lone_worker.get("/v1/offers"), 503, "database-unavailable")
 
 
-def test_no_offer_has_a_reason(worker: WorkerThread) -> None:
+def test_no_offer_has_a_reason(lone_worker: WorkerThread) -> None:
     low = next(c for c in shops.CUSTOMERS if best(c, "Women", TODAY) is None)
-    found = worker.post("/v1/offers", {"customer_id": low, "department": "Women", "at": AT}).json()
+    found = lone_worker.post(
+        "/v1/offers", {"customer_id": low, "department": "Women", "at": AT}
+    ).json()
     assert found["outcome"] == "no offer"
     assert found["reason"] == "no coupon above 0.2"
     assert found["likelihood"] == prediction("m1", low, 7)
     assert found["coupon"] is None
     # Without a time it is now: the coupons of 2025 are not valid any more.
     before = datetime.now(UTC).replace(microsecond=0)
-    now = worker.post("/v1/offers?dry_run=true&explain=true", {"customer_id": "1.0"}).json()
+    now = lone_worker.post("/v1/offers?dry_run=true&explain=true", {"customer_id": "1.0"}).json()
     assert before <= datetime.fromisoformat(now["at"]) <= datetime.now(UTC)
     assert now["reason"] == f"no coupon valid on {now['day']}"
     assert now["explanation"] is now["department"] is now["likelihood"] is None
 
 
-def test_requests_that_cannot_be_read_are_told(worker: WorkerThread) -> None:
+def test_requests_that_cannot_be_read_are_told(lone_worker: WorkerThread) -> None:
     for body, detail in (
         ({}, "body customer_id: Field required"),
         ({"customer_id": 1, "dep": "Boys"}, "body dep: Extra inputs are not permitted"),
@@ -136,22 +124,24 @@ def test_requests_that_cannot_be_read_are_told(worker: WorkerThread) -> None:
         ({"customer_id": 1, "event_id": "x" * 256}, "body event_id: "),
         ({"customer_id": 1, "department": "Toys"}, "body department: No department is called"),
     ):
-        answer = worker.post("/v1/offers", body)
-        assert detail_of(answer, 422, "invalid-input").startswith(detail)
-    answer = worker.post("/v1/offers?dry=true", {"customer_id": 1})
-    assert detail_of(answer, 422, "invalid-input").startswith("query dry: ")
-    answer = worker.post("/v1/offers/batch?explain=true", [{"customer_id": 1}])
-    assert detail_of(answer, 422, "invalid-input").startswith("query explain: ")
-    answer = worker.post("/v1/offers", {"customer_id": 127})
-    assert detail_of(answer, 404, "unknown-store-customer") == "No customer 127 of the shop."
+        answer = lone_worker.post("/v1/offers", body)
+        assert problem(answer, 422, "invalid-input")["detail"].startswith(detail)
+    answer = lone_worker.post("/v1/offers?dry=true", {"customer_id": 1})
+    assert problem(answer, 422, "invalid-input")["detail"].startswith("query dry: ")
+    answer = lone_worker.post("/v1/offers/batch?explain=true", [{"customer_id": 1}])
+    assert problem(answer, 422, "invalid-input")["detail"].startswith("query explain: ")
+    answer = lone_worker.post("/v1/offers", {"customer_id": 127})
+    assert (
+        problem(answer, 404, "unknown-store-customer")["detail"] == "No customer 127 of the shop."
+    )
     asked = {"customer_id": 1, "department": "Boys", "at": AT, "event_id": "a"}
-    assert worker.post("/v1/offers", asked).json()["is_repeated"] is False
-    assert worker.post("/v1/offers", asked).json()["is_repeated"] is True
-    answer = worker.post("/v1/offers", asked | {"customer_id": 2})
-    assert "decided for another customer" in detail_of(answer, 409, "event-id-used")
+    assert lone_worker.post("/v1/offers", asked).json()["is_repeated"] is False
+    assert lone_worker.post("/v1/offers", asked).json()["is_repeated"] is True
+    answer = lone_worker.post("/v1/offers", asked | {"customer_id": 2})
+    assert "decided for another customer" in problem(answer, 409, "event-id-used")["detail"]
 
 
-def test_a_batch_is_decided_one_by_one(new_shop: Shop, worker: WorkerThread) -> None:
+def test_a_batch_is_decided_one_by_one(new_shop: Shop, lone_worker: WorkerThread) -> None:
     asked: list[dict[str, Any]] = [
         {"customer_id": customer, "department": department, "at": AT}
         for customer in shops.CUSTOMERS
@@ -159,9 +149,9 @@ def test_a_batch_is_decided_one_by_one(new_shop: Shop, worker: WorkerThread) -> 
     ]
     asked[3] = {"customer_id": 127, "at": AT}
     asked[5] = {"customer_id": 1, "department": "Toys"}
-    dry = worker.post("/v1/offers/batch?dry_run=true", asked)
+    dry = lone_worker.post("/v1/offers/batch?dry_run=true", asked)
     assert new_shop.rows(COUNT) == [(0,)]
-    real = worker.post("/v1/offers/batch", asked)
+    real = lone_worker.post("/v1/offers/batch", asked)
     assert new_shop.rows(COUNT) == [(len(asked) - 2,)]
     for answer in (dry, real):
         assert answer.status_code == 200
@@ -181,69 +171,69 @@ def test_a_batch_is_decided_one_by_one(new_shop: Shop, worker: WorkerThread) -> 
             "title": "Unknown customer of the shop", "detail": "No customer 127 of the shop.",
         }  # fmt: skip
         assert found[5]["problem"]["status"] == 422
-    assert worker.post("/v1/offers/batch", []).json() == []
-    too_many = worker.post("/v1/offers/batch", [{"customer_id": 1}] * 1_001)
-    assert "1000" in detail_of(too_many, 422, "invalid-input")
+    assert lone_worker.post("/v1/offers/batch", []).json() == []
+    too_many = lone_worker.post("/v1/offers/batch", [{"customer_id": 1}] * 1_001)
+    assert "1000" in problem(too_many, 422, "invalid-input")["detail"]
 
 
 def test_whoever_is_away_is_named_in_time(
-    new_shop: Shop, worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
+    new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
     monkeypatch.setattr(offer_routes, "BATCH_SECONDS", 0.3)
     asked = {"customer_id": who_gets("Boys"), "department": "Boys", "at": AT}
-    known = worker.post("/v1/offers", asked).json()
+    known = lone_worker.post("/v1/offers", asked).json()
     new_shop.scorer.is_hanging = True
     other = asked | {"department": "Women"}
-    answer = worker.post("/v1/offers", other)
-    assert detail_of(answer, 503, "not-in-time") == (
+    answer = lone_worker.post("/v1/offers", other)
+    assert problem(answer, 503, "not-in-time")["detail"] == (
         "The offer was not decided within 0.3 s. Ask again, with the same event_id."
     )
     assert answer.headers["retry-after"] == "1"
     # What is in memory needs no scorer.
-    assert worker.post("/v1/offers", asked).json()["coupon"] == known["coupon"]
-    monkeypatch.setattr(worker.app.state.worker, "is_scorer_up", False)
-    detail = detail_of(worker.post("/v1/offers", other), 503, "scorer-unavailable")
+    assert lone_worker.post("/v1/offers", asked).json()["coupon"] == known["coupon"]
+    monkeypatch.setattr(lone_worker.app.state.worker, "is_scorer_up", False)
+    detail = problem(lone_worker.post("/v1/offers", other), 503, "scorer-unavailable")["detail"]
     assert detail.startswith("The coupon scorer does not answer.")
-    (result,) = worker.post("/v1/offers/batch", [other]).json()
+    (result,) = lone_worker.post("/v1/offers/batch", [other]).json()
     assert result["problem"]["type"].endswith(":scorer-unavailable")
     new_shop.scorer.is_hanging = False
     # A worker that waits for its database has nothing to decide with yet.
-    monkeypatch.setattr(worker.app.state.worker, "_has_begun", asyncio.Event())
+    monkeypatch.setattr(lone_worker.app.state.worker, "_has_begun", asyncio.Event())
     for path, body in (("/v1/offers", asked), ("/v1/offers/batch", [asked])):
-        detail_of(worker.post(path, body), 503, "database-unavailable")
+        problem(lone_worker.post(path, body), 503, "database-unavailable")
 
 
 def test_a_held_up_database_is_named(
-    new_shop: Shop, worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
+    new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others hold the table of decisions: nothing is recorded in time."""
     monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
     asked = {"customer_id": who_gets("Boys"), "department": "Boys", "at": AT, "event_id": "a"}
-    wait_for(lambda: worker.app.state.worker.is_scorer_up)
+    wait_for(lambda: lone_worker.app.state.worker.is_scorer_up)
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.decisions in exclusive mode")
-        detail_of(worker.post("/v1/offers", asked), 503, "not-in-time")
-        monkeypatch.setattr(type(worker.app.state.worker), "is_database_up", False)
-        detail_of(worker.post("/v1/offers", asked), 503, "database-unavailable")
+        problem(lone_worker.post("/v1/offers", asked), 503, "not-in-time")
+        monkeypatch.setattr(type(lone_worker.app.state.worker), "is_database_up", False)
+        problem(lone_worker.post("/v1/offers", asked), 503, "database-unavailable")
     # The record may have been made after all: with its id, the event is decided once.
-    found = worker.post("/v1/offers", asked)
+    found = lone_worker.post("/v1/offers", asked)
     assert found.status_code == 200
     assert new_shop.rows(COUNT) == [(1,)]
 
 
 @pytest.mark.endurance
 def test_a_database_that_is_away_is_named_and_found_again(
-    new_shop: Shop, worker: WorkerThread
+    new_shop: Shop, lone_worker: WorkerThread
 ) -> None:
     embedded = new_shop.store.embedded
     assert embedded is not None
     asked = {"customer_id": who_gets("Boys"), "department": "Boys", "at": AT, "event_id": "a"}
     embedded.kill()
-    wait_for(lambda: worker.get("/readyz").status_code == 503)
-    detail_of(worker.post("/v1/offers", asked), 503, "database-unavailable")
+    wait_for(lambda: lone_worker.get("/readyz").status_code == 503)
+    problem(lone_worker.post("/v1/offers", asked), 503, "database-unavailable")
     embedded.use()
-    wait_for(lambda: worker.post("/v1/offers", asked).status_code == 200)
+    wait_for(lambda: lone_worker.post("/v1/offers", asked).status_code == 200)
     assert new_shop.rows(COUNT) == [(1,)]
 
 

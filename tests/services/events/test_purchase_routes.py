@@ -1,29 +1,20 @@
 """Purchases over HTTP and MQTT, through a worker."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from services.events import purchase_routes
+from tests.services.api.support import problem
 from tests.services.events.conftest import Shop
 from tests.services.events.purchases.test_rows import BASKET, ORDER
-from tests.services.events.support import Client, Worker, WorkerThread, working
-from tests.services.events.test_offer_routes import detail_of
+from tests.services.events.support import Client, Worker, WorkerThread
 from tests.support.programs import wait_for
 
 PATH = "/v1/purchases"
 COUNT = "select count(*) from events.basket_lines"
 
 
-@pytest.fixture
-def alone(new_shop: Shop) -> Iterator[WorkerThread]:
-    """A worker without a broker."""
-    with working(new_shop.settings, **new_shop.environment(TESTING_NO_MQTT="true")) as one:
-        yield one
-
-
-def test_a_purchase_is_taken_once(new_shop: Shop, alone: WorkerThread) -> None:
-    answers = [alone.post(PATH, BASKET | {"event_id": "till-7"}) for _ in range(2)]
+def test_a_purchase_is_taken_once(new_shop: Shop, lone_worker: WorkerThread) -> None:
+    answers = [lone_worker.post(PATH, BASKET | {"event_id": "till-7"}) for _ in range(2)]
     assert [one.status_code for one in answers] == [200, 200]
     assert answers[0].headers["cache-control"] == "no-store"
     ((key,),) = new_shop.rows("select event_key::text from events.basket_lines")
@@ -31,12 +22,14 @@ def test_a_purchase_is_taken_once(new_shop: Shop, alone: WorkerThread) -> None:
         {"event_key": key, "is_repeated": False},
         {"event_key": key, "is_repeated": True},
     ]
-    other = alone.post(PATH, ORDER | {"event_id": "till-7"})
-    assert "another purchase" in detail_of(other, 409, "event-id-used")
+    other = lone_worker.post(PATH, ORDER | {"event_id": "till-7"})
+    assert "another purchase" in problem(other, 409, "event-id-used")["detail"]
     assert new_shop.rows(COUNT) == [(1,)]
 
 
-def test_what_cannot_be_taken_is_refused_and_not_kept(new_shop: Shop, alone: WorkerThread) -> None:
+def test_what_cannot_be_taken_is_refused_and_not_kept(
+    new_shop: Shop, lone_worker: WorkerThread
+) -> None:
     for wrong, where in (
         ({}, "a basket has a basket_id"),
         (BASKET | {"at": "2999-01-01"}, "body at: an implausible day"),
@@ -44,21 +37,21 @@ def test_what_cannot_be_taken_is_refused_and_not_kept(new_shop: Shop, alone: Wor
         (BASKET | {"lines": []}, "basket.lines"),
         (ORDER | {"lines": [{"product_id": 1, "paid_price": "dear"}]}, "order.lines.0.paid_price"),
     ):
-        assert where in detail_of(alone.post(PATH, wrong), 422, "invalid-input")
+        assert where in problem(lone_worker.post(PATH, wrong), 422, "invalid-input")["detail"]
     assert new_shop.rows("select count(*) from events.inbox") == [(0,)]
     assert new_shop.rows("select count(*) from events.dead_letter") == [(0,)]
 
 
 def test_without_a_database_it_says_so_and_may_be_sent_again(
-    new_shop: Shop, alone: WorkerThread, monkeypatch: pytest.MonkeyPatch
+    new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purchase_routes, "SECONDS", 0.3)
     named = BASKET | {"event_id": "till-7"}
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.basket_lines in access exclusive mode")
-        detail_of(alone.post(PATH, named), 503, "database-unavailable")
+        problem(lone_worker.post(PATH, named), 503, "database-unavailable")
     monkeypatch.setattr(purchase_routes, "SECONDS", 30)
-    assert alone.post(PATH, named).status_code == 200
+    assert lone_worker.post(PATH, named).status_code == 200
     assert new_shop.rows(COUNT) == [(1,)]
 
 
