@@ -88,7 +88,7 @@ def _sql_seconds(settings: Settings) -> float:
         event["data"]["elapsed"]
         for event in events
         if event["info"]["name"] == "SQLQueryStatus"
-        and event["data"]["node_info"].get("resource_type") == "model"
+        and event["data"].get("node_info", {}).get("resource_type") == "model"
     )
 
 

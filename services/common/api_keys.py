@@ -103,18 +103,15 @@ class ApiKeys:
         self.are_required = bool(hashes)
         self._known = self._fixed
         self._seen: tuple[int, ...] | None = None
-        self._look_again_at = 0.0
+        self.look_again_at = 0.0
         self._trouble = ""
         # Headers that were accepted since the last look: hashing each again is most of the check.
         self.lately: dict[bytes, Key] = {}
         self._read()
 
     def look(self) -> None:
-        """Reads the file where it changed, four times a second at most."""
-        now = time.monotonic()
-        if now < self._look_again_at:
-            return
-        self._look_again_at = now + LOOK_SECONDS
+        """Reads the file where it changed; to be called from `look_again_at` on."""
+        self.look_again_at = time.monotonic() + LOOK_SECONDS
         self.lately = {}
         try:
             self._read()

@@ -6,6 +6,7 @@ Belongs here: the middleware, and the demand for a scope. Does not belong here: 
 
 import asyncio
 from collections.abc import Awaitable
+from time import monotonic
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,12 +35,16 @@ class RequireKey:
         if scope["type"] != "http":
             return self.app(scope, receive, send)
         keys = self.keys
-        keys.look()
+        if monotonic() >= keys.look_again_at:
+            keys.look()
         if not keys.are_required:
             return self.app(scope, receive, send)
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(sent) == 1 and (key := keys.lately.get(sent[0])) is not None:
-            scope[KEY_IN_SCOPE] = key
+        lately, sent = keys.lately, []
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                sent.append(value)
+        if len(sent) == 1 and sent[0] in lately:
+            scope[KEY_IN_SCOPE] = lately[sent[0]]
             return self.app(scope, receive, send)
         if path_of(scope) in OPEN_PATHS:
             return self.app(scope, receive, send)
