@@ -12,7 +12,7 @@ from orchestration.learn.recommend.land import learn_if_due
 from orchestration.load import landing
 from orchestration.load.declarations import LEARNED, read_datasets
 from orchestration.load.empty_parts import ensure_empty_parts
-from orchestration.load.event_datasets import EVENTS, events_fingerprint, feeding
+from orchestration.load.event_datasets import EVENTS, events_fingerprint, feeding, last_event
 from orchestration.load.events import land_events
 from orchestration.load.postgres import sync_raw
 from orchestration.load.quality import loaded_datasets
@@ -225,6 +225,7 @@ def _start_record(settings: Settings, domain: str) -> BuildRecord:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         landing=landing.fingerprint(settings, domain),
         events=events_fingerprint(settings, domain),
+        last_event=last_event(settings, domain),
         code=rules_of(settings, domain),
     )
     write_record(settings, record)

@@ -20,7 +20,11 @@ from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.subject_rows import subject_columns
 from pollux.subjects import Subject
 
-CURRENT = "select domain || '__r' || number from release.current"
+CURRENT = """
+select domain || '__r' || number from release.current
+union all
+select domain || '__live' from release.current
+"""
 
 
 def export(settings: Settings, subject: Subject) -> dict[str, Any]:
@@ -67,4 +71,5 @@ def _read_served(connection: psycopg.Connection, subject: Subject) -> Iterator[t
             )
             rows = cursor.execute(query, [subject.value]).fetchall()
         if rows:
+            # What is newer than the release is shown beside it.
             yield f"{schema.partition('__r')[0]}.{table}", rows

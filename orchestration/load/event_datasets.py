@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from orchestration.load import landing
 from orchestration.load.declarations import TABLE, Dataset, read_datasets
+from orchestration.load.landing import Part
+from pollux.runtime.live import FOLLOWED
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 EVENTS = "events"
@@ -22,6 +24,19 @@ def event_datasets() -> list[Dataset]:
 def feeding(domains: Sequence[str]) -> list[Dataset]:
     """The event datasets that feed any of these domains."""
     return [dataset for dataset in event_datasets() if set(domains).intersection(dataset.feeds)]
+
+
+def last_event(settings: Settings, domain: str) -> int:
+    """The number of the last landed row of the events by which a domain is followed; 0 if none."""
+    if domain not in FOLLOWED:
+        return 0
+    dataset = read_datasets(PROJECT_DIR)[EVENTS, FOLLOWED[domain].table]
+    return max(map(last_number, landing.parts(settings, dataset)), default=0)
+
+
+def last_number(part: Part) -> int:
+    """The number of the last row in a part of an event dataset."""
+    return int(part.name.rpartition("-")[2])
 
 
 def events_fingerprint(settings: Settings, domain: str) -> str:

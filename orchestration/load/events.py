@@ -20,7 +20,7 @@ from orchestration.load import journal, landing
 from orchestration.load.convert_csv import Binding, connect, convert_clean
 from orchestration.load.declarations import Column, Dataset
 from orchestration.load.errors import LandingError, LoadError
-from orchestration.load.event_datasets import EVENTS, event_datasets
+from orchestration.load.event_datasets import EVENTS, event_datasets, last_number
 from orchestration.load.landing import Part
 from orchestration.scans import identifier, scan_parquet
 from pollux.masking import told
@@ -266,8 +266,3 @@ def _value(column: Column, settings: Settings) -> sql.Composable:
 def _number(connection: psycopg.Connection[Any], query: sql.Composed) -> int:
     row = connection.execute(query).fetchone()
     return int(row[0]) if row is not None and row[0] is not None else 0
-
-
-def last_number(part: Part) -> int:
-    """The number of the last row in a part of an event dataset."""
-    return int(part.name.rpartition("-")[2])

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
-from orchestration.load.event_datasets import EVENTS
-from orchestration.load.events import last_number
+from orchestration.load.event_datasets import EVENTS, last_number
 from orchestration.load.landing import Part
 from pollux.runtime.serving import find_serving_store, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 import psycopg
 
-from orchestration.release import registry
+from orchestration.release import live, registry
 from orchestration.release.errors import ReleaseError
 from orchestration.release.follow import follow_switch
 from orchestration.release.marts import open_marts
@@ -105,6 +105,8 @@ def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseR
             target = _rollback_target(registry.read_releases(connection, domain), domain, to)
             registry.note_row_counts(connection, domain, target.number)
             switching = time.monotonic()
+            kept = live.read(connection, domain, target.number)
+            live.take_over(connection, database, domain, target.number, kept)
             with connection.pipeline():
                 registry.switch(connection, domain, target.number)
                 webhooks.enter_messages(connection, receivers, domain, ROLLED_BACK)
@@ -191,6 +193,8 @@ def _release(
     switching = time.monotonic()
     for name, erased in erase_again(connection, registry.schema_of(domain, number)).items():
         rows[name] -= erased
+    followed = live.LiveRelease(record.last_event, [t.name for t in tables if t.live_key])
+    live.take_over(connection, database, domain, number, followed)
     # In one round trip, so that the lock on the domain's row is held as briefly as possible.
     with connection.pipeline():
         registry.enter(
@@ -208,6 +212,7 @@ def _release(
             rows,
             record.quality,
         )
+        live.enter(connection, domain, number, followed)
         registry.switch(connection, domain, number)
         webhooks.enter_messages(connection, receivers, domain, PUBLISHED)
         step("release.registered")

@@ -18,7 +18,7 @@ from orchestration.release.errors import ReleaseError
 from pollux.contracts import Contract, contract_json
 from pollux.masking import told
 from pollux.quality import Quality
-from pollux.runtime import webhooks
+from pollux.runtime import live, webhooks
 from pollux.runtime.roles import make_reader
 from pollux.runtime.serving import ServingStore
 
@@ -68,6 +68,14 @@ create table if not exists release.row_counts (
     primary key (domain, number, mart),
     foreign key (domain, number) references release.releases (domain, number)
 );
+create table if not exists release.live (
+    domain text not null,
+    number integer not null,
+    last_event bigint not null,
+    marts text[] not null,
+    primary key (domain, number),
+    foreign key (domain, number) references release.releases (domain, number)
+);
 """
 
 
@@ -112,6 +120,8 @@ def prepare_store(connection: psycopg.Connection, database: ServingStore) -> Non
         connection.execute(TABLES)
         connection.execute(webhooks.TABLE)
         webhooks.grant_delivery(connection, database.events_role)
+        live.prepare(connection)
+        live.grant_rights(connection, database.reader_role, database.events_role)
         _grant(connection, sql.Identifier(database.reader_role))
     except psycopg.errors.InsufficientPrivilege as error:
         raise ReleaseError(
@@ -279,7 +289,7 @@ def drop_old_releases(connection: psycopg.Connection, domain: str) -> list[int]:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
             connection.rollback()
         connection.commit()
-    for table in ("contracts", "quality", "row_counts"):
+    for table in ("contracts", "quality", "row_counts", "live"):
         connection.execute(
             f"delete from release.{table} where domain = %s and number <> all(%s)",
             [domain, list(stay)],

@@ -17,9 +17,13 @@ from pollux.quality import DataTest
 
 @dataclass(frozen=True, kw_only=True)
 class ServedTable(Contract):
-    """A mart to release: its contract, and the schema where it was built."""
+    """A mart to release: its contract, and the schema where it was built.
+
+    `live_key` is the column of the customers for whom it is answered live.
+    """
 
     schema: str
+    live_key: str | None = None
 
 
 def served_tables(manifest: Mapping[str, Any], domain: str) -> tuple[ServedTable, ...]:
@@ -184,6 +188,7 @@ def _marts(manifest: Mapping[str, Any], domain: str) -> list[dict[str, Any]]:
 
 
 def _served_table(node: dict[str, Any]) -> ServedTable:
+    live = node["config"]["meta"].get("live")
     columns = tuple(_column(name, column) for name, column in node["columns"].items())
     return ServedTable(
         domain=node["fqn"][2],
@@ -193,6 +198,7 @@ def _served_table(node: dict[str, Any]) -> ServedTable:
         columns=columns,
         key=key_columns(node),
         indexes=tuple(map(tuple, node["config"]["meta"]["serving"].get("indexes") or ())),
+        live_key=live["key"] if isinstance(live, Mapping) else None,
     )
 
 

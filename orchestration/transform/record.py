@@ -24,7 +24,8 @@ class BuildRecord:
 
     `landing`, `events` and `code` are the fingerprints of what it was built from, `tables` the
     marts that a release of it holds. Events are separate, since learning depends on files alone.
-    Of builds of before 2026-11-27 no `quality` is known.
+    `last_event` is the number of the last landed row of the events by which the domain is followed
+    (`pollux.runtime.live`). Of builds of before 2026-11-27 neither it nor `quality` is known.
     """
 
     domain: str
@@ -34,6 +35,7 @@ class BuildRecord:
     invocation_id: str = ""
     landing: str = ""
     events: str = ""
+    last_event: int = 0
     code: str = ""
     failures: tuple[str, ...] = ()
     tables: tuple[ServedTable, ...] = ()

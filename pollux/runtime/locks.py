@@ -24,3 +24,5 @@ class LockSpace(IntEnum):
     WEBHOOKS = 7_655_904
     # 0: purchases get their numbers one transaction after the other.
     PURCHASES = 7_655_905
+    # 0: one process computes live rows.
+    LIVE = 7_655_906

@@ -50,7 +50,8 @@ where relkind = any(%s) and attnum > 0 and not attisdropped
 order by 1, 2, attnum
 """
 NUMBERS, TEXTS = ("bigint", "integer"), ("text", "character varying")
-RELEASED = re.compile(r"[a-z_]+__r[0-9]+")
+# Of releases and of live rows.
+RELEASED = re.compile(r"[a-z_]+__(r[0-9]+|live)")
 EVENTS = "events"
 
 # Messages that name a subject, by table of the event service. What could not be read may be of any

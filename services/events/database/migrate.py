@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from pollux.masking import told
-from pollux.runtime import erasures
+from pollux.runtime import erasures, live
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.locks import LockSpace
 from pollux.runtime.roles import make_events_role, make_reader, prepare_alone
@@ -62,7 +62,9 @@ def prepare_database(connection: psycopg.Connection, database: ServingStore) -> 
         connection.execute(ALONE, [LockSpace.MIGRATION])
         # A release gives this role rights, too.
         prepare_alone(connection)
+        live.prepare(connection)
         grant_rights(connection, database)
+        live.grant_rights(connection, database.reader_role, database.events_role)
 
 
 def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[str]:

@@ -165,7 +165,7 @@ def test_the_reader_is_made_before_anything_is_released(empty: ServingStore) -> 
         prepare_database(connection, replace(empty, reader_role=role))
         found = connection.execute("select rolcanlogin from pg_roles where rolname = %s", [role])
         assert found.fetchone() == (True,)
-        connection.execute(f"drop role {role}")
+        connection.execute(f"drop owned by {role}; drop role {role}")
 
 
 def test_an_owner_who_may_not_make_the_reader_is_told_what_to_set(empty: ServingStore) -> None:
