@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from pollux.runtime.live import CHANNEL
 from pollux.runtime.serving import find_serving_store
 from pollux.runtime.settings import Settings
 from services.api import (
@@ -22,7 +23,14 @@ from services.api import (
 )
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
-from services.common.answers import Answers, AnswersFromMemory, AnswersInMemory, KeptPerRelease
+from services.api.live import LiveCustomers
+from services.common.answers import (
+    Answers,
+    AnswersFromMemory,
+    AnswersInMemory,
+    KeptPerRelease,
+    Subject,
+)
 from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
 from services.common.compression import Compress
@@ -67,23 +75,30 @@ def create_app(settings: Settings) -> FastAPI:
     check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
-    memory = AnswersInMemory(limit=settings.api_cache_mb * 2**20)
     serving_store = find_serving_store(settings)
     database = Database(serving_store)
 
+    def is_live(subject: Subject) -> bool:
+        return customers.has(subject)
+
     def on_change(releases: Mapping[str, Release]) -> None:
         memory.keep_only(releases)
+        look_again.set()
         metrics.know_releases(releases)
 
+    memory = AnswersInMemory(limit=settings.api_cache_mb * 2**20, is_live=is_live)
+    look_again = asyncio.Event()
     watcher = ReleaseWatcher(
         database,
         edition=edition(*(part.repository for part in PARTS)),
         on_change=on_change,
+        channels={CHANNEL: look_again.set},
     )
+    customers = LiveCustomers(database, watcher, look_again)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(watcher.follow())
+        following = asyncio.gather(watcher.follow(), customers.follow())
         yield
         following.cancel()
         with suppress(asyncio.CancelledError):
@@ -111,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     answers = Answers(database, watcher, memory)
     app.state.answers = answers
+    app.state.live = customers
     app.state.serving_store = serving_store
     app.state.marts = marts.repository.Marts()
     app.state.releases_dir = settings.releases_dir

@@ -109,7 +109,7 @@ class Lookup(Generic[K]):
 
     async def find(self, database: Database, release: Release, key: K) -> bytes | None:
         """The document, or None."""
-        sql = _key_sql(FIND, self.mart, self.key, release.schema, self.beside)
+        sql = key_sql(FIND, self.mart, self.key, release.schema, self.beside)
         found = await database.find(sql, key)
         return None if found is None else found.encode()
 
@@ -122,7 +122,7 @@ class Lookup(Generic[K]):
 
     async def demand(self, database: Database, release: Release, key: K) -> K:
         """The key as the data spell it; raises the problem of an unknown one."""
-        sql = _key_sql(EXISTS, self.mart, self.key, release.schema)
+        sql = key_sql(EXISTS, self.mart, self.key, release.schema)
         if await database.fetch(sql, key):
             return key
         if isinstance(key, str):
@@ -135,7 +135,8 @@ class Lookup(Generic[K]):
 
 
 @lru_cache(maxsize=256)
-def _key_sql(template: str, mart: Mart, key: str, schema: str, beside: str = "") -> str:
+def key_sql(template: str, mart: Mart, key: str, schema: str, beside: str = "") -> str:
+    """A query by key of a mart's table in a schema."""
     more = f", {beside.format(release=schema)}" if beside else ""
     return template.format(
         key=key,

@@ -83,21 +83,29 @@ class Answer(Response):
         await send({"type": "http.response.body", "body": self.body})
 
 
+# A customer whose rows may be newer than the release: domain and key.
+Subject = tuple[str, int]
+
+
 class Kept(NamedTuple):
-    """An answer in memory, the route that made it, and the scope that it needs of a key."""
+    """An answer in memory, the route that made it, the scope it needs of a key, its subject."""
 
     release: Release
     answer: Answer
     route: str
     needs: KeyScope | None
+    subject: Subject | None
     size: int
 
 
 class AnswersInMemory:
     """Answers by path and query, at most `limit` bytes; the least recently used goes first."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(
+        self, *, limit: int, is_live: Callable[[Subject], bool] = lambda _subject: False
+    ) -> None:
         self._limit = limit
+        self._is_live = is_live
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
         self.size = 0
 
@@ -105,10 +113,14 @@ class AnswersInMemory:
         return len(self._kept)
 
     def get(self, key: bytes) -> Kept | None:
-        """The answer kept under a key, from any release."""
+        """The answer kept under a key, from any release; none of who has live rows by now."""
         kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
+        if kept is None:
+            return None
+        if kept.subject is not None and self._is_live(kept.subject):
+            self.drop(key)
+            return None
+        self._kept.move_to_end(key)
         return kept
 
     def put(
@@ -118,13 +130,14 @@ class AnswersInMemory:
         answer: Answer,
         route: str,
         needs: KeyScope | None = None,
+        subject: Subject | None = None,
     ) -> None:
         """Keeps an answer, unless it would take more than an eighth of the memory."""
         size = len(key) + len(answer.body) + ENTRY_BYTES
         if size > self._limit // 8:
             return
         self.drop(key)
-        self._kept[key] = Kept(release, answer, route, needs, size)
+        self._kept[key] = Kept(release, answer, route, needs, subject, size)
         self.size += size
         while self.size > self._limit:
             _, oldest = self._kept.popitem(last=False)
@@ -172,6 +185,18 @@ class Answers:
 
         If the release is dropped while it is read, its successor is read instead.
         """
+        return await self.make_of(request, None, domain, read, *args, **kwargs)
+
+    async def make_of(
+        self,
+        request: Request,
+        subject: Subject | None,
+        domain: str,
+        read: Callable[Concatenate[Database, Release, P], Awaitable[bytes]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Answer:
+        """The same, kept until the subject has live rows."""
         release, body = await self.read(domain, read, *args, **kwargs)
         answer = Answer(release, body)
         scope = request.scope
@@ -181,6 +206,7 @@ class Answers:
             answer,
             scope["route"].path_format,
             scope.get(NEEDS_IN_SCOPE),
+            subject,
         )
         return Answer(release, b"", matched=True) if matches(scope, release) else answer
 

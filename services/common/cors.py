@@ -13,7 +13,7 @@ METHODS = ["GET", "HEAD", "POST"]
 REQUEST_HEADERS = ["Authorization", "If-None-Match"]
 # Headers of the plain text that a problem replaces.
 OF_TEXT = {"content-length", "content-type"}
-ANSWER_HEADERS = ["ETag", "X-Pollux-Release", "X-Pollux-Model", "Retry-After"]
+ANSWER_HEADERS = ["ETag", "X-Pollux-Release", "X-Pollux-Freshness", "X-Pollux-Model", "Retry-After"]
 
 
 class Cors(CORSMiddleware):

@@ -90,6 +90,22 @@ def release_responses(
     return responses
 
 
+def live_responses(domain: str, *problems: ProblemError) -> dict[int | str, dict[str, Any]]:
+    """The same of a route whose answer may be newer than the release."""
+    responses = release_responses(domain, *problems)
+    freshness = {
+        "description": "Only where the answer is newer than the release: the number of the "
+        "customer's last event in it, and when it was computed.",
+        "schema": {
+            "type": "string",
+            "examples": ["live; event=1204; computed=2026-11-27T14:03:12.318214Z"],
+        },
+    }
+    for status in (200, 304):
+        responses[status]["headers"] |= {"X-Pollux-Freshness": freshness}
+    return responses
+
+
 def problem_responses(*problems: ProblemError) -> dict[int | str, dict[str, Any]]:
     """Responses by status, with every problem as an example."""
     responses: dict[int | str, dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
+from types import MappingProxyType
 
 import asyncpg
 
@@ -101,7 +102,7 @@ class ReleaseWatcher:
 
     Through a pooler, by asking alone.
 
-    `on_change` is called with the new releases by domain.
+    `on_change` is called with the new releases by domain, what `channels` name at notifications.
     """
 
     def __init__(
@@ -110,8 +111,10 @@ class ReleaseWatcher:
         *,
         edition: str,
         on_change: Callable[[Mapping[str, Release]], None],
+        channels: Mapping[str, Callable[[], None]] = MappingProxyType({}),
     ) -> None:
         self._database = database
+        self._channels = channels
         self._edition = edition
         self._on_change = on_change
         self._releases: dict[str, Release] = {}
@@ -217,6 +220,8 @@ class ReleaseWatcher:
         connection.add_termination_listener(self._lost)
         if self._database.can_listen:
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+            for channel, call in self._channels.items():
+                await connection.add_listener(channel, lambda *_, call=call: call())
         return connection
 
     async def _read(self, connection: asyncpg.Connection) -> list[asyncpg.Record]:

@@ -65,8 +65,9 @@ from services.api.household.schemas import (
     WeeksQuery,
 )
 from services.api.lists import answer_list
+from services.api.live import Live, answer_document
 from services.common.answers import answers_of
-from services.common.openapi import release_responses
+from services.common.openapi import live_responses, release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
 from services.common.scopes import ScopedRouter
@@ -127,23 +128,32 @@ async def read_household_product(request: Request, product_id: ProductId) -> Res
 @households.get(
     "/{household_key}",
     response_model=Household,
-    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY),
+    responses=live_responses(DOMAIN, unknown_household(7), BAD_KEY),
     summary="Scores, totals and segment of a household",
 )
-async def read_household(request: Request, household_key: HouseholdKey) -> Response:
+async def read_household(request: Request, household_key: HouseholdKey, query: Live) -> Response:
     """Any household in scope, whether its demographics are known or not."""
-    return await answers_of(request).make(request, DOMAIN, repository.HOUSEHOLD.read, household_key)
+    return await answer_document(request, repository.HOUSEHOLD, household_key, query)
 
 
 @households.get(
     "/{household_key}/summary",
     response_model=HhSummary,
-    responses=release_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
+    responses=live_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
     summary="Summary of a household",
 )
-async def read_household_summary(request: Request, household_key: HouseholdKey) -> Response:
+async def read_household_summary(
+    request: Request, household_key: HouseholdKey, query: Live
+) -> Response:
     """Who the household is, what it is worth, what it spends; needs known demographics."""
-    return await answers_of(request).make(request, DOMAIN, repository.summary, household_key)
+    return await answer_document(
+        request,
+        repository.SUMMARY,
+        household_key,
+        query,
+        read=repository.summary,
+        parent=repository.HOUSEHOLD,
+    )
 
 
 @households.get(

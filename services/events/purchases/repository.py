@@ -6,12 +6,16 @@ from uuid import UUID
 import asyncpg
 
 from pollux.runtime.erasures import KEPT_OUT
+from pollux.runtime.live import PURCHASES
 from pollux.runtime.locks import LockSpace
 from services.events.purchases.rows import BasketRow, OrderRow, PurchaseRow
 
 # Until a transaction ends no other takes numbers: an event's rows follow one another, and rows
-# appear in their order, so that no part of a basket lands alone.
-LOCK = f"select pg_advisory_xact_lock({LockSpace.PURCHASES}, 0)"
+# appear in their order, so that no part of a basket lands alone. Whoever computes live rows hears
+# of it when the transaction ends.
+LOCK = f"""
+select pg_advisory_xact_lock({LockSpace.PURCHASES}, 0), pg_notify('{PURCHASES}', '')
+"""
 HANDLED = """
 select event_key from events.basket_lines where event_key = any($1)
 union

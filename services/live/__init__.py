@@ -1,0 +1,1 @@
+"""Live rows: what customers just did, by the release's own models, in seconds."""

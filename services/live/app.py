@@ -1,0 +1,56 @@
+"""The updater as an app: computing live rows, and telling how it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from services.common.api_keys import ApiKeys, check_address
+from services.common.app import make_app
+from services.common.health import TAG
+from services.common.metrics import Metrics
+from services.live import health
+from services.live.metrics import LiveMetrics
+from services.live.updater import OpenModels, Updater
+
+DESCRIPTION = """
+Computes what customers just did into the rows that are answered live. It has nothing to ask but how
+it is: the API answers.
+"""
+
+
+def create_app(settings: Settings, database: ServingStore, open_models: OpenModels) -> FastAPI:
+    """The updater of an installation whose schema `events` is up to date.
+
+    Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
+    its keys cannot be read.
+    """
+    check_address(settings, settings.api_host, "POLLUX_API_HOST")
+    metrics = Metrics()
+    keys = ApiKeys(settings, metrics.refuse_key)
+    updater = Updater(settings, database, LiveMetrics(metrics.registry), open_models)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        updating = asyncio.create_task(updater.run())
+        yield
+        updating.cancel()
+        with suppress(asyncio.CancelledError):
+            await updating
+
+    app = make_app(
+        settings,
+        name="live",
+        title="Pollux live rows",
+        description=DESCRIPTION,
+        tags=[TAG],
+        lifespan=lifespan,
+        metrics=metrics,
+        keys=keys,
+        routers=health.ROUTERS,
+    )
+    app.state.updater = updater
+    return app

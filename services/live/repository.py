@@ -1,0 +1,181 @@
+"""What the updater reads and writes in the database.
+
+Belongs here: statements, and the types of what they give. Does not belong here: when they run
+(`updater`), and what rows mean, which models define.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+import pyarrow as pa
+
+from pollux.runtime import live
+from pollux.runtime.erasures import KEPT_OUT
+from pollux.runtime.live import FOLLOWED
+from pollux.runtime.locks import LockSpace
+
+ONLY_ONE = f"select pg_try_advisory_lock({LockSpace.LIVE}, 0)"
+# As they land: moments in UTC, without a zone.
+COLUMNS = {
+    "household": (
+        "number, event_key::text, line, household_key, basket_id, day, trans_time, store_id, "
+        "product_id, quantity, sales_value, retail_disc, coupon_disc, coupon_match_disc, "
+        "received_at at time zone 'UTC' as received_at"
+    ),
+    "store": (
+        "number, event_key::text, line, order_id, customer_id, event_at at time zone 'UTC' as "
+        "event_at, event_at at time zone $2 as event_shop_time, product_id, coupon_id, "
+        "original_price, paid_price, received_at at time zone 'UTC' as received_at"
+    ),
+}
+TYPES = {
+    "int8": pa.int64(),
+    "int4": pa.int32(),
+    "numeric": pa.decimal128(18, 2),
+    "text": pa.string(),
+    "timestamp": pa.timestamp("us"),
+}
+FOLLOW = "select release, number, live_day from live.followed where domain = $1"
+# A day is the shop's, where purchases have one.
+NEW = """
+select {key} as key, max(number) as number, max({day}) as day
+from (
+    select * from events.{table} where number > $1 order by number limit $2
+) as new
+group by 1
+order by 2
+"""
+BEHIND = """
+select {key} as key from {schema}.live_customers
+where release <> $1 or live_day is distinct from $2
+order by revision
+limit $3
+"""
+NOT_ERASED = "select key from unnest($1::bigint[]) as asked (key) where not {is_kept_out}"
+STILL = "select release, number from live.followed where domain = $1 for update"
+DELETE = "delete from {schema}.{table} where {key} = any($1)"
+ENTER = """
+insert into {schema}.live_customers ({key}, number, release, live_day, revision)
+select key, number, $3, $4, $5 from unnest($1::bigint[], $2::bigint[]) as computed (key, number)
+"""
+MOVE = "update live.followed set number = $2, live_day = $3 where domain = $1"
+NOTIFY = f"select pg_notify('{live.CHANNEL}', $1)"
+
+
+class Position(NamedTuple):
+    """Where a domain is: the release, the last row of events in live rows, the last live day."""
+
+    release: int
+    number: int
+    live_day: int | None
+
+
+class Purchaser(NamedTuple):
+    """A customer with new rows of events: the last of them, and the last day in them."""
+
+    key: int
+    number: int
+    day: int | None
+
+
+async def read_position(connection: asyncpg.Connection, domain: str) -> Position | None:
+    """Where a domain is; None where its release cannot be answered live."""
+    found = await connection.fetchrow(FOLLOW, domain)
+    return None if found is None else Position(*found)
+
+
+async def read_new(
+    connection: asyncpg.Connection, domain: str, after: int, limit: int
+) -> list[Purchaser]:
+    """Who is in the next rows of events, at most `limit` of them."""
+    followed = FOLLOWED[domain]
+    day = "day" if domain == "household" else "null::integer"
+    statement = NEW.format(key=followed.key, table=followed.table, day=day)
+    return [Purchaser(*row) for row in await connection.fetch(statement, after, limit)]
+
+
+async def read_behind(
+    connection: asyncpg.Connection, domain: str, position: Position, limit: int
+) -> list[int]:
+    """Customers whose rows are of another release or an earlier day than the position's."""
+    statement = BEHIND.format(key=FOLLOWED[domain].key, schema=live.schema_of(domain))
+    rows = await connection.fetch(statement, position.release, position.live_day, limit)
+    return [row["key"] for row in rows]
+
+
+async def read_lines(
+    connection: asyncpg.Connection, domain: str, keys: Sequence[int], zone: str
+) -> pa.Table:
+    """All rows of events of these customers, in their order, as they land."""
+    followed = FOLLOWED[domain]
+    columns = COLUMNS[domain]
+    prepared = await connection.prepare(
+        f"select {columns} from events.{followed.table} where {followed.key} = any($1) "
+        "order by number"
+    )
+    zones = (zone,) if "$2" in columns else ()
+    rows = await prepared.fetch([*keys], *zones)
+    return pa.table(
+        {
+            attribute.name: pa.array(
+                [row[attribute.name] for row in rows], TYPES[attribute.type.name]
+            )
+            for attribute in prepared.get_attributes()
+        }
+    )
+
+
+async def write(
+    connection: asyncpg.Connection,
+    domain: str,
+    before: Position,
+    after: Position,
+    numbers: Mapping[int, int],
+    marts: Mapping[str, pa.Table],
+) -> bool:
+    """Replaces the live rows of customers, by the last event in them, in one transaction.
+
+    Writes nothing, and returns False, where another release or updater was quicker. Of somebody
+    who was erased meanwhile nothing is written.
+    """
+    followed = FOLLOWED[domain]
+    schema = live.schema_of(domain)
+    async with connection.transaction():
+        # An erasure waits for this transaction, or has been before it.
+        is_kept_out = KEPT_OUT.format(kind=f"'{followed.kind}'", id="key")
+        statement = NOT_ERASED.format(is_kept_out=is_kept_out)
+        keys = {row["key"] for row in await connection.fetch(statement, [*numbers])}
+        still = await connection.fetchrow(STILL, domain)
+        if still is None or tuple(still) != before[:2]:
+            return False
+        revision = await connection.fetchval("select nextval('live.revisions')")
+        for table in (*marts, live.CUSTOMERS):
+            statement = DELETE.format(schema=schema, table=table, key=followed.key)
+            await connection.execute(statement, [*numbers])
+        for table, rows in marts.items():
+            await connection.copy_records_to_table(
+                table,
+                schema_name=schema,
+                columns=rows.column_names,
+                records=_records(rows, followed.key, keys),
+            )
+        statement = ENTER.format(schema=schema, key=followed.key)
+        written = {key: number for key, number in numbers.items() if key in keys}
+        await connection.execute(
+            statement,
+            [*written],
+            [*written.values()],
+            after.release,
+            after.live_day,
+            revision,
+        )
+        await connection.execute(MOVE, domain, after.number, after.live_day)
+        await connection.execute(NOTIFY, domain)
+    return True
+
+
+def _records(rows: pa.Table, key: str, keys: set[int]) -> list[tuple[Any, ...]]:
+    columns = [column.to_pylist() for column in rows.columns]
+    place = rows.column_names.index(key)
+    return [row for row in zip(*columns, strict=True) if row[place] in keys]

@@ -1,0 +1,202 @@
+"""Follows the events of a domain's customers and computes their rows anew.
+
+Belongs here: the order of the steps, and what is done when something fails. Does not belong here:
+statements (`repository`), and any rule: the release's own models compute rows.
+
+Killed at any moment it leaves nothing half: rows, and the number of the last event in them, are
+written in one transaction. Another release, or another updater, that was quicker makes it begin
+again from what is written.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+import pyarrow as pa
+
+from pollux.runtime import live
+from pollux.runtime.live import FOLLOWED
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from services.events.database.connection import DatabaseWriter, connect_to_write
+from services.live import repository
+from services.live.metrics import LiveMetrics
+from services.live.repository import Position
+
+# Rows of events that are read at once, and customers computed at once.
+MOST_ROWS = 2_000
+MOST_CUSTOMERS = 50
+POLL_SECONDS = 0.5
+PAUSE_SECONDS = 2.0
+SESSION = {"application_name": "pollux-live", "jit": "off"}
+
+log = logging.getLogger("pollux.live")
+
+
+class Models(Protocol):
+    """The models of a release, which compute the rows of a few customers."""
+
+    def compute(
+        self, keys: Sequence[int], lines: pa.Table, live_day: int | None
+    ) -> dict[str, pa.Table]:
+        """Rows of these customers by mart, from `lines`, all their rows of events."""
+
+    def close(self) -> None:
+        """Frees the memory."""
+
+
+OpenModels = Callable[[Path], Models]
+
+
+class Updater:
+    """Computes live rows until it is cancelled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        serving_store: ServingStore,
+        metrics: LiveMetrics,
+        open_models: OpenModels,
+    ) -> None:
+        self._releases_dir = settings.releases_dir
+        self._zone = settings.store_timezone
+        self._serving_store = serving_store
+        self._writer = DatabaseWriter(serving_store, durable=True)
+        self._metrics = metrics
+        self._open_models = open_models
+        self._opened: dict[str, tuple[int, Models]] = {}
+        self._alone_on = 0
+        self._wake = asyncio.Event()
+        # Whether this process computes, at the last look.
+        self.is_active = False
+        # Why nothing is computed, by domain.
+        self.problems: dict[str, str] = {}
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the database answers."""
+        return self._writer.is_up
+
+    async def run(self) -> None:
+        """Computes live rows; runs until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                is_busy = False
+                self.is_active = await self._writer.retry(self._is_only_one)
+                if self.is_active:
+                    for domain in FOLLOWED:
+                        is_busy |= await self._update_or_tell(domain)
+                if not is_busy:
+                    await self._wait(POLL_SECONDS)
+        finally:
+            listening.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection, and so lets another process compute."""
+        self._writer.close()
+
+    async def update(self, domain: str) -> bool:
+        """Computes the next customers of a domain; returns whether there were any."""
+        position = await self._writer.retry(
+            lambda connection: repository.read_position(connection, domain)
+        )
+        if position is None:
+            return False
+        started = time.monotonic()
+        new = await self._writer.retry(
+            lambda connection: repository.read_new(connection, domain, position.number, MOST_ROWS)
+        )
+        new = new[:MOST_CUSTOMERS]
+        after = Position(
+            position.release,
+            max((one.number for one in new), default=position.number),
+            max((day for day in (position.live_day, *(o.day for o in new)) if day), default=None),
+        )
+        keys = [one.key for one in new]
+        if len(keys) < MOST_CUSTOMERS:
+            left = MOST_CUSTOMERS - len(keys)
+            behind = await self._writer.retry(
+                lambda connection: repository.read_behind(connection, domain, after, left)
+            )
+            keys += [key for key in behind if key not in keys]
+        if not keys:
+            return False
+        lines = await self._writer.retry(
+            lambda connection: repository.read_lines(connection, domain, keys, self._zone)
+        )
+        models = await self._models(domain, position.release)
+        marts = await asyncio.to_thread(models.compute, keys, lines, after.live_day)
+        last = dict.fromkeys(keys, 0)
+        names = (FOLLOWED[domain].key, "number")
+        # In the order of their numbers.
+        last.update(zip(*(lines.column(name).to_pylist() for name in names), strict=True))
+        is_written = await self._writer.retry(
+            lambda connection: repository.write(connection, domain, position, after, last, marts)
+        )
+        if is_written:
+            self._metrics.count(domain, len(keys), time.monotonic() - started)
+        return True
+
+    async def _update_or_tell(self, domain: str) -> bool:
+        try:
+            is_busy = await self.update(domain)
+        except Exception as error:
+            # Of the database, of a release's folder, of a model: what is written already stays.
+            problem = type(error).__name__
+            if self.problems.get(domain) != problem:
+                log.exception("Live rows of %s cannot be computed", domain)
+            self.problems[domain] = problem
+            await asyncio.sleep(PAUSE_SECONDS)
+            return False
+        self.problems.pop(domain, None)
+        return is_busy
+
+    async def _models(self, domain: str, release: int) -> Models:
+        opened = self._opened.get(domain)
+        if opened is None or opened[0] != release:
+            if opened is not None:
+                del self._opened[domain]
+                opened[1].close()
+            folder = self._releases_dir / domain / f"r{release}" / "live"
+            opened = release, await asyncio.to_thread(self._open_models, folder)
+            self._opened[domain] = opened
+        return opened[1]
+
+    async def _is_only_one(self, connection: asyncpg.Connection) -> bool:
+        """Whether no other process computes; the lock goes with the connection."""
+        if self._alone_on != self._writer.connections:
+            if not await connection.fetchval(repository.ONLY_ONE):
+                return False
+            self._alone_on = self._writer.connections
+            log.info("This process computes live rows")
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _listen(self) -> None:
+        """Wakes the updater when a purchase is written; without a connection it looks anyway."""
+        while True:
+            try:
+                connection = await connect_to_write(self._serving_store, SESSION)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            ended = asyncio.Event()
+            try:
+                connection.add_termination_listener(lambda _, ended=ended: ended.set())
+                await connection.add_listener(live.PURCHASES, lambda *_: self._wake.set())
+                await ended.wait()
+            finally:
+                connection.terminate()

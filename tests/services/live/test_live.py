@@ -1,0 +1,261 @@
+"""Live rows from event to answer: what is computed, who sees it, what a switch does with it.
+
+The models are stand-ins (`support`); the real ones have tests of their own.
+"""
+
+import itertools
+import threading
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+
+from orchestration.release import registry
+from pollux.runtime import erasures
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import Settings
+from pollux.subjects import Subject
+from services.api.app import create_app
+from services.events.database.migrate import prepare_database
+from tests.services.api.support import any_store, client_of, problem, release_all, wait_until
+from tests.services.live.support import BASKETS, MARTS, buy, compute, release
+
+pytestmark = pytest.mark.integration
+
+FRESHNESS, RELEASE = "X-Pollux-Freshness", "X-Pollux-Release"
+NUMBERS = itertools.count(100, 100)
+Installation = tuple[Settings, ServingStore]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Installation]:
+    with any_store() as found:
+        with found[1].connect(autocommit=True) as connection:
+            release_all(connection, 1)
+        with found[1].connect() as connection:
+            prepare_database(connection, found[1])
+            registry.prepare_store(connection, found[1])
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(store: Installation) -> Iterator[httpx.Client]:
+    with client_of(create_app(store[0])) as client:
+        yield client
+
+
+@pytest.fixture
+def first() -> int:
+    """The number of a release; the next ten are free."""
+    return next(NUMBERS)
+
+
+@pytest.fixture
+def api(service: httpx.Client, owner: psycopg.Connection, first: int) -> httpx.Client:
+    """The API, once it answers from that release."""
+    wait_for_release(service, first)
+    return service
+
+
+@pytest.fixture
+def owner(store: Installation, first: int) -> Iterator[psycopg.Connection]:
+    """The store with that release, which can be answered live, and no event."""
+    with store[1].connect(autocommit=True) as connection:
+        found = connection.execute(
+            "select nspname from pg_namespace where nspname ~ '^household__'"
+        )
+        for (schema,) in found.fetchall():
+            connection.execute(f"drop schema {schema} cascade")
+        connection.execute("delete from release.live")
+        connection.execute("delete from live.followed")
+        connection.execute("delete from release.current where domain = 'household'")
+        connection.execute("delete from release.releases where domain = 'household'")
+        connection.execute("delete from release.contracts where domain = 'household'")
+        connection.execute("truncate events.basket_lines restart identity")
+        connection.execute("delete from erasure.suppressed")
+        release(connection, store[1], first, 0)
+        yield connection
+
+
+def shown(api: httpx.Client, household: int = 1, **query: str) -> httpx.Response:
+    return api.get(f"/v1/households/{household}", params=query)
+
+
+def wait_for_release(api: httpx.Client, number: int) -> None:
+    wait_until(lambda: shown(api).headers.get(RELEASE) == f"household-{number}", seconds=10)
+
+
+def wait_for_baskets(api: httpx.Client, baskets: int, household: int = 1) -> httpx.Response:
+    wait_until(lambda: shown(api, household).json().get("baskets") == baskets, seconds=10)
+    return shown(api, household)
+
+
+def test_a_purchase_is_answered_live(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    before = shown(api)
+    buy(owner, 1, 10)
+    number = buy(owner, 1, 11)
+    compute(*store)
+    answer = wait_for_baskets(api, 2)
+
+    found = answer.json()
+    assert found["segment"]["why"] == "2 baskets"
+    assert found.keys() == before.json().keys()
+    assert answer.headers[FRESHNESS].startswith(f"live; event={number}; computed=20")
+    assert answer.headers[RELEASE] == f"household-{first}"
+    assert answer.headers["ETag"] != before.headers["ETag"]
+    # The release is still there for who asks.
+    released = shown(api, live="false")
+    assert released.content == before.content
+    assert FRESHNESS not in released.headers
+    # Nobody else is answered otherwise.
+    assert FRESHNESS not in shown(api, 2).headers
+    assert shown(api, 2).headers["ETag"] == before.headers["ETag"]
+
+
+def test_a_tag_stands_for_release_and_event(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client
+) -> None:
+    old = shown(api).headers["ETag"]
+    buy(owner, 1, 10)
+    compute(*store)
+    tag = wait_for_baskets(api, 1).headers["ETag"]
+
+    def ask(tag: str) -> httpx.Response:
+        return api.get("/v1/households/1", headers={"If-None-Match": tag})
+
+    assert ask(old).status_code == 200
+    same = ask(tag)
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
+    assert FRESHNESS in same.headers
+    buy(owner, 1, 11)
+    compute(*store)
+    wait_for_baskets(api, 2)
+    assert ask(tag).status_code == 200
+
+
+def test_who_is_new_is_known_and_who_falls_out_of_scope_is_not(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client
+) -> None:
+    assert shown(api, 4000).status_code == 404
+    assert shown(api, 13).status_code == 200
+    buy(owner, 4000, 10)
+    buy(owner, 13, 11)
+    compute(*store)
+    wait_for_baskets(api, 1, 4000)
+    wait_until(lambda: shown(api, 13).status_code == 404, seconds=10)
+    missing = shown(api, 13)
+    problem(missing, 404, "unknown-household")
+    assert FRESHNESS in missing.headers
+
+
+def test_a_switch_takes_what_the_release_holds(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    held = buy(owner, 1, 10)
+    buy(owner, 2, 11)
+    compute(*store)
+    newer = buy(owner, 2, 12)
+    compute(*store)
+    assert owner.execute(BASKETS).fetchall() == [(1, 1, first), (2, 2, first)]
+
+    release(owner, store[1], first + 1, newer - 1)
+    # Of household 2 a purchase is newer: it is answered as before until it is computed anew.
+    assert owner.execute(BASKETS).fetchall() == [(2, 2, first)]
+    assert held < newer
+    compute(*store)
+    assert owner.execute(BASKETS).fetchall() == [(2, 2, first + 1)]
+    wait_for_release(api, first + 1)
+    assert (shown(api).json()["baskets"], FRESHNESS in shown(api).headers) == (1, False)
+    assert shown(api, 2).json()["first_day"] == first + 1
+
+    release(owner, store[1], first, 0, new=False)
+    compute(*store)
+    assert owner.execute(BASKETS).fetchall() == [(1, 1, first), (2, 2, first)]
+
+
+def test_tables_follow_the_columns_of_the_release(
+    store: Installation, owner: psycopg.Connection, first: int
+) -> None:
+    buy(owner, 1, 10)
+    compute(*store)
+    owner.execute("alter table household__live.household_rfm drop column rfm_bins")
+    release(owner, store[1], first + 1, 0)
+    compute(*store)
+    columns = "select count(rfm_bins), count(*) from household__live.household_rfm"
+    assert owner.execute(columns).fetchone() == (0, 1)
+    # A release that knows nothing of it is answered as ever.
+    release(owner, store[1], first + 2, 0, marts=())
+    assert owner.execute("select * from live.followed").fetchall() == []
+    assert owner.execute("select to_regclass('household__live.household_rfm')").fetchone() == (
+        None,
+    )
+    compute(*store)
+
+
+def test_nobody_erased_is_computed_or_answered(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client
+) -> None:
+    buy(owner, 1, 10)
+    buy(owner, 4000, 11)
+    compute(*store)
+    wait_for_baskets(api, 1, 4000)
+    with store[1].connect() as connection:
+        for household in ("1", "4000"):
+            erased = erasures.erase(connection, Subject("household", household))
+            assert erased.rows["household__live.household_rfm"] == 1
+            assert erased.rows["household__live.live_customers"] == 1
+    for household in (1, 4000):
+        wait_until(lambda h=household: shown(api, h).status_code == 404, seconds=1)
+    # An event that was read before, and is written only now.
+    owner.execute(
+        "insert into events.basket_lines (event_key, line, household_key, basket_id, day, "
+        "product_id, quantity, sales_value) values (gen_random_uuid(), 1, 1, 12, 720, 1, 1, 1)"
+    )
+    compute(*store)
+    assert owner.execute(BASKETS).fetchall() == []
+    assert shown(api).status_code == 404
+
+
+def test_an_answer_never_loses_a_purchase_that_it_has_shown(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    buy(owner, 1, 0)
+    compute(*store)
+    wait_for_baskets(api, 1)
+    seen: list[int] = []
+    switched = threading.Event()
+
+    def look() -> None:
+        while not switched.is_set():
+            seen.append(shown(api).json()["baskets"])
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for turn in range(8):
+            number = buy(owner, 1, 100 + turn)
+            compute(*store)
+            wait_for_baskets(api, turn + 2)
+            # Every other release holds the purchase.
+            release(owner, store[1], first + 1 + turn, number - turn % 2)
+            compute(*store)
+    finally:
+        switched.set()
+        reader.join()
+    assert seen == sorted(seen)
+    assert seen[-1] >= 8
+
+
+def test_reader_and_event_service_have_the_rights_that_they_need(
+    store: Installation, owner: psycopg.Connection
+) -> None:
+    for table in ("live.followed", *(f"household__live.{mart}" for mart in MARTS)):
+        for role, may in ((store[1].reader_role, False), (store[1].events_role, True)):
+            for right, has in (("select", True), ("insert", may), ("delete", may)):
+                ((found,),) = owner.execute(
+                    "select has_table_privilege(%s, %s, %s)", [role, table, right]
+                ).fetchall()
+                assert found is has, (table, role, right)
