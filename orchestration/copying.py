@@ -26,14 +26,19 @@ def copy_rows(
     connection: psycopg.Connection[Any],
     table: sql.Identifier,
     progress: Callable[[int], None] = lambda _bytes: None,
+    *,
+    is_new: bool = False,
 ) -> int:
     """Appends the columns of `relation` (what follows a `from`) to a table; returns rows copied.
 
-    `progress` receives the bytes sent. Raises the error of the side that failed; the caller must
-    then roll back its transaction.
+    `progress` receives the bytes sent. A table that is new was made in this transaction: its rows
+    are written as seen by everybody, which saves whoever reads them first from noting it. Raises
+    the error of the side that failed; the caller must then roll back its transaction.
     """
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, names)
+    statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze {})").format(
+        table, names, sql.Literal(is_new)
+    )
     sent = 0
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:

@@ -1,21 +1,17 @@
 """Exports marts as CSV files."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
 
 from orchestration.release.marts import open_marts
-from orchestration.release.tables import Marts
 from orchestration.scans import literal, scan_parquet
 from orchestration.transform.dbt import read_run, target_dir
 from orchestration.transform.errors import BuildError
-from orchestration.transform.graph import ServedTable, marts_made_of
+from orchestration.transform.graph import marts_made_of
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.warehouse import lock_warehouse
 
@@ -46,7 +42,7 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
     try:
         with (
             lock_warehouse(settings, "an export"),
-            _open_marts(settings, run.invocation_id, tables) as marts,
+            open_marts(settings, run.invocation_id, tables) as marts,
             # Not in the target folder: DuckDB would take brackets in its path for a pattern.
             tempfile.TemporaryDirectory(dir=settings.data_dir, prefix="export") as scratch,
         ):
@@ -62,17 +58,6 @@ def export_marts(settings: Settings, domain: str, dataset: str, to: Path) -> dic
 
 def _unwritable(folder: Path, error: OSError) -> BuildError:
     return BuildError(f"{folder} cannot be written: {error.strerror or error}")
-
-
-@contextmanager
-def _open_marts(
-    settings: Settings, invocation: str, tables: Sequence[ServedTable]
-) -> Iterator[Marts]:
-    with ExitStack() as stack:
-        connection = None
-        if settings.engine == "postgres":
-            connection = stack.enter_context(open_serving_store(settings).connect())
-        yield stack.enter_context(open_marts(settings, connection, invocation, tables))
 
 
 def _write_csv(parquet: Path, target: Path) -> int:

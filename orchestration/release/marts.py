@@ -1,27 +1,26 @@
 """Reads the marts for a release, from the engine that built them.
 
-Belongs here: for each engine a class that implements `tables.Marts`. Does not belong here: which
-marts there are (`orchestration.transform.graph`), and the tables that they fill (`tables`).
+Belongs here: for each engine a class that implements `Marts`. Does not belong here: which marts
+there are (`orchestration.transform.graph`), and the tables that they fill (`tables`).
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import psycopg
 from psycopg import sql
 
-from orchestration.copying import CopiedColumn, copy_rows
 from orchestration.release.errors import ReleaseError
-from orchestration.release.tables import Marts, count_rows
 from orchestration.scans import literal, scan_csv
 from orchestration.transform.graph import ServedTable
 from orchestration.transform.lake import is_whole, open_build
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 
 # The CSV format of PostgreSQL's `copy`.
@@ -31,25 +30,35 @@ CSV = {
     "delim": "','",
     "quote": "'\"'",
     "escape": "'\"'",
+    # An empty text is quoted, a null is not.
+    "allow_quoted_nulls": "false",
 }
-# Their values hold neither quotes nor commas.
-PLAIN_TYPES = ("bigint", "integer", "decimal", "double", "boolean", "date", "timestamp")
+
+
+class Marts(Protocol):
+    """The marts of an engine, as a release reads them; one thread at a time."""
+
+    def count(self, table: ServedTable) -> int:
+        """Rows of a mart."""
+
+    def built_by(self, table: ServedTable) -> str | None:
+        """The dbt invocation that built a mart, None if there is no mart."""
+
+    def write_parquet(self, table: ServedTable, path: str) -> None:
+        """Writes a mart to a Parquet file, in the order of its key."""
 
 
 @contextmanager
 def open_marts(
-    settings: Settings,
-    connection: psycopg.Connection | None,
-    invocation: str,
-    tables: Sequence[ServedTable],
+    settings: Settings, invocation: str, tables: Sequence[ServedTable]
 ) -> Iterator[Marts]:
     """Opens the marts of the installation's engine; the caller holds the warehouse lock.
 
-    `connection` is that of engine `postgres`, `invocation` the dbt run whose marts are meant.
+    `invocation` is the dbt run whose marts are meant.
     """
     if settings.engine == "postgres":
-        assert connection is not None  # noqa: S101
-        yield PostgresMarts(connection, settings.data_dir)
+        with open_serving_store(settings).connect() as connection:
+            yield PostgresMarts(connection, settings.data_dir)
     elif settings.engine == "spark":
         with open_build(settings, invocation, tables) as build:
             yield SparkMarts(build, settings, invocation)
@@ -89,19 +98,6 @@ class DuckDBMarts:
         )
         return found[0][0] if found else None
 
-    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
-        """Streams a mart into the table of a release, in the order of its key."""
-        copy_rows(
-            self._warehouse,
-            _ordered(table),
-            [
-                CopiedColumn(column.name, not column.data_type.startswith(PLAIN_TYPES))
-                for column in table.columns
-            ],
-            connection,
-            sql.Identifier(schema, table.name),
-        )
-
     def write_parquet(self, table: ServedTable, path: str) -> None:
         """Writes a mart to a Parquet file, in the order of its key."""
         _run(self._warehouse, f"copy ({_select(table)}) to {literal(path)} (format parquet)")
@@ -131,7 +127,10 @@ class PostgresMarts:
 
     def count(self, table: ServedTable) -> int:
         """Rows of a mart."""
-        return count_rows(self._connection, table.schema, table.name)
+        count = sql.SQL("select count(*) from {}")
+        name = sql.Identifier(table.schema, table.name)
+        ((rows,),) = self._connection.execute(count.format(name)).fetchall()
+        return int(rows)
 
     def built_by(self, table: ServedTable) -> str | None:
         """The dbt invocation that built a mart, None if there is no mart."""
@@ -141,13 +140,8 @@ class PostgresMarts:
         ).fetchone()
         return row[0] if row else None
 
-    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
-        """Copies a mart into the table of a release inside the server."""
-        target = sql.Identifier(schema, table.name)
-        connection.execute(sql.SQL("insert into {} ").format(target) + sql.SQL(_select(table)))
-
     def write_parquet(self, table: ServedTable, path: str) -> None:
-        """Writes a mart to a Parquet file with the types of its contract."""
+        """Writes a mart to a Parquet file, with the types of its contract, by its key."""
         types = {column.name: column.data_type for column in table.columns}
         with tempfile.NamedTemporaryFile(dir=self._scratch_dir, suffix=".csv") as scratch:
             query = sql.SQL("copy ({}) to stdout (format csv)")
@@ -170,12 +164,8 @@ def _run(
 
 def _select(table: ServedTable) -> str:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    return f"select {columns} from {_ordered(table)}"
-
-
-def _ordered(table: ServedTable) -> str:
     key = ", ".join(f'"{column}"' for column in table.key)
-    return f"{_name(table)} order by {key}"
+    return f"select {columns} from {_name(table)} order by {key}"
 
 
 def _name(table: ServedTable) -> str:

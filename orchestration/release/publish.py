@@ -14,11 +14,12 @@ import psycopg
 
 from orchestration.release import live, registry
 from orchestration.release.errors import ReleaseError
+from orchestration.release.exports import exporting
 from orchestration.release.follow import follow_switch
-from orchestration.release.marts import open_marts
+from orchestration.release.marts import Marts, open_marts
 from orchestration.release.parquet import ParquetRelease
 from orchestration.release.shrinking import find_shrunken, refuse_shrinking
-from orchestration.release.tables import Marts, write_tables
+from orchestration.release.tables import write_tables
 from orchestration.transform.record import BuildRecord, read_record
 from pollux.masking import told
 from pollux.runtime import webhooks
@@ -160,27 +161,26 @@ def _release(
         # Again under the lock: a build may have begun since.
         record = _passed_build(settings, domain)
         tables = record.tables
-        with open_marts(settings, connection, record.invocation_id, tables) as marts:
+        with open_marts(settings, record.invocation_id, tables) as marts:
             _check_builder(marts, record)
+            rows = {table.name: marts.count(table) for table in tables}
             served = registry.current_number(connection, domain)
             if served is not None and not accept_shrinking:
                 before = registry.read_row_counts(connection, domain, served)
-                shrunken = find_shrunken(before, tables, marts)
-                refuse_shrinking(settings, domain, served, shrunken)
+                refuse_shrinking(settings, domain, served, find_shrunken(before, rows))
             parquet = ParquetRelease(settings.releases_dir / domain, number)
-            folder = parquet.start()
-            for table in tables:
-                marts.write_parquet(table, str(folder / f"{table.name}.parquet"))
-            step("release.parquet_written")
             registry.drop_unfinished_release(connection, domain, number)
-            rows = write_tables(
-                connection,
-                registry.schema_of(domain, number),
-                tables,
-                marts,
-                database.reader_role,
-                progress,
-            )
+            with exporting(marts, tables, parquet.start()) as exports:
+                step("release.parquet_begun")
+                write_tables(
+                    connection,
+                    registry.schema_of(domain, number),
+                    tables,
+                    exports,
+                    rows,
+                    database.reader_role,
+                    progress,
+                )
             step("release.tables_written")
             # Checked once more: a bare dbt run takes no lock.
             _check_builder(marts, record)

@@ -234,18 +234,28 @@ def enter(
             "insert into release.quality (domain, number, quality) values (%s, %s, %s::jsonb)",
             [row["domain"], row["number"], quality.model_dump_json()],
         )
-    for contract in contracts:
-        connection.execute(
-            """
-            insert into release.contracts (domain, number, mart, contract)
-            values (%s, %s, %s, %s::jsonb)
-            """,
-            [row["domain"], row["number"], contract.name, contract_json(contract)],
+    # One statement for all marts: readers, too, wait for the processor meanwhile.
+    connection.execute(
+        """
+        with marts as (
+            select *
+            from unnest(%(names)s::text[], %(contracts)s::jsonb[], %(rows)s::bigint[])
+                as mart (name, contract, rows)
+        ), counted as (
+            insert into release.row_counts (domain, number, mart, rows)
+            select %(domain)s, %(number)s, name, rows from marts
         )
-        connection.execute(
-            "insert into release.row_counts (domain, number, mart, rows) values (%s, %s, %s, %s)",
-            [row["domain"], row["number"], contract.name, rows[contract.name]],
-        )
+        insert into release.contracts (domain, number, mart, contract)
+        select %(domain)s, %(number)s, name, contract from marts
+        """,
+        {
+            "domain": row["domain"],
+            "number": row["number"],
+            "names": [contract.name for contract in contracts],
+            "contracts": [contract_json(contract) for contract in contracts],
+            "rows": [rows[contract.name] for contract in contracts],
+        },
+    )
 
 
 def note_row_counts(connection: psycopg.Connection, domain: str, number: int) -> None:

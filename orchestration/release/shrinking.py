@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.release.errors import ShrinkingError
-from orchestration.release.tables import Marts
-from orchestration.transform.graph import ServedTable
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
 
@@ -29,15 +27,9 @@ def is_shrinking(before: int, after: int) -> bool:
     return after * 2 < before
 
 
-def find_shrunken(
-    served: Mapping[str, int], tables: Sequence[ServedTable], marts: Marts
-) -> list[Shrunken]:
+def find_shrunken(served: Mapping[str, int], built: Mapping[str, int]) -> list[Shrunken]:
     """The marts that would be emptied, or lose more than half of the rows that are served."""
-    found = [
-        Shrunken(table.name, served[table.name], marts.count(table))
-        for table in tables
-        if table.name in served
-    ]
+    found = [Shrunken(name, served[name], rows) for name, rows in built.items() if name in served]
     return [one for one in found if is_shrinking(one.rows_before, one.rows_after)]
 
 

@@ -1,11 +1,10 @@
 """Writes the tables of a release into its schema, with keys and indexes, and checks them there.
 
-Belongs here: schema, rights, tables, comments, keys and indexes of a release, and the protocol
-`Marts`. Does not belong here: reading marts (`marts`), the switch (`registry`), and the order of
-the steps (`publish`).
+Belongs here: schema, rights, tables, comments, keys and indexes of a release. Does not belong here:
+their rows (`marts`, `exports`), the switch (`registry`), and the order of the steps (`publish`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import psycopg
@@ -17,31 +16,23 @@ from pollux.contracts import Contract
 from pollux.masking import told
 
 
-class Marts(Protocol):
-    """The marts of an engine, as a release reads them."""
+class Rows(Protocol):
+    """What fills the tables."""
 
-    def count(self, table: ServedTable) -> int:
-        """Rows of a mart."""
-
-    def built_by(self, table: ServedTable) -> str | None:
-        """The dbt invocation that built a mart, None if there is no mart."""
-
-    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> None:
-        """Copies a mart's rows into the table of a release, which exists and is empty."""
-
-    def write_parquet(self, table: ServedTable, path: str) -> None:
-        """Writes a mart to a Parquet file."""
+    def copy(self, table: ServedTable, connection: psycopg.Connection, schema: str) -> int:
+        """Fills a table that this transaction made; returns its rows."""
 
 
 def write_tables(
     connection: psycopg.Connection,
     schema: str,
     tables: Sequence[ServedTable],
-    marts: Marts,
+    rows: Rows,
+    counts: Mapping[str, int],
     reader_role: str,
     progress: Callable[[str], None],
-) -> dict[str, int]:
-    """Writes and checks all tables in one transaction; returns the rows of each, by name.
+) -> None:
+    """Writes and checks all tables in one transaction; `counts` are the rows of each, by name.
 
     Raises `ReleaseError` if a table does not hold the rows of its mart, or its key has duplicates
     or nulls; the schema is then not there.
@@ -52,15 +43,17 @@ def write_tables(
     connection.execute(grant.format(sql.Identifier(schema), reader))
     defaults = sql.SQL("alter default privileges in schema {} grant select on tables to {}")
     connection.execute(defaults.format(sql.Identifier(schema), reader))
-    rows = {}
     for table in tables:
         progress(table.name)
         _create(connection, schema, table)
-        marts.copy(table, connection, schema)
-        rows[table.name] = _check_rows(connection, schema, table, marts.count(table))
+        copied = rows.copy(table, connection, schema)
+        if copied != counts[table.name]:
+            raise ReleaseError(
+                f"{table.name} has {counts[table.name]} rows where it was built and {copied} in "
+                "the release; nothing was switched."
+            )
         _add_key_and_indexes(connection, schema, table)
         connection.execute(sql.SQL("analyze {}").format(sql.Identifier(schema, table.name)))
-    return rows
 
 
 def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:
@@ -88,25 +81,6 @@ def _create(connection: psycopg.Connection, schema: str, table: ServedTable) -> 
     ]
     # In one round trip.
     connection.execute(sql.SQL("; ").join(statements))
-
-
-def count_rows(connection: psycopg.Connection, schema: str, table: str) -> int:
-    """Rows of a table."""
-    count = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
-    ((rows,),) = connection.execute(count).fetchall()
-    return int(rows)
-
-
-def _check_rows(
-    connection: psycopg.Connection, schema: str, table: ServedTable, expected: int
-) -> int:
-    found = count_rows(connection, schema, table.name)
-    if found != expected:
-        raise ReleaseError(
-            f"{table.name} has {expected} rows where it was built and {found} in the release; "
-            "nothing was switched."
-        )
-    return found
 
 
 def _add_key_and_indexes(connection: psycopg.Connection, schema: str, table: ServedTable) -> None:
