@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,16 +64,21 @@ OFFERS, CONSTANT = "/v1/offers", "/healthz"
 OFFERS_RATE, OFFERS_REPETITIONS = 500, 3
 OFFERS_CONNECTIONS = 20
 
-RATES = ((200, 10), (500, 25))
-STEPS = (500, 750, 1_000, 1_250, 1_500, 1_750, 2_000, 2_250, 2_500, 3_000, 3_500, 4_000)
-RATE_TARGET = 1_500
+RATES = (200, 500, 1_000)
+P99_MS = 10
+STEPS = (*range(500, 5_000, 500), *range(5_000, 8_001, 1_000))
+RATE_TARGETS = {1: 4_000, 2: 6_000}
+# At which events are counted in time of the processors, to compare one version with another.
+COST_RATE = 1_000
 # The host pauses the machine at times: a rate held once can be held.
 TRIES = 2
-HIGHEST = "highest rate held"
+HIGHEST = "highest rate held, {} worker{}"
 WHOLE_RATE = 5
 MAX_RUNS = 3
 # A virtual machine waits for its host: above this, latencies show that wait.
 CALM_PERCENT = 3.0
+# Within which workers learn of one another, and share the events.
+SHARING_SECONDS = 5.0
 # Events in flight that are not a backlog yet, in seconds of the rate.
 UNDER_WAY_SECONDS = 0.25
 
@@ -151,7 +156,7 @@ class Lengths(NamedTuple):
 class Parts(NamedTuple):
     """The processes whose time is counted."""
 
-    worker: psutil.Process
+    workers: list[psutil.Process]
     broker: psutil.Process
     database: psutil.Process
 
@@ -159,7 +164,7 @@ class Parts(NamedTuple):
         """CPU time that each has used so far, by name."""
         database = [self.database, *self.database.children()]
         return {
-            "worker": _cpu([self.worker]),
+            "the workers" if len(self.workers) > 1 else "worker": _cpu(self.workers),
             "Mosquitto": _cpu([self.broker]),
             "PostgreSQL": _cpu(database),
         }
@@ -191,9 +196,21 @@ class Held(NamedTuple):
         return is_sent and is_answered and max(self.backlogs[1], self.depths[1]) <= slack
 
 
-def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
-    """Measures everything; takes about ten minutes."""
+PARTS = ("latencies", "cost", "highest", "department", "offers", "echo", "two")
+
+
+def run(lengths: Lengths | None = None, only: Sequence[str] = PARTS) -> Iterator[dict[str, Any]]:
+    """Measures everything, or some of `PARTS`; all take about a quarter of an hour."""
     lengths = lengths or Lengths()
+    found: dict[str, float] = {}
+    for row in _run(lengths, only, found):
+        found[row["name"]] = row["value"]
+        yield row
+
+
+def _run(
+    lengths: Lengths, only: Sequence[str], found: dict[str, float]
+) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="px", dir="/tmp")))
         settings = Settings(data_dir=folder, database_url=None)
@@ -203,24 +220,34 @@ def run(lengths: Lengths | None = None) -> Iterator[dict[str, Any]]:
         worker, http_port = stack.enter_context(_worker(folder, broker_port, scorer_port))
         assert serving_store.embedded is not None
         postmaster = (serving_store.embedded.cluster / "postmaster.pid").read_text().split()[0]
-        parts = Parts(worker, psutil.Process(broker), psutil.Process(int(postmaster)))
+        parts = Parts([worker], psutil.Process(broker), psutil.Process(int(postmaster)))
         site = Site(broker_port, FOCUS, ANSWERS, serving_store)
         _prepare(site)
         _load(site, 100, 3, "warm")
-        rows = _latencies(site, lengths)
-        yield from rows
-        highest = _highest(site, parts, lengths)
-        yield from highest
-        yield from _whole_department(site, lengths)
-        yield from _offers(http_port, lengths)
-        stack.enter_context(_process(["echo", str(broker_port)], announces=True))
-        found = {row["name"]: row["value"] for row in [*rows, *highest]}
-        yield from _echo(Site(broker_port, ECHO, ECHOED), found, lengths)
+        if "latencies" in only:
+            yield from _latencies(site, lengths)
+        if "cost" in only:
+            yield from _cost(site, parts, lengths)
+        if "highest" in only:
+            yield from _highest(site, parts, lengths)
+        if "department" in only:
+            yield from _whole_department(site, lengths)
+        if "offers" in only:
+            yield from _offers(http_port, lengths)
+        if "echo" in only:
+            stack.enter_context(_process(["echo", str(broker_port)], announces=True))
+            yield from _echo(Site(broker_port, ECHO, ECHOED), found, lengths)
+        if "two" in only:
+            second, _ = stack.enter_context(_worker(folder, broker_port, scorer_port))
+            # It prepares nothing: the first has, and the database keeps it.
+            time.sleep(SHARING_SECONDS)
+            parts = parts._replace(workers=[worker, second])
+            yield from _highest(site, parts, lengths)
 
 
 def _latencies(site: Site, lengths: Lengths) -> Figures:
     rows = []
-    for rate, at_most in RATES:
+    for rate in RATES:
         held, stolen, runs = _calmest(lambda rate=rate: _load(site, rate, lengths.held, f"l{rate}"))
         if not rows:
             size = held.measured.bytes_per_answer
@@ -229,7 +256,7 @@ def _latencies(site: Site, lengths: Lengths) -> Figures:
         unanswered = held.measured.sent - held.measured.answered
         rows += [
             figure(f"focus → prediction, p50 at {rate}/s", p50, "ms"),
-            figure(f"focus → prediction, p99 at {rate}/s", p99, "ms", at_most=at_most),
+            figure(f"focus → prediction, p99 at {rate}/s", p99, "ms", at_most=P99_MS),
             figure(f"never answered at {rate}/s", unanswered, "events", at_most=0),
             figure(
                 f"time that other machines took meanwhile, of {runs} runs the least", stolen, "%"
@@ -255,37 +282,54 @@ def _calmest(load: Callable[[], Held]) -> tuple[Held, float, int]:
 def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
     """The highest rate without a growing backlog, and the cost of an event at that rate."""
     assert site.serving_store is not None
+    workers = len(parts.workers)
     most = _probe(site, lengths)
     rates = [step for step in reversed(STEPS) if step <= most]
     for rate in (rate for rate in rates for _ in range(TRIES)):
         with site.serving_store.connect() as connection:
             (before,) = connection.execute(LAST).fetchone() or (0,)
-        memory, cpu = _rss(parts.worker), parts.cpu_seconds()
+        memory, cpu = _rss(parts.workers), parts.cpu_seconds()
         held = _load(site, rate, lengths.held, f"held{rate}")
-        spent = {name: after - cpu[name] for name, after in parts.cpu_seconds().items()}
-        memory_after = _rss(parts.worker)
+        costs = _costs(parts, cpu, held)
+        memory_after = _rss(parts.workers)
         if held.is_held:
             break
     with site.serving_store.connect() as connection:
         events, groups = connection.execute(GROUPS, [before]).fetchone() or (0, 1)
-    spent["generator"] = held.measured.cpu_seconds
     name = f"at {rate}/s for {lengths.held:.0f} s"
     highest = rate if held.is_held else 0
     return [
-        figure(HIGHEST, highest, "events/s", at_least=RATE_TARGET),
+        figure(_highest_name(workers), highest, "events/s", at_least=RATE_TARGETS[workers]),
         figure(f"p50 {name}", held.measured.percentile_ms(50), "ms"),
         figure(f"p99 {name}", held.measured.percentile_ms(99), "ms"),
         figure(f"sent and not answered at second {lengths.mark:.0f}", held.backlogs[0], "events"),
         figure(f"the same at second {lengths.held:.0f}", held.backlogs[1], "events"),
         figure(f"depth of the outbox at second {lengths.mark:.0f}", held.depths[0], "answers"),
         figure(f"the same at second {lengths.held:.0f}", held.depths[1], "answers"),
-        figure("memory of the worker before", memory, "MiB"),
-        figure("memory of the worker after", memory_after, "MiB", at_most=memory + 16),
+        figure("memory of the workers before", memory, "MiB"),
+        figure("memory of the workers after", memory_after, "MiB", at_most=memory + 16 * workers),
         figure("events of one transaction", events / max(1, groups), "events"),
-        *(
-            figure(f"time of {part}, an event", 1e6 * seconds / held.measured.sent, "µs")
-            for part, seconds in spent.items()
-        ),
+        *costs,
+    ]
+
+
+def _highest_name(workers: int) -> str:
+    return HIGHEST.format(("one", "two")[workers - 1], "s" * (workers > 1))
+
+
+def _cost(site: Site, parts: Parts, lengths: Lengths) -> Figures:
+    """The processors' time of an event at a fixed rate, which hardly depends on other load."""
+    cpu = parts.cpu_seconds()
+    held = _load(site, COST_RATE, lengths.echo, "cost")
+    return _costs(parts, cpu, held, f" at {COST_RATE}/s")
+
+
+def _costs(parts: Parts, before: dict[str, float], held: Held, when: str = "") -> Figures:
+    spent = {name: after - before[name] for name, after in parts.cpu_seconds().items()}
+    spent["generator"] = held.measured.cpu_seconds
+    return [
+        figure(f"time of {part}, an event{when}", 1e6 * seconds / held.measured.sent, "µs")
+        for part, seconds in spent.items()
     ]
 
 
@@ -340,22 +384,21 @@ def _over_http(port: int, path: str, bodies: list[str] | None, seconds: float) -
 def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
     """The same with MQTT only, and how much longer the whole service took."""
     rows = []
-    for rate, _ in RATES:
+    for rate in RATES:
         held, _, _ = _calmest(lambda rate=rate: _load(site, rate, lengths.echo, f"echo{rate}"))
-        found = held.measured
         for percent in (50, 99):
-            floor = found.percentile_ms(percent)
-            ratio = answered[f"focus → prediction, p{percent} at {rate}/s"] / floor
-            rows += [
-                figure(f"MQTT only, p{percent} at {rate}/s", floor, "ms"),
-                figure(f"focus → prediction ÷ MQTT only, p{percent} at {rate}/s", ratio, "ratio"),
-            ]
+            floor = held.measured.percentile_ms(percent)
+            rows.append(figure(f"MQTT only, p{percent} at {rate}/s", floor, "ms"))
+            whole = answered.get(f"focus → prediction, p{percent} at {rate}/s")
+            if whole is not None:
+                name = f"focus → prediction ÷ MQTT only, p{percent} at {rate}/s"
+                rows.append(figure(name, whole / floor, "ratio"))
     highest = _probe(site, lengths)
-    return [
-        *rows,
-        figure("MQTT only, highest rate", highest, "events/s"),
-        figure("highest rate ÷ MQTT only", answered[HIGHEST] / highest, "ratio"),
-    ]
+    rows.append(figure("MQTT only, highest rate", highest, "events/s"))
+    whole = answered.get(_highest_name(1))
+    if whole is not None:
+        rows.append(figure("highest rate ÷ MQTT only", whole / highest, "ratio"))
+    return rows
 
 
 def _probe(site: Site, lengths: Lengths) -> int:
@@ -613,8 +656,8 @@ def _version() -> str:
     return told.stdout.partition("\n")[0].replace("version ", "")
 
 
-def _rss(process: psutil.Process) -> float:
-    return process.memory_info().rss / 2**20
+def _rss(processes: list[psutil.Process]) -> float:
+    return sum(process.memory_info().rss for process in processes) / 2**20
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
@@ -631,14 +674,15 @@ def _cpu(processes: list[psutil.Process]) -> float:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a try of two minutes")
-    parser.add_argument("part", nargs="*", help="how it starts its helpers")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these rows alone")
+    parser.add_argument("helper", nargs="*", help="how it starts its helpers")
     given = parser.parse_args()
-    if given.part[:1] == ["scorer"]:
-        serve_predictions(int(given.part[1]))
-    elif given.part[:1] == ["echo"]:
-        asyncio.run(echo(int(given.part[1])))
+    if given.helper[:1] == ["scorer"]:
+        serve_predictions(int(given.helper[1]))
+    elif given.helper[:1] == ["echo"]:
+        asyncio.run(echo(int(given.helper[1])))
     else:
-        for row in run(Lengths(6.0, 3.0, 4.0, 4.0, 4.0) if given.short else None):
+        for row in run(Lengths(6.0, 3.0, 4.0, 4.0, 4.0) if given.short else None, given.only):
             print(json.dumps(row, ensure_ascii=False), flush=True)
 
 

@@ -179,6 +179,12 @@ class _Load:
         self.listener = Client(task["port"], V311)
         self.listener.subscribe(task["answers"])
         self.topic = text_field(task["topic"])
+        self.leaving = b""
+
+    def _flush(self) -> None:
+        if self.leaving:
+            self.sender.write(self.leaving)
+            self.leaving = b""
 
     def _turn(self, seconds: float) -> None:
         for client in select.select([self.sender, self.listener], [], [], seconds)[0]:
@@ -209,7 +215,7 @@ class _Load:
         pair = b"\x26" + text_field("event-id") + text_field(f"{task['name']}-{number}")
         place = (number % 65535 + 1).to_bytes(2, "big")
         head = self.topic + place + bytes([len(pair)]) + pair
-        self.sender.write(packet(PUBLISH, head + payload.encode()))
+        self.leaving += packet(PUBLISH, head + payload.encode())
         self.sent += 1
         self.unacknowledged += 1
 
@@ -224,15 +230,18 @@ class _Load:
         for number in range(total):
             due = start + number / self.task["rate"]
             while (ahead := due - time.perf_counter()) > 0:
+                self._flush()
                 self._turn(ahead)
             # Even behind schedule, read answers, and send no more than the broker takes.
             while number % 16 == 0 or self.unacknowledged >= MAX_UNACKNOWLEDGED:
+                self._flush()
                 self._turn(0)
                 if self.unacknowledged < MAX_UNACKNOWLEDGED:
                     break
             if number in marks:
                 seen.append((self.sent, self.answered))
             self._send(number, due, rng)
+        self._flush()
         seconds = time.perf_counter() - start
         seen.append((self.sent, self.answered))
         deadline = time.perf_counter() + DRAIN_SECONDS

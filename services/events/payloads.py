@@ -3,8 +3,6 @@
 A reason never quotes the value that it is about: reasons are logged, values may be personal data.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -44,19 +42,15 @@ def read(type_: str, what: str, value: object) -> Value | None:
 
     Raises `UnreadableError`, which names `what` it is and why it cannot be read.
     """
-    with _naming(what):
+    try:
         return read_scalar(type_, value)
+    except UnfitError as error:
+        raise UnreadableError(f"{what}: {error}") from None
 
 
 def read_name(what: str, value: object) -> str | None:
     """A name that a message gives, as the data keep it; raises as `read` does."""
-    with _naming(what):
-        return names.read_name(value)
-
-
-@contextmanager
-def _naming(what: str) -> Iterator[None]:
     try:
-        yield
+        return names.read_name(value)
     except UnfitError as error:
         raise UnreadableError(f"{what}: {error}") from None

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pollux.runtime.errors import PolluxError
+from services.events.broker.packets import Delivery, pack_properties, puback_packet, publish_packet
 from services.events.broker.paho_patch import patch_paho
+from services.events.broker.quick_client import QuickClient
 
 patch_paho()
 
@@ -31,8 +33,6 @@ CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 30
 # How many unacknowledged messages the broker may send.
 RECEIVE_MAXIMUM = 500
-# The publisher limits what is under way; with a limit, paho would look through all of it.
-NO_LIMIT = 0
 SESSION_SECONDS = 7 * 24 * 3600
 # Messages in hand beyond which nothing more is read (QoS 0 has no other flow control).
 MAX_IN_HAND = 4 * RECEIVE_MAXIMUM
@@ -128,6 +128,7 @@ class BrokerConnection:
         on_published: Callable[[int, bool], None] = lambda _mid, _is_accepted: None,
     ) -> None:
         self.protocol = protocol
+        self._is_v5 = protocol == V5
         # The broker's limits: messages that it has not acknowledged, and bytes of each.
         self.receive_maximum = 65_535
         self.maximum_packet_size: int | None = None
@@ -143,15 +144,13 @@ class BrokerConnection:
         self._connected.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._subscribed: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._receipts: deque[Receipt] = deque()
+        # Numbers of messages that the broker has not acknowledged.
+        self._under_way: set[int] = set()
         self._socket: socket.socket | None = None
         self._is_waiting_to_write = False
         self._client_id = login.client_id
         self._source = login.source
         self._client = self._make_client(login)
-        # Shared: making one costs more than sending a message, and paho packs it at once.
-        self._properties = (
-            Properties(PacketTypes.PUBLISH) if protocol == V5 else None  # type: ignore[no-untyped-call]
-        )
 
     @property
     def is_open(self) -> bool:
@@ -245,15 +244,16 @@ class BrokerConnection:
             size = len(payload) + len(topic.encode()) + echoed + OVERHEAD
             if size > self.maximum_packet_size:
                 raise TooLongError(f"{size} bytes; the broker takes {self.maximum_packet_size}")
-        if self._properties is not None:
-            # Bypasses the setter, which would add to the previous ones.
-            object.__setattr__(self._properties, "UserProperty", list(properties.items()))
-            # The last message may have had some, and this one none.
-            vars(self._properties).pop(CORRELATION_DATA, None)
-            if correlation_data is not None:
-                setattr(self._properties, CORRELATION_DATA, correlation_data)
-        info = self._client.publish(topic, payload, 1, is_retained, properties=self._properties)
-        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+        if self._socket is None:
+            return None
+        mid = self._client.next_mid()
+        if mid in self._under_way:
+            return None
+        packed = pack_properties(properties.items(), correlation_data) if self._is_v5 else b""
+        packet = publish_packet(topic.encode(), mid, payload, packed, is_retained=is_retained)
+        self._under_way.add(mid)
+        self._client.send(packet)
+        return mid
 
     def publish_unconfirmed(self, topic: str, payload: bytes) -> None:
         """Sends a message with QoS 0: it may be lost."""
@@ -265,7 +265,7 @@ class BrokerConnection:
         while receipts and receipts[0].is_acknowledged:
             receipt = receipts.popleft()
             if receipt.mid is not None and not self.lost.done():
-                self._client.ack(receipt.mid, 1)
+                self._client.send(puback_packet(receipt.mid))
         if self.is_paused and len(receipts) < MAX_IN_HAND // 2 and self._socket is not None:
             self.is_paused = False
             self._loop.add_reader(self._socket, self._read)
@@ -291,19 +291,19 @@ class BrokerConnection:
             self._client.loop_write()
         self._end()
 
-    def _make_client(self, login: Login) -> Client:
-        is_v5 = self.protocol == V5
-        client = Client(
+    def _make_client(self, login: Login) -> QuickClient:
+        client = QuickClient(
             CallbackAPIVersion.VERSION2,
+            on_delivery=self._delivered,
+            on_acknowledged=self._acknowledged,
             client_id=login.client_id,
             protocol=self.protocol,
             # For MQTT 5, it is said when connecting.
-            clean_session=None if is_v5 else False,
+            clean_session=None if self._is_v5 else False,
             manual_ack=True,
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_SECONDS
-        client.max_inflight_messages_set(NO_LIMIT)
         if login.username is not None:
             client.username_pw_set(login.username, login.password)
         if login.certificates is not None:
@@ -317,7 +317,6 @@ class BrokerConnection:
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._answered_subscription
         client.on_unsubscribe = self._answered_subscription
-        client.on_publish = self._published
         client.on_message = self._received
         return client
 
@@ -387,26 +386,30 @@ class BrokerConnection:
         if answer is not None and not answer.done():
             answer.set_result(codes)
 
-    def _published(
-        self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _more: object
-    ) -> None:
-        self._on_published(mid, code.value < FAILED)
+    def _acknowledged(self, mid: int, code: int) -> None:
+        self._under_way.discard(mid)
+        self._on_published(mid, code < FAILED)
 
-    def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        receipt = Receipt(self, message.mid if message.qos else None)
+    def _delivered(self, delivery: Delivery) -> None:
+        topic, mid, payload, pairs, response_topic, correlation_data = delivery
+        receipt = Receipt(self, mid)
         self._receipts.append(receipt)
-        properties: Any = message.properties
-        pairs = getattr(properties, "UserProperty", None) or ()
         # With empty ids, all messages would be the same event.
         event_id = next(
             (value for name, value in pairs if name == EVENT_ID and value.strip()), None
         )
         self._on_message(
-            Message(
+            Message(topic, payload, event_id, receipt, response_topic, correlation_data)
+        )
+
+    def _received(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        properties: Any = message.properties
+        self._delivered(
+            Delivery(
                 message.topic,
+                message.mid if message.qos else None,
                 bytes(message.payload),
-                event_id,
-                receipt,
+                getattr(properties, "UserProperty", None) or [],
                 getattr(properties, "ResponseTopic", None),
                 getattr(properties, CORRELATION_DATA, None),
             )
