@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pollux.forest import Forest, UnusualModelError, read_forest
 from pollux.rules import department, text_key
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.settings import Settings
@@ -55,6 +56,17 @@ DERIVED = (
 )
 INPUTS = CATEGORICAL + NUMERIC
 FEATURES = INPUTS + DERIVED
+OF_COUPON = (
+    "coupon_type",
+    "department",
+    "discount",
+    "how_many_products_required",
+    "product_mean_price",
+    "products_available",
+    "log_price_ratio",
+)
+# Columns of features that a customer's pairs have in common.
+OF_CUSTOMER = [place for place, name in enumerate(FEATURES) if name not in OF_COUPON]
 
 FORMAT = 1
 MODEL_FILE = "model.txt"
@@ -88,19 +100,32 @@ class Calibration:
 
 @dataclass(frozen=True)
 class PropensityModel:
-    """A trained model; `card` says how good it is, as JSON."""
+    """A trained model; `card` says how good it is, as JSON.
+
+    `forest` are the booster's trees, which predict the same in a fraction of the time; None where
+    only LightGBM can read them.
+    """
 
     id: str
     trained_at: datetime
     categories: Categories
     calibration: Calibration
     booster: "Booster"
+    forest: Forest | None
     card: bytes
 
-    def predict(self, features: npt.NDArray[np.float32]) -> Floats:
-        """Probability of use for every row of `encode`'s matrix."""
-        raw = self.booster.predict(features, raw_score=True, num_threads=1)
-        return self.calibration.apply(np.asarray(raw))
+    def predict(
+        self, features: npt.NDArray[np.float32], sizes: Sequence[int] | None = None
+    ) -> Floats:
+        """Probability of use for every row of `encode`'s matrix.
+
+        `sizes` are the numbers of consecutive rows that are of one customer each.
+        """
+        if self.forest is None:
+            raw = np.asarray(self.booster.predict(features, raw_score=True, num_threads=1))
+        else:
+            raw = self.forest.predict(features, shared=OF_CUSTOMER, sizes=sizes)
+        return self.calibration.apply(raw)
 
     def explain(self, features: npt.NDArray[np.float32]) -> Floats:
         """What each feature added to the log-odds of a row's probability.
@@ -241,12 +266,17 @@ def read_model(folder: Path) -> PropensityModel:
     if hashlib.sha256(model_text).hexdigest() != description["model_sha256"]:
         raise ModelError(f"{folder / MODEL_FILE} was changed since it was trained; {_AGAIN}")
     booster = _read_booster(folder, model_text.decode())
+    try:
+        forest = read_forest(model_text.decode())
+    except UnusualModelError:
+        forest = None
     return PropensityModel(
         id=folder.name,
         trained_at=_trained_at(folder / CARD_FILE, card),
         categories=description["categories"],
         calibration=Calibration(**description["calibration"]),
         booster=booster,
+        forest=forest,
         card=card,
     )
 

@@ -54,7 +54,7 @@ def predict(
     columns |= _numbers(coupons, COUPON_NUMBERS)
     columns |= _codes(coupons, COUPON_CATEGORIES, model)
     features = encode(columns)
-    predictions = model.predict(features)
+    predictions = model.predict(features, [size for size in sizes if size])
     ids = [coupon.coupon_id for coupon in coupons]
     owners = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((np.array(ids), -predictions, owners)).tolist()
