@@ -119,7 +119,8 @@ class Forest:
         values = np.ascontiguousarray(self._values.take(places).T)
         # In the order of the trees, as LightGBM adds: another order would round in another way, and
         # NumPy adds the numbers of a single row in another.
-        return values.sum(axis=0) if len(features) > 1 else np.add.accumulate(values)[-1]
+        added = values.sum(axis=0) if len(features) > 1 else np.add.accumulate(values)[-1]
+        return np.asarray(added)
 
     def _left_over(self, features: npt.NDArray[np.float32], columns: Sequence[int]) -> Masks:
         """The leaves that some features leave over: a row for each row, a column for each tree."""
