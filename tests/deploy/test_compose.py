@@ -81,6 +81,14 @@ def test_environments_name_only_services_and_where_they_listen() -> None:
     assert {(name, int(port)) for name, port in named} == set(ports.items())
 
 
+def test_prometheus_asks_the_services_that_have_metrics() -> None:
+    text = (PROJECT_DIR / "deploy" / "monitoring" / "prometheus.yml").read_text()
+    asked = dict(re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text))
+    urls = {name: url_of(OURS[name]["command"], Settings()) for name in asked}
+    assert asked == {name: str(urlsplit(url).port) for name, url in urls.items()}
+    assert asked.keys() == OURS.keys() - {"dagster", "dashboard"}
+
+
 def test_example_has_every_variable() -> None:
     used = dict(VARIABLE.findall(TEXT))
     needed = {name for name, default in used.items() if not default.startswith(":-")}

@@ -19,6 +19,9 @@ MONITORING = PROJECT_DIR / "deploy" / "monitoring"
 SHOWN = re.compile(r'\.show\(\s*"(\w+)"')
 METRIC = re.compile(r"\b(?:pollux|process)_[a-z0-9_]+\b")
 SELECTED = re.compile(r"\b((?:pollux|process)_[a-z0-9_]+)\{([^}]*)\}")
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="needs promtool (Debian: prometheus)"
+)
 # What Prometheus adds to every series.
 ADDED = {"job", "instance"}
 
@@ -83,7 +86,24 @@ def test_metrics_have_the_labels_that_are_asked_for(exported, read) -> None:
         assert grouped <= known | ({"le"} if "_bucket" in text else set()), name
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool (Debian: prometheus)")
+@needs_promtool
+def test_prometheus_takes_its_configuration_and_the_rules(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    for name in ("prometheus.yml", "alerts.yml"):
+        text = (MONITORING / name).read_text()
+        (tmp_path / name).write_text(text.replace("/run/secrets/pollux-metrics-key", str(key)))
+    done = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"SUCCESS: {len(rules())} rules found" in done.stdout
+
+
+@needs_promtool
 def test_rules_fire_on_made_up_series_and_not_before() -> None:
     done = subprocess.run(
         ["promtool", "test", "rules", "alerts_test.yml"],
