@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tests.services.events import asyncapi
 from tests.services.events import support as shops
 from tests.support.brokers import know_passwords, make_broker
 from tests.support.programs import free_port, wait_for
+from tests.support.servers import MANAGED, serving_database
 
 NUMBERS = itertools.count(1)
 SHOPS = ("shop", "any_shop", "shop_v5")
@@ -37,6 +38,21 @@ TOPIC_SETTINGS = {
     "PROMO_CODE_LINE_TOPIC_NAME": "promo-code-line",
     "RELEASE_TOPIC_NAME": "releases",
 }
+# The embedded server is of the newest version.
+EMBEDDED, OTHERS = "embedded", ("oldest", MANAGED)
+ON_OTHER_SERVERS = (
+    "coupons/test_answers.py",
+    "database/test_connection.py",
+    "database/test_dead_letters.py",
+    "database/test_event_keys.py",
+    "database/test_inbox.py",
+    "database/test_outbox.py",
+    "database/test_retention.py",
+    "loyalty/test_worker_rows.py",
+    "purchases/test_rows.py",
+    "test_leader.py",
+    "test_worker.py",
+)
 KEPT_TABLES = ("identity", "migrations")
 RESET = f"""
 do $$
@@ -61,6 +77,18 @@ insert into release.current (domain, number) values ('store', 1), ('loyalty', 1)
 delete from loyalty__r1.members;
 insert into loyalty__r1.members values ('{shops.MEMBERS[0]}');
 """
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Lets the tests of what the service writes run on other servers, too, in `make endurance`."""
+    place = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
+    if place in ON_OTHER_SERVERS and "shop_settings" in metafunc.fixturenames:
+        others = [
+            pytest.param(kind, marks=pytest.mark.endurance)
+            for kind in OTHERS
+            if kind != MANAGED or "sees_sessions" not in metafunc.fixturenames
+        ]
+        metafunc.parametrize("shop_settings", [EMBEDDED, *others], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -122,19 +150,21 @@ CONNECTIONS: dict[str, psycopg.Connection] = {}
 
 
 @pytest.fixture(scope="session")
-def shop_settings(short_tmp: Path) -> Iterator[Settings]:
+def shop_settings(request: pytest.FixtureRequest, short_tmp: Path) -> Iterator[Settings]:
     """An installation whose database the tests share, one after the other."""
-    settings = Settings(data_dir=short_tmp / "shops")
-    know_passwords(settings)
-    store = open_serving_store(settings)
-    with store.connect() as connection:
-        prepare_database(connection, store)
-    shops.release_store(store, 1)
-    shops.release_members(store, 1)
-    yield settings
-    for connection in CONNECTIONS.values():
-        connection.close()
-    CONNECTIONS.clear()
+    kind = getattr(request, "param", EMBEDDED)
+    with nullcontext({}) if kind == EMBEDDED else serving_database(kind) as urls:
+        settings = Settings(data_dir=short_tmp / f"shops-{kind}", **urls)
+        know_passwords(settings)
+        store = open_serving_store(settings)
+        with store.connect() as connection:
+            prepare_database(connection, store)
+        shops.release_store(store, 1)
+        shops.release_members(store, 1)
+        yield settings
+        for connection in CONNECTIONS.values():
+            connection.close()
+        CONNECTIONS.clear()
 
 
 @pytest.fixture
@@ -144,6 +174,11 @@ def store(shop_settings: Settings) -> ServingStore:
     with store.connect(autocommit=True) as connection:
         connection.execute(RESET.encode())
     return store
+
+
+@pytest.fixture
+def sees_sessions() -> None:
+    """For tests whose owner sees and ends others' sessions, as he may not where it is managed."""
 
 
 @pytest.fixture

@@ -427,6 +427,14 @@ log = logging.getLogger("pollux.events")
 log.setLevel(logging.INFO)
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables of an installation and its database."""
+    names = ("database_url", "events_database_url", "reader_url")
+    urls = {f"POLLUX_{name.upper()}": getattr(settings, name) for name in names}
+    given = {name: url.get_secret_value() for name, url in urls.items() if url is not None}
+    return {"POLLUX_DATA_DIR": str(settings.data_dir), **given}
+
+
 def start_worker(settings: Settings, **environment: str) -> Worker:
     """Starts a worker; it may still be getting ready."""
     port = free_port()
@@ -447,7 +455,8 @@ def start_worker(settings: Settings, **environment: str) -> Worker:
                 ),
             ],
             env=os.environ
-            | {"POLLUX_DATA_DIR": str(settings.data_dir), "POLLUX_EVENTS_PORT": str(port)}
+            | environment_of(settings)
+            | {"POLLUX_EVENTS_PORT": str(port)}
             | environment,
             cwd=PROJECT_DIR,
             stdout=sink,
@@ -467,10 +476,7 @@ def is_ready(worker: Worker) -> bool:
 @contextmanager
 def starting(settings: Settings, **environment: str) -> Iterator[WorkerThread]:
     """A worker in a thread that may still be getting ready, ended with the block."""
-    given = environment | {
-        "POLLUX_DATA_DIR": str(settings.data_dir),
-        "POLLUX_EVENTS_PORT": str(free_port()),
-    }
+    given = environment_of(settings) | environment | {"POLLUX_EVENTS_PORT": str(free_port())}
     with patch.dict(os.environ, given):
         worker = WorkerThread(Settings(), read_mqtt_settings())
     try:
@@ -509,16 +515,3 @@ def broker(folder: Path, port: int, *more: str) -> Iterator[subprocess.Popen[byt
     command = [program, "-c", configuration]
     with running(command, lambda: is_open(port), log=folder / "broker.log") as process:
         yield process
-
-
-def make_certificate(folder: Path) -> Path:
-    """A certificate that signs itself, as cert.pem with key.pem beside it."""
-    folder.mkdir(exist_ok=True)
-    run = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subprocess.run(
-        [*run, "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "cert.pem"

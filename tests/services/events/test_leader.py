@@ -75,6 +75,7 @@ def test_one_leads_and_the_next_when_it_goes(store: ServingStore) -> None:
     run(work)
 
 
+@pytest.mark.usefixtures("sees_sessions")
 def test_who_lost_its_connection_has_its_number_again(store: ServingStore) -> None:
     async def work() -> None:
         one, connection = Leadership(store), await connect(store)
@@ -96,6 +97,7 @@ def test_who_lost_its_connection_has_its_number_again(store: ServingStore) -> No
     run(work)
 
 
+@pytest.mark.usefixtures("sees_sessions")
 def test_who_lost_its_number_to_another_ends(
     store: ServingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from tests.services.events.doubles import connect, run, until_row
 PID = "select pg_backend_pid()"
 
 
+@pytest.mark.usefixtures("sees_sessions")
 def test_a_lost_connection_is_made_again_and_counted(store: ServingStore) -> None:
     async def work() -> None:
         writer, killed = DatabaseWriter(store, durable=False), []
@@ -31,6 +32,7 @@ def test_a_lost_connection_is_made_again_and_counted(store: ServingStore) -> Non
     run(work)
 
 
+@pytest.mark.usefixtures("sees_sessions")
 def test_a_flush_tells_of_a_connection_that_was_lost_before(store: ServingStore) -> None:
     async def work() -> None:
         writer, other = DatabaseWriter(store, durable=True), await connect(store)
@@ -113,6 +115,7 @@ def test_two_that_wait_for_one_another_both_succeed(store: ServingStore) -> None
     run(work)
 
 
+@pytest.mark.usefixtures("sees_sessions")
 def test_one_that_is_cancelled_leaves_no_answer_to_the_next(store: ServingStore) -> None:
     async def work() -> None:
         writer = DatabaseWriter(store, durable=False)
