@@ -32,7 +32,7 @@ from tests.support.containers import (
     environment_of,
 )
 
-SCALE = {"api": 2, "scorer": 2, "events": 3}
+SCALE = {"api": 2, "scorer": 2, "events": 3, "dagster": 0}
 LISTS = ("/v1/households/1", "/v1/households?limit=20&sort=-total_sales", "/v1/households/7")
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 AT = "2026-11-22T10:15:00Z"
@@ -210,7 +210,7 @@ def check_revoked_key(settings: Settings, apis: list[Container], proxied: httpx.
 
 
 def run(data_dir: Path, folder: Path) -> dict[str, Any]:
-    compose = Compose(data_dir, folder, SCALE)
+    compose = Compose({"data": data_dir}, folder, SCALE)
     url = environment_of("api")["POLLUX_DATABASE_URL"]
     settings = Settings(data_dir=data_dir, database_url=url)
     with compose.network(), psycopg.connect(url, autocommit=True) as owner:

@@ -1,74 +1,51 @@
-"""The image: built by `make image` on a Debian that is made here, then asked for a household.
+"""The image: built by `make image` on a Debian that is made here, then run as compose.yaml has it.
 
-No registry is asked for a base and no engine is needed: Buildah runs a container in a chroot.
+No registry is asked for a base and no engine is needed: a container is a chroot.
 """
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from pollux.runtime.postgres import EmbeddedPostgres
 from tests.conftest import PROJECT_DIR
-from tests.support.installations import Prepared
-from tests.support.programs import free_port, is_ok, running
+from tests.support.containers import isolated, missing
+from tests.support.machines import (
+    CERTIFICATES,
+    REASON,
+    can_be_made,
+    machine,
+    make_debian,
+    run,
+)
 
 pytestmark = [
     pytest.mark.endurance,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not all(map(shutil.which, ("buildah", "mmdebstrap"))),
-        reason="needs root, buildah and mmdebstrap",
-    ),
+    pytest.mark.skipif(not can_be_made(), reason=REASON),
 ]
 
-# The base is made once on a machine: Debian changes more slowly than Pollux.
-BASE, IMAGE = "localhost/pollux-test-base", "localhost/pollux:latest"
+IMAGE = "localhost/pollux:latest"
 PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
 USER = 10001
-KEY = "a key of this test"
-# Of this machine, if it has them: an authority of its own, and what uv has fetched already.
-CERTIFICATES = Path("/etc/ssl/certs")
-READY_SECONDS = 60
-ENVIRONMENT = os.environ | {"BUILDAH_ISOLATION": "chroot"}
-
-
-def run(*command: object) -> str:
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=PROJECT_DIR,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout.strip()
+# Of this machine: its authorities, and what uv has fetched already.
+AUTHORITIES = Path("/etc/ssl/certs")
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def image() -> dict[str, Any]:
     """What the image says of itself."""
-    if not run("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
-        system = tmp_path_factory.mktemp("base") / "base.tar"
-        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "stable", system)
-        container = run("buildah", "from", "scratch")
-        run("buildah", "add", "--quiet", container, system, "/")
-        run("buildah", "commit", "--quiet", "--rm", container, BASE)
+    base = make_debian("base", PACKAGES)
     fetched = run(Path(sys.executable).with_name("uv"), "cache", "dir")
     options = [
         "--layers --pull-never",
-        f"--build-arg BASE={BASE}",
-        f"--volume {CERTIFICATES}:{CERTIFICATES}:ro --volume {fetched}:/root/.cache/uv",
-        *(f"--build-arg {one}" for one in ("PIP_CERT", "SSL_CERT_FILE") if one in os.environ),
+        f"--build-arg BASE={base}",
+        f"--volume {AUTHORITIES}:{AUTHORITIES}:ro --volume {fetched}:/root/.cache/uv",
+        *(f"--build-arg {one}" for one in CERTIFICATES if one in os.environ),
     ]
     run("make", "image", "BUILDER=buildah", f"BUILD_OPTIONS={' '.join(options)}")
     said: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", IMAGE))
@@ -112,33 +89,29 @@ def test_only_what_runs_is_in_it_and_nothing_of_it_can_be_written(container: str
     assert not names & {"pytest", "mypy", "ruff", "mkdocs", "uv"}
 
 
-def test_the_api_answers_from_the_image(
-    container: str, prepared: Prepared, short_tmp: Path, tmp_path: Path
+@pytest.mark.skipif(bool(missing()), reason="needs Caddy, Mosquitto and psql")
+def test_commands_of_the_page_end_in_a_served_household(
+    image: dict[str, Any], tmp_path: Path
 ) -> None:
-    settings = prepared.copy(prepared.household(), short_tmp / "image")
-    cluster = settings.data_dir / "postgres" / "cluster"
-    cluster.parent.mkdir()
-    shutil.move(EmbeddedPostgres(settings.data_dir).cluster, cluster)
-    run("chown", "-R", f"{USER}:{USER}", settings.data_dir)
-    port = free_port()
-    given = {
-        "POLLUX_API_PORT": port,
-        "POLLUX_API_KEYS": hashlib.sha256(KEY.encode()).hexdigest(),
-    }
-    environment = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
-    command = ["buildah", "run", *environment, "--volume", f"{settings.data_dir}:/data", container]
-    url = f"http://127.0.0.1:{port}"
-    with (
-        running(
-            [*command, "--", "pollux", "serve", "api"],
-            lambda: is_ok(f"{url}/readyz"),
-            log=tmp_path / "log",
-            seconds=READY_SECONDS,
-            env=ENVIRONMENT,
-        ),
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
-        assert client.get("/v1/households/1").status_code == HTTPStatus.UNAUTHORIZED
-        answer = client.get("/v1/households/1", headers={"Authorization": f"Bearer {KEY}"})
-        assert answer.status_code == HTTPStatus.OK
-        assert answer.json()["household_key"] == 1
+    """All that compose.yaml starts, as its own user, where only volumes can be written."""
+    with machine(IMAGE) as root:
+        described = {
+            "root": str(root),
+            "entrypoint": image["Entrypoint"],
+            "environment": dict(word.split("=", 1) for word in image["Env"]),
+            "user": USER,
+            "folder": image["WorkingDir"],
+        }
+        done = subprocess.run(
+            isolated("tests.deploy.all_containers", json.dumps(described), tmp_path),
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("household")["household_key"] == 1
+    assert len(found.pop("backups")) == 1
+    assert found == {"without a key": 401, "dashboard": 200, "Dagster": [401, 200]}

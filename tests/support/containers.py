@@ -2,7 +2,7 @@
 
 They run in namespaces of their own (`isolated`), where every port is free and names lead where
 `/etc/hosts` says: each process of a service has a loopback address of its own there, so the files
-of `deploy/` are used as they stand. Dagster's container is left out.
+of `deploy/` are used as they stand. Those of Pollux run from the checkout, or in the image.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pollux.runtime.broker import MORE_FOLDERS
 from pollux.runtime.postgres import binaries_dir
 from tests.conftest import PROJECT_DIR
 from tests.support.brokers import write_deployed_rules
+from tests.support.machines import beside, inside
 from tests.support.own_postgres import started_server
 from tests.support.programs import is_open, running, wait_for
 
@@ -39,12 +41,22 @@ SECRETS = {
     "MQTT_PASSWORD": "of-the-service",
     "SENSORS_PASSWORD": "of-sensors",
     "READERS_PASSWORD": "of-readers",
-    "DAGSTER_PASSWORD_HASH": "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG",
+    "DAGSTER_PASSWORD_HASH": "$2a$14$SWfdAbdRmf20t03cRqjJZe/tgnSIrqr3b463pXhKNlDHDYslD1lFO",
 }
+DAGSTER_LOGIN = ("admin", "of-dagster")
 PROGRAMS = ("unshare", "ip", "caddy", "nginx", "mosquitto_passwd", "psql")
 NGINX_URL = "http://localhost:8080"
 NETWORK = "127.77"
-PORTS = {"postgres": 5432, "api": 8000, "scorer": 8001, "events": 8002, "dashboard": 8501}
+PORTS = {
+    "postgres": 5432,
+    "api": 8000,
+    "scorer": 8001,
+    "events": 8002,
+    "dashboard": 8501,
+    "dagster": 3000,
+}
+# Where a service says that it is up, if not at /healthz, and that it can answer.
+UP = {"dashboard": "/_stcore/health", "dagster": "/server_info"}
 READY_SECONDS = 120
 VARIABLE = re.compile(r"\$\{(\w+)(?::[?-]([^}]*))?\}")
 
@@ -55,24 +67,74 @@ def isolated(module: str, *arguments: object) -> list[str]:
     return ["unshare", *namespaces, sys.executable, "-m", module, *map(str, arguments)]
 
 
+@dataclass(frozen=True)
+class Image:
+    """A built image: its root, and what it says of itself."""
+
+    root: Path
+    entrypoint: Sequence[str]
+    environment: Mapping[str, str]
+    user: int
+    folder: str
+
+    def command(
+        self, words: Sequence[str], environment: Mapping[str, str], binds: Mapping[str, Path]
+    ) -> list[str]:
+        """The command that runs one of the image in a container of its own."""
+        return inside(
+            self.root,
+            [*self.entrypoint, *words],
+            environment={**self.environment, **environment},
+            user=f"{self.user}:{self.user}",
+            folder=self.folder,
+            binds=binds,
+            is_read_only=True,
+        )
+
+
 class Container:
     """A process of a service; its address is its own."""
 
-    def __init__(self, service: str, address: str, environment: Mapping[str, str], log: Path):
+    def __init__(
+        self,
+        service: str,
+        address: str,
+        log: Path,
+        volumes: Mapping[str, Path],
+        image: Image | None = None,
+    ) -> None:
         self.service, self.address = service, address
         self.url = f"http://{address}:{PORTS[service]}"
-        self._environment, self._log = environment, log
+        self._log, self._image = log, image
+        # All of a machine is the image's own, but not its addresses here.
+        hosts = {f"POLLUX_{name}_HOST": address for name in ("API", "DASHBOARD", "DAGSTER")}
+        self._environment = environment_of(service) | hosts
+        self._binds = {"/etc/hosts": Path("/etc/hosts")}
+        for volume in SERVICES[service]["volumes"]:
+            name, _, place = volume.partition(":")
+            self._binds[place] = volumes[name]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        words = SERVICES[self.service]["command"]
+        if self._image is None:
+            command = [sys.executable, "-m", "cli.main", *words]
+            data_dir = {"POLLUX_DATA_DIR": str(self._binds["/data"])}
+            own = self._environment | OF_CHECKOUT | data_dir
+        else:
+            command = self._image.command(words, self._environment, self._binds)
+            own = None
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", *SERVICES[self.service]["command"]],
-                env=self._environment,
-                cwd=PROJECT_DIR,
-                stdout=log,
-                stderr=log,
+                command, env=own, cwd=PROJECT_DIR, stdout=log, stderr=log
             )
+
+    def executing(self, *words: str) -> list[str]:
+        """The command that runs another in this container, as `docker compose exec` does."""
+        assert self._image is not None
+        assert self.process is not None
+        environment = {**self._image.environment, **self._environment}
+        return beside(self.process.pid, words, environment=environment, user=self._image.user)
 
     def ask(self, path: str) -> httpx.Response | None:
         """The answer of this process; None if nobody listens."""
@@ -81,9 +143,13 @@ class Container:
         except httpx.TransportError:
             return None
 
-    def wait_until_ready(self) -> None:
-        path = "/_stcore/health" if self.service == "dashboard" else "/readyz"
+    def wait_until_up(self) -> None:
+        self._wait_for(UP.get(self.service, "/healthz"))
 
+    def wait_until_ready(self) -> None:
+        self._wait_for(UP.get(self.service, "/readyz"))
+
+    def _wait_for(self, path: str) -> None:
         def is_ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self._log.read_text()
@@ -103,13 +169,21 @@ class Container:
 
 
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
+# What the image gives a process besides its data folder.
+OF_CHECKOUT = {"PATH": os.environ["PATH"], "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}
 SERVICES: dict[str, Any] = yaml.safe_load((PROJECT_DIR / "compose.yaml").read_text())["services"]
 
 
 class Compose:
     """All containers: `containers["api"][0]` is the first API."""
 
-    def __init__(self, data_dir: Path, folder: Path, scale: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        volumes: Mapping[str, Path],
+        folder: Path,
+        scale: Mapping[str, int],
+        image: Image | None = None,
+    ) -> None:
         self.folder = folder
         self.containers: dict[str, list[Container]] = {}
         hosts = ["127.0.0.1 localhost mosquitto"]
@@ -118,12 +192,8 @@ class Compose:
                 address = f"{NETWORK}.{place}.{number}"
                 hosts.append(f"{address} {service}")
                 if service != "postgres":
-                    one = Container(
-                        service,
-                        address,
-                        environment_of(service) | _of_image(data_dir, address),
-                        folder / f"{service}-{number}.log",
-                    )
+                    log = folder / f"{service}-{number}.log"
+                    one = Container(service, address, log, volumes, image)
                     self.containers.setdefault(service, []).append(one)
         self._hosts = "\n".join(hosts) + "\n"
 
@@ -147,6 +217,11 @@ class Compose:
 
     def all(self) -> Sequence[Container]:
         return [one for several in self.containers.values() for one in several]
+
+    def said(self) -> str:
+        """The ends of all logs."""
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text()[-2000:]}" for log in logs)
 
     @contextmanager
     def _postgres(self) -> Iterator[None]:
@@ -223,18 +298,6 @@ def environment_of(service: str) -> dict[str, str]:
     return {
         name: VARIABLE.sub(lambda found: SECRETS.get(found[1], found[2] or ""), value)
         for name, value in SERVICES[service]["environment"].items()
-    }
-
-
-def _of_image(data_dir: Path, address: str) -> dict[str, str]:
-    """What the image gives it, but for the address: here not all is its own."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": "/tmp",
-        "PYTHONUNBUFFERED": "1",
-        "POLLUX_DATA_DIR": str(data_dir),
-        "POLLUX_API_HOST": address,
-        "POLLUX_DASHBOARD_HOST": address,
     }
 
 

@@ -129,6 +129,15 @@ def read_page(page: str) -> list[Example]:
     return read_examples(page, (PROJECT_DIR / page).read_text())
 
 
+def read_section(page: str, title: str) -> list[Example]:
+    """The examples of a section (`## title`) of a page that are there to be run."""
+    lines = (PROJECT_DIR / page).read_text().splitlines()
+    start = lines.index(f"## {title}") + 1
+    ends = (number for number, line in enumerate(lines) if number > start and line[:3] == "## ")
+    within = range(start, next(ends, len(lines)))
+    return [one for one in read_page(page) if one.line in within and one.kind != "shown only"]
+
+
 def read_examples(page: str, markdown: str) -> list[Example]:
     """The examples of a page; raises `ExampleError` for a declaration without its block."""
     found = []
