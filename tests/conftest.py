@@ -38,6 +38,7 @@ LONGEST = (
     "cli/test_up.py",
     "cli/test_dagster.py",
     "deploy/test_image.py",
+    "deploy/test_one_machine.py",
     "orchestration/transform/test_dbt.py",
     "orchestration/transform/test_project.py",
     "orchestration/load/test_property.py",
