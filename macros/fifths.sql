@@ -5,11 +5,12 @@
     )
 {%- endmacro %}
 
-{# The fifth (1 is lowest) that an expression is in; bounds belong to the lower fifth, so ties stay together. #}
-{% macro fifth(expression, bounds) -%}
+{# The fifth (1 is lowest) that an expression is in, by bounds in columns of this name and _1 to _4; a bound
+   belongs to the lower fifth, so ties stay together. #}
+{% macro fifth(expression, bound_name) -%}
     case
         {%- for bound in range(1, 5) %}
-            when {{ as_double(expression) }} <= {{ item_of(bounds, bound) }}
+            when {{ as_double(expression) }} <= {{ bound_name }}_{{ bound }}
             then {{ bound }}
         {%- endfor %}
         else 5

@@ -1,5 +1,7 @@
 -- A household's activity, as in int_households_measured, from the window's first day
 -- to the end of each period; from the period on in which it shopped on a second day.
+{{ config(materialized="table") }}
+
 with
     baskets as (select * from {{ ref("int_baskets_summed") }}),
 
@@ -58,7 +60,7 @@ with
 
     households_in_periods as (
 
-        select first_periods.household_key, periods.period_end
+        select first_periods.household_key, periods.period_end, periods.periods_ago
         from first_periods
         inner join periods on first_periods.first_period_end <= periods.period_end
 
@@ -69,6 +71,7 @@ with
         select
             households.household_key,
             households.period_end,
+            households.periods_ago,
             min(summed.first_day) over up_to_the_end as first_day,
             max(summed.last_day) over up_to_the_end as last_day,
             cast(sum(summed.baskets) over up_to_the_end as bigint) as baskets,
@@ -92,6 +95,7 @@ with
         select
             household_key,
             period_end,
+            periods_ago,
             first_day,
             last_day,
             baskets,

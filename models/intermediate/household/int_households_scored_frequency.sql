@@ -2,19 +2,16 @@
 with
     households as (select * from {{ ref("int_households_measured") }}),
 
-    bounds as (
-
-        select {{ fifth_bounds("baskets_per_day") }} as fifth_bounds from households
-
-    ),
+    bounds as (select * from {{ ref("int_fifths_bounded") }}),
 
     final as (
 
         select
             households.household_key,
-            {{ fifth("households.baskets_per_day", "fifth_bounds") }} as f_score
+            {{ fifth("households.baskets_per_day", "bounds.frequency_bound") }}
+            as f_score
         from households
-        cross join bounds
+        inner join bounds on bounds.periods_ago = 0
 
     )
 

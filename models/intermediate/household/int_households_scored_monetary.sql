@@ -3,6 +3,8 @@
 with
     households as (select * from {{ ref("int_households_measured") }}),
 
+    bounds as (select * from {{ ref("int_fifths_bounded") }}),
+
     logarithms as (
 
         select household_key, {{ log_of_sales("total_sales") }} as log_sales
@@ -10,15 +12,13 @@ with
 
     ),
 
-    bounds as (select {{ fifth_bounds("log_sales") }} as fifth_bounds from logarithms),
-
     final as (
 
         select
             logarithms.household_key,
-            {{ fifth("logarithms.log_sales", "fifth_bounds") }} as m_score
+            {{ fifth("logarithms.log_sales", "bounds.monetary_bound") }} as m_score
         from logarithms
-        cross join bounds
+        inner join bounds on bounds.periods_ago = 0
 
     )
 

@@ -5,17 +5,17 @@ with recursive
 
     periods as (
 
-        select last_day as period_end, first_day
+        select last_day as period_end, 0 as periods_ago, first_day
         from window_days
         where first_day <= last_day
         union all
-        select period_end - 28 as period_end, first_day
+        select period_end - 28 as period_end, periods_ago + 1 as periods_ago, first_day
         from periods
         where period_end - 28 - 27 >= first_day
 
     ),
 
-    final as (select period_end from periods)
+    final as (select period_end, periods_ago from periods)
 
 select *
 from final

@@ -1,38 +1,27 @@
 -- Household analytics look at a window of days. It begins with the data's first day
--- and ends with the last complete one: a day is complete when there is a later one.
--- Or it is that of a study, or has days by number. Its weeks are those of its days.
+-- and ends with the last complete one, or with a later day of live purchases. Or it is
+-- that of a study, or has days by number. Its weeks are those of its days.
 {{ config(materialized="table") }}
 
 with
-    transactions as (select * from {{ ref("int_transactions_gathered") }}),
+    complete_days as (select * from {{ ref("int_days_completed") }}),
 
-    data_days as (
+    live_days as (select * from {{ ref("int_live_days_given") }}),
 
-        select day, lead(day) over (order by day) as later_day
-        from transactions
-        where day is not null
-        group by 1
-
-    ),
-
-    complete_days as (
-
-        select
-            min(day) as first_day,
-            -- Of one day there is no later one, so that none is complete.
-            coalesce(
-                max(case when later_day is not null then day end), min(day) - 1
-            ) as last_day
-        from data_days
-
-    ),
+    last_live_days as (select max(day) as day from live_days),
 
     window_days as (
 
         select
-            {{ window("first_day", otherwise="first_day") }} as first_day,
-            {{ window("last_day", otherwise="last_day") }} as last_day
+            {{ window("first_day", otherwise="complete_days.first_day") }} as first_day,
+            {{
+                window(
+                    "last_day",
+                    otherwise="greatest(complete_days.last_day, last_live_days.day)",
+                )
+            }} as last_day
         from complete_days
+        cross join last_live_days
 
     ),
 

@@ -1,4 +1,6 @@
 with
+    numbered as (select * from {{ ref("int_summaries_numbered") }}),
+
     demographics as (select * from {{ ref("int_households_described") }}),
 
     rfm as (select * from {{ ref("household_rfm") }}),
@@ -15,32 +17,6 @@ with
             {{ sum_money("total_sales") }} as total_sales
         from daily_spend
         group by 1
-
-    ),
-
-    summarised as (
-
-        select
-            rfm.household_key,
-            {{ floored_quotient("rfm.household_key", "1000") }} as thousand
-        from rfm
-        inner join demographics on rfm.household_key = demographics.household_key
-        inner join spend on rfm.household_key = spend.household_key
-
-    ),
-
-    thousands as ({{ groups_of_rows("summarised", ["thousand"], ["thousand"]) }}),
-
-    numbered as (
-
-        select
-            summarised.household_key,
-            thousands.rows_before + row_number() over (
-                partition by summarised.thousand order by summarised.household_key
-            )
-            - 1 as index
-        from summarised
-        inner join thousands on summarised.thousand = thousands.thousand
 
     ),
 

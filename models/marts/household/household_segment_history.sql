@@ -1,6 +1,8 @@
 with
     households as (select * from {{ ref("int_households_measured_by_period") }}),
 
+    bounds as (select * from {{ ref("int_fifths_bounded") }}),
+
     segment_grid as (select * from {{ ref("segment_grid") }}),
 
     measured as (
@@ -9,26 +11,16 @@ with
 
     ),
 
-    bounds as (
-
-        select
-            period_end,
-            {{ fifth_bounds("baskets_per_day") }} as f_bounds,
-            {{ fifth_bounds("log_sales") }} as m_bounds
-        from measured
-        group by 1
-
-    ),
-
     scored as (
 
         select
             measured.*,
             {{ recency_score("measured.last_day", "measured.period_end") }} as r_score,
-            {{ fifth("measured.baskets_per_day", "f_bounds") }} as f_score,
-            {{ fifth("measured.log_sales", "m_bounds") }} as m_score
+            {{ fifth("measured.baskets_per_day", "bounds.frequency_bound") }}
+            as f_score,
+            {{ fifth("measured.log_sales", "bounds.monetary_bound") }} as m_score
         from measured
-        inner join bounds on measured.period_end = bounds.period_end
+        inner join bounds on measured.periods_ago = bounds.periods_ago
 
     ),
 
