@@ -33,6 +33,7 @@ from orchestration.transform.graph import (
     warnings_of,
 )
 from orchestration.transform.lake import claim_lake
+from orchestration.transform.live_files import write_live_files
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, rules_of, write_record
 from orchestration.transform.warehouse import check_is_free
@@ -145,10 +146,11 @@ def stream_build(
             loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
             run = yield from _run(settings, domains, database, server, lock)
             step("build.built")
-        check_marts(run.manifest, PROJECT_DIR)
+            check_marts(run.manifest, PROJECT_DIR)
+            failures = {domain: failures_of(run, domain) for domain in domains}
+            passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
+            write_live_files(settings, run, passed, database)
         seconds = time.monotonic() - started
-        failures = {domain: failures_of(run, domain) for domain in domains}
-        passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
         for record in records:
             names = tuple(failure.unique_id for failure in failures[record.domain])
             write_record(

@@ -27,7 +27,8 @@ def erase_files(
     """Takes subjects out of all files but the database's; the caller holds all locks."""
     erase_landed(settings, suppressed, note)
     erase_rejects(settings, suppressed, note)
-    remove_unfinished(settings.inbox_dir, settings.releases_dir, settings.lake_dir)
+    builds_dir = settings.data_dir / "builds"
+    remove_unfinished(settings.inbox_dir, settings.releases_dir, settings.lake_dir, builds_dir)
     changes = Changes()
     with open_duckdb() as engine:
         erase_raw_files(engine, settings, subjects, columns, changes)
@@ -35,11 +36,16 @@ def erase_files(
             path: f"releases: {path.parent.parent.name}.{path.stem}"
             for path in sorted(settings.releases_dir.glob("*/r*/*.parquet"))
         }
+        live = {
+            path: f"live: {path.stem}"
+            for folder, pattern in ((settings.releases_dir, "*/r*/live"), (builds_dir, "live/*/*"))
+            for path in sorted(folder.glob(f"{pattern}/*.parquet"))
+        }
         lake = {
             path: f"lake: {path.parent.name}"
             for path in sorted(settings.lake_dir.rglob("*.parquet"))
         }
-        for path, place in (released | lake).items():
+        for path, place in (released | live | lake).items():
             changes.rows[place] += erase_parquet(engine, path, subjects, columns, changes)
     note(changes.rows)
     changes.make()

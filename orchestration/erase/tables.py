@@ -12,7 +12,7 @@ import duckdb
 from orchestration.erase.changes import Changes, Note
 from orchestration.erase.columns import IdColumns, columns_of, find
 from orchestration.load.landing import publish
-from orchestration.scans import identifier, literal, scan_parquet
+from orchestration.scans import identifier, largest_row_group, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
@@ -40,9 +40,11 @@ def erase_parquet(
         for name, is_named in found.references.items()
     )
     replaced = f" replace ({emptied})" if emptied else ""
+    # Lines by customer are in small ones, of which few are read for one.
+    ((group_rows,),) = engine.execute(largest_row_group(path)).fetchall()
     engine.execute(
         f"copy (select *{replaced} from {source} where not ({found.is_row})) "
-        f"to {literal(str(changes.successor(path)))} (format parquet)"
+        f"to {literal(str(changes.successor(path)))} (format parquet, row_group_size {group_rows})"
     ).fetchall()
     return int(rows)
 

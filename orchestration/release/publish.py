@@ -20,6 +20,7 @@ from orchestration.release.marts import Marts, open_marts
 from orchestration.release.parquet import ParquetRelease
 from orchestration.release.shrinking import find_shrunken, refuse_shrinking
 from orchestration.release.tables import write_tables
+from orchestration.transform.live_files import give_live_files
 from orchestration.transform.record import BuildRecord, read_record
 from pollux.masking import told
 from pollux.runtime import webhooks
@@ -170,7 +171,9 @@ def _release(
                 refuse_shrinking(settings, domain, served, find_shrunken(before, rows))
             parquet = ParquetRelease(settings.releases_dir / domain, number)
             registry.drop_unfinished_release(connection, domain, number)
-            with exporting(marts, tables, parquet.start()) as exports:
+            folder = parquet.start()
+            give_live_files(settings, domain, record.invocation_id, folder)
+            with exporting(marts, tables, folder) as exports:
                 step("release.parquet_begun")
                 write_tables(
                     connection,

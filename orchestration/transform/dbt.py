@@ -219,6 +219,17 @@ def read_run(artifacts: Path) -> DbtRun:
     )
 
 
+def read_messages(log: str) -> list[str]:
+    """The messages of a log in JSON, by line; what is no event stands as it is."""
+    messages = []
+    for line in log.splitlines():
+        try:
+            messages.append(json.loads(line)["info"]["msg"])
+        except (ValueError, KeyError, TypeError):
+            messages.append(line)
+    return messages
+
+
 def _read_event(line: str, problems: list[str]) -> NodeEnded | None:
     try:
         event = json.loads(line)

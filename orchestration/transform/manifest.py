@@ -9,7 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestration.transform.dbt import SHOWN_LINES, dbt_command, dbt_environment, target_dir
+from orchestration.transform.dbt import (
+    SHOWN_LINES,
+    dbt_command,
+    dbt_environment,
+    read_messages,
+    target_dir,
+)
 from orchestration.transform.errors import BuildError
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import code_fingerprint
@@ -99,16 +105,6 @@ def _parse(settings: Settings) -> Any:  # noqa: ANN401
         check=False,
     )
     if result.returncode != 0:
-        tail = "\n".join(_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
+        tail = "\n".join(read_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
         raise ManifestError(f"The dbt project cannot be parsed:\n{tail}")
     return json.loads((target_dir(settings) / "manifest.json").read_bytes())
-
-
-def _messages(log: str) -> list[str]:
-    messages = []
-    for line in log.splitlines():
-        try:
-            messages.append(json.loads(line)["info"]["msg"])
-        except (ValueError, KeyError, TypeError):
-            messages.append(line)
-    return messages

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from orchestration.load.declarations import LEARNED, TABLE
+from orchestration.transform import live
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import all_marts, key_columns
 
@@ -39,6 +40,10 @@ def check_marts(manifest: Mapping[str, Any], project_dir: Path) -> None:
         f"{_place(project_dir, node, column)}: {node['name']} {what}"
         for node in all_marts(manifest)
         for column, what in _faults(node, domains)
+    ]
+    faults += [
+        f"{_place(project_dir, node, None)}: {node['name']} {what}"
+        for node, what in live.faults(manifest)
     ]
     if faults:
         raise MartError("\n".join(sorted(faults)))

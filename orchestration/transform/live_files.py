@@ -1,0 +1,322 @@
+"""Writes what a build's live marts are evaluated from: `builds/live/<domain>/<dbt invocation>/`.
+
+Belongs here: the files of a `LivePlan`, from the landing zone and the engine's tables, and giving
+them to a release. Does not belong here: what is in them (`live`), and evaluating them
+(`pollux.runtime.live_models`).
+
+A build writes them while it holds the locks, so that no later load gets in. Lines of customers are
+read from the landing zone by DuckDB, whatever the engine; where neither they nor their rules have
+changed, the file of the build before is linked.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.load import landing
+from orchestration.load.declarations import read_datasets
+from orchestration.scans import identifier, literal, scan_parts
+from orchestration.transform.dbt import (
+    SHOWN_LINES,
+    DbtRun,
+    dbt_command,
+    dbt_environment,
+    read_messages,
+)
+from orchestration.transform.errors import BuildError
+from orchestration.transform.lake import table_dir
+from orchestration.transform.live import (
+    CUSTOMERS,
+    GIVEN,
+    RELEASED,
+    Closure,
+    live_domains,
+    name_of,
+    plan_of,
+    read_by,
+    sql_of,
+)
+from orchestration.transform.record import code_fingerprint
+from orchestration.transform.study import study_of
+from pollux.masking import told
+from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_models import LiveModels, write_plan
+from pollux.runtime.serving import ServingStore
+from pollux.runtime.settings import PROJECT_DIR, Settings
+
+# Of lines by customer: so few that little is read for one, so many that the index stays small.
+ROW_GROUP_ROWS = 8192
+MEMORY_LIMIT = "2GB"
+# Hashes of what each file was made from.
+INPUTS = "inputs.json"
+# The folder's name in a release, and the builds' own.
+LIVE = "live"
+
+
+def live_dir(settings: Settings, domain: str, invocation: str) -> Path:
+    """The folder of a build's live files."""
+    return settings.data_dir / "builds" / LIVE / domain / invocation
+
+
+def write_live_files(
+    settings: Settings, run: DbtRun, domains: Sequence[str], database: ServingStore | None
+) -> None:
+    """Writes the live files of these domains; the caller holds warehouse and landing zone.
+
+    Raises `BuildError` where a live mart cannot be evaluated.
+    """
+    wanted = [domain for domain in domains if domain in live_domains(run.manifest)]
+    if not wanted:
+        return
+    manifest = run.manifest
+    if settings.engine != "duckdb":
+        manifest = _compile(settings)
+    for domain in wanted:
+        try:
+            _write(settings, run, manifest, domain, database)
+        except (duckdb.Error, OSError, ValueError) as error:
+            raise BuildError(
+                f"The live marts of {domain} cannot be made from this build: {told(error)}"
+            ) from error
+
+
+def give_live_files(settings: Settings, domain: str, invocation: str, release: Path) -> None:
+    """Links a build's live files into the folder of its release; one without has none."""
+    source = live_dir(settings, domain, invocation)
+    if not source.is_dir():
+        return
+    target = release / LIVE
+    target.mkdir()
+    for path in source.iterdir():
+        if path.name != INPUTS:
+            _link(path, target / path.name)
+
+
+def _write(
+    settings: Settings,
+    run: DbtRun,
+    manifest: Mapping[str, Any],
+    domain: str,
+    database: ServingStore | None,
+) -> None:
+    folder = live_dir(settings, domain, run.invocation_id)
+    earlier = [path for path in folder.parent.glob("*") if path.is_dir()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    closure = Closure(manifest, domain)
+    scratch_dir = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".")
+    with scratch_dir as scratch, open_duckdb() as engine:
+        unfinished = Path(scratch) / "files"
+        unfinished.mkdir()
+        engine.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+        engine.execute("set temp_directory = ?", [scratch])
+        relations = _Relations(settings, run, manifest, engine, database)
+        inputs = {}
+        for unique_id in closure.order:
+            kind, name = closure.kind(unique_id), closure.node(unique_id)["name"]
+            if kind not in (RELEASED, CUSTOMERS):
+                continue
+            path = unfinished / f"{name}.parquet"
+            order = identifier(str(closure.key)) if kind == CUSTOMERS else ""
+            inputs[name] = relations.inputs_of(unique_id, order)
+            found = _unchanged(earlier, name, inputs[name])
+            if found is None:
+                _copy(engine, relations.show(unique_id), order, path)
+            else:
+                _link(found, path)
+        (given,) = [
+            parent
+            for one in closure.order
+            if closure.kind(one) == GIVEN
+            for parent in read_by(closure.node(one))
+        ]
+        described = engine.execute(f"describe from {relations.show(given)}").fetchall()
+        columns = tuple((str(name), str(kind)) for name, kind, *_ in described)
+        write_plan(unfinished, plan_of(manifest, domain, columns))
+        (unfinished / INPUTS).write_text(json.dumps(inputs))
+        _try(unfinished)
+        unfinished.rename(folder)
+    for path in earlier:
+        shutil.rmtree(path)
+
+
+def _try(folder: Path) -> None:
+    """Evaluates the live marts for nobody: SQL that does not fit fails here."""
+    models = LiveModels(folder)
+    try:
+        models.compute([], None, None)
+    finally:
+        models.close()
+
+
+class _Relations:
+    """What the files are made from, as relations of a DuckDB connection, by `name_of`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: DbtRun,
+        manifest: Mapping[str, Any],
+        engine: duckdb.DuckDBPyConnection,
+        database: ServingStore | None,
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._manifest = manifest
+        self._engine = engine
+        self._database = database
+        self._datasets = {
+            f"{one.domain}.{one.name}": one for one in read_datasets(PROJECT_DIR).values()
+        }
+        self._shown: set[str] = set()
+        if settings.engine == "duckdb":
+            warehouse = literal(str(settings.warehouse_path))
+            engine.execute(f"attach {warehouse} as warehouse (read_only)")
+
+    def show(self, unique_id: str) -> str:
+        """Makes a relation, and returns its name as SQL."""
+        name = identifier(name_of(unique_id))
+        if unique_id not in self._shown:
+            self._shown.add(unique_id)
+            if unique_id.startswith("source."):
+                dataset = self._datasets[name_of(unique_id)]
+                scan = scan_parts(landing.dataset_dir(self._settings, dataset))
+                self._engine.execute(f"create view {name} as from {scan}")
+            elif self._is_built(unique_id):
+                self._show_built(unique_id, name)
+            else:
+                node = self._manifest["nodes"][unique_id]
+                for parent in read_by(node):
+                    self.show(parent)
+                self._engine.execute(f"create view {name} as {sql_of(self._manifest, node)}")
+        return name
+
+    def inputs_of(self, unique_id: str, order: str) -> str:
+        """A hash of the parts and the SQL behind a relation; of a table, one of this build."""
+        found = [order, str(ROW_GROUP_ROWS)]
+        waiting = [unique_id]
+        while waiting:
+            one = waiting.pop()
+            if one.startswith("source."):
+                dataset = self._datasets[name_of(one)]
+                found.append(landing.dataset_fingerprint(self._settings, dataset))
+            elif self._is_built(one):
+                found.append(self._run.invocation_id)
+            else:
+                node = self._manifest["nodes"][one]
+                found.append(sql_of(self._manifest, node))
+                waiting += read_by(node)
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+    def _is_built(self, unique_id: str) -> bool:
+        if unique_id.startswith("seed."):
+            return True
+        return bool(self._manifest["nodes"][unique_id]["config"]["materialized"] == "table")
+
+    def _show_built(self, unique_id: str, name: str) -> None:
+        """Shows a table of the engine that the build has made."""
+        node = self._run.manifest["nodes"][unique_id]
+        schema, table = node["schema"], node["alias"]
+        if self._settings.engine == "duckdb":
+            place = f"warehouse.{identifier(schema)}.{identifier(table)}"
+            self._engine.execute(f"create view {name} as from {place}")
+        elif self._settings.engine == "spark":
+            folder = table_dir(self._settings, self._run.invocation_id, schema, table)
+            self._engine.execute(f"create view {name} as from {scan_parts(folder)}")
+        else:
+            assert self._database is not None  # noqa: S101
+            with self._database.connect() as connection:
+                cursor = connection.execute(f"select * from {node['relation_name']}".encode())
+                kinds = {one.name: one.type_display for one in cursor.description or ()}
+                rows = cursor.fetchall()
+            given = pa.table(
+                {column: [row[place] for row in rows] for place, column in enumerate(kinds)}
+            )
+            casts = ", ".join(
+                f"cast({identifier(column)} as {kind}) as {identifier(column)}"
+                for column, kind in kinds.items()
+            )
+            self._engine.register("given", given)
+            self._engine.execute(f"create table {name} as select {casts} from given")
+            self._engine.unregister("given")
+
+
+def _copy(engine: duckdb.DuckDBPyConnection, relation: str, order: str, path: Path) -> None:
+    ordered = f"where {order} is not null order by {order}" if order else ""
+    engine.execute(
+        f"copy (from {relation} {ordered}) to {literal(str(path))} "
+        f"(format parquet, row_group_size {ROW_GROUP_ROWS})"
+    ).fetchall()
+
+
+def _unchanged(earlier: Sequence[Path], name: str, inputs: str) -> Path | None:
+    for folder in earlier:
+        try:
+            made_from = json.loads((folder / INPUTS).read_text()).get(name)
+        except (OSError, ValueError):
+            continue
+        path = folder / f"{name}.parquet"
+        if made_from == inputs and path.exists():
+            return path
+    return None
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _compile(settings: Settings) -> dict[str, Any]:
+    """The models as dbt compiles them for DuckDB, which another engine's build does not; kept."""
+    kept = settings.data_dir / "builds" / LIVE / "compiled.json"
+    fingerprint = f"{code_fingerprint()}:{study_of(settings)}"
+    try:
+        content = json.loads(kept.read_bytes())
+        if content["fingerprint"] == fingerprint:
+            manifest: dict[str, Any] = content["manifest"]
+            return manifest
+    except (OSError, ValueError):
+        pass
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as scratch:
+        # Apart from the builds: it opens a warehouse of its own, which stays empty.
+        environment = dbt_environment(settings, None) | {
+            "POLLUX_DATA_DIR": scratch,
+            "DBT_TARGET_PATH": f"{scratch}/target",
+            "DBT_LOG_PATH": scratch,
+        }
+        result = subprocess.run(
+            dbt_command("compile", "--select", "resource_type:model", target="duckdb"),
+            env=environment,
+            cwd=PROJECT_DIR,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            tail = "\n".join(read_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
+            raise BuildError(f"The models cannot be compiled for live marts:\n{tail}")
+        found = json.loads(Path(scratch, "target", "manifest.json").read_bytes())
+    manifest = {
+        "nodes": {
+            unique_id: node
+            for unique_id, node in found["nodes"].items()
+            if node["resource_type"] in ("model", "seed")
+        },
+        "sources": found["sources"],
+    }
+    unfinished = kept.with_suffix(".new")
+    unfinished.write_text(json.dumps({"fingerprint": fingerprint, "manifest": manifest}))
+    unfinished.replace(kept)
+    return manifest
