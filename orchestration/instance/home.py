@@ -58,7 +58,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # No dialog that asks for an email address.
         "nux": {"enabled": False},
         # From the environment, so that no file holds the password.
-        "storage": {"postgres": {"postgres_url": {"env": STORAGE_VARIABLE}}},
+        "storage": {
+            "custom": {
+                "module": "orchestration.instance.storage",
+                "class": "KeptConnections",
+                "config": {"postgres_url": {"env": STORAGE_VARIABLE}},
+            }
+        },
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
