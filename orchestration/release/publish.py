@@ -193,28 +193,29 @@ def _release(
     step("release.tables_committed")
     commit = _git_commit()
     receivers = webhooks.read_webhooks(settings)
-    switching = time.monotonic()
     for name, erased in erase_again(connection, registry.schema_of(domain, number)).items():
         rows[name] -= erased
+    registry.enter(
+        connection,
+        {
+            "domain": domain,
+            "number": number,
+            "engine": record.engine,
+            "dbt_invocation": record.invocation_id,
+            "git_commit": commit,
+            "rows": sum(rows.values()),
+            "seconds": time.monotonic() - started,
+        },
+        tables,
+        rows,
+        record.quality,
+    )
     followed = live.LiveRelease(record.last_event, [t.name for t in tables if t.live_key])
+    # From here on others may wait for it.
+    switching = time.monotonic()
     live.take_over(connection, database, domain, number, followed)
     # In one round trip, so that the lock on the domain's row is held as briefly as possible.
     with connection.pipeline():
-        registry.enter(
-            connection,
-            {
-                "domain": domain,
-                "number": number,
-                "engine": record.engine,
-                "dbt_invocation": record.invocation_id,
-                "git_commit": commit,
-                "rows": sum(rows.values()),
-                "seconds": switching - started,
-            },
-            tables,
-            rows,
-            record.quality,
-        )
         live.enter(connection, domain, number, followed)
         registry.switch(connection, domain, number)
         webhooks.enter_messages(connection, receivers, domain, PUBLISHED)

@@ -234,27 +234,20 @@ def enter(
             "insert into release.quality (domain, number, quality) values (%s, %s, %s::jsonb)",
             [row["domain"], row["number"], quality.model_dump_json()],
         )
-    # One statement for all marts: readers, too, wait for the processor meanwhile.
+    marts = (f'{{"rows": {rows[one.name]}, "contract": {contract_json(one)}}}' for one in contracts)
     connection.execute(
         """
         with marts as (
-            select *
-            from unnest(%(names)s::text[], %(contracts)s::jsonb[], %(rows)s::bigint[])
-                as mart (name, contract, rows)
+            select contract ->> 'name' as mart, rows, contract
+            from jsonb_to_recordset(%(marts)s::jsonb) as mart (rows bigint, contract jsonb)
         ), counted as (
             insert into release.row_counts (domain, number, mart, rows)
-            select %(domain)s, %(number)s, name, rows from marts
+            select %(domain)s, %(number)s, mart, rows from marts
         )
         insert into release.contracts (domain, number, mart, contract)
-        select %(domain)s, %(number)s, name, contract from marts
+        select %(domain)s, %(number)s, mart, contract from marts
         """,
-        {
-            "domain": row["domain"],
-            "number": row["number"],
-            "names": [contract.name for contract in contracts],
-            "contracts": [contract_json(contract) for contract in contracts],
-            "rows": [rows[contract.name] for contract in contracts],
-        },
+        row | {"marts": f"[{', '.join(marts)}]"},
     )
 
 
