@@ -24,6 +24,7 @@ BENCHMARKS = {
     "bench_recommend": "Recommendations",
     "bench_events": "Event service",
     "bench_erase": "Erasure",
+    "bench_growth": "Growth",
 }
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (

@@ -153,8 +153,8 @@ def run(only: Sequence[str] = PARTS) -> Iterator[dict[str, Any]]:
         settings = Settings(data_dir=Path(folder), database_url=None)
         database = open_serving_store(settings)
         try:
-            _fill(database)
-            with _server(settings, 0) as fresh, _server(settings, MEMORY_MB) as remembering:
+            fill(database)
+            with serving(settings, 0) as fresh, serving(settings, MEMORY_MB) as remembering:
                 if "rates" in only:
                     yield from _measure_rates(fresh.port, remembering.port)
                 if "latencies" in only:
@@ -310,8 +310,8 @@ def _measure_keys(database: ServingStore) -> Figures:
         for name, asked in paths.items():
             cache_mb = MEMORY_MB if name == "memory" else 0
             with (
-                _server(settings[0], cache_mb, url) as free,
-                _server(settings[1], cache_mb, url) as keyed,
+                serving(settings[0], cache_mb, url) as free,
+                serving(settings[1], cache_mb, url) as keyed,
             ):
                 ratios = []
                 for number in range(KEY_PAIRS):
@@ -429,14 +429,16 @@ def _demand_ok(name: str, measured: Measured) -> None:
         raise RuntimeError(f"{name}: answers other than 200: {measured.statuses}")
 
 
-def _fill(database: ServingStore) -> None:
+def fill(database: ServingStore) -> None:
+    """Releases marts of households and vouchers."""
     with database.connect(autocommit=True) as connection:
         connection.execute(f"create role {READER_ROLE} login")
         connection.execute(DATA)
 
 
 @contextmanager
-def _server(settings: Settings, cache_mb: int, database_url: str | None = None) -> Iterator[Served]:
+def serving(settings: Settings, cache_mb: int, database_url: str | None = None) -> Iterator[Served]:
+    """A running API that remembers as much."""
     port = free_port()
     arguments = json.dumps([str(settings.data_dir), port, cache_mb, database_url])
     process = subprocess.Popen([sys.executable, __file__, "--serve", arguments])

@@ -215,15 +215,15 @@ def _run(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="px", dir="/tmp")))
         settings = Settings(data_dir=folder, database_url=None)
         serving_store = stack.enter_context(_store(settings))
-        broker_port, broker = stack.enter_context(_mosquitto(folder))
-        scorer_port = stack.enter_context(_process(["scorer"]))
-        worker, http_port = stack.enter_context(_worker(folder, broker_port, scorer_port))
+        broker_port, broker = stack.enter_context(run_mosquitto(folder))
+        scorer_port = stack.enter_context(run_process(["scorer"]))
+        worker, http_port = stack.enter_context(run_worker(folder, broker_port, scorer_port))
         assert serving_store.embedded is not None
         postmaster = (serving_store.embedded.cluster / "postmaster.pid").read_text().split()[0]
         parts = Parts([worker], psutil.Process(broker), psutil.Process(int(postmaster)))
         site = Site(broker_port, FOCUS, ANSWERS, serving_store)
-        _prepare(site)
-        _load(site, 100, 3, "warm")
+        prepare_offers(site)
+        send_load(site, 100, 3, "warm")
         if "latencies" in only:
             yield from _latencies(site, lengths)
         if "cost" in only:
@@ -235,10 +235,10 @@ def _run(
         if "offers" in only:
             yield from _offers(http_port, lengths)
         if "echo" in only:
-            stack.enter_context(_process(["echo", str(broker_port)], announces=True))
+            stack.enter_context(run_process(["echo", str(broker_port)], announces=True))
             yield from _echo(Site(broker_port, ECHO, ECHOED), found, lengths)
         if "two" in only:
-            second, _ = stack.enter_context(_worker(folder, broker_port, scorer_port))
+            second, _ = stack.enter_context(run_worker(folder, broker_port, scorer_port))
             # It prepares nothing: the first has, and the database keeps it.
             time.sleep(SHARING_SECONDS)
             parts = parts._replace(workers=[worker, second])
@@ -248,7 +248,9 @@ def _run(
 def _latencies(site: Site, lengths: Lengths) -> Figures:
     rows = []
     for rate in RATES:
-        held, stolen, runs = _calmest(lambda rate=rate: _load(site, rate, lengths.held, f"l{rate}"))
+        held, stolen, runs = _calmest(
+            lambda rate=rate: send_load(site, rate, lengths.held, f"l{rate}")
+        )
         if not rows:
             size = held.measured.bytes_per_answer
             rows.append(figure(f"mean size of an answer ({_version()})", size, "bytes"))
@@ -289,7 +291,7 @@ def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
         with site.serving_store.connect() as connection:
             (before,) = connection.execute(LAST).fetchone() or (0,)
         memory, cpu = _rss(parts.workers), parts.cpu_seconds()
-        held = _load(site, rate, lengths.held, f"held{rate}")
+        held = send_load(site, rate, lengths.held, f"held{rate}")
         costs = _costs(parts, cpu, held)
         memory_after = _rss(parts.workers)
         if held.is_held:
@@ -320,7 +322,7 @@ def _highest_name(workers: int) -> str:
 def _cost(site: Site, parts: Parts, lengths: Lengths) -> Figures:
     """The processors' time of an event at a fixed rate, which hardly depends on other load."""
     cpu = parts.cpu_seconds()
-    held = _load(site, COST_RATE, lengths.echo, "cost")
+    held = send_load(site, COST_RATE, lengths.echo, "cost")
     return _costs(parts, cpu, held, f" at {COST_RATE}/s")
 
 
@@ -334,7 +336,9 @@ def _costs(parts: Parts, before: dict[str, float], held: Held, when: str = "") -
 
 
 def _whole_department(site: Site, lengths: Lengths) -> Figures:
-    found = _load(site, WHOLE_RATE, lengths.whole, "whole", departments=[WHOLE_DEPARTMENT]).measured
+    found = send_load(
+        site, WHOLE_RATE, lengths.whole, "whole", departments=[WHOLE_DEPARTMENT]
+    ).measured
     return [
         figure("answer with a coupon of a whole department", found.bytes_per_answer / 1024, "KiB"),
         figure(f"its p50 at {WHOLE_RATE}/s", found.percentile_ms(50), "ms"),
@@ -385,7 +389,7 @@ def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
     """The same with MQTT only, and how much longer the whole service took."""
     rows = []
     for rate in RATES:
-        held, _, _ = _calmest(lambda rate=rate: _load(site, rate, lengths.echo, f"echo{rate}"))
+        held, _, _ = _calmest(lambda rate=rate: send_load(site, rate, lengths.echo, f"echo{rate}"))
         for percent in (50, 99):
             floor = held.measured.percentile_ms(percent)
             rows.append(figure(f"MQTT only, p{percent} at {rate}/s", floor, "ms"))
@@ -405,14 +409,14 @@ def _probe(site: Site, lengths: Lengths) -> int:
     """The highest step that is held for a short time."""
     best = STEPS[0]
     for rate in STEPS:
-        tries = (_load(site, rate, lengths.probe, f"probe{rate}") for _ in range(TRIES))
+        tries = (send_load(site, rate, lengths.probe, f"probe{rate}") for _ in range(TRIES))
         if not any(one.is_held for one in tries):
             break
         best = rate
     return best
 
 
-def _load(
+def send_load(
     site: Site, rate: float, seconds: float, name: str, departments: Any = DEPARTMENTS
 ) -> Held:
     generator = Generator(
@@ -452,7 +456,7 @@ def _settle(serving_store: ServingStore | None) -> None:
         time.sleep(0.1)
 
 
-def _prepare(site: Site) -> None:
+def prepare_offers(site: Site) -> None:
     """Every customer enters and gets prepared offers."""
     assert site.serving_store is not None
     client = Client(site.port, V311)
@@ -469,13 +473,18 @@ def _prepare(site: Site) -> None:
             time.sleep(0.1)
 
 
+def fill(serving_store: ServingStore) -> None:
+    """Releases a shop's marts."""
+    with serving_store.connect(autocommit=True) as connection:
+        connection.execute(DATA)
+
+
 @contextmanager
 def _store(settings: Settings) -> Iterator[ServingStore]:
     serving_store = open_serving_store(settings)
     assert serving_store.embedded is not None
     try:
-        with serving_store.connect(autocommit=True) as connection:
-            connection.execute(DATA)
+        fill(serving_store)
         yield serving_store
     finally:
         serving_store.embedded.stop()
@@ -485,7 +494,7 @@ def _store(settings: Settings) -> Iterator[ServingStore]:
 
 
 @contextmanager
-def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
+def run_mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
     """Mosquitto's port and process, configured as for a shop."""
     if MOSQUITTO is None:
         raise RuntimeError("Mosquitto is not installed")
@@ -507,7 +516,7 @@ def _mosquitto(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _worker(
+def run_worker(
     folder: Path, broker_port: int, scorer_port: int
 ) -> Iterator[tuple[psutil.Process, int]]:
     """The worker's process, and its port."""
@@ -540,7 +549,7 @@ def _worker(
 
 
 @contextmanager
-def _process(arguments: list[str], *, announces: bool = False) -> Iterator[int]:
+def run_process(arguments: list[str], *, announces: bool = False) -> Iterator[int]:
     """Runs a helper of this module in its own process; yields its port."""
     port = free_port()
     process = subprocess.Popen(
