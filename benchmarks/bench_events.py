@@ -72,7 +72,7 @@ RATE_TARGETS = {1: 4_000, 2: 6_000}
 COST_RATE = 1_000
 # The host pauses the machine at times: a rate held once can be held.
 TRIES = 2
-HIGHEST = "highest rate held, {} worker{}"
+HIGHEST = {1: "highest rate held", 2: "highest rate held, two workers"}
 WHOLE_RATE = 5
 MAX_RUNS = 3
 # A virtual machine waits for its host: above this, latencies show that wait.
@@ -164,7 +164,7 @@ class Parts(NamedTuple):
         """CPU time that each has used so far, by name."""
         database = [self.database, *self.database.children()]
         return {
-            "the workers" if len(self.workers) > 1 else "worker": _cpu(self.workers),
+            "worker": _cpu(self.workers),
             "Mosquitto": _cpu([self.broker]),
             "PostgreSQL": _cpu(database),
         }
@@ -300,23 +300,21 @@ def _highest(site: Site, parts: Parts, lengths: Lengths) -> Figures:
         events, groups = connection.execute(GROUPS, [before]).fetchone() or (0, 1)
     name = f"at {rate}/s for {lengths.held:.0f} s"
     highest = rate if held.is_held else 0
-    return [
-        figure(_highest_name(workers), highest, "events/s", at_least=RATE_TARGETS[workers]),
+    first = figure(HIGHEST[workers], highest, "events/s", at_least=RATE_TARGETS[workers])
+    rows = [
         figure(f"p50 {name}", held.measured.percentile_ms(50), "ms"),
         figure(f"p99 {name}", held.measured.percentile_ms(99), "ms"),
         figure(f"sent and not answered at second {lengths.mark:.0f}", held.backlogs[0], "events"),
         figure(f"the same at second {lengths.held:.0f}", held.backlogs[1], "events"),
         figure(f"depth of the outbox at second {lengths.mark:.0f}", held.depths[0], "answers"),
         figure(f"the same at second {lengths.held:.0f}", held.depths[1], "answers"),
-        figure("memory of the workers before", memory, "MiB"),
-        figure("memory of the workers after", memory_after, "MiB", at_most=memory + 16 * workers),
+        figure("memory before", memory, "MiB"),
+        figure("memory after", memory_after, "MiB", at_most=memory + 16 * workers),
         figure("events of one transaction", events / max(1, groups), "events"),
         *costs,
     ]
-
-
-def _highest_name(workers: int) -> str:
-    return HIGHEST.format(("one", "two")[workers - 1], "s" * (workers > 1))
+    of = "one worker" if workers == 1 else "two workers"
+    return [first, *({**row, "name": f"{of}: {row['name']}"} for row in rows)]
 
 
 def _cost(site: Site, parts: Parts, lengths: Lengths) -> Figures:
@@ -399,7 +397,7 @@ def _echo(site: Site, answered: dict[str, float], lengths: Lengths) -> Figures:
                 rows.append(figure(name, whole / floor, "ratio"))
     highest = _probe(site, lengths)
     rows.append(figure("MQTT only, highest rate", highest, "events/s"))
-    whole = answered.get(_highest_name(1))
+    whole = answered.get(HIGHEST[1])
     if whole is not None:
         rows.append(figure("highest rate ÷ MQTT only", whole / highest, "ratio"))
     return rows
