@@ -58,8 +58,8 @@ def _load_and_sql(root: Path) -> Figures:
     for _ in range(REPETITIONS):
         by_dbt.append(_model_seconds(settings))
         by_hand.append(_by_hand(landing, root / "hand.duckdb"))
-    by_pandas, marts = _by_pandas(landing)
-    by_polars = _by_polars(landing, marts)
+    by_pandas, marts = run_pandas(landing)
+    by_polars = run_polars(landing, marts)
     sql, history = (statistics.median(seconds) for seconds in zip(*by_dbt, strict=True))
     hand, history_hand = (statistics.median(seconds) for seconds in zip(*by_hand, strict=True))
     return [
@@ -117,7 +117,7 @@ def _seed(name: str) -> str:
     return scan_csv(PROJECT_DIR / "seeds" / f"{name}.csv", {"header": "true"})
 
 
-def _by_pandas(landing: Path) -> tuple[float, dict[str, pd.DataFrame]]:
+def run_pandas(landing: Path) -> tuple[float, dict[str, pd.DataFrame]]:
     raw = {
         folder.name: duckdb.sql(f"from {scan_parts(folder)}").df() for folder in landing.iterdir()
     }
@@ -127,11 +127,11 @@ def _by_pandas(landing: Path) -> tuple[float, dict[str, pd.DataFrame]]:
     return time.perf_counter() - started, marts
 
 
-def _by_polars(landing: Path, expected: dict[str, pd.DataFrame]) -> float:
+def run_polars(landing: Path, expected: dict[str, pd.DataFrame]) -> float:
     """Median seconds, after one run whose marts must be these."""
     found = household_marts_by_polars(landing, PROJECT_DIR / "seeds")
     for name, mart in expected.items():
-        _demand_equal(name, found.pop(name).to_pandas(), mart)
+        demand_equal(name, found.pop(name).to_pandas(), mart)
     seconds = []
     for _ in range(REPETITIONS):
         started = time.perf_counter()
@@ -140,7 +140,7 @@ def _by_polars(landing: Path, expected: dict[str, pd.DataFrame]) -> float:
     return statistics.median(seconds)
 
 
-def _demand_equal(name: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
+def demand_equal(name: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
     """Raises `RuntimeError` where marts differ; ratios may by 1e-9."""
     key = list(contract_of("household", name).key)
     sides = [mart.sort_values(key, ignore_index=True) for mart in (found, expected)]
