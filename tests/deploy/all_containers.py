@@ -8,7 +8,6 @@ proxy answered, as JSON.
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +19,18 @@ from tests.conftest import PROJECT_DIR
 from tests.support.containers import DAGSTER_LOGIN, KEY, SERVICES, Compose, Image
 from tests.support.examples import read_section
 
+# The repository is this one.
+CHECKOUT = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": f"url.{PROJECT_DIR}.insteadOf",
+    "GIT_CONFIG_VALUE_0": "https://github.com/pollux-analytics/pollux",
+}
 SCALE = {name: one["deploy"].get("replicas", 1) for name, one in SERVICES.items()}
 # Docker, as far as the page needs it: what to start is noted, and started afterwards.
 DOCKER = """
 docker() {{
     case "$*" in
-        "compose up --build --detach") touch is-asked;;
+        "compose up --build --detach") touch {asked};;
         "compose exec dagster "*) shift 3; {exec} "$@";;
         "compose exec -T dagster "*) shift 4; {exec} "$@";;
         *) echo "docker $*: this test does not know it" >&2; return 1;;
@@ -41,13 +46,13 @@ def run(image: Image, folder: Path) -> dict[str, Any]:
         os.chown(volume, image.user, image.user)
     compose = Compose(volumes, folder, SCALE, image)
     (dagster,) = compose.containers["dagster"]
-    shutil.copy(PROJECT_DIR / ".env.example", folder)
+    asked = folder / "is-asked"
 
     def shell(script: str, *, execute: str = "false") -> str:
         done = subprocess.run(
-            ["bash", "-ec", DOCKER.format(exec=execute) + script],
+            ["bash", "-ec", DOCKER.format(exec=execute, asked=asked) + script],
             cwd=folder,
-            env=os.environ | {"key": KEY},
+            env=os.environ | CHECKOUT | {"key": KEY},
             stdout=subprocess.PIPE,
             text=True,
             check=False,
@@ -58,7 +63,8 @@ def run(image: Image, folder: Path) -> dict[str, Any]:
     up, *data, ask = read_section("docs/deploy.md", "Containers")
     (back_up,) = read_section("docs/deploy.md", "Backup")
     shell(up.text)
-    assert (folder / "is-asked").exists()
+    assert asked.exists()
+    assert (folder / "pollux" / ".env").stat().st_mode & 0o777 == 0o600
     with compose.network():
         for one in compose.all():
             one.start()
