@@ -24,6 +24,7 @@ from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark_connect import SparkServer
 
+PROGRAM = Path(__file__).with_name("dbt_program.py")
 # Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}
 RESULT_EVENTS = {"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"}
@@ -111,7 +112,8 @@ def dbt_environment(
 def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
     """A dbt command line for this project that works from any folder."""
     return [
-        *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-format", "json", verb),
+        # -P, or modules beside it would be taken for dbt's.
+        *(sys.executable, "-P", str(PROGRAM), "--no-use-colors", "--log-format", "json", verb),
         *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")),
         *("--target", target, *arguments),
     ]

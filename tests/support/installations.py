@@ -211,7 +211,7 @@ def _replaced(value: Any, old: str, new: str) -> Any:
 def _hash_of_profile(settings: Settings) -> str:
     profile = {
         "attach": None,
-        "config_options": None,
+        "config_options": {"memory_limit": "3GB", "preserve_insertion_order": False},
         "database": "warehouse",
         "disable_transactions": False,
         "extensions": None,
@@ -221,7 +221,7 @@ def _hash_of_profile(settings: Settings) -> str:
         "plugins": None,
         "remote": None,
         "schema": "warehouse",
-        "settings": {"memory_limit": "3GB", "preserve_insertion_order": False},
+        "settings": {},
         "use_credential_provider": None,
     }
     return hashlib.sha256(pprint.pformat(list(profile.items())).encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""dbt as Pollux runs it: its messages, and how it replaces tables and views on DuckDB."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.transform.dbt import dbt_command
+from tests.conftest import PROJECT_DIR
+from tests.support.projects import run_dbt
+
+pytestmark = pytest.mark.integration
+
+PROJECT = """\
+name: tiny
+version: "1.0.0"
+config-version: 2
+profile: pollux
+flags: {send_anonymous_usage_stats: false}
+"""
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_messages_are_those_of_the_level_that_is_asked_for(tmp_path: Path, level: str) -> None:
+    places = {"POLLUX_DATA_DIR": tmp_path, "DBT_TARGET_PATH": tmp_path, "DBT_LOG_PATH": tmp_path}
+    done = subprocess.run(
+        dbt_command("debug", "--log-level", level, target="dev"),
+        env=os.environ | {name: str(path) for name, path in places.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    said = [json.loads(line)["info"] for line in done.stdout.splitlines()]
+    assert {one["level"] for one in said} == {"info", level}
+    assert all(one["msg"] or one["name"] == "Formatting" for one in said)
+
+
+def test_a_model_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
+    project = tmp_path / "project"
+    for part in ("macros/duckdb", "profiles"):
+        shutil.copytree(PROJECT_DIR / part, project / part)
+    (project / "dbt_project.yml").write_text(PROJECT)
+    (project / "models").mkdir()
+
+    def run(kind: str, sql: str) -> tuple[bool, str, int]:
+        """Whether it succeeded, and what is there then: kind of relation, and its value."""
+        model = "{{ config(materialized='" + kind + "') }} " + sql
+        (project / "models" / "one.sql").write_text(model)
+        ran = run_dbt(project, "run")
+        with duckdb.connect(tmp_path / "dev.duckdb") as warehouse:
+            tables = warehouse.sql(
+                "select table_name, table_type from information_schema.tables"
+            ).fetchall()
+            assert [name for name, _ in tables] == ["one"], "something was left beside it"
+            values = warehouse.sql("select a from dev.dev.one").fetchall()
+        return ran.success, tables[0][1], values[0][0]
+
+    assert run("table", "select 1 as a") == (True, "BASE TABLE", 1)
+    assert run("table", "select 2 as a") == (True, "BASE TABLE", 2)
+    assert run("view", "select 3 as a") == (True, "VIEW", 3)
+    assert run("view", "select 4 as a") == (True, "VIEW", 4)
+    assert run("table", "select 5 as a") == (True, "BASE TABLE", 5)
+    fails = "select cast(b as integer) as a from (values ('x')) as given(b)"
+    assert run("table", fails) == (False, "BASE TABLE", 5)
+    assert run("view", "select a from missing") == (False, "BASE TABLE", 5)
