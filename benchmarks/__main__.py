@@ -17,6 +17,7 @@ BENCHMARKS = {
     "bench_household": "Household marts, release, engine postgres",
     "bench_customer": "Vouchers and accounts",
     "bench_spark": "Apache Spark",
+    "bench_sample": "The sample",
     "bench_dagster": "Orchestration",
     "bench_api": "API",
     "bench_gateway": "Python gateway",

@@ -43,7 +43,9 @@ def run() -> Iterator[dict[str, Any]]:
         files = Path(folder) / "files"
         generate_household(files, scale=SCALE, seed=1)
         with _dagster(settings) as ready_seconds:
-            yield figure("pollux dagster, until its page answers", ready_seconds, "s")
+            yield figure(
+                "pollux dagster in a new folder, until its page answers", ready_seconds, "s"
+            )
             # Moved there at once, and taken by this run before the sensor requests one.
             settings.inbox_dir.mkdir(parents=True, exist_ok=True)
             shutil.move(files, settings.inbox_dir / "household")
@@ -52,12 +54,15 @@ def run() -> Iterator[dict[str, Any]]:
             wall = time.monotonic() - started
             load, build, release = _parts(settings)
             learn = _learn_seconds(settings)
+        # Whoever starts it again does not wait for dbt to parse the project.
+        with _dagster(settings) as ready_seconds:
+            yield figure("the same in a folder where it ran before", ready_seconds, "s", at_most=10)
         yield figure(f"full job at scale {SCALE}, as asked for until its end", wall, "s")
         yield figure("of it load", load, "s")
         yield figure("of it dbt with its SQL", build, "s")
         yield figure("of it learning", learn, "s")
         yield figure("of it release", release, "s")
-        yield figure("orchestration", wall - load - build - learn - release, "s", at_most=15)
+        yield figure("orchestration", wall - load - build - learn - release, "s", at_most=8)
         in_process = run_pollux(settings.data_dir, "build")
         _, build, release = _parts(settings)
         yield figure(

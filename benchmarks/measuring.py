@@ -1,6 +1,7 @@
 """What benchmarks share: rows of figures, how quiet the machine was, memory of a process tree."""
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -91,6 +92,14 @@ def run_measured(command: Sequence[str], environment: dict[str, str]) -> Ran:
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{output}")
     return Ran(seconds, peak, output)
+
+
+def cpu_seconds(command: Sequence[str], environment: dict[str, str]) -> float:
+    """The processor time of a command and of what it waited for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_measured(command, environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 class _Watch(threading.Thread):
