@@ -4,6 +4,8 @@ A mart says `live: {key: household_key}`. Of the models that it is built from, o
 
 - `released`: it concerns the whole population, or nobody; read as the last build has it,
 - `customers`: lines of single customers; read as the last build has them, of those asked for,
+- `{by: order_id}`: lines of what customers have; those of the orders that are named in events of
+  the customers asked for, or in other lines of theirs,
 - `given`: rows that come between builds, those of its source, or of its only column `day`.
 
 Seeds are read as released. Every other model on the way is evaluated anew. Belongs here: reading
@@ -50,7 +52,20 @@ class Closure:
         if unique_id.startswith("seed."):
             return RELEASED
         live = live_of(self.node(unique_id))
-        return None if isinstance(live, Mapping) else live
+        if isinstance(live, Mapping):
+            return CUSTOMERS if "by" in live else None
+        return live
+
+    def by(self, unique_id: str) -> str:
+        """The column by which lines of `CUSTOMERS` are found."""
+        live = live_of(self.node(unique_id))
+        return str(live["by"] if isinstance(live, Mapping) else self.key)
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns by which lines of customers are found, one of which such a model has."""
+        of_customers = [one for one in self.order if self.kind(one) == CUSTOMERS]
+        return {str(self.key), *map(self.by, of_customers)}
 
     def of_kind(self, kind: str) -> list[str]:
         """The names of those of a kind, in order."""
@@ -141,7 +156,9 @@ def _faults_of(closure: Closure, unique_id: str) -> Iterator[tuple[Node, str]]:
                 f"{', '.join(KINDS)}"
             ),
         )
-    if closure.has_customers(unique_id) and closure.key not in node["columns"]:
+    if kind == CUSTOMERS and closure.by(unique_id) not in node["columns"]:
+        yield node, f"is found by {closure.by(unique_id)}, and does not list it among its columns"
+    elif closure.has_customers(unique_id) and not closure.columns.intersection(node["columns"]):
         yield (
             node,
             (
@@ -173,7 +190,11 @@ def plan_of(
         domain=domain,
         key=str(closure.key),
         released=tuple(closure.of_kind(RELEASED)),
-        customers=tuple(closure.of_kind(CUSTOMERS)),
+        customers={
+            closure.node(one)["name"]: closure.by(one)
+            for one in closure.order
+            if closure.kind(one) == CUSTOMERS
+        },
         lines=name_of(lines[0]),
         lines_columns=lines_columns,
         days=tuple(days),

@@ -125,7 +125,7 @@ def _write(
             if kind not in (RELEASED, CUSTOMERS):
                 continue
             path = unfinished / f"{name}.parquet"
-            order = identifier(str(closure.key)) if kind == CUSTOMERS else ""
+            order = identifier(closure.by(unique_id)) if kind == CUSTOMERS else ""
             inputs[name] = relations.inputs_of(unique_id, order)
             found = _unchanged(earlier, name, inputs[name])
             if found is None:

@@ -43,7 +43,8 @@ class LivePlan:
     """What a release's live marts are evaluated from; each name is that of a relation in the SQL.
 
     `released` and `customers` are Parquet files beside the plan: what concerns the whole
-    population, and lines of single customers, sorted by `key`. `lines` are events, with columns and
+    population, and lines of single customers, each sorted by the column by which they are found:
+    `key`, or that of an order or the like. `lines` are events, with columns and
     types of their dataset, and `days` has the day that live purchases move the window to. `models`
     come in the order in which they read each other.
     """
@@ -51,7 +52,7 @@ class LivePlan:
     domain: str
     key: str
     released: tuple[str, ...]
-    customers: tuple[str, ...]
+    customers: dict[str, str]
     lines: str
     lines_columns: tuple[tuple[str, str], ...]
     days: tuple[str, ...]
@@ -77,7 +78,8 @@ class LiveModels:
         self.key = plan.key
         self.marts = tuple(model.name for model in plan.models if model.is_mart)
         self._customers = {
-            name: _CustomerFile(folder / f"{name}.parquet", plan.key) for name in plan.customers
+            name: _CustomerFile(folder / f"{name}.parquet", column)
+            for name, column in plan.customers.items()
         }
         self._database = open_duckdb()
         # Of so few rows, planning takes most of the time.
@@ -93,9 +95,9 @@ class LiveModels:
     ) -> dict[str, pa.Table]:
         """The rows of these customers in each live mart, with the columns of its contract.
 
-        `lines` are all events of these customers, with the columns of their dataset, None where
-        there are none; `live_day` is the last day of live purchases, by number. Raises
-        `duckdb.Error` where values do not fit.
+        `lines` are all events of these customers, and all others of orders that they name, with
+        the columns of their dataset, None where there are none; `live_day` is the last day of
+        live purchases, by number. Raises `duckdb.Error` where values do not fit.
         """
         plan = self._plan
         wanted = sorted(set(keys))
@@ -107,14 +109,34 @@ class LiveModels:
             for name in plan.days:
                 days = pa.table({"day": pa.array([live_day] if live_day else [], pa.int32())})
                 _create(engine, "temp table", name, days)
-            for name, file in self._customers.items():
-                _create(engine, "temp table", name, file.read(wanted))
+            for name, rows in self._read(wanted, lines).items():
+                _create(engine, "temp table", name, rows)
             for model in plan.models:
                 # As tables, so that each is evaluated once, however many read it.
                 engine.execute(
                     f"create temp table {_name(model.name)} as {_typed(model.sql, model.columns)}"
                 )
-            return {name: engine.sql(f"from {_name(name)}").to_arrow_table() for name in self.marts}
+            # Events of an order may name other customers, too.
+            asked = f"where {_name(self.key)} in ({', '.join(map(str, wanted)) or 'null'})"
+            return {
+                name: engine.sql(f"from {_name(name)} {asked}").to_arrow_table()
+                for name in self.marts
+            }
+
+    def _read(self, keys: Sequence[int], lines: pa.Table) -> dict[str, pa.Table]:
+        """The released lines of customers, and those that these or their events name."""
+        found = {
+            name: self._customers[name].read(keys)
+            for name, column in self._plan.customers.items()
+            if column == self.key
+        }
+        naming = [lines, *found.values()]
+        for name, column in self._plan.customers.items():
+            if column != self.key:
+                named = [rows[column].to_pylist() for rows in naming if column in rows.column_names]
+                values = {value for some in named for value in some} - {None}
+                found[name] = self._customers[name].read(sorted(values))
+        return found
 
     def close(self) -> None:
         """Frees the memory."""

@@ -65,7 +65,10 @@ def evaluate(
         of_them = lines
         if lines is not None:
             engine = duckdb.connect()
-            chosen = f"from lines where {models.key} in ({', '.join(map(str, keys))})"
+            asked = f"{models.key} in ({', '.join(map(str, keys))})"
+            of_orders = f"order_id in (select order_id from lines where {asked})"
+            is_shop = "order_id" in lines.column_names
+            chosen = f"from lines where {of_orders if is_shop else asked}"
             of_them = engine.sql(chosen).to_arrow_table()
         for name, rows in rows_of(models.compute(keys, of_them, day)).items():
             found[name] += rows
@@ -84,8 +87,8 @@ def built_rows(settings: Settings, marts: Iterable[str]) -> Rows:
         )
 
 
-def released_rows(settings: Settings, marts: Iterable[str]) -> Rows:
-    folder = live_folder(settings).parent
+def released_rows(settings: Settings, marts: Iterable[str], domain: str = "household") -> Rows:
+    folder = live_folder(settings, domain).parent
     tables = {name: duckdb.read_parquet(f"{folder}/{name}.parquet") for name in marts}
     return rows_of({name: table.to_arrow_table() for name, table in tables.items()})
 
@@ -101,6 +104,18 @@ def test_each_customer_alone_has_the_rows_that_the_build_gives_all(built: Settin
     # And nobody else has any.
     assert all(table.num_rows == 0 for table in models.compute([10**9], None, None).values())
     assert all(table.num_rows == 0 for table in models.compute([], None, None).values())
+
+
+def test_each_customer_of_the_shop_alone_has_the_row_that_the_build_gives(
+    prepared: Prepared,
+) -> None:
+    settings = prepared.everything()
+    models = LiveModels(live_folder(settings, "store"))
+    assert (models.domain, models.key, models.marts) == ("store", "customer_id", ("customer_info",))
+    expected = released_rows(settings, models.marts, "store")
+    keys = [row[0] for row in expected["customer_info"]]
+    assert len(keys) > 15
+    assert evaluate(models, in_batches(keys, 1), None, None) == expected
 
 
 def test_rows_have_the_columns_and_types_of_the_release(built: Settings) -> None:
@@ -176,14 +191,9 @@ def basket_line(
     }
 
 
-def build_with_the_bounds(settings: Settings, day: int | None) -> None:
-    """Builds the live marts anew from all that landed, but not what the release has given."""
-    given = "select cast(null as integer) as day where false" if day is None else f"select {day}"
-    with duckdb.connect(settings.warehouse_path) as warehouse:
-        warehouse.execute(
-            f"create or replace view warehouse_intermediate.int_live_days_given(day) as {given}"
-        )
-    selected = [f"+{mart}" for mart in sorted(HOUSEHOLD)]
+def build_with_the_bounds(settings: Settings, marts: Iterable[str]) -> None:
+    """Builds live marts anew from all that landed, but not what the release has given."""
+    selected = [f"+{mart}" for mart in sorted(marts)]
     command = dbt_command(
         "run", "--select", *selected, "--exclude", *AS_RELEASED, target=settings.engine
     )
@@ -226,13 +236,81 @@ def test_after_any_events_live_is_what_a_build_with_the_same_bounds_would_be(
     parts = str(settings.landing_dir / "events" / "basket_lines" / "*.parquet")
     lines = duckdb.connect().read_parquet(parts).to_arrow_table()
     day = max(lines["day"].to_pylist())
-    build_with_the_bounds(settings, day)
+    with duckdb.connect(settings.warehouse_path) as warehouse:
+        warehouse.execute(
+            "create or replace view warehouse_intermediate.int_live_days_given as "
+            f"select {day} as day"
+        )
+    build_with_the_bounds(settings, HOUSEHOLD)
 
     expected = built_rows(settings, models.marts)
     assert all(expected[mart] != before[mart] for mart in models.marts)
     keys = {row[0] for row in before["household_rfm"]} | set(lines["household_key"].to_pylist())
     for size in (1, 20):
         assert evaluate(models, in_batches(sorted(keys), size), lines, day) == expected
+
+
+def make_orders(settings: Settings, seed: int) -> list[list[dict[str, Any]]]:
+    """Orders in the order of their events: new, corrected, of somebody else, of a file as well."""
+    chance = random.Random(seed)
+    with duckdb.connect() as engine:
+        folder = settings.landing_dir / "store"
+        known = engine.sql(
+            f"select order_id, customer_id from '{folder}/orders/*.parquet'"
+        ).fetchall()
+        products = engine.sql(f"select product_id from '{folder}/products/*.parquet'").fetchall()
+        coupons = engine.sql(f"select coupon_id from '{folder}/coupons/*.parquet'").fetchall()
+    # The last has only live orders.
+    customers = [*sorted({row[1] for row in known}), 7000001]
+    orders: list[list[dict[str, Any]]] = []
+    for number in range(200):
+        kind = chance.choice(["new", "new", "corrected", "of somebody else", "of a file"])
+        order, customer = 9 * 10**10 + number, chance.choice(customers)
+        if kind == "of a file":
+            order = chance.choice(known)[0]
+        elif kind in ("corrected", "of somebody else") and orders:
+            earlier = chance.choice(orders)[0]
+            order = earlier["order_id"]
+            customer = earlier["customer_id"] if kind == "corrected" else customer
+        orders.append(
+            [
+                {
+                    "order_id": order,
+                    "customer_id": customer,
+                    "product_id": product,
+                    "coupon_id": chance.choice([None, chance.choice(coupons)[0]]),
+                    "original_price": chance.choice([None, "0.00", "19.99"]),
+                    "paid_price": Decimal(chance.randrange(0, 2000)) / 100,
+                }
+                for (product,) in chance.sample(products, chance.randrange(1, 5))
+            ]
+        )
+    return orders
+
+
+def test_after_any_orders_live_is_what_a_build_would_be(
+    prepared: Prepared, short_tmp: Path
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    settings = prepared.copy(prepared.everything(), short_tmp / "live_orders")
+    models = LiveModels(live_folder(settings, "store"))
+    before = built_rows(settings, models.marts)
+    with open_serving_store(settings).connect() as connection:
+        for order in make_orders(settings, seed):
+            event = {"event_key": uuid4()}
+            rows = [event | row | {"line": line} for line, row in enumerate(order, start=1)]
+            take_in(connection, "order_lines", rows)
+    land_events(settings, feeding(["store"]))
+    parts = str(settings.landing_dir / "events" / "order_lines" / "*.parquet")
+    lines = duckdb.connect().read_parquet(parts).to_arrow_table()
+    build_with_the_bounds(settings, models.marts)
+
+    expected = built_rows(settings, models.marts)
+    assert expected != before
+    keys = {row[0] for row in before["customer_info"]} | set(lines["customer_id"].to_pylist())
+    for size in (1, 5):
+        assert evaluate(models, in_batches(sorted(keys), size), lines, None) == expected
 
 
 def test_the_files_of_a_release_are_those_of_its_build(installation: Settings) -> None:

@@ -5,9 +5,7 @@
 with
     live_lines as (select * from {{ ref("stg_events__order_lines") }}),
 
-    file_orders as (select * from {{ ref("stg_store__orders") }}),
-
-    file_lines as (select * from {{ ref("stg_store__order_lines") }}),
+    filed_orders as (select * from {{ ref("int_orders_filed") }}),
 
     live_orders as (
 
@@ -18,12 +16,9 @@ with
     orders_of_files as (
 
         select live_orders.order_id
-        from file_orders
-        inner join live_orders on file_orders.order_id = live_orders.order_id
-        union
-        select live_orders.order_id
-        from file_lines
-        inner join live_orders on file_lines.order_id = live_orders.order_id
+        from filed_orders
+        inner join live_orders on filed_orders.order_id = live_orders.order_id
+        group by 1
 
     ),
 

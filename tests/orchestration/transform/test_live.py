@@ -67,7 +67,7 @@ def test_a_plan_reads_as_released_what_is_declared_and_evaluates_the_rest() -> N
     plan = plan_of(manifest(), "household")
     assert (plan.domain, plan.key) == ("household", "household_key")
     assert plan.released == ("totals",)
-    assert plan.customers == ("lines",)
+    assert plan.customers == {"lines": "household_key"}
     assert plan.days == ("days",)
     assert plan.lines == "events.lines"
     assert [model.name for model in plan.models if model.is_mart] == ["mart"]
@@ -77,6 +77,15 @@ def test_a_plan_reads_as_released_what_is_declared_and_evaluates_the_rest() -> N
     sql = {model.name: model.sql for model in plan.models}
     assert sql["events"] == 'select * from "events.lines"'
     assert sql["mart"] == 'select * from "gathered" join "window"'
+
+
+def test_lines_may_be_found_by_another_column_than_the_marts_key() -> None:
+    orders = {"columns": {"order_id": {}}}
+    lines = model("lines", "source.pollux.household.lines", live={"by": "order_id"}) | orders
+    gathered = model("gathered", "model.pollux.lines", "model.pollux.events") | orders
+    changed = manifest(lines=lines, gathered=gathered)
+    assert list(faults(changed)) == []
+    assert plan_of(changed, "household").customers == {"lines": "order_id"}
 
 
 def test_without_live_marts_nothing_is_asked() -> None:
@@ -103,7 +112,7 @@ def test_without_live_marts_nothing_is_asked() -> None:
         ),
         (
             {"lines": model("lines", live="customers") | {"columns": {}}},
-            "lines has lines of customers and does not list household_key",
+            "lines is found by household_key, and does not list it among its columns",
         ),
         (
             {"totals": model("totals", live="realesed")},
