@@ -40,7 +40,7 @@ ENV PATH=/opt/pollux/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data", "/backups"]
-EXPOSE 8000 8001 8002 8501 3000
+EXPOSE 8000 8001 8002 8003 8501 3000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=2m CMD ["python", "-m", "cli.healthy"]
 ENTRYPOINT ["pollux"]
 CMD ["serve", "api"]

@@ -29,6 +29,7 @@ def url_of(command: Sequence[str], settings: Settings) -> str | None:
         "api": settings.api_port,
         "scoring": settings.scoring_port,
         "events": settings.events_port,
+        "live": settings.live_port,
         "dashboard": settings.dashboard_port,
     }
     match [word for word in command if word]:

@@ -1,4 +1,4 @@
-"""The services of `pollux up`: broker, scorer, event service, API, dashboard.
+"""The services of `pollux up`: broker, scorer, event service, live rows, API, dashboard.
 
 Belongs here: the order of their start, where each listens, when it is ready. Does not belong here:
 keeping them running (`cli.supervisor`), and Dagster's processes (`cli.dagster`).
@@ -21,7 +21,7 @@ from pollux.runtime.processes import STOP_SECONDS
 from pollux.runtime.settings import Settings
 
 API, SCORER, EVENTS, BROKER = "API", "scorer", "events", "broker"
-DASHBOARD = "dashboard"
+LIVE, DASHBOARD = "live", "dashboard"
 # How long the event service may take to reach broker, database and scorer before a note says so.
 EVENTS_SECONDS = 10
 POLL_SECONDS = 0.1
@@ -35,6 +35,7 @@ def check_ports(settings: Settings) -> None:
     check_port_is_free(settings.api_host, settings.api_port)
     check_port_is_free(settings.api_host, settings.scoring_port, setting="POLLUX_SCORING_PORT")
     check_port_is_free(settings.api_host, settings.events_port, setting="POLLUX_EVENTS_PORT")
+    check_port_is_free(settings.api_host, settings.live_port, setting="POLLUX_LIVE_PORT")
     check_port_is_free(
         settings.dashboard_host, settings.dashboard_port, setting="POLLUX_DASHBOARD_PORT"
     )
@@ -81,15 +82,17 @@ def describe_broker(settings: Settings) -> str:
 
 
 def services(settings: Settings) -> list[Service]:
-    """Broker, scorer, event service, API and dashboard, in starting order."""
+    """Broker, scorer, event service, live rows, API and dashboard, in starting order."""
     between = key_between(settings)
     scorer = f"{url_of(settings, settings.scoring_port)}/healthz"
     events = f"{url_of(settings, settings.events_port)}/healthz"
+    live = f"{url_of(settings, settings.live_port)}/healthz"
     api = f"{url_of(settings, settings.api_port)}/readyz"
     dashboard = f"{url_of_dashboard(settings)}/healthz"
     found = [
         _service(settings, SCORER, "scoring", scorer, between),
         _service(settings, EVENTS, "events", events, between),
+        _service(settings, LIVE, "live", live, {}),
         _service(settings, API, "api", api, {}),
         _service(settings, DASHBOARD, "dashboard", dashboard, {}),
     ]
@@ -121,6 +124,7 @@ def show_services(settings: Settings, supervisor: Supervisor) -> None:
     _show(supervisor, SCORER, f"ready on {url_of(settings, settings.scoring_port)}")
     events = url_of(settings, settings.events_port)
     _show(supervisor, EVENTS, f"ready on {events}", lambda: problem_of_events(events))
+    _show(supervisor, LIVE, f"ready on {url_of(settings, settings.live_port)}")
     _show(supervisor, API, f"ready on {url_of(settings, settings.api_port)}")
     _show(supervisor, DASHBOARD, f"ready on {url_of_dashboard(settings)}")
 

@@ -3,6 +3,7 @@
 Details of what is loaded, built and released are for `pollux status` (`release`).
 """
 
+import json
 import shutil
 import socket
 import sys
@@ -16,6 +17,7 @@ import typer
 from cli import output
 from cli.dagster import CODE_SERVER, DAEMON, WEB_PAGE
 from cli.processes import Running, ask
+from cli.serving import url_of
 from pollux.runtime.broker import HOST, find_mosquitto
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
@@ -60,6 +62,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         "api": _api,
         "scorer": _scorer,
         "events": _events,
+        "live": _live,
         "dashboard": _dashboard,
         "broker": _broker,
         "dagster": _dagster,
@@ -99,7 +102,7 @@ def _scorer(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _events(settings: Settings) -> tuple[bool | None, str]:
-    from cli.serving import problem_of_events, url_of
+    from cli.serving import problem_of_events
 
     where = _describe_port(settings.api_host, settings.events_port)
     url = url_of(settings, settings.events_port)
@@ -107,6 +110,17 @@ def _events(settings: Settings) -> tuple[bool | None, str]:
         return None, f"not running; {where}"
     problem = problem_of_events(url, seconds=0)
     return problem is None, problem or f"running and ready, {where}"
+
+
+def _live(settings: Settings) -> tuple[bool | None, str]:
+    where = _describe_port(settings.api_host, settings.live_port)
+    url = url_of(settings, settings.live_port)
+    if ask(f"{url}/healthz")[0] != HTTPStatus.OK:
+        return None, f"not running; {where}"
+    status, body = ask(f"{url}/readyz")
+    if status == HTTPStatus.OK:
+        return True, f"running and ready, {where}"
+    return False, str(json.loads(body)["detail"])
 
 
 def _dashboard(settings: Settings) -> tuple[bool | None, str]:

@@ -40,6 +40,16 @@ def events() -> None:
 
 
 @services.command()
+def live() -> None:
+    """Computes what customers just did into the rows that are answered live; one does the work."""
+    from services.live.server import run
+
+    settings = Settings()
+    output.note(f"Serving {url_of(settings, settings.live_port)} until Ctrl-C.")
+    run(settings)
+
+
+@services.command()
 def dashboard() -> None:
     """Serves the dashboard: pages over the API for the people who decide."""
     from services.dashboard.server import run

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the event service's offers, health, metrics and mock endpoints.",
     )
+    live_port: int = Field(
+        default=8003,
+        ge=1,
+        le=65535,
+        description="Port of the health and metrics of the process that computes live rows.",
+    )
     dashboard_host: str = Field(
         default="127.0.0.1", description="Address that the dashboard listens on."
     )

@@ -43,6 +43,16 @@ def find(path: str, **parameters: str | float | bool) -> dict[str, Any] | None:
         raise
 
 
+def find_live(path: str) -> dict[str, Any] | None:
+    """A document that may be newer than the release, at most two seconds old; None without one."""
+    try:
+        return _read_live(path, key(), _etags())
+    except ServiceError as error:
+        if error.trouble is Trouble.NOT_FOUND:
+            return None
+        raise
+
+
 def rows(path: str, **parameters: str | float | bool) -> list[Row]:
     """A list of the API, at most 1,000 rows where no `limit` is given; raises `ServiceError`."""
     found: list[Row] = read(path, **{"limit": MOST_ROWS, **parameters})["data"]
@@ -120,6 +130,16 @@ def _read_fresh(
     path: str, parameters: Sequence[tuple[str, str | float | bool]], key: str | None
 ) -> dict[str, Any]:
     found: dict[str, Any] = client().ask(Service.API, path, dict(parameters), key=key).json()
+    return found
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)
+def _read_live(
+    path: str,
+    key: str | None,
+    etags: Mapping[str, str],  # noqa: ARG001 - what the answer is kept by
+) -> dict[str, Any]:
+    found: dict[str, Any] = client().ask(Service.API, path, key=key).json()
     return found
 
 

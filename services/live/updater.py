@@ -98,8 +98,10 @@ class Updater:
             self.close()
 
     def close(self) -> None:
-        """Ends the connection, and so lets another process compute."""
+        """Ends the connection, and so lets another process compute; frees the models."""
         self._writer.close()
+        while self._opened:
+            self._opened.popitem()[1][1].close()
 
     async def update(self, domain: str) -> bool:
         """Computes the next customers of a domain; returns whether there were any."""
@@ -108,6 +110,8 @@ class Updater:
         )
         if position is None:
             return False
+        # Before the first purchase: opening them takes longer than computing.
+        models = await self._models(domain, position.release)
         started = time.monotonic()
         new = await self._writer.retry(
             lambda connection: repository.read_new(connection, domain, position.number, MOST_ROWS)
@@ -130,7 +134,6 @@ class Updater:
         lines = await self._writer.retry(
             lambda connection: repository.read_lines(connection, domain, keys, self._zone)
         )
-        models = await self._models(domain, position.release)
         marts = await asyncio.to_thread(models.compute, keys, lines, after.live_day)
         last = dict.fromkeys(keys, 0)
         names = (FOLLOWED[domain].key, "number")

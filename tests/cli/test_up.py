@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 READY_SECONDS = 900
 WAIT_SECONDS = 60
-PORTS = ("API", "SCORING", "EVENTS", "DASHBOARD", "BROKER", "DAGSTER")
+PORTS = ("API", "SCORING", "EVENTS", "LIVE", "DASHBOARD", "BROKER", "DAGSTER")
 
 # What the demo prints of an offer: the coupon, how long it took, and what speaks for it.
 OFFER = re.compile(
@@ -348,7 +348,7 @@ def test_down_stops_what_up_started(installation: Installation) -> None:
     assert done.returncode == 0
     # In the order of their start, and one that was started again comes last.
     stopped = set(done.stdout.strip().removeprefix("Stopped: ").removesuffix(".").split(", "))
-    assert {"pollux up", "broker", "scorer", "events", "API", "dashboard"} <= stopped
+    assert {"pollux up", "broker", "scorer", "events", "live", "API", "dashboard"} <= stopped
     assert installation.process.wait(timeout=120) is not None
     assert installation.processes() == []
     assert "nothing was running" in installation.run("down").stdout

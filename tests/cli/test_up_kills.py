@@ -21,9 +21,9 @@ from tests.support.kills import steps_of
 
 pytestmark = pytest.mark.endurance
 
-# The daemon: broker, scorer, event service, API, dashboard, page and code server started before.
-# The page has just found the code server.
-STARTED = "processes.started:8"
+# The daemon: broker, scorer, event service, live rows, API, dashboard, page and code server started
+# before. The page has just found the code server.
+STARTED = "processes.started:9"
 HEALTH = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
 # How long a program is left alone without a database, unless it ends before.
 ALONE_SECONDS = 15
@@ -74,7 +74,7 @@ def test_killed_up_leaves_nothing_that_the_next_or_down_does_not_end(
     left = installation.started()
     os.kill(installation.process.pid, signal.SIGKILL)
     installation.process.wait()
-    assert "broker, scorer, events, API" in installation.run("down").stdout
+    assert "broker, scorer, events, live, API" in installation.run("down").stdout
     assert wait_for_end(left.values(), 1)
     assert installation.processes() == []
 

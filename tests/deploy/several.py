@@ -32,7 +32,7 @@ from tests.support.containers import (
     environment_of,
 )
 
-SCALE = {"api": 2, "scorer": 2, "events": 3, "dagster": 0}
+SCALE = {"api": 2, "scorer": 2, "events": 3, "live": 0, "dagster": 0}
 LISTS = ("/v1/households/1", "/v1/households?limit=20&sort=-total_sales", "/v1/households/7")
 DEPARTMENTS = ("Boys", "Girls", "Men", "Sport", "Women")
 AT = "2026-11-22T10:15:00Z"

@@ -52,6 +52,7 @@ PORTS = {
     "api": 8000,
     "scorer": 8001,
     "events": 8002,
+    "live": 8003,
     "dashboard": 8501,
     "dagster": 3000,
 }

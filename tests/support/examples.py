@@ -58,6 +58,7 @@ DEFAULT_PORTS = {
     "API": 8000,
     "SCORING": 8001,
     "EVENTS": 8002,
+    "LIVE": 8003,
     "DASHBOARD": 8501,
     "DAGSTER": 3000,
     "BROKER": 1883,

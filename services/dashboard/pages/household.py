@@ -29,13 +29,13 @@ def show() -> None:
         _show_largest()
         return
     path = f"/v1/households/{household}"
-    found = data.find(path)
+    found = data.find_live(path)
     if found is None:
         states.empty(f"No household {household} is in scope. Choose one of a segment instead.")
         _show_largest()
         return
     _show_worth(found)
-    _show_who(found, data.find(f"{path}/summary"))
+    _show_who(found, data.find_live(f"{path}/summary"))
     _show_weeks(path)
     basket = recommended(household, BASKET)
     _show_basket(basket)

@@ -1,0 +1,31 @@
+"""The updater as a server: its address and its process."""
+
+import logging
+import os
+
+from pollux.runtime.live_models import LiveModels
+from pollux.runtime.serving import open_serving_store
+from pollux.runtime.settings import Settings
+from services.common.port import bind
+from services.common.server import serve
+from services.events.database.migrate import prepare_database
+from services.live.app import create_app
+
+# Events are answered first.
+NICENESS = 5
+
+
+def run(settings: Settings) -> None:
+    """Computes live rows until the process is told to stop.
+
+    Raises `PolluxError` for a port in use, a database that cannot be reached at the start, and a
+    schema that is newer than the program.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(NICENESS)
+    serving_store = open_serving_store(settings)
+    with serving_store.connect() as connection:
+        prepare_database(connection, serving_store)
+    app = create_app(settings, serving_store, LiveModels)
+    with bind(settings.api_host, settings.live_port, setting="POLLUX_LIVE_PORT") as listening:
+        serve(app, listening)
