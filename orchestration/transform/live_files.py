@@ -79,7 +79,7 @@ def write_live_files(
         return
     manifest = run.manifest
     if settings.engine != "duckdb":
-        manifest = _compile(settings)
+        manifest = compile_for_duckdb(settings)
     for domain in wanted:
         try:
             _write(settings, run, manifest, domain, database)
@@ -276,7 +276,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _compile(settings: Settings) -> dict[str, Any]:
+def compile_for_duckdb(settings: Settings) -> dict[str, Any]:
     """The models as dbt compiles them for DuckDB, which another engine's build does not; kept."""
     kept = settings.data_dir / "builds" / LIVE / "compiled.json"
     fingerprint = f"{code_fingerprint()}:{study_of(settings)}"

@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,16 @@ import pyarrow as pa
 import pytest
 
 from orchestration.build import build
+from orchestration.load.declarations import read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.event_datasets import feeding
 from orchestration.load.events import land_events
 from orchestration.load.run import load
 from orchestration.release.publish import release
-from orchestration.transform.dbt import dbt_command, dbt_environment
+from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment
+from orchestration.transform.errors import BuildError
+from orchestration.transform.live_files import compile_for_duckdb, live_dir, write_live_files
+from orchestration.transform.record import read_record
 from pollux.runtime.live_models import LiveModels
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
@@ -321,3 +327,36 @@ def test_the_files_of_a_release_are_those_of_its_build(installation: Settings) -
     expected = built_rows(installation, models.marts)
     keys = sorted({row[0] for row in expected["household_rfm"]})
     assert evaluate(models, in_batches(keys, 20), None, None) == expected
+
+
+def last_build(settings: Settings) -> DbtRun:
+    """The last build with its compiled models, which reading the rules afterwards took away."""
+    record = read_record(settings, "household")
+    assert record is not None
+    ensure_empty_parts(settings, list(read_datasets(PROJECT_DIR).values()))
+    return DbtRun(record.invocation_id, (), compile_for_duckdb(settings))
+
+
+def test_a_model_that_cannot_be_evaluated_live_fails_the_build(installation: Settings) -> None:
+    run = last_build(installation)
+    node = run.manifest["nodes"]["model.pollux.int_baskets_summed"]
+    node["compiled_code"] = "select no_such_column"
+    with pytest.raises(BuildError) as refused:
+        write_live_files(installation, run, ["household"], None)
+    message = str(refused.value)
+    assert message.startswith("The live marts of household cannot be made from this build: ")
+    assert "no_such_column" in message
+
+
+def test_lines_that_did_not_change_are_not_written_again(installation: Settings) -> None:
+    run = last_build(installation)
+    before = live_dir(installation, "household", run.invocation_id)
+    files = {path.stem: path.stat().st_ino for path in before.glob("*.parquet")}
+    again = replace(run, invocation_id=f"{run.invocation_id}+")
+    # The tables are those of the build before; only what landed is known not to have changed.
+    write_live_files(installation, again, ["household"], None)
+    after = live_dir(installation, "household", again.invocation_id)
+    assert not before.exists()
+    same = {path.stem for path in after.glob("*.parquet") if path.stat().st_ino == files[path.stem]}
+    assert "stg_complete_journey__transactions" in same
+    assert "int_fifths_bounded" not in same
