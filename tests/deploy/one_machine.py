@@ -21,7 +21,7 @@ UNITS = "etc/systemd/system"
 SETTINGS = "/etc/pollux.env"
 READY_SECONDS = 60
 # Without a model and a shop's release two of them have nothing to answer.
-HEALTH = ("8001/healthz", "8002/healthz", "8501/_stcore/health", "3000/server_info")
+HEALTH = ("8001/healthz", "8002/healthz", "8003/healthz", "8501/_stcore/health", "3000/server_info")
 
 
 class Machine:
