@@ -19,7 +19,7 @@ WANTED_FILES = 4096
 
 # Modules by the dependency group that brings them; some come with both.
 GROUPS = {
-    "pipeline": "dagster dagster_postgres dagster_webserver dbt jinja2 lightgbm "
+    "pipeline": "dagster dagster_dbt dagster_postgres dagster_webserver dbt jinja2 lightgbm "
     "matplotlib numpy scipy sqlalchemy yaml",
     "services": "amqtt asyncpg fastapi httpx lightgbm limits numpy orjson paho prometheus_client "
     "starlette uvicorn uvloop",

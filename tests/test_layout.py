@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import PROJECT_DIR
 
-DAGSTER = {"dagster", "dagster_postgres", "dagster_webserver"}
+DAGSTER = {"dagster", "dagster_dbt", "dagster_postgres", "dagster_webserver"}
 STEPS = ["load", "transform", "learn", "release"]
 
 # A room, and what nothing in it may import.

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import dagster as dg
+from dagster_dbt import dbt_assets
 
 from orchestration.build import BuildReport, loaded_domains, stream_build
 from orchestration.defs.glance import Glance, glance_at
 from orchestration.defs.resources import POOL, RESOURCE_KEYS, final, masked_errors
-from orchestration.defs.translator import asset_key, asset_specs, check_key, check_specs
+from orchestration.defs.translator import Translator, asset_key, check_key
 from orchestration.transform.dbt import NodeEnded
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import domains as all_domains
@@ -29,11 +30,12 @@ def build_transform_definitions(
 ) -> dg.Definitions:
     """The assets of a dbt project."""
 
-    @dg.multi_asset(
+    @dbt_assets(
+        manifest=manifest,
+        # Marts and all they are built from; the small retailer's seeds are for development only.
+        select="+tag:marts",
         name="dbt",
-        specs=asset_specs(manifest),
-        check_specs=check_specs(manifest),
-        can_subset=True,
+        dagster_dbt_translator=Translator(manifest),
         required_resource_keys=RESOURCE_KEYS,
         retry_policy=retries,
         pool=POOL,

@@ -1,100 +1,67 @@
-"""dbt's models, seeds and tests as Dagster knows them: asset keys, groups, specs and checks.
+"""The Dagster names of dbt's models, seeds and tests: asset keys, groups and checks.
 
 A dataset is `[domain, dataset]`, a model `[domain, layer, model]`: a raw dataset and a mart may
-share a name, as `coupon_info` does. dagster-dbt would make such specs, too: it imports dbt and its
-cloud for that, and parses the manifest again, in each process of Dagster.
+share a name, as `coupon_info` does.
 """
 
-import hashlib
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtProject
 
 from orchestration.transform.graph import domain_of, domains, layer_of, needed_by
 
 Props = Mapping[str, Any]
-# What Dagster's page shows before a model's SQL.
-SQL_TITLE = "#### Raw SQL:"
 
 
-def asset_specs(manifest: Props) -> list[dg.AssetSpec]:
-    """The assets: all marts and what they are built from, by name.
+class Translator(DagsterDbtTranslator):
+    """Names the nodes of one manifest."""
 
-    The small retailer's seeds are not among them: they are for development only.
-    """
-    return [_asset_spec(manifest, unique_id) for unique_id in sorted(_built(manifest))]
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        super().__init__()
+        self._manifest = manifest
+        self._needed = [needed_by(manifest, domain) for domain in domains(manifest)]
 
+    def get_asset_key(self, dbt_resource_props: Props) -> dg.AssetKey:
+        """The key of a dataset, model or seed."""
+        return asset_key(self._manifest, dbt_resource_props["unique_id"])
 
-def check_specs(manifest: Props) -> list[dg.AssetCheckSpec]:
-    """The checks of these assets, one per test; a singular test has one, too."""
-    built = _built(manifest)
-    needed = [needed_by(manifest, domain) for domain in domains(manifest)]
-    tests = [unique_id for unique_id in manifest["nodes"] if unique_id.startswith("test.")]
-    return [
-        _check_spec(manifest, unique_id, needed)
-        for unique_id in tests
-        if checked_node(manifest, unique_id) in built
-    ]
+    def get_group_name(self, dbt_resource_props: Props) -> str | None:
+        """The layer."""
+        return layer_of(self._manifest, dbt_resource_props["unique_id"])
 
+    def get_tags(self, dbt_resource_props: Props) -> Mapping[str, str]:
+        """The domain, for filtering in the UI."""
+        return {"domain": domain_of(self._manifest, dbt_resource_props["unique_id"])}
 
-def _built(manifest: Props) -> set[str]:
-    needed = set().union(*(needed_by(manifest, domain) for domain in domains(manifest)))
-    return {unique_id for unique_id in needed if not unique_id.startswith("source.")}
+    def get_asset_check_spec(
+        self,
+        asset_spec: dg.AssetSpec,
+        manifest: Props,
+        unique_id: str,
+        project: DbtProject | None,  # noqa: ARG002
+    ) -> dg.AssetCheckSpec | None:
+        """The check of a test, on the model that it tests; a singular test has one, too.
 
-
-def _asset_spec(manifest: Props, unique_id: str) -> dg.AssetSpec:
-    node = manifest["nodes"][unique_id]
-    code = node.get("raw_code") or ""
-    columns = [
-        dg.TableColumn(name, type=column["data_type"] or "?", description=column["description"])
-        for name, column in node["columns"].items()
-    ]
-    engine = manifest["metadata"]["adapter_type"]
-    table = [node["database"], node["schema"], node["alias"]]
-    metadata: dict[str, Any] = {
-        "dagster/table_name": ".".join(filter(None, table)),
-        "dagster/storage_kind": engine,
-        "dagster-dbt/materialization_type": node["config"]["materialized"],
-    }
-    if columns:
-        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
-    sql = f"\n\n{SQL_TITLE}\n```sql\n{textwrap.indent(code, '    ')}\n```" if code else ""
-    return dg.AssetSpec(
-        asset_key(manifest, unique_id),
-        deps=sorted(asset_key(manifest, parent) for parent in manifest["parent_map"][unique_id]),
-        description=(node["description"] or node["name"]) + sql,
-        group_name=layer_of(manifest, unique_id),
-        tags={"domain": domain_of(manifest, unique_id)},
-        kinds={"dbt", engine},
-        # Without code, as a seed is, the file's own hash.
-        code_version=hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
-        if code
-        else node["checksum"]["checksum"],
-        metadata=metadata,
-        skippable=True,
-    )
-
-
-def _check_spec(manifest: Props, unique_id: str, needed: list[set[str]]) -> dg.AssetCheckSpec:
-    """The check of a test, on the model that it tests.
-
-    It blocks unless it is a warning, or reads models of several domains: a run of one domain
-    leaves it out.
-    """
-    test = manifest["nodes"][unique_id]
-    key = check_key(manifest, unique_id)
-    parents = manifest["parent_map"][unique_id]
-    others = {asset_key(manifest, parent) for parent in parents} - {key.asset_key}
-    is_error = test["config"]["severity"].lower() == "error"
-    return dg.AssetCheckSpec(
-        name=key.name,
-        asset=key.asset_key,
-        description=test.get("description") or None,
-        additional_deps=sorted(others),
-        blocking=is_error and any(domain.issuperset(parents) for domain in needed),
-    )
+        It blocks unless it is a warning, or reads models of several domains: a run of one domain
+        leaves it out.
+        """
+        if self.get_asset_key(manifest["nodes"][checked_node(manifest, unique_id)]) != (
+            asset_spec.key
+        ):
+            return None
+        test = manifest["nodes"][unique_id]
+        parents = manifest["parent_map"][unique_id]
+        others = [asset_key(manifest, parent) for parent in parents]
+        is_error = test["config"]["severity"].lower() == "error"
+        return dg.AssetCheckSpec(
+            name=test["name"],
+            asset=asset_spec.key,
+            description=test.get("description") or None,
+            additional_deps=sorted({key for key in others if key != asset_spec.key}),
+            blocking=is_error and any(needed.issuperset(parents) for needed in self._needed),
+        )
 
 
 def asset_key(manifest: Props, unique_id: str) -> dg.AssetKey:

@@ -17,7 +17,7 @@ from orchestration.defs.alerts import alert
 from orchestration.defs.automation import build_automation_definitions
 from orchestration.defs.resources import EXECUTOR, Retries, final
 from orchestration.defs.transform import domains_to_build
-from orchestration.defs.translator import asset_key, check_key, check_specs
+from orchestration.defs.translator import Translator, asset_key, check_key
 from orchestration.instance.home import storage_url
 from orchestration.instance.in_process import execute
 from orchestration.load import inbox, landing
@@ -94,16 +94,21 @@ def test_keys_tell_dataset_and_mart_apart(unique_id: str, key: list[str]) -> Non
 
 
 def test_check_that_a_run_of_one_domain_leaves_out_does_not_block() -> None:
-    specs = {spec.name: spec for spec in check_specs(MANIFEST)}
+    orders = dg.AssetSpec(["shop", "marts", "orders"])
 
-    assert {name: spec.blocking for name, spec in specs.items()} == {
-        "unique_orders": True,
-        "warned": False,
-        "assert_both_agree": False,
-    }
+    def spec(name: str) -> dg.AssetCheckSpec | None:
+        translator = Translator(MANIFEST)
+        return translator.get_asset_check_spec(orders, MANIFEST, f"test.pollux.{name}", None)
+
+    unique, warned, both = spec("unique_orders"), spec("warned"), spec("assert_both_agree")
+    assert unique is not None
+    assert unique.blocking
+    assert warned is not None
+    assert not warned.blocking
     # The mart further down has it.
-    orders = dg.AssetKey(["shop", "marts", "orders"])
-    assert check_key(MANIFEST, "test.pollux.assert_both_agree").asset_key == orders
+    assert check_key(MANIFEST, "test.pollux.assert_both_agree").asset_key == orders.key
+    assert both is not None
+    assert not both.blocking
 
 
 @pytest.mark.parametrize(
