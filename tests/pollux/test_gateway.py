@@ -337,13 +337,16 @@ def test_frames(many: Cohort[Customer]) -> None:
     assert reverse.to_pylist() == MANY.to_pylist()[::-1]
     frame = many[:7].to_pandas()
     assert list(frame.account_number) == [int(i) for i in many.ids[:7]]
-    with pytest.raises(GatewayError, match="polars, which is not installed: pip install polars"):
-        many.to_polars()
 
 
-def test_without_pandas_a_frame_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_library_a_frame_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "polars", None)
     cohort = Cohort.init_all_customers()
+    with pytest.raises(GatewayError, match="polars, which is not installed: pip install polars"):
+        cohort.to_polars()
     with pytest.raises(GatewayError, match="pip install pandas"):
         cohort.to_pandas()
 

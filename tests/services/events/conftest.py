@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,21 +150,39 @@ CONNECTIONS: dict[str, psycopg.Connection] = {}
 
 
 @pytest.fixture(scope="session")
-def shop_settings(request: pytest.FixtureRequest, short_tmp: Path) -> Iterator[Settings]:
-    """An installation whose database the tests share, one after the other."""
-    kind = getattr(request, "param", EMBEDDED)
-    with nullcontext({}) if kind == EMBEDDED else serving_database(kind) as urls:
-        settings = Settings(data_dir=short_tmp / f"shops-{kind}", **urls)
-        know_passwords(settings)
-        store = open_serving_store(settings)
-        with store.connect() as connection:
-            prepare_database(connection, store)
-        shops.release_store(store, 1)
-        shops.release_members(store, 1)
+def embedded_settings(short_tmp: Path) -> Iterator[Settings]:
+    """An installation whose embedded database the tests share, one after the other."""
+    # Its own fixture: to pytest, `shop_settings` with the parameter and without are two.
+    with _installation(Settings(data_dir=short_tmp / "shops")) as settings:
         yield settings
-        for connection in CONNECTIONS.values():
-            connection.close()
-        CONNECTIONS.clear()
+
+
+@pytest.fixture(scope="session")
+def shop_settings(request: pytest.FixtureRequest, short_tmp: Path) -> Iterator[Settings]:
+    """The same on the server that a test asks for."""
+    kind = getattr(request, "param", EMBEDDED)
+    if kind == EMBEDDED:
+        yield request.getfixturevalue("embedded_settings")
+        return
+    with (
+        serving_database(kind) as urls,
+        _installation(Settings(data_dir=short_tmp / f"shops-{kind}", **urls)) as settings,
+    ):
+        yield settings
+
+
+@contextmanager
+def _installation(settings: Settings) -> Iterator[Settings]:
+    know_passwords(settings)
+    store = open_serving_store(settings)
+    with store.connect() as connection:
+        prepare_database(connection, store)
+    shops.release_store(store, 1)
+    shops.release_members(store, 1)
+    yield settings
+    for connection in CONNECTIONS.values():
+        connection.close()
+    CONNECTIONS.clear()
 
 
 @pytest.fixture
