@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from pollux.masking import mask_logged_errors
 from pollux.runtime.postgres import EmbeddedPostgres
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from orchestration.learn.propensity.card import Card
     from pollux.runtime.spark_connect import SparkServer
     from tests.support.installations import Prepared
+
+# The machine's other work must not decide whether a test of properties passes.
+hypothesis_settings.register_profile(
+    "pollux", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("pollux")
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 # The real files cannot be given on: who has them says where.

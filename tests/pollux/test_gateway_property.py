@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollux import Cohort, col
 from pollux.arrow import to_list
 from pollux.columns import Columns, Snapshot
 from pollux.domains import DOMAINS
-
-# The machine's other work must not decide whether a test passes.
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 BOUNDS = st.none() | st.integers(-40, 40)
 STEPS = st.none() | st.integers(-4, 4).filter(bool)
@@ -49,7 +46,6 @@ def cohort_of(numbers: list[int], base: Snapshot = SHARED) -> Cohort:
     return one_by_one
 
 
-@PATIENT
 @given(ORDERS)
 def test_sequence_operations(numbers: list[int]) -> None:
     cohort = cohort_of(numbers)
@@ -65,7 +61,6 @@ def test_sequence_operations(numbers: list[int]) -> None:
         assert cohort.count(number) == numbers.count(number)
 
 
-@PATIENT
 @given(ORDERS, st.integers(-40, 40))
 def test_index_by_position(numbers: list[int], position: int) -> None:
     cohort = cohort_of(numbers)
@@ -76,7 +71,6 @@ def test_index_by_position(numbers: list[int], position: int) -> None:
             cohort[position]
 
 
-@PATIENT
 @given(ORDERS, SLICES, SLICES)
 def test_slices_of_slices(numbers: list[int], first: slice, second: slice) -> None:
     cohort = cohort_of(numbers)
@@ -88,7 +82,6 @@ def test_slices_of_slices(numbers: list[int], first: slice, second: slice) -> No
     assert [c.account_number for c in everyone[first][second]] == list(range(30))[first][second]
 
 
-@PATIENT
 @given(ORDERS, st.integers(0, 29), st.integers(-40, 40), st.none() | st.integers(-40, 40))
 def test_index_of(numbers: list[int], number: int, start: int, stop: int | None) -> None:
     cohort = cohort_of(numbers)
@@ -104,14 +97,12 @@ def test_index_of(numbers: list[int], number: int, start: int, stop: int | None)
         assert cohort.index(str(number), *bounds) == expected
 
 
-@PATIENT
 @given(ORDERS, ORDERS)
 def test_equality(left: list[int], right: list[int]) -> None:
     assert (cohort_of(left) == cohort_of(right)) == (left == right)
     assert cohort_of(left) == cohort_of(left, snapshot())
 
 
-@PATIENT
 @given(ORDERS, ORDERS, st.booleans())
 def test_set_operations_keep_the_order(left: list[int], right: list[int], same: bool) -> None:
     one, other = cohort_of(left), cohort_of(right, SHARED if same else snapshot())
@@ -131,7 +122,6 @@ def test_set_operations_keep_the_order(left: list[int], right: list[int], same: 
             assert found.index(number) == position
 
 
-@PATIENT
 @given(ORDERS, st.integers(0, 29), st.sets(st.integers(0, 29)))
 def test_conditions(numbers: list[int], least: int, chosen: set[int]) -> None:
     cohort = cohort_of(numbers)
@@ -156,7 +146,7 @@ def worlds(draw: st.DrawFn) -> list[tuple]:
     )
 
 
-@settings(PATIENT, max_examples=200)
+@settings(max_examples=200)
 @given(worlds())
 def test_attributes_of_a_family_of_cohorts(steps: list[tuple]) -> None:
     """Children take over what is set at their making; afterwards nobody sees another's."""
@@ -178,7 +168,6 @@ def test_attributes_of_a_family_of_cohorts(steps: list[tuple]) -> None:
             assert getattr(customer, "mark", None) == marks.get(customer.account_number)
 
 
-@PATIENT
 @given(
     st.sampled_from(
         [

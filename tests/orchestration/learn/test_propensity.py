@@ -62,7 +62,7 @@ def rows_of(history: History) -> list[dict[str, object]]:
         return list(read_pairs(connection).table.to_pylist())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=SEEDS)
 def test_pairs_are_those_counted_by_hand(seed: int) -> None:
     history = random_history(random.Random(seed))
@@ -84,7 +84,7 @@ def test_pairs_are_those_counted_by_hand(seed: int) -> None:
         assert (row["gender"], row["age"]) == people.get(order.customer_id, (None, None))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS)
 def test_no_order_from_a_moment_on_changes_a_pair_before_it(seed: int) -> None:
     rng = random.Random(seed)
@@ -174,7 +174,7 @@ def test_categories_that_the_model_does_not_know_have_no_number() -> None:
         assert np.isnan(propensity.category_code(name, text, known))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.lists(st.tuples(st.booleans(), st.sampled_from(PROBABILITIES)), min_size=2).filter(
         lambda rows: len({happened for happened, _ in rows}) == 2

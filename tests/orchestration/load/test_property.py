@@ -316,7 +316,7 @@ def plain(value):
     return (type(value).__name__ == "float", value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(files())
 def test_lands_what_a_plain_reader_lands(data):
     expected = outcome(oracle, data)
@@ -336,7 +336,7 @@ def _count_then_doubt(rows):
     return counted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(files(), st.integers(1, 40), st.integers(1, 40))
 def test_counts_do_not_depend_on_where_blocks_end(data, one, other):
     with tempfile.TemporaryDirectory() as folder:

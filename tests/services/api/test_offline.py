@@ -118,7 +118,7 @@ def test_the_index_leads_everywhere() -> None:
         assert ask("GET", path).status_code in {200, 503}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     path=st.text(st.characters(codec="utf-8"), max_size=40)
     | st.sampled_from([*V1_PATHS, SELECT]).flatmap(

@@ -495,7 +495,8 @@ JSON_VALUES = st.recursive(
 
 
 @hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     changes=st.dictionaries(st.sampled_from([*PUBLISHED, "as_of", "x"]), JSON_VALUES, max_size=3),

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 UTC = ZoneInfo("UTC")
 NOW = 1_760_000_000
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 OTHER_CASES: dict[str, set[str]] = {}
 for upper, lower in CASES_OF_LETTERS.items():
     OTHER_CASES.setdefault(upper, set()).add(lower)

@@ -74,7 +74,7 @@ garbage = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @pytest.mark.parametrize("read", [read_entry, read_focus])
 @given(payload=st.one_of(garbage, store_documents.map(as_json)))
 def test_entry_and_focus_events(read, payload: bytes) -> None:
@@ -90,7 +90,7 @@ def test_entry_and_focus_events(read, payload: bytes) -> None:
     assert MARKER not in reason.lower()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @pytest.mark.parametrize("read", [read_loyalty_rows, read_conversions])
 @given(
     payload=st.one_of(

@@ -282,7 +282,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_body_makes_the_scorer_fail(app: FastAPI, data: st.DataObject) -> None:
     request: dict[str, Any] = {"customer": dict(CUSTOMER), "coupons": [dict(COUPON)]}
