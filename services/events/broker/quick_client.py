@@ -51,7 +51,9 @@ class QuickClient(Client):
         self._on_delivery = on_delivery
         self._on_acknowledged = on_acknowledged
         self._has_properties = self._protocol == MQTTProtocolVersion.MQTTv5
-        self._arrived = b""
+        # The beginning of a packet, as it was read, and the least that is missing of it.
+        self._parts: list[bytes] = []
+        self._missing = 0
         self._leaving = bytearray()
 
     def next_mid(self) -> int:
@@ -78,8 +80,13 @@ class QuickClient(Client):
         if not data:
             return self._loop_rc_handle(LOST)
         self._last_bytes_received = time.monotonic()
-        arrived = self._arrived + data if self._arrived else data
-        place = 0
+        self._parts.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            # Joined once: with each read, a long packet would be copied as often as it is read.
+            return DONE
+        arrived = b"".join(self._parts) if len(self._parts) > 1 else data
+        place, missing = 0, 1
         try:
             while self._sock is not None:
                 found = read_length(arrived, place + 1)
@@ -88,6 +95,7 @@ class QuickClient(Client):
                 length, start = found
                 end = start + length
                 if end > len(arrived):
+                    missing = end - len(arrived)
                     break
                 head, place = arrived[place], end
                 code = self._handle(head, arrived[start:end])
@@ -97,7 +105,8 @@ class QuickClient(Client):
             return self._loop_rc_handle(WRONG)
         finally:
             # Also if a message broke its handler: the next read goes on behind it.
-            self._arrived = arrived[place:]
+            self._parts = [arrived[place:]] if place < len(arrived) else []
+            self._missing = missing
         return DONE
 
     def _handle(self, head: int, body: bytes) -> MQTTErrorCode:

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
+from services.events.broker import quick_client
 from services.events.broker.connection import V5, BrokerConnection, Login, Message
-from services.events.broker.packets import pack_properties, puback_packet, publish_packet
+from services.events.broker.packets import (
+    pack_properties,
+    puback_packet,
+    publish_packet,
+    read_length,
+)
 from services.events.broker.quick_client import CHUNK
 from tests.services.events.doubles import run, until
 
@@ -96,6 +102,25 @@ def test_a_message_longer_than_one_read_arrives_whole() -> None:
         broker.send(event(1, payload) + event(2))
         await until(lambda: len(desk.messages) == 2)
         assert [one.payload for one in desk.messages] == [payload, b"x"]
+
+    connected(work)
+
+
+def test_a_long_message_is_looked_at_once_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def look(data: bytes, place: int) -> tuple[int, int] | None:
+        looked.append(len(data))
+        return read_length(data, place)
+
+    async def work(broker: RawBroker, desk: Desk) -> None:
+        monkeypatch.setattr(quick_client, "read_length", look)
+        payload = bytes(100 * CHUNK)
+        broker.send(event(1, payload) + event(2))
+        await until(lambda: len(desk.messages) == 2)
+        assert desk.messages[0].payload == payload
+        # At least 100 reads.
+        assert len(looked) < 10
 
     connected(work)
 
