@@ -57,7 +57,8 @@ def open_marts(
     `invocation` is the dbt run whose marts are meant.
     """
     if settings.engine == "postgres":
-        with open_serving_store(settings).connect() as connection:
+        # While tables are filled it is idle, which servers allow only outside of a transaction.
+        with open_serving_store(settings).connect(autocommit=True) as connection:
             yield PostgresMarts(connection, settings.data_dir)
     elif settings.engine == "spark":
         with open_build(settings, invocation, tables) as build:

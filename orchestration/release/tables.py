@@ -39,6 +39,8 @@ def write_tables(
     Raises `ReleaseError` if a table does not hold the rows of its mart, or its key has duplicates
     or nulls; the schema is then not there.
     """
+    # It waits for the engine to write a mart, however long a server lets transactions be idle.
+    connection.execute("set local idle_in_transaction_session_timeout = 0")
     connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
     reader = sql.Identifier(reader_role)
     grant = sql.SQL("grant usage on schema {} to {}")

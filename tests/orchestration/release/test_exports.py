@@ -1,6 +1,7 @@
 """From an engine to Parquet, and from there to a release's table: every value, and every error."""
 
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -80,6 +81,31 @@ def test_every_value_arrives_by_its_key(store: ServingStore, tmp_path: Path, eng
         # Whoever reads them first has nothing to note in them.
         seen = "select relallvisible = relpages from pg_class where oid = %s::regclass"
         assert writing.execute(seen, [f"{schema}.things"]).fetchone() == (True,)
+
+
+class Slow(DuckDBMarts):
+    """An engine that takes longer than the server lets a transaction be idle."""
+
+    def write_parquet(self, table: ServedTable, path: str) -> None:
+        time.sleep(1)
+        super().write_parquet(table, path)
+
+
+@pytest.mark.integration
+def test_a_server_that_ends_idle_transactions_waits_for_the_engine(
+    store: ServingStore, tmp_path: Path
+) -> None:
+    with duckdb.connect() as warehouse, store.connect() as writing:
+        warehouse.execute("create schema marts")
+        for statement in created("marts.things"):
+            warehouse.execute(statement)
+        writing.execute("set idle_in_transaction_session_timeout = '200ms'")
+        writing.commit()
+        with exporting(Slow(warehouse), [mart("things")], tmp_path) as exports:
+            tables, counts = [mart("things")], {"things": 3}
+            reader = store.reader_role
+            write_tables(writing, "from_slow", tables, exports, counts, reader, lambda _: None)
+        assert writing.execute("select count(*) from from_slow.things").fetchone() == (3,)
 
 
 class Failing:
