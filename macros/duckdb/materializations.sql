@@ -4,6 +4,7 @@
 {% materialization table, adapter = "duckdb" %}
     {%- set table = this.incorporate(type="table") -%}
     {%- set before = load_cached_relation(this) -%}
+    {{ run_hooks(pre_hooks) }}
     {%- call statement("main") -%}
         {%- if before is not none -%}
             {{ "drop " ~ before.type ~ " if exists " ~ before ~ ";" }}
@@ -19,11 +20,17 @@
 {% materialization view, adapter = "duckdb" %}
     {%- set view = this.incorporate(type="view") -%}
     {%- set before = load_cached_relation(this) -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- if config.get("contract").enforced -%}
+        {{ get_assert_columns_equivalent(compiled_code) }}
+    {%- endif -%}
     {%- call statement("main") -%}
         {%- if before is not none and not before.is_view -%}
             {{ "drop table if exists " ~ before ~ ";" }}
         {%- endif %}
-        create or replace view {{ view }} as ({{ compiled_code }})
+        create or replace view {{ view }} as (
+            {{ compiled_code }}
+        )
     {%- endcall -%}
     {{ run_hooks(post_hooks) }}
     {{ adapter.commit() }}

@@ -38,6 +38,8 @@ def _fire_what_is_read(
     level: EventLevel | None = None,
     node: Any = None,  # noqa: ANN401
     force_warn_or_error_handling: bool = False,
+    # dbt-common, which has this class, is pinned by nobody.
+    **more: Any,  # noqa: ANN401
 ) -> None:
     is_read = (
         force_warn_or_error_handling
@@ -45,7 +47,7 @@ def _fire_what_is_read(
         or any(logger.level is EventLevel.DEBUG for logger in manager.loggers)
     )
     if is_read:
-        _fire(manager, e, level, node, force_warn_or_error_handling)
+        _fire(manager, e, level, node, force_warn_or_error_handling, **more)
 
 
 def _names(namespace: MacroNamespace) -> Iterator[str]:

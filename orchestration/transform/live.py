@@ -185,7 +185,7 @@ def plan_of(
                 continue
             lines += read_by(node)
         if unique_id in evaluated or closure.kind(unique_id) == GIVEN:
-            models.append(_model(manifest, node))
+            models.append(_model(manifest, node, is_mart=node in closure.marts))
     return LivePlan(
         domain=domain,
         key=str(closure.key),
@@ -202,7 +202,7 @@ def plan_of(
     )
 
 
-def _model(manifest: Mapping[str, Any], node: Node) -> LiveModel:
+def _model(manifest: Mapping[str, Any], node: Node, *, is_mart: bool) -> LiveModel:
     is_contract = node["config"]["contract"]["enforced"]
     return LiveModel(
         name=node["name"],
@@ -210,7 +210,7 @@ def _model(manifest: Mapping[str, Any], node: Node) -> LiveModel:
         columns=tuple((name, column["data_type"]) for name, column in node["columns"].items())
         if is_contract
         else (),
-        is_mart=isinstance(live_of(node), Mapping),
+        is_mart=is_mart,
     )
 
 

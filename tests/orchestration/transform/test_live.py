@@ -88,6 +88,15 @@ def test_lines_may_be_found_by_another_column_than_the_marts_key() -> None:
     assert plan_of(changed, "household").customers == {"lines": "order_id"}
 
 
+def test_only_marts_of_the_domain_are_answered() -> None:
+    key = {"key": "household_key"}
+    of_another = model("gathered", "model.pollux.lines", "model.pollux.events", live=key)
+    for layer, domain in (("intermediate", "household"), ("marts", "store")):
+        changed = manifest(gathered=of_another | {"fqn": ["pollux", layer, domain, "gathered"]})
+        plan = plan_of(changed, "household")
+        assert [model.name for model in plan.models if model.is_mart] == ["mart"]
+
+
 def test_without_live_marts_nothing_is_asked() -> None:
     plain = model("mart", "model.pollux.gathered", layer="marts")
     assert list(faults(manifest(mart=plain, lines=model("lines")))) == []
