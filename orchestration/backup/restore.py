@@ -22,7 +22,7 @@ from orchestration.backup.contents import (
     read_tables,
     sha256,
 )
-from orchestration.release import registry
+from orchestration.release import live, registry
 from orchestration.release.follow import follow_switch
 from pollux.masking import told
 from pollux.runtime.postgres import binaries_dir
@@ -174,12 +174,18 @@ def _load_dump(database: ServingStore, dump: Path) -> None:
 
 
 def _follow(settings: Settings, database: ServingStore) -> tuple[str, ...]:
-    """Makes the reader role, its rights, and the views for people."""
+    """Makes the reader role, its rights, the views for people, and tables for live rows.
+
+    Those rows are not in a backup: the purchases that came after the release are computed again.
+    """
     notes: tuple[str, ...] = ()
     with database.connect() as connection:
         registry.prepare_store(connection, database)
         for row in registry.read_releases(connection):
             if row.is_current:
+                kept = live.read(connection, row.domain, row.number)
+                live.take_over(connection, database, row.domain, row.number, kept)
+                connection.commit()
                 notes += follow_switch(settings, connection, database, row.domain, row.number)
     return notes
 

@@ -4,6 +4,7 @@ Belongs here: the order. Does not belong here: how a kind of files is written an
 `raw_files`, `tables`, `waiting`), and the database's files (`database`).
 """
 
+import shutil
 from collections.abc import Sequence
 
 from orchestration.erase.changes import Changes, Note, remove_unfinished
@@ -29,6 +30,7 @@ def erase_files(
     erase_rejects(settings, suppressed, note)
     builds_dir = settings.data_dir / "builds"
     remove_unfinished(settings.inbox_dir, settings.releases_dir, settings.lake_dir, builds_dir)
+    remove_killed(settings)
     changes = Changes()
     with open_duckdb() as engine:
         erase_raw_files(engine, settings, subjects, columns, changes)
@@ -51,3 +53,10 @@ def erase_files(
     changes.make()
     erase_warehouse(settings, subjects, columns, note)
     erase_waiting(settings, subjects, columns, note)
+
+
+def remove_killed(settings: Settings) -> None:
+    """Removes what killed releases and builds had begun; the caller holds their locks."""
+    builds_dir = settings.data_dir / "builds"
+    for folder in (*settings.releases_dir.glob("*/.r*"), *builds_dir.glob("live/*/.*")):
+        shutil.rmtree(folder)

@@ -17,6 +17,8 @@ from pollux.runtime.roles import prepare_alone
 from pollux.runtime.serving import ServingStore
 
 FIND = "select last_event, marts from release.live where domain = %s and number = %s"
+# Whoever reads live rows for longer is not waited for: answers would wait behind the release.
+LOCK_TIMEOUT = "10s"
 # Columns as they are compared: the name, the type, whether a value is needed.
 COLUMNS = """
 select relname, array_agg((attname, format_type(atttypid, atttypmod), attnotnull)::text
@@ -105,6 +107,7 @@ def _remake(
     marts: Sequence[str],
 ) -> None:
     prepare_alone(connection)
+    connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     schema = live.schema_of(domain)
     name = sql.Identifier(schema)
     connection.execute(sql.SQL("create schema if not exists {}").format(name))

@@ -172,7 +172,7 @@ def _release(
             parquet = ParquetRelease(settings.releases_dir / domain, number)
             registry.drop_unfinished_release(connection, domain, number)
             folder = parquet.start()
-            give_live_files(settings, domain, record.invocation_id, folder)
+            is_live = give_live_files(settings, domain, record.invocation_id, folder)
             with exporting(marts, tables, folder) as exports:
                 step("release.parquet_begun")
                 write_tables(
@@ -210,7 +210,9 @@ def _release(
         rows,
         record.quality,
     )
-    followed = live.LiveRelease(record.last_event, [t.name for t in tables if t.live_key])
+    # Without its files the updater could compute nothing.
+    answered = [table.name for table in tables if table.live_key and is_live]
+    followed = live.LiveRelease(record.last_event, answered)
     # From here on others may wait for it.
     switching = time.monotonic()
     live.take_over(connection, database, domain, number, followed)

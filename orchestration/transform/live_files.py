@@ -89,16 +89,17 @@ def write_live_files(
             ) from error
 
 
-def give_live_files(settings: Settings, domain: str, invocation: str, release: Path) -> None:
-    """Links a build's live files into the folder of its release; one without has none."""
+def give_live_files(settings: Settings, domain: str, invocation: str, release: Path) -> bool:
+    """Links a build's live files into the folder of its release; returns whether it has any."""
     source = live_dir(settings, domain, invocation)
     if not source.is_dir():
-        return
+        return False
     target = release / LIVE
     target.mkdir()
     for path in source.iterdir():
         if path.name != INPUTS:
             _link(path, target / path.name)
+    return True
 
 
 def _write(

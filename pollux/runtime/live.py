@@ -55,11 +55,13 @@ class Followed(NamedTuple):
     key: str
     # Of `pollux.subjects`.
     kind: str
+    # The column of what a later event may give to another customer.
+    order: str | None = None
 
 
 FOLLOWED = {
     "household": Followed("basket_lines", "household_key", "household"),
-    "store": Followed("order_lines", "customer_id", "customer"),
+    "store": Followed("order_lines", "customer_id", "customer", "order_id"),
 }
 
 

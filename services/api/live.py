@@ -5,6 +5,8 @@ these rows (`services.live`). Everybody else's answers cost nothing more than wi
 
 What an answer has shown, the next one shows: a switch removes live rows together with the release
 before the one that holds their events, so whoever is not found live is asked for in that release.
+Rows count only where they follow the release that is served: an earlier version of Pollux switches
+without them.
 """
 
 import asyncio
@@ -36,15 +38,17 @@ inner join pg_namespace on relnamespace = pg_namespace.oid
 where relname = '{live.CUSTOMERS}' and relkind = 'r'
 """
 CHANGED = """
-select followed.release, customers.{key} as key, customers.revision
-from live.followed
+select current.number as release, customers.{key} as key, customers.revision
+from release.current
+inner join live.followed
+    on current.domain = followed.domain and current.number = followed.release
 left join {schema}.live_customers as customers on customers.revision > $2::bigint
-where followed.domain = $1
+where current.domain = $1
 """
 # One statement: the row, and the release that its absence refers to, are of the same moment.
 FIND = """
 select
-    followed.release as current,
+    current.number as current,
     customers.release,
     customers.number,
     customers.revision,
@@ -53,9 +57,12 @@ select
         select row_to_json(found)::text
         from (select {columns} from {release}.{table} where {key} = $1::{type}) as found
     ) as document
-from live.followed
-left join {release}.live_customers as customers on customers.{key} = $1::{type}
-where followed.domain = $2
+from release.current
+left join live.followed
+    on current.domain = followed.domain and current.number = followed.release
+left join {release}.live_customers as customers
+    on followed.domain is not null and customers.{key} = $1::{type}
+where current.domain = $2
 """
 
 
@@ -93,6 +100,8 @@ class LiveCustomers:
         self._revisions = dict.fromkeys(FOLLOWED, 0)
         # Of which release all customers were read at once.
         self._read_of: dict[str, Release] = {}
+        # Before the first look nobody is known.
+        self.has_looked = False
 
     def has(self, subject: tuple[str, int]) -> bool:
         """Whether a customer, by domain and key, may have live rows."""
@@ -120,6 +129,7 @@ class LiveCustomers:
                 await self._look(domain, CHANGED.format(key=followed.key, schema=schema))
             else:
                 self._keys[domain] = set()
+        self.has_looked = True
 
     async def _look(self, domain: str, sql: str) -> None:
         release = self._watcher.known(domain)
@@ -188,6 +198,9 @@ async def answer_document(
     if not query.live:
         return await answers.make(request, domain, read, key)
     customers: LiveCustomers = request.app.state.live
+    if not customers.has_looked:
+        with suppress(asyncpg.PostgresError):
+            await customers.look()
     subject = (domain, key)
     if customers.has(subject):
         # Tables of another version's columns are made anew with the next release.

@@ -26,19 +26,27 @@ def create_app(settings: Settings, database: ServingStore, open_models: OpenMode
     """The updater of an installation whose schema `events` is up to date.
 
     Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
-    its keys cannot be read.
+    its keys cannot be read. An error that ends the updater ends the server (`app.state.server`) and
+    is kept in `app.state.failures`.
     """
     check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
     updater = Updater(settings, database, LiveMetrics(metrics.registry), open_models)
+    failures: list[BaseException] = []
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failures.append(error)
+                app.state.server.should_exit = True
+
         updating = asyncio.create_task(updater.run())
+        updating.add_done_callback(ended)
         yield
         updating.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, Exception):
             await updating
 
     app = make_app(
@@ -53,4 +61,5 @@ def create_app(settings: Settings, database: ServingStore, open_models: OpenMode
         routers=health.ROUTERS,
     )
     app.state.updater = updater
+    app.state.failures = failures
     return app

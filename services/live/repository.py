@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pollux.runtime import live
 from pollux.runtime.erasures import KEPT_OUT
@@ -46,9 +47,21 @@ from (
 group by 1
 order by 2
 """
+# Every customer of an order's events: the last one says whose it is.
+NEW_ORDERS = """
+with new as (
+    select {order}, number from events.{table} where number > $1 order by number limit $2
+),
+orders as (select {order}, max(number) as number from new group by 1)
+select lines.{key} as key, max(orders.number) as number, null::integer as day
+from orders
+inner join events.{table} as lines on orders.{order} = lines.{order}
+group by 1
+order by 2
+"""
 BEHIND = """
 select {key} as key from {schema}.live_customers
-where release <> $1 or live_day is distinct from $2
+where (release <> $1 or live_day is distinct from $2) and {key} <> all($4)
 order by revision
 limit $3
 """
@@ -72,7 +85,7 @@ class Position(NamedTuple):
 
 
 class Purchaser(NamedTuple):
-    """A customer with new rows of events: the last of them, and the last day in them."""
+    """A customer whom new rows of events concern: the last of them, and the last day in them."""
 
     key: int
     number: int
@@ -88,31 +101,47 @@ async def read_position(connection: asyncpg.Connection, domain: str) -> Position
 async def read_new(
     connection: asyncpg.Connection, domain: str, after: int, limit: int
 ) -> list[Purchaser]:
-    """Who is in the next rows of events, at most `limit` of them."""
+    """Whom the next rows of events concern, at most `limit` of them; in the order of `number`.
+
+    Customers of one order may have one number.
+    """
     followed = FOLLOWED[domain]
-    day = "day" if domain == "household" else "null::integer"
-    statement = NEW.format(key=followed.key, table=followed.table, day=day)
+    if followed.order is None:
+        statement = NEW.format(key=followed.key, table=followed.table, day="day")
+    else:
+        names = {"key": followed.key, "table": followed.table, "order": followed.order}
+        statement = NEW_ORDERS.format(**names)
     return [Purchaser(*row) for row in await connection.fetch(statement, after, limit)]
 
 
 async def read_behind(
-    connection: asyncpg.Connection, domain: str, position: Position, limit: int
+    connection: asyncpg.Connection,
+    domain: str,
+    position: Position,
+    limit: int,
+    besides: Sequence[int] = (),
 ) -> list[int]:
-    """Customers whose rows are of another release or an earlier day than the position's."""
+    """Customers whose rows are of another release or an earlier day than the position's.
+
+    None of `besides` is among them.
+    """
     statement = BEHIND.format(key=FOLLOWED[domain].key, schema=live.schema_of(domain))
-    rows = await connection.fetch(statement, position.release, position.live_day, limit)
+    rows = await connection.fetch(statement, position.release, position.live_day, limit, [*besides])
     return [row["key"] for row in rows]
 
 
 async def read_lines(
     connection: asyncpg.Connection, domain: str, keys: Sequence[int], zone: str
 ) -> pa.Table:
-    """All rows of events of these customers, in their order, as they land."""
+    """All rows of events of these customers and of their orders, in their order, as they land."""
     followed = FOLLOWED[domain]
     columns = COLUMNS[domain]
+    table = f"events.{followed.table}"
+    theirs = f"{followed.key} = any($1)"
+    if followed.order is not None:
+        theirs = f"{followed.order} in (select {followed.order} from {table} where {theirs})"
     prepared = await connection.prepare(
-        f"select {columns} from events.{followed.table} where {followed.key} = any($1) "
-        "order by number"
+        f"select {columns} from {table} where {theirs} order by number"
     )
     zones = (zone,) if "$2" in columns else ()
     rows = await prepared.fetch([*keys], *zones)
@@ -124,6 +153,33 @@ async def read_lines(
             for attribute in prepared.get_attributes()
         }
     )
+
+
+def lines_of(domain: str, keys: Sequence[int], lines: pa.Table) -> pa.Table:
+    """What `read_lines` gives of some of the customers that it was asked for."""
+    followed = FOLLOWED[domain]
+    theirs = lines.filter(pc.is_in(lines[followed.key], pa.array(keys, pa.int64())))
+    if followed.order is None:
+        return theirs
+    orders = pa.array(theirs[followed.order].to_pylist(), pa.int64())
+    return lines.filter(pc.is_in(lines[followed.order], orders))
+
+
+def last_events(domain: str, keys: Sequence[int], lines: pa.Table) -> dict[int, int]:
+    """The last row of events that concerns each customer, from what `read_lines` gives.
+
+    Of an order that was given to another customer that is the other's. 0 where there is none.
+    """
+    followed = FOLLOWED[domain]
+    names = (followed.key, followed.order or followed.key, "number")
+    rows = [*zip(*(lines.column(name).to_pylist() for name in names), strict=True)]
+    # In the order of their numbers.
+    last = {order: number for _, order, number in rows}
+    found = dict.fromkeys(keys, 0)
+    for key, order, _ in rows:
+        if key in found:
+            found[key] = max(found[key], last[order])
+    return found
 
 
 async def write(

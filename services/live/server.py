@@ -29,3 +29,5 @@ def run(settings: Settings) -> None:
     app = create_app(settings, serving_store, LiveModels)
     with bind(settings.api_host, settings.live_port, setting="POLLUX_LIVE_PORT") as listening:
         serve(app, listening)
+    for failure in app.state.failures:
+        raise RuntimeError("The updater of live rows ended unexpectedly.") from failure

@@ -18,6 +18,7 @@ from typing import Protocol
 import asyncpg
 import pyarrow as pa
 
+from pollux.masking import where_raised
 from pollux.runtime import live
 from pollux.runtime.live import FOLLOWED
 from pollux.runtime.serving import ServingStore
@@ -30,6 +31,8 @@ from services.live.repository import Position
 # Rows of events that are read at once, and customers computed at once.
 MOST_ROWS = 2_000
 MOST_CUSTOMERS = 50
+# Whose rows no model can take.
+MOST_LEFT = 50
 POLL_SECONDS = 0.5
 PAUSE_SECONDS = 2.0
 SESSION = {"application_name": "pollux-live", "jit": "off"}
@@ -47,6 +50,10 @@ class Models(Protocol):
 
     def close(self) -> None:
         """Frees the memory."""
+
+
+class TooManyLeftError(Exception):
+    """So many customers fail that the models are at fault, not their rows."""
 
 
 OpenModels = Callable[[Path], Models]
@@ -73,8 +80,15 @@ class Updater:
         self._wake = asyncio.Event()
         # Whether this process computes, at the last look.
         self.is_active = False
-        # Why nothing is computed, by domain.
+        # The release and live day by which all live rows of a domain are: looking for others reads
+        # all customers.
+        self._all_by: dict[str, tuple[int, int | None]] = {}
+        # Why nothing is computed, or not everybody, by domain.
         self.problems: dict[str, str] = {}
+        # Whose rows no model can take, by domain: nobody else waits for them.
+        self._left: dict[str, set[int]] = {domain: set() for domain in FOLLOWED}
+        # When to try again after a failure, by domain.
+        self._again_at = dict.fromkeys(FOLLOWED, 0.0)
 
     @property
     def is_up(self) -> bool:
@@ -87,7 +101,7 @@ class Updater:
         try:
             while True:
                 is_busy = False
-                self.is_active = await self._writer.retry(self._is_only_one)
+                self.is_active = await self._lock_or_tell()
                 if self.is_active:
                     for domain in FOLLOWED:
                         is_busy |= await self._update_or_tell(domain)
@@ -116,49 +130,120 @@ class Updater:
         new = await self._writer.retry(
             lambda connection: repository.read_new(connection, domain, position.number, MOST_ROWS)
         )
-        new = new[:MOST_CUSTOMERS]
+        if len(new) > MOST_CUSTOMERS:
+            # Customers of one order, who have one number, are computed together.
+            last = new[MOST_CUSTOMERS - 1].number
+            new = [one for one in new if one.number <= last]
         after = Position(
             position.release,
             max((one.number for one in new), default=position.number),
             max((day for day in (position.live_day, *(o.day for o in new)) if day), default=None),
         )
         keys = [one.key for one in new]
-        if len(keys) < MOST_CUSTOMERS:
-            left = MOST_CUSTOMERS - len(keys)
-            behind = await self._writer.retry(
-                lambda connection: repository.read_behind(connection, domain, after, left)
-            )
-            keys += [key for key in behind if key not in keys]
+        room = MOST_CUSTOMERS - len(keys)
+        behind = await self._behind(domain, after, room)
+        keys += [key for key in behind if key not in keys]
+        if not keys and time.monotonic() >= self._again_at[domain]:
+            keys = [*self._left[domain]][:MOST_CUSTOMERS]
+            self._again_at[domain] = time.monotonic() + PAUSE_SECONDS
         if not keys:
+            self._all_by[domain] = after.release, after.live_day
             return False
         lines = await self._writer.retry(
             lambda connection: repository.read_lines(connection, domain, keys, self._zone)
         )
-        marts = await asyncio.to_thread(models.compute, keys, lines, after.live_day)
-        last = dict.fromkeys(keys, 0)
-        names = (FOLLOWED[domain].key, "number")
-        # In the order of their numbers.
-        last.update(zip(*(lines.column(name).to_pylist() for name in names), strict=True))
+        computed, marts = await self._compute(domain, models, keys, lines, after.live_day)
+        if len(self._left[domain]) > MOST_LEFT:
+            # Not customers are the trouble: what they bought is read again.
+            raise TooManyLeftError
+        if not computed and after == position:
+            return False
+        numbers = repository.last_events(domain, computed, lines)
         is_written = await self._writer.retry(
-            lambda connection: repository.write(connection, domain, position, after, last, marts)
+            lambda connection: repository.write(connection, domain, position, after, numbers, marts)
         )
         if is_written:
-            self._metrics.count(domain, len(keys), time.monotonic() - started)
+            if len(behind) < room:
+                self._all_by[domain] = after.release, after.live_day
+            self._metrics.count(domain, len(computed), time.monotonic() - started)
         return True
 
+    async def _behind(self, domain: str, after: Position, limit: int) -> list[int]:
+        """Customers whose rows are of another release or an earlier day, at most `limit`."""
+        if self._all_by.get(domain) == (after.release, after.live_day):
+            return []
+        self._all_by.pop(domain, None)
+        if limit <= 0:
+            return []
+        return await self._writer.retry(
+            lambda connection: repository.read_behind(
+                connection, domain, after, limit, [*self._left[domain]]
+            )
+        )
+
+    async def _compute(
+        self,
+        domain: str,
+        models: Models,
+        keys: Sequence[int],
+        lines: pa.Table,
+        live_day: int | None,
+    ) -> tuple[list[int], dict[str, pa.Table]]:
+        """Those whose rows can be computed, and these rows by mart; the others are left."""
+        try:
+            marts = await asyncio.to_thread(models.compute, keys, lines, live_day)
+        except OSError:
+            # Of the release's files.
+            raise
+        except Exception as error:
+            if len(keys) == 1:
+                self._tell(domain, error)
+                self._left[domain].update(keys)
+                return [], {}
+            computed: list[int] = []
+            found: list[dict[str, pa.Table]] = []
+            for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
+                theirs = repository.lines_of(domain, half, lines)
+                some, marts = await self._compute(domain, models, half, theirs, live_day)
+                computed += some
+                found += [marts] if some else []
+            names = found[0] if found else ()
+            return computed, {name: pa.concat_tables(one[name] for one in found) for name in names}
+        self._left[domain].difference_update(keys)
+        return [*keys], marts
+
     async def _update_or_tell(self, domain: str) -> bool:
+        # Other domains do not wait for one that fails.
+        if domain in self.problems and not self._left[domain]:
+            if time.monotonic() < self._again_at[domain]:
+                return False
+            self._again_at[domain] = time.monotonic() + PAUSE_SECONDS
         try:
             is_busy = await self.update(domain)
         except Exception as error:
-            # Of the database, of a release's folder, of a model: what is written already stays.
-            problem = type(error).__name__
-            if self.problems.get(domain) != problem:
-                log.exception("Live rows of %s cannot be computed", domain)
-            self.problems[domain] = problem
+            # Of the database, of a release's folder, of all models: what is written stays.
+            self._tell(domain, error)
+            return False
+        if not self._left[domain]:
+            self.problems.pop(domain, None)
+        return is_busy
+
+    def _tell(self, domain: str, error: Exception) -> None:
+        problem = type(error).__name__
+        if self.problems.get(domain) != problem:
+            # Errors may have values of rows.
+            log.error("Live rows of %s cannot be computed\n%s", domain, where_raised(error))
+        self.problems[domain] = problem
+
+    async def _lock_or_tell(self) -> bool:
+        try:
+            return await self._writer.retry(self._is_only_one)
+        except asyncpg.PostgresError as error:
+            # The server refuses the lock: without an end, this process would look ready.
+            for domain in FOLLOWED:
+                self._tell(domain, error)
             await asyncio.sleep(PAUSE_SECONDS)
             return False
-        self.problems.pop(domain, None)
-        return is_busy
 
     async def _models(self, domain: str, release: int) -> Models:
         opened = self._opened.get(domain)
@@ -166,6 +251,8 @@ class Updater:
             if opened is not None:
                 del self._opened[domain]
                 opened[1].close()
+            # What its build holds is in it; what came since is read again.
+            self._left[domain].clear()
             folder = self._releases_dir / domain / f"r{release}" / "live"
             opened = release, await asyncio.to_thread(self._open_models, folder)
             self._opened[domain] = opened
@@ -177,6 +264,8 @@ class Updater:
             if not await connection.fetchval(repository.ONLY_ONE):
                 return False
             self._alone_on = self._writer.connections
+            # Another process may have computed since.
+            self._all_by.clear()
             log.info("This process computes live rows")
         return True
 

@@ -90,6 +90,12 @@ def all_files(settings: Settings) -> dict[str, bytes]:
     }
 
 
+def followed(settings: Settings) -> list[tuple[str, int]]:
+    """The releases that live rows follow."""
+    with open_serving_store(settings).connect() as connection:
+        return connection.execute("select domain, release from live.followed").fetchall()
+
+
 def assert_equal(restored: Settings, original: Settings) -> None:
     assert all_rows(restored) == all_rows(original)
     assert all_files(restored) == all_files(original)
@@ -117,6 +123,7 @@ def test_restored_installation_is_equal_and_goes_on(
     assert (report.files, report.tables, report.rows) == (made.files, made.tables, made.rows)
     assert report.notes == ()
     assert_equal(elsewhere, serving)
+    assert followed(elsewhere) == followed(serving) == [("household", 1)]
     assert not (elsewhere.data_dir / ".restore").exists()
     assert not (serving.data_dir / ".backup").exists()
     # What had landed is not landed again, what had not is.

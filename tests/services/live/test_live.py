@@ -18,7 +18,14 @@ from pollux.runtime.settings import Settings
 from pollux.subjects import Subject
 from services.api.app import create_app
 from services.events.database.migrate import prepare_database
-from tests.services.api.support import any_store, client_of, problem, release_all, wait_until
+from tests.services.api.support import (
+    any_store,
+    client_of,
+    problem,
+    release_all,
+    wait_until,
+    write_release,
+)
 from tests.services.live.support import BASKETS, MARTS, buy, compute, release
 
 pytestmark = pytest.mark.integration
@@ -174,6 +181,36 @@ def test_a_switch_takes_what_the_release_holds(
     release(owner, store[1], first, 0, new=False)
     compute(*store)
     assert owner.execute(BASKETS).fetchall() == [(1, 1, first), (2, 2, first)]
+
+
+def test_a_release_of_an_earlier_version_is_answered_without_live_rows(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    buy(owner, 1, 10)
+    buy(owner, 2, 11)
+    compute(*store)
+    wait_for_baskets(api, 1)
+    wait_for_baskets(api, 1, 2)
+    # It knows nothing of live rows, and an erasure by it takes some away.
+    owner.execute("delete from household__live.live_customers where household_key = 2")
+    write_release(owner, first + 1)
+    registry.switch(owner, "household", first + 1)
+    wait_for_release(api, first + 1)
+    for household in (1, 2):
+        answer = shown(api, household)
+        assert answer.headers[RELEASE] == f"household-{first + 1}"
+        assert FRESHNESS not in answer.headers
+
+
+def test_an_api_that_has_just_started_shows_what_another_has_shown(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client
+) -> None:
+    buy(owner, 1, 10)
+    compute(*store)
+    wait_for_baskets(api, 1)
+    for _ in range(5):
+        with client_of(create_app(store[0])) as started:
+            assert FRESHNESS in shown(started).headers
 
 
 def test_tables_follow_the_columns_of_the_release(

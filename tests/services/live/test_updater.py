@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,10 +19,19 @@ from orchestration.release import registry
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
+from services.live import repository
+from services.live.app import create_app
 from services.live.updater import Updater
 from tests.conftest import PROJECT_DIR
 from tests.services.api.support import embedded_store, release_all, wait_until
-from tests.services.live.support import BASKETS, buy, compute, make_updater, release
+from tests.services.live.support import (
+    BASKETS,
+    CountingModels,
+    buy,
+    compute,
+    make_updater,
+    release,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +89,24 @@ def baskets(owner: psycopg.Connection) -> dict[int, int]:
     return {key: count for key, count, _ in owner.execute(BASKETS).fetchall()}
 
 
+def test_an_updater_that_fails_ends_its_process(
+    store: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_updater: Updater) -> None:
+        raise PermissionError
+
+    async def work() -> None:
+        app = create_app(*store, CountingModels)
+        app.state.server = SimpleNamespace(should_exit=False)
+        async with app.router.lifespan_context(app):
+            while not app.state.server.should_exit:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [type(failure) for failure in app.state.failures] == [PermissionError]
+
+    monkeypatch.setattr(Updater, "run", fail)
+    asyncio.run(work())
+
+
 def test_one_process_computes_and_another_takes_over(
     store: Installation, owner: psycopg.Connection
 ) -> None:
@@ -94,7 +123,7 @@ def test_one_process_computes_and_another_takes_over(
             wait_until(lambda: first.is_active != waiting.is_active, seconds=10)
 
 
-def test_what_no_model_can_take_is_told_and_changes_nothing(
+def test_what_no_model_can_take_is_told_and_stops_nobody_else(
     store: Installation, owner: psycopg.Connection
 ) -> None:
     with running(store) as updater:
@@ -107,9 +136,24 @@ def test_what_no_model_can_take_is_told_and_changes_nothing(
         )
         wait_until(lambda: updater.problems == {"household": "ValueError"}, seconds=10)
         assert baskets(owner) == {1: 1}
+        buy(owner, 3, 12)
+        wait_until(lambda: baskets(owner) == {1: 1, 3: 1}, seconds=10)
+        assert updater.problems == {"household": "ValueError"}
         owner.execute("update events.basket_lines set product_id = 1 where product_id = 666")
-        wait_until(lambda: baskets(owner) == {1: 1, 2: 1}, seconds=10)
+        wait_until(lambda: baskets(owner) == {1: 1, 2: 1, 3: 1}, seconds=10)
         wait_until(lambda: updater.problems == {}, seconds=10)
+
+
+def test_one_whose_rows_no_model_can_take_stops_nobody_in_the_same_batch(
+    store: Installation, owner: psycopg.Connection
+) -> None:
+    for household in range(1, 8):
+        buy(owner, household, household)
+    owner.execute("update events.basket_lines set product_id = 666 where household_key = 5")
+    with running(store) as updater:
+        expected = {household: 1 for household in range(1, 8) if household != 5}
+        wait_until(lambda: baskets(owner) == expected, seconds=10)
+        assert updater.problems == {"household": "ValueError"}
 
 
 def test_a_database_that_is_away_is_waited_for(
@@ -134,6 +178,39 @@ def test_a_later_day_is_a_later_day_for_all(store: Installation, owner: psycopg.
     buy(owner, 2, 12, day=721)
     compute(*store)
     assert owner.execute(days).fetchall() == [(1, 721), (2, 721)]
+
+
+def test_all_customers_are_looked_through_once_for_a_day(
+    store: Installation, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    read_behind = repository.read_behind
+
+    async def count(*arguments: Any) -> list[int]:
+        looks.append(1)
+        return await read_behind(*arguments)
+
+    monkeypatch.setattr(repository, "read_behind", count)
+
+    async def work() -> None:
+        updater = make_updater(*store)
+        try:
+            for basket in range(1, 11):
+                buy(owner, basket, basket)
+                while await updater.update("household"):
+                    pass
+            before = len(looks)
+            assert before <= 2
+            buy(owner, 11, 11, day=721)
+            while await updater.update("household"):
+                pass
+            assert before < len(looks) <= before + 2
+        finally:
+            updater.close()
+
+    asyncio.run(work())
+    days = "select distinct last_day from household__live.household_rfm"
+    assert owner.execute(days).fetchall() == [(721,)]
 
 
 def test_many_customers_come_in_parts(store: Installation, owner: psycopg.Connection) -> None:
