@@ -18,6 +18,7 @@ from psycopg import sql
 
 from orchestration.erase.changes import Note
 from orchestration.erase.columns import IdColumns
+from orchestration.erase.scan_database import CATALOG, STATISTICS, conditions_of
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.steps import step
 from pollux.runtime.subject_rows import (
@@ -64,7 +65,12 @@ def erase_built(
     step("erase.built_deleted")
 
 
-def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
+def rewrite_tables(
+    database: ServingStore,
+    touched: Iterable[str],
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+) -> None:
     """Rewrites tables, so that nothing of rows deleted from them is left on the disk.
 
     Raises psycopg's `LockNotAvailable` where somebody reads one of them for too long.
@@ -84,7 +90,24 @@ def rewrite_tables(database: ServingStore, touched: Iterable[str]) -> None:
                 # Analysed once more: statistics hold values.
                 connection.execute(sql.SQL("vacuum (full, analyze) {}").format(identifier))
                 step("erase.table_rewritten")
+        _forget_statistics(connection, subjects, columns)
         clear_log(connection)
+
+
+def _forget_statistics(
+    connection: psycopg.Connection, subjects: Sequence[Subject], columns: IdColumns
+) -> None:
+    """Deletes the statistics that have a subject: those of an empty table outlive an ANALYZE."""
+    present = {
+        one.name: one.type
+        for one in table_columns(connection, "r")
+        if (one.schema, one.table) == (CATALOG, STATISTICS)
+    }
+    found = [one for subject in subjects for one in conditions_of(present, subject, columns)]
+    if found:
+        delete = sql.SQL("delete from pg_catalog.pg_statistic as line where {}")
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute(delete.format(sql.SQL(" or ").join(found)))
 
 
 def clear_log(connection: psycopg.Connection) -> None:

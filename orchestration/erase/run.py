@@ -127,7 +127,8 @@ def _finish(
         # Again, with the rows that were noted, by a process that was killed, too.
         pending = erasures.read_erasures(connection, unfinished=True)
         connection.commit()
-        rewrite_tables(database, {name for one in pending for name in one.rows})
+        touched = {name for one in pending for name in one.rows}
+        rewrite_tables(database, touched, subjects, columns)
         progress("looking for what is left")
         found = scan(settings, subjects, columns)
         if any("/pg_wal/" in place.name for place in found.places):

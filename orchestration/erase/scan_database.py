@@ -36,7 +36,7 @@ def scan_database(
         conditions = [
             condition
             for subject in subjects
-            for condition in _conditions(present, subject, columns)
+            for condition in conditions_of(present, subject, columns)
         ]
         rows = 0
         if conditions:
@@ -47,9 +47,10 @@ def scan_database(
         yield f"{schema}.{table}", rows
 
 
-def _conditions(
+def conditions_of(
     present: Mapping[str, str], subject: Subject, columns: IdColumns
 ) -> Iterator[sql.Composable]:
+    """Conditions of a row of `line` that has the subject; `present` are its columns' types."""
     names = columns[subject.kind]
     pattern = sql.Literal(text_pattern(subject, names))
     for column, type_ in present.items():
