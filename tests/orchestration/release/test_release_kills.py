@@ -40,7 +40,9 @@ def assert_is_whole(settings: Settings, number: int | None) -> None:
             for (name,) in tables
         ]
     assert sum(count for (count,) in counts) == row.rows > 0
-    files = {path.stem for path in (settings.releases_dir / "household" / "current").iterdir()}
+    files = {
+        path.stem for path in (settings.releases_dir / "household" / "current").glob("*.parquet")
+    }
     assert files == {name for (name,) in tables}
 
 
