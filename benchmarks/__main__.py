@@ -24,6 +24,7 @@ BENCHMARKS = {
     "bench_scoring": "Coupon propensity",
     "bench_recommend": "Recommendations",
     "bench_events": "Event service",
+    "bench_live": "Live answers",
     "bench_erase": "Erasure",
     "bench_growth": "Growth",
 }

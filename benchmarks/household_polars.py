@@ -42,8 +42,8 @@ def household_marts(landing: Path, seeds: Path) -> dict[str, pl.DataFrame]:
     )
     judged = _judged(raw["transaction_data"], products.lazy())
     lines, dropped = _collect([_kept(judged), _dropped(judged)])
-    segments = pl.scan_csv(seeds / "segments.csv")
-    grid = pl.scan_csv(seeds / "segment_grid.csv")
+    segments = pl.read_csv(seeds / "segments.csv").lazy()
+    grid = pl.read_csv(seeds / "segment_grid.csv").lazy()
     (history,) = _collect([_segment_history(lines.lazy(), grid)])
     (sold,) = _collect([_couponed_sales(raw["coupon"], lines.lazy())])
     (campaigns,) = _collect([_campaigns(raw["campaign_desc"], lines.lazy())])
@@ -264,13 +264,17 @@ def _segments(history: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit("on the last day"))
         .when(days == 1)
         .then(pl.lit("1 day before the end"))
-        .otherwise(pl.format("{} days before the end", days))
+        .otherwise(pl.concat_str(days, pl.lit(" days before the end")))
     )
-    why = pl.format(
-        "last visit {}, {}, sales in the {} fifth",
+    # Not by pl.format, at which Polars 2.1 panics now and then.
+    why = pl.concat_str(
+        pl.lit("last visit "),
         ago,
+        pl.lit(", "),
         pl.col("f_score").replace_strict(OFTEN, return_dtype=pl.String),
+        pl.lit(", sales in the "),
         pl.col("m_score").replace_strict(FIFTHS, return_dtype=pl.String),
+        pl.lit(" fifth"),
     )
     return (
         history.filter(pl.col("period_end") == LAST_DAY)

@@ -29,7 +29,7 @@
             {{ "drop table if exists " ~ before ~ ";" }}
         {%- endif %}
         create or replace view {{ view }} as (
-            {{ compiled_code }}
+        {{ compiled_code }}
         )
     {%- endcall -%}
     {{ run_hooks(post_hooks) }}
