@@ -221,6 +221,22 @@ def read_run(artifacts: Path) -> DbtRun:
     )
 
 
+def run_dbt(command: Sequence[str], environment: dict[str, str]) -> str | None:
+    """Runs a dbt command to its end; what it said last if it failed, None if it did not."""
+    result = subprocess.run(
+        command,
+        env=environment,
+        cwd=PROJECT_DIR,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode == 0:
+        return None
+    return "\n".join(read_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
+
+
 def read_messages(log: str) -> list[str]:
     """The messages of a log in JSON, by line; what is no event stands as it is."""
     messages = []

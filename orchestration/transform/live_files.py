@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,11 +25,10 @@ from orchestration.load import landing
 from orchestration.load.declarations import read_datasets
 from orchestration.scans import identifier, literal, scan_parts
 from orchestration.transform.dbt import (
-    SHOWN_LINES,
     DbtRun,
     dbt_command,
     dbt_environment,
-    read_messages,
+    run_dbt,
 )
 from orchestration.transform.errors import BuildError
 from orchestration.transform.lake import table_dir
@@ -296,18 +294,10 @@ def compile_for_duckdb(settings: Settings) -> dict[str, Any]:
             "DBT_TARGET_PATH": f"{scratch}/target",
             "DBT_LOG_PATH": scratch,
         }
-        result = subprocess.run(
-            dbt_command("compile", "--select", "resource_type:model", target="duckdb"),
-            env=environment,
-            cwd=PROJECT_DIR,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode != 0:
-            tail = "\n".join(read_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
-            raise BuildError(f"The models cannot be compiled for live marts:\n{tail}")
+        command = dbt_command("compile", "--select", "resource_type:model", target="duckdb")
+        problem = run_dbt(command, environment)
+        if problem is not None:
+            raise BuildError(f"The models cannot be compiled for live marts:\n{problem}")
         found = json.loads(Path(scratch, "target", "manifest.json").read_bytes())
     manifest = {
         "nodes": {

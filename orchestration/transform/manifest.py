@@ -5,15 +5,13 @@ build's own manifest, which dbt writes each time.
 """
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from orchestration.transform.dbt import (
-    SHOWN_LINES,
     dbt_command,
     dbt_environment,
-    read_messages,
+    run_dbt,
     target_dir,
 )
 from orchestration.transform.errors import BuildError
@@ -95,16 +93,7 @@ def _fingerprint(settings: Settings) -> str:
 
 def _parse(settings: Settings) -> Any:  # noqa: ANN401
     # In the folder of builds, so that the next build need not parse again.
-    result = subprocess.run(
-        dbt_command("parse", target=settings.engine),
-        env=dbt_environment(settings, None),
-        cwd=PROJECT_DIR,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        tail = "\n".join(read_messages(result.stdout)[-SHOWN_LINES:]) or result.stderr.strip()
-        raise ManifestError(f"The dbt project cannot be parsed:\n{tail}")
+    problem = run_dbt(dbt_command("parse", target=settings.engine), dbt_environment(settings, None))
+    if problem is not None:
+        raise ManifestError(f"The dbt project cannot be parsed:\n{problem}")
     return json.loads((target_dir(settings) / "manifest.json").read_bytes())

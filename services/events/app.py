@@ -1,15 +1,12 @@
 """The event service as an app: a worker, offers at once, and routes for operators."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
 from fastapi import FastAPI
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
+from services.common.background import running_beside
 from services.common.health import TAG
 from services.common.metrics import Metrics
 from services.events import health, mock_routes, offer_routes, purchase_routes
@@ -34,36 +31,20 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
     """The event service of an installation whose schema `events` is up to date.
 
     Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
-    its keys cannot be read. An error that ends
-    the worker ends the server (`app.state.server`) and is kept in `app.state.failures`.
+    its keys cannot be read. An error that ends the worker ends the server (`app.state.server`)
+    and is kept in `app.state.failures`.
     """
     check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
     worker = Worker(settings, mqtt, database, metrics)
-    failures: list[BaseException] = []
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                failures.append(error)
-                app.state.server.should_exit = True
-
-        working = asyncio.create_task(worker.run())
-        working.add_done_callback(ended)
-        yield
-        working.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await working
-
     app = make_app(
         settings,
         name="events",
         title="Pollux event service",
         description=DESCRIPTION,
         tags=TAGS,
-        lifespan=lifespan,
+        lifespan=lambda app: running_beside(app, worker.run()),
         metrics=metrics,
         keys=keys,
         routers=[
@@ -74,5 +55,5 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
         ],
     )
     app.state.worker = worker
-    app.state.failures = failures
+    app.state.failures = []
     return app

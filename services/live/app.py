@@ -1,15 +1,12 @@
 """The updater as an app: computing live rows, and telling how it is."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
 from fastapi import FastAPI
 
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.api_keys import ApiKeys, check_address
 from services.common.app import make_app
+from services.common.background import running_beside
 from services.common.health import TAG
 from services.common.metrics import Metrics
 from services.live import health
@@ -33,33 +30,17 @@ def create_app(settings: Settings, database: ServingStore, open_models: OpenMode
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
     updater = Updater(settings, database, LiveMetrics(metrics.registry), open_models)
-    failures: list[BaseException] = []
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                failures.append(error)
-                app.state.server.should_exit = True
-
-        updating = asyncio.create_task(updater.run())
-        updating.add_done_callback(ended)
-        yield
-        updating.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await updating
-
     app = make_app(
         settings,
         name="live",
         title="Pollux live rows",
         description=DESCRIPTION,
         tags=[TAG],
-        lifespan=lifespan,
+        lifespan=lambda app: running_beside(app, updater.run()),
         metrics=metrics,
         keys=keys,
         routers=health.ROUTERS,
     )
     app.state.updater = updater
-    app.state.failures = failures
+    app.state.failures = []
     return app
