@@ -18,9 +18,10 @@ from orchestration.release import live, registry
 from orchestration.release.live import LiveRelease
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
+from services.events.database.migrate import prepare_database
 from services.live.metrics import LiveMetrics
 from services.live.updater import Updater
-from tests.services.api.support import write_release
+from tests.services.api.support import release_all, write_release
 from tests.support.live_events import take_in
 
 MARTS = ("household_rfm", "household_segments")
@@ -36,6 +37,15 @@ from (
 ) as found
 where found.household_key = household_rfm.household_key
 """
+
+
+def fill(store: ServingStore) -> None:
+    """Releases every domain once, and makes the tables of events and live rows."""
+    with store.connect(autocommit=True) as connection:
+        release_all(connection, 1)
+    with store.connect() as connection:
+        prepare_database(connection, store)
+        registry.prepare_store(connection, store)
 
 
 class CountingModels:

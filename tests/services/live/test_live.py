@@ -17,16 +17,14 @@ from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from pollux.subjects import Subject
 from services.api.app import create_app
-from services.events.database.migrate import prepare_database
 from tests.services.api.support import (
     any_store,
     client_of,
     problem,
-    release_all,
     wait_until,
     write_release,
 )
-from tests.services.live.support import BASKETS, MARTS, buy, compute, release
+from tests.services.live.support import BASKETS, MARTS, buy, compute, fill, release
 
 pytestmark = pytest.mark.integration
 
@@ -38,11 +36,7 @@ Installation = tuple[Settings, ServingStore]
 @pytest.fixture(scope="module")
 def store() -> Iterator[Installation]:
     with any_store() as found:
-        with found[1].connect(autocommit=True) as connection:
-            release_all(connection, 1)
-        with found[1].connect() as connection:
-            prepare_database(connection, found[1])
-            registry.prepare_store(connection, found[1])
+        fill(found[1])
         yield found
 
 

@@ -15,20 +15,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.release import registry
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
-from services.events.database.migrate import prepare_database
 from services.live import repository
 from services.live.app import create_app
 from services.live.updater import Updater
 from tests.conftest import PROJECT_DIR
-from tests.services.api.support import embedded_store, release_all, wait_until
+from tests.services.api.support import embedded_store, wait_until
 from tests.services.live.support import (
     BASKETS,
     CountingModels,
     buy,
     compute,
+    fill,
     make_updater,
     release,
 )
@@ -54,11 +53,7 @@ where baskets is distinct from (
 @pytest.fixture
 def store() -> Iterator[Installation]:
     with embedded_store() as found:
-        with found[1].connect(autocommit=True) as connection:
-            release_all(connection, 1)
-        with found[1].connect() as connection:
-            prepare_database(connection, found[1])
-            registry.prepare_store(connection, found[1])
+        fill(found[1])
         yield found
 
 
