@@ -32,7 +32,9 @@ from pollux.runtime.subject_rows import (
 from pollux.subjects import MEMBER, Subject
 
 # Rows of these change or go while the service works, so old ones may be left in them.
-CHANGING = ("contexts", "members", "promo_codes", "outbox", "dead_letter")
+CHANGING = (
+    "contexts", "members", "promo_codes", "segment_changes", "outbox", "dead_letter",
+)  # fmt: skip
 # Where engine postgres does not build: catalogs, and what has a place of its own.
 NOT_BUILT = re.compile(r"pg_.*|information_schema|events|erasure|release|live|.*__(r[0-9]+|live)")
 # A table that a reader holds for longer is tried again with the next erasure that is finished.

@@ -93,6 +93,8 @@ def take_over(
         )
         connection.execute(delete, [release.last_event])
     connection.execute(FOLLOW, [domain, number, release.last_event])
+    prepare_alone(connection)
+    live.grant_released(connection, database.events_role)
 
 
 def _columns(connection: psycopg.Connection, schema: str) -> dict[str, Any]:

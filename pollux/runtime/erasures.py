@@ -103,7 +103,7 @@ def erase(connection: psycopg.Connection, subject: Subject) -> Erasure:
             "returning digest",
             [f"{subject.kind}:{subject.id}"],
         ).fetchall()
-        # By the decisions that they answer, which go next.
+        # By the decisions and changes that they tell of, which go next.
         rows = delete_messages(connection, subject)
         rows += delete_rows(connection, subject, subject_columns(connection, subject.kind))
         _renew(connection, rows)

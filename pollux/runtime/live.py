@@ -44,6 +44,16 @@ create table {schema}.live_customers (
 create index on {schema}.live_customers (revision);
 create index on {schema}.live_customers (release);
 """
+# Households are told of by their segment: the event service's role reads that of a release, too.
+SEGMENTS = "household_segments"
+SEGMENT_COLUMNS = ("household_key", "segment", "why")
+SEGMENTED = f"""
+select nspname
+from live.followed
+inner join pg_namespace on nspname = 'household__r' || release
+inner join pg_class on relnamespace = pg_namespace.oid and relname = '{SEGMENTS}'
+where domain = 'household'
+"""
 READABLE = "select nspname from pg_namespace where nspname = 'live' or nspname ~ '__live$'"
 IS_ROLE = "select to_regrole(%s) is not null"
 
@@ -96,7 +106,23 @@ def grant_rights(connection: psycopg.Connection, reader_role: str, events_role: 
             grant = f"grant usage on schema {{0}} to {{1}}; grant {rights} on all tables in "
             grant += "schema {0} to {1}"
             connection.execute(sql.SQL(grant).format(schema, name))
+    grant_released(connection, events_role)
     name = sql.Identifier(events_role)
     if connection.execute(IS_ROLE, [name.as_string()]).fetchone() == (True,):
         grant = "grant usage on sequence live.revisions to {}"
         connection.execute(sql.SQL(grant).format(name))
+
+
+def grant_released(connection: psycopg.Connection, events_role: str) -> None:
+    """Lets the event service's role read the segments of the current release, where there is one.
+
+    The caller holds the lock of `roles.prepare_alone`.
+    """
+    name = sql.Identifier(events_role)
+    if connection.execute(IS_ROLE, [name.as_string()]).fetchone() != (True,):
+        return
+    columns = sql.SQL(", ").join(map(sql.Identifier, SEGMENT_COLUMNS))
+    for (schema,) in connection.execute(SEGMENTED).fetchall():
+        grant = "grant usage on schema {0} to {1}; grant select ({2}) on {3} to {1}"
+        table = sql.Identifier(schema, SEGMENTS)
+        connection.execute(sql.SQL(grant).format(sql.Identifier(schema), name, columns, table))

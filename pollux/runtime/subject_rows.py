@@ -62,7 +62,12 @@ OF_CUSTOMER = {
     )""",
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
 }
-OF_HOUSEHOLD = {"dead_letter": OF_CUSTOMER["dead_letter"]}
+OF_HOUSEHOLD = {
+    "outbox": """answer_id in (
+        select answer_id from events.segment_changes where household_key = %(value)s
+    )""",
+    "dead_letter": OF_CUSTOMER["dead_letter"],
+}
 OF_MEMBER = {
     "outbox": "encode(opening, 'escape') ~ %(pattern)s",
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",

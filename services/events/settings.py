@@ -90,6 +90,11 @@ class MqttSettings(BaseSettings):
         default="pollux/promo-code-line",
         description="Topic on which every conversion is answered with a line of text.",
     )
+    segment_changed_topic_name: str = Field(
+        default="pollux/segment-changed",
+        description="Topic that changes of households' segments are sent to; pollux serve live "
+        "reads it.",
+    )
     release_topic_name: str = Field(
         default="pollux/releases",
         description="Topic under which a retained message tells of each domain's current release, "

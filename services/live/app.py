@@ -19,8 +19,16 @@ it is: the API answers.
 """
 
 
-def create_app(settings: Settings, database: ServingStore, open_models: OpenModels) -> FastAPI:
+def create_app(
+    settings: Settings,
+    database: ServingStore,
+    open_models: OpenModels,
+    *,
+    segment_topic: str | None = None,
+) -> FastAPI:
     """The updater of an installation whose schema `events` is up to date.
+
+    Changes of segments are told on `segment_topic`, where there is one.
 
     Raises `ApiKeysError` if the settings would leave it open to other machines, `KeysFileError` if
     its keys cannot be read. An error that ends the updater ends the server (`app.state.server`) and
@@ -29,7 +37,13 @@ def create_app(settings: Settings, database: ServingStore, open_models: OpenMode
     check_address(settings, settings.api_host, "POLLUX_API_HOST")
     metrics = Metrics()
     keys = ApiKeys(settings, metrics.refuse_key)
-    updater = Updater(settings, database, LiveMetrics(metrics.registry), open_models)
+    updater = Updater(
+        settings,
+        database,
+        LiveMetrics(metrics.registry),
+        open_models,
+        segment_topic=segment_topic,
+    )
     app = make_app(
         settings,
         name="live",

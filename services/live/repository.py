@@ -15,6 +15,7 @@ from pollux.runtime import live
 from pollux.runtime.erasures import KEPT_OUT
 from pollux.runtime.live import FOLLOWED
 from pollux.runtime.locks import LockSpace
+from services.live import segments
 
 ONLY_ONE = f"select pg_try_advisory_lock({LockSpace.LIVE}, 0)"
 # As they land: moments in UTC, without a zone.
@@ -65,6 +66,8 @@ where (release <> $1 or live_day is distinct from $2) and {key} <> all($4)
 order by revision
 limit $3
 """
+# An erasure waits for this transaction, or has been before it.
+WAIT_FOR_ERASURES = "lock table erasure.suppressed in access share mode"
 NOT_ERASED = "select key from unnest($1::bigint[]) as asked (key) where not {is_kept_out}"
 STILL = "select release, number from live.followed where domain = $1 for update"
 DELETE = "delete from {schema}.{table} where {key} = any($1)"
@@ -189,11 +192,13 @@ async def write(
     after: Position,
     numbers: Mapping[int, int],
     marts: Mapping[str, pa.Table],
+    segment_topic: str | None = None,
 ) -> bool:
     """Replaces the live rows of customers, by the last event in them, in one transaction.
 
-    Writes nothing, and returns False, where another release or updater was quicker. Of somebody
-    who was erased meanwhile nothing is written.
+    Tells on `segment_topic`, where there is one, whose segment changed. Writes nothing, and returns
+    False, where another release or updater was quicker. Of somebody who was erased meanwhile
+    nothing is written.
     """
     followed = FOLLOWED[domain]
     schema = live.schema_of(domain)
@@ -205,6 +210,11 @@ async def write(
         still = await connection.fetchrow(STILL, domain)
         if still is None or tuple(still) != before[:2]:
             return False
+        written = {key: number for key, number in numbers.items() if key in keys}
+        if domain == segments.DOMAIN and segment_topic is not None and live.SEGMENTS in marts:
+            await segments.tell_computed(
+                connection, segment_topic, after.release, written, marts[live.SEGMENTS]
+            )
         revision = await connection.fetchval("select nextval('live.revisions')")
         for table in (*marts, live.CUSTOMERS):
             statement = DELETE.format(schema=schema, table=table, key=followed.key)
@@ -217,7 +227,6 @@ async def write(
                 records=_records(rows, followed.key, keys),
             )
         statement = ENTER.format(schema=schema, key=followed.key)
-        written = {key: number for key, number in numbers.items() if key in keys}
         await connection.execute(
             statement,
             [*written],
@@ -228,6 +237,22 @@ async def write(
         )
         await connection.execute(MOVE, domain, after.number, after.live_day)
         await connection.execute(NOTIFY, domain)
+    return True
+
+
+async def tell_released(
+    connection: asyncpg.Connection, domain: str, position: Position, topic: str
+) -> bool:
+    """Tells of households that the position's release has in another segment than last told.
+
+    Tells nothing, and returns False, where another release or updater was quicker.
+    """
+    async with connection.transaction():
+        await connection.execute(WAIT_FOR_ERASURES)
+        still = await connection.fetchrow(STILL, domain)
+        if still is None or tuple(still) != position[:2]:
+            return False
+        await segments.tell_released(connection, topic, *position[:2])
     return True
 
 

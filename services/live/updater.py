@@ -24,7 +24,7 @@ from pollux.runtime.live import FOLLOWED
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.events.database.connection import DatabaseWriter, connect_to_write
-from services.live import repository
+from services.live import repository, segments
 from services.live.metrics import LiveMetrics
 from services.live.repository import Position
 
@@ -68,6 +68,8 @@ class Updater:
         serving_store: ServingStore,
         metrics: LiveMetrics,
         open_models: OpenModels,
+        *,
+        segment_topic: str | None = None,
     ) -> None:
         self._releases_dir = settings.releases_dir
         self._zone = settings.store_timezone
@@ -75,6 +77,10 @@ class Updater:
         self._writer = DatabaseWriter(serving_store, durable=True)
         self._metrics = metrics
         self._open_models = open_models
+        # Where changes of segments are told; None where no broker is used.
+        self._segment_topic = segment_topic
+        # The release by which all were told of who have no live rows.
+        self._told_by = 0
         self._opened: dict[str, tuple[int, Models]] = {}
         self._alone_on = 0
         self._wake = asyncio.Event()
@@ -124,6 +130,7 @@ class Updater:
         )
         if position is None:
             return False
+        await self._tell_released(domain, position)
         # Before the first purchase: opening them takes longer than computing.
         models = await self._models(domain, position.release)
         started = time.monotonic()
@@ -160,13 +167,24 @@ class Updater:
             return False
         numbers = repository.last_events(domain, computed, lines)
         is_written = await self._writer.retry(
-            lambda connection: repository.write(connection, domain, position, after, numbers, marts)
+            lambda connection: repository.write(
+                connection, domain, position, after, numbers, marts, self._segment_topic
+            )
         )
         if is_written:
             if len(behind) < room:
                 self._all_by[domain] = after.release, after.live_day
             self._metrics.count(domain, len(computed), time.monotonic() - started)
         return True
+
+    async def _tell_released(self, domain: str, position: Position) -> None:
+        topic = self._segment_topic
+        if domain != segments.DOMAIN or topic is None or self._told_by == position.release:
+            return
+        if await self._writer.retry(
+            lambda connection: repository.tell_released(connection, domain, position, topic)
+        ):
+            self._told_by = position.release
 
     async def _behind(self, domain: str, after: Position, limit: int) -> list[int]:
         """Customers whose rows are of another release or an earlier day, at most `limit`."""

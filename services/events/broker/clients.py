@@ -24,7 +24,7 @@ def broker_clients(settings: Settings, mqtt: MqttSettings) -> list[BrokerClient]
     visits = [mqtt.entry_event_topic_name, mqtt.focus_event_topic_name]
     people = [mqtt.loyalty_list_topic_name, mqtt.conversion_topic_name]
     codes = [mqtt.promo_code_topic_name, mqtt.promo_code_line_topic_name]
-    purchases = mqtt.purchase_topic_name
+    purchases, segments = mqtt.purchase_topic_name, mqtt.segment_changed_topic_name
     offers = mqtt.coupon_prediction_topic_name
     answers = [f"{offers}/#" if settings.answer_topic_per_customer else offers]
     if settings.answer_response_topics:
@@ -37,20 +37,21 @@ def broker_clients(settings: Settings, mqtt: MqttSettings) -> list[BrokerClient]
     events = [*visits, *people, purchases]
     releases, proof = f"{mqtt.release_topic_name}/#", f"{PROOF_TOPIC}/#"
     for wide in (*answers, releases):
-        for topic in (*events, *codes):
+        for topic in (*events, *codes, segments):
             if topic_matches_sub(wide, topic):
                 raise EventSettingsError(
                     f"Whoever may read {wide} at the broker that pollux up runs could read "
                     f"{topic}, too: keep their topics apart."
                 )
     return [
-        BrokerClient(SERVICE, [*answers, *codes, releases, proof], [*events, proof]),
+        BrokerClient(SERVICE, [*answers, *codes, segments, releases, proof], [*events, proof]),
         BrokerClient("sensor", visits, [releases]),
         BrokerClient(APP, visits, [*answers, releases]),
         BrokerClient("screen", [], [*answers, releases]),
         BrokerClient("club", people, [releases]),
         BrokerClient("till", [purchases], [releases]),
         BrokerClient("mailer", [], [*codes, releases]),
+        BrokerClient("crm", [], [segments, releases]),
     ]
 
 

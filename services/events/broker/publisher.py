@@ -104,7 +104,7 @@ class Publisher:
             await self.sweep_now()
 
     async def sweep_now(self) -> None:
-        """Publishes answers left behind by a broker or worker that went away."""
+        """Publishes answers left behind by a broker or worker that went away, or for any worker."""
         self.depth = await self._writer.retry(count_unpublished)
         connection = self._connection
         if not self.depth or connection is None or not connection.is_open:
@@ -123,7 +123,7 @@ class Publisher:
         for answer in answers:
             self.publish(answer)
         if answers:
-            log.info("%d answers that the broker did not acknowledge are sent again", len(answers))
+            log.info("%d answers that waited are sent", len(answers))
 
     def _send(self) -> None:
         connection = self._connection

@@ -62,6 +62,7 @@ def read_answer_form(settings: Settings, mqtt: MqttSettings) -> AnswerForm:
         mqtt.coupon_prediction_topic_name,
         mqtt.promo_code_topic_name,
         mqtt.promo_code_line_topic_name,
+        mqtt.segment_changed_topic_name,
     )
     return AnswerForm(
         topic=None if mqtt.testing_no_mqtt else mqtt.coupon_prediction_topic_name,

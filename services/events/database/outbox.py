@@ -5,7 +5,7 @@ says.
 
 The worker that commits an answer has a lease on it and publishes it at once. If the answer is not
 published when the lease ends, because the broker or the worker went away, any worker claims it and
-publishes it under the same answer id.
+publishes it under the same answer id. What another process leaves here has no lease.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,15 +27,15 @@ insert into events.outbox (
 # The columns of `answer_columns`.
 COLUMNS = "event_key, answer_id, topic, opening, document_key, closing, event_id, correlation_data"
 LEASE = f"$1, clock_timestamp() + interval '{LEASE_SECONDS} s'"
-INSERT_ANSWERS = f"""
-{INSERT}
-select answer.*, {LEASE}
-from
+ANSWERS = f"""
     unnest(
         $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[], $8::text[],
         $9::bytea[]
     ) as answer ({COLUMNS})
 """
+INSERT_ANSWERS = f"{INSERT} select answer.*, {LEASE} from {ANSWERS}"
+LEAVE_ANSWERS = f"{INSERT} select answer.*, $1, clock_timestamp() from {ANSWERS}"
+NOBODY = "nobody"
 CLAIM = f"""
 with
     claimed as (
@@ -122,6 +122,14 @@ async def write_answers(
 ) -> None:
     """Stores answers to publish, in order, leased to a worker."""
     await connection.execute(INSERT_ANSWERS, worker, *answer_columns(answers))
+
+
+async def leave_answers(
+    connection: asyncpg.Connection, answers: Sequence[tuple[UUID, EventAnswer]]
+) -> None:
+    """Stores answers, in order, for any worker to publish within a second."""
+    if answers:
+        await connection.execute(LEAVE_ANSWERS, NOBODY, *answer_columns(answers))
 
 
 async def write_documents(

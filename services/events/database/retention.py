@@ -18,6 +18,16 @@ EVERY_SECONDS = 3600.0
 # As many as one statement deletes well within its timeout.
 AT_ONCE = 10_000
 OLD = "< clock_timestamp() - $1::interval"
+# Which segment a household was last told to be in stays, and by what an erasure finds messages.
+SUPERSEDED = """
+exists (
+    select from events.segment_changes as later
+    where
+        later.household_key = segment_changes.household_key
+        and later.number > segment_changes.number
+)
+and not exists (select from events.outbox where outbox.answer_id = segment_changes.answer_id)
+"""
 UNUSED = "not exists (select from events.outbox where outbox.document_key = documents.document_key)"
 
 log = logging.getLogger("pollux.events")
@@ -33,13 +43,14 @@ class Rule(NamedTuple):
 
 
 def rules(settings: Settings) -> list[Rule]:
-    """What goes, answers before the documents that they refer to."""
+    """What goes, answers before the documents that they refer to, and the changes they tell of."""
     done = timedelta(days=settings.events_retention_days)
     unread = timedelta(days=settings.dead_letters_retention_days)
     return [
         Rule("inbox", "event_key", f"received_at {OLD}", done),
         Rule("outbox", "number", f"published_at {OLD}", done),
         Rule("documents", "document_key", f"made_at {OLD} and {UNUSED}", done),
+        Rule("segment_changes", "number", f"changed_at {OLD} and {SUPERSEDED}", done),
         Rule("dead_letter", "id", f"resolved_at {OLD}", done),
         Rule("dead_letter", "id", f"received_at {OLD}", unread),
     ]

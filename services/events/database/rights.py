@@ -22,6 +22,7 @@ RIGHTS = {
     "order_lines": "select, insert",
     "members": "select, insert, update",
     "promo_codes": "select, insert",
+    "segment_changes": "select, insert, delete",
     "documents": "select, insert, delete",
     "outbox": "select, insert, update, delete",
     "dead_letter": "select, insert, update, delete",

@@ -17,8 +17,8 @@ from tests.services.events.purchases.test_rows import BASKET, ORDER
 from tests.services.events.support import NOW, TODAY, Client, best, who_gets, working
 from tests.support.programs import wait_for
 
-# A session's own, and those of settings that another test has.
-ELSEWHERE = {"proof", "release"}
+# A session's own, and those that other tests have.
+ELSEWHERE = {"proof", "release", "segmentChanged"}
 PREDICTION = "pollux/coupon-prediction"
 NO_OFFER = Captured(
     "send",
@@ -40,7 +40,8 @@ def test_every_topic_is_in_it_with_its_default() -> None:
     predictions = mqtt.coupon_prediction_topic_name
     codes = (mqtt.promo_code_topic_name, mqtt.promo_code_line_topic_name)
     releases = f"{mqtt.release_topic_name}/{{domain}}"
-    sent = {predictions, f"{predictions}/{{customer}}", *codes, releases, proof}
+    segments = mqtt.segment_changed_topic_name
+    sent = {predictions, f"{predictions}/{{customer}}", *codes, segments, releases, proof}
     assert addresses("send") == sent
     described = [DOCUMENT["channels"][name]["description"] for name in DOCUMENT["channels"]]
     for name in MqttSettings.model_fields:

@@ -1,7 +1,8 @@
 """What tests of live rows share: releases whose rows count baskets, and models that do so.
 
 The models stand for a release's own: what they compute can be told by eye. A household's `baskets`
-are those of its events, `first_day` is the number of the release that was computed on.
+are those of its events, `first_day` is the number of the release that was computed on; its segment
+is named after its baskets.
 """
 
 import asyncio
@@ -20,23 +21,31 @@ from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
 from services.live.metrics import LiveMetrics
-from services.live.updater import Updater
+from services.live.updater import OpenModels, Updater
 from tests.services.api.support import release_all, write_release
 from tests.support.live_events import take_in
 
 MARTS = ("household_rfm", "household_segments")
 BASKETS = "select household_key, baskets, first_day from household__live.household_rfm order by 1"
-RELEASED = """
-update household__r{number}.household_rfm
-set baskets = found.baskets
-from (
+COUNTED = """
+(
     select household_key, count(distinct basket_id) as baskets
     from events.basket_lines
-    where number <= %s
+    where number <= %(last)s
     group by 1
 ) as found
-where found.household_key = household_rfm.household_key
 """
+RELEASED = f"""
+update household__r{{number}}.household_rfm
+set baskets = found.baskets
+from {COUNTED}
+where found.household_key = household_rfm.household_key;
+update household__r{{number}}.household_segments
+set segment = found.baskets || ' baskets'
+from {COUNTED}
+where found.household_key = household_segments.household_key
+"""
+TOPIC = "pollux/segment-changed"
 
 
 def fill(store: ServingStore) -> None:
@@ -75,7 +84,7 @@ class CountingModels:
             "household_segments": pa.table(
                 {
                     "household_key": pa.array(shown, pa.int64()),
-                    "segment": pa.array(["New"] * len(shown), pa.string()),
+                    "segment": pa.array([f"{found[key]} baskets" for key in shown], pa.string()),
                     "why": pa.array([f"{found[key]} baskets" for key in shown], pa.string()),
                 }
             ),
@@ -85,15 +94,18 @@ class CountingModels:
         pass
 
 
-def make_updater(settings: Settings, store: ServingStore) -> Updater:
-    return Updater(settings, store, LiveMetrics(CollectorRegistry()), CountingModels)
+def make_updater(
+    settings: Settings, store: ServingStore, models: OpenModels = CountingModels
+) -> Updater:
+    metrics = LiveMetrics(CollectorRegistry())
+    return Updater(settings, store, metrics, models, segment_topic=TOPIC)
 
 
-def compute(settings: Settings, store: ServingStore) -> None:
+def compute(settings: Settings, store: ServingStore, models: OpenModels = CountingModels) -> None:
     """Computes until nothing is left to do."""
 
     async def work() -> None:
-        updater = make_updater(settings, store)
+        updater = make_updater(settings, store, models)
         try:
             while await updater.update("household"):
                 pass
@@ -124,7 +136,8 @@ def release(
     followed = LiveRelease(last_event, marts)
     if new:
         write_release(connection, number)
-        connection.execute(RELEASED.format(number=number).encode(), [last_event])
+        for statement in RELEASED.format(number=number).split(";"):
+            connection.execute(statement.encode(), {"last": last_event})
     with connection.transaction():
         live.take_over(connection, store, "household", number, followed)
         if new:

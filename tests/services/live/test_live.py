@@ -3,7 +3,6 @@
 The models are stand-ins (`support`); the real ones have tests of their own.
 """
 
-import itertools
 import threading
 from collections.abc import Iterator
 
@@ -18,26 +17,17 @@ from pollux.runtime.settings import Settings
 from pollux.subjects import Subject
 from services.api.app import create_app
 from tests.services.api.support import (
-    any_store,
     client_of,
     problem,
     wait_until,
     write_release,
 )
-from tests.services.live.support import BASKETS, MARTS, buy, compute, fill, release
+from tests.services.live.support import BASKETS, MARTS, buy, compute, release
 
 pytestmark = pytest.mark.integration
 
 FRESHNESS, RELEASE = "X-Pollux-Freshness", "X-Pollux-Release"
-NUMBERS = itertools.count(100, 100)
 Installation = tuple[Settings, ServingStore]
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Installation]:
-    with any_store() as found:
-        fill(found[1])
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -47,36 +37,10 @@ def service(store: Installation) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def first() -> int:
-    """The number of a release; the next ten are free."""
-    return next(NUMBERS)
-
-
-@pytest.fixture
 def api(service: httpx.Client, owner: psycopg.Connection, first: int) -> httpx.Client:
     """The API, once it answers from that release."""
     wait_for_release(service, first)
     return service
-
-
-@pytest.fixture
-def owner(store: Installation, first: int) -> Iterator[psycopg.Connection]:
-    """The store with that release, which can be answered live, and no event."""
-    with store[1].connect(autocommit=True) as connection:
-        found = connection.execute(
-            "select nspname from pg_namespace where nspname ~ '^household__'"
-        )
-        for (schema,) in found.fetchall():
-            connection.execute(f"drop schema {schema} cascade")
-        connection.execute("delete from release.live")
-        connection.execute("delete from live.followed")
-        connection.execute("delete from release.current where domain = 'household'")
-        connection.execute("delete from release.releases where domain = 'household'")
-        connection.execute("delete from release.contracts where domain = 'household'")
-        connection.execute("truncate events.basket_lines restart identity")
-        connection.execute("delete from erasure.suppressed")
-        release(connection, store[1], first, 0)
-        yield connection
 
 
 def shown(api: httpx.Client, household: int = 1, **query: str) -> httpx.Response:

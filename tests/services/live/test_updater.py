@@ -35,6 +35,31 @@ from tests.services.live.support import (
 pytestmark = pytest.mark.integration
 
 KILLS = 20
+# What was told of each household, in its order: nothing twice, and nothing left out.
+BROKEN_CHAINS = """
+select household_key
+from (
+    select
+        *,
+        lag(segment) over of_household as told_before,
+        row_number() over of_household as place
+    from events.segment_changes
+    window of_household as (partition by household_key order by number)
+) as changes
+where
+    segment is not distinct from segment_before
+    or (place > 1 and segment_before is distinct from told_before)
+union all
+select household_key
+from household__live.household_segments
+where segment is distinct from (
+    select changes.segment
+    from events.segment_changes as changes
+    where changes.household_key = household_segments.household_key
+    order by number desc
+    limit 1
+)
+"""
 HOUSEHOLDS = 12
 Installation = tuple[Settings, ServingStore]
 # What rows say is what events say up to the number that is noted beside them.
@@ -236,6 +261,7 @@ def test_killed_at_any_moment_nothing_is_half_and_nothing_is_missed(
                 assert owner.execute(HALF).fetchall() == []
             updater.send_signal(signal.SIGKILL)
         assert owner.execute(HALF).fetchall() == []
+        assert owner.execute(BROKEN_CHAINS).fetchall() == []
         if turn % 3 == 2:
             number += 1
             ((last,),) = owner.execute("select max(number) from events.basket_lines").fetchall()
@@ -249,4 +275,8 @@ def test_killed_at_any_moment_nothing_is_half_and_nothing_is_missed(
         held.fetchone(),
     )
     assert baskets(owner) == dict(counted.fetchall())
+    assert owner.execute(BROKEN_CHAINS).fetchall() == []
+    messages = "select answer_id from events.outbox order by number"
+    changes = "select answer_id from events.segment_changes order by number"
+    assert owner.execute(messages).fetchall() == owner.execute(changes).fetchall() != []
     assert len(baskets(owner)) > 1

@@ -30,18 +30,20 @@ PEOPLE = {"pollux/loyalty-list", "pollux/conversion"}
 PURCHASES = {"pollux/purchase"}
 OFFERS = {"pollux/coupon-prediction"}
 CODES = {"pollux/promo-code", "pollux/promo-code-line"}
+SEGMENTS = {"pollux/segment-changed"}
 RELEASES, PROOF = {"pollux/releases/store"}, {"pollux/proof/one"}
 OTHERS = {"else", "pollux/coupon-prediction/7", "pollux/promo"}
-TOPICS = VISITS | PEOPLE | PURCHASES | OFFERS | CODES | RELEASES | PROOF | OTHERS
+TOPICS = VISITS | PEOPLE | PURCHASES | OFFERS | CODES | SEGMENTS | RELEASES | PROOF | OTHERS
 # By client: what it may publish to, what it may read.
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
-    "service": (OFFERS | CODES | RELEASES | PROOF, VISITS | PEOPLE | PURCHASES | PROOF),
+    "service": (OFFERS | CODES | SEGMENTS | RELEASES | PROOF, VISITS | PEOPLE | PURCHASES | PROOF),
     "sensor": (VISITS, RELEASES),
     "app": (VISITS, OFFERS | RELEASES),
     "screen": (set(), OFFERS | RELEASES),
     "club": (PEOPLE, RELEASES),
     "till": (PURCHASES, RELEASES),
     "mailer": (set(), CODES | RELEASES),
+    "crm": (set(), SEGMENTS | RELEASES),
 }
 
 
