@@ -23,7 +23,7 @@ from services.api import (
 )
 from services.api.customer.vouchers import read_ranked_vouchers
 from services.api.listing import edition
-from services.api.live import LiveCustomers
+from services.api.live import LiveDocuments
 from services.common.answers import (
     Answers,
     AnswersFromMemory,
@@ -94,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
         on_change=on_change,
         channels={CHANNEL: look_again.set},
     )
-    customers = LiveCustomers(database, watcher, look_again)
+    customers = LiveDocuments(database, watcher, look_again)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,15 +1,12 @@
 """Answers about customers whose rows are newer than the release.
 
-Belongs here: who they are, kept in memory, and reading their rows. Does not belong here: computing
-these rows (`services.live`). Everybody else's answers cost nothing more than without live rows.
+Belongs here: reading their rows. Does not belong here: who they are (`services.common`), and
+computing these rows (`services.live`). Everybody else's answers cost nothing more than without.
 
 What an answer has shown, the next one shows: a switch removes live rows together with the release
 before the one that holds their events, so whoever is not found live is asked for in that release.
-Rows count only where they follow the release that is served: an earlier version of Pollux switches
-without them.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -21,30 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from pollux.runtime import live
-from pollux.runtime.live import FOLLOWED
 from services.api.queries import Lookup, key_sql
 from services.common.answers import GONE, answers_of, names_tag
-from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
+from services.common.database import Database
+from services.common.live_customers import LiveCustomers
 from services.common.problems import ProblemError
-from services.common.releases import Release, ReleaseWatcher
+from services.common.releases import Release
 from services.common.values import Truth
 
-POLL_SECONDS = 0.5
 FRESHNESS = "X-Pollux-Freshness"
-TABLES = f"""
-select nspname
-from pg_class
-inner join pg_namespace on relnamespace = pg_namespace.oid
-where relname = '{live.CUSTOMERS}' and relkind = 'r'
-"""
-CHANGED = """
-select current.number as release, customers.{key} as key, customers.revision
-from release.current
-inner join live.followed
-    on current.domain = followed.domain and current.number = followed.release
-left join {schema}.live_customers as customers on customers.revision > $2::bigint
-where current.domain = $1
-"""
 # One statement: the row, and the release that its absence refers to, are of the same moment.
 FIND = """
 select
@@ -87,65 +69,8 @@ class LiveDocument(NamedTuple):
     headers: Mapping[str, str]
 
 
-class LiveCustomers:
-    """Who has live rows, at most half a second after they were written."""
-
-    def __init__(
-        self, database: Database, watcher: ReleaseWatcher, look_again: asyncio.Event
-    ) -> None:
-        self._database = database
-        self._look_again = look_again
-        self._watcher = watcher
-        self._keys: dict[str, set[int]] = {domain: set() for domain in FOLLOWED}
-        self._revisions = dict.fromkeys(FOLLOWED, 0)
-        # Of which release all customers were read at once.
-        self._read_of: dict[str, Release] = {}
-        # Before the first look nobody is known.
-        self.has_looked = False
-
-    def has(self, subject: tuple[str, int]) -> bool:
-        """Whether a customer, by domain and key, may have live rows."""
-        domain, key = subject
-        return key in self._keys[domain]
-
-    async def follow(self) -> None:
-        """Looks at every notification, and twice a second; runs until cancelled."""
-        while True:
-            # While the database is away the watcher alone tries to reach it.
-            if self._watcher.is_fresh():
-                with suppress(DatabaseUnavailableError, SlowQueryError, asyncpg.PostgresError):
-                    await self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._look_again.wait()
-            self._look_again.clear()
-
-    async def look(self) -> None:
-        """Reads who has new live rows; after a switch, who still has any."""
-        there = {name for (name,) in await self._database.fetch(TABLES)}
-        for domain, followed in FOLLOWED.items():
-            schema = live.schema_of(domain)
-            if schema in there:
-                await self._look(domain, CHANGED.format(key=followed.key, schema=schema))
-            else:
-                self._keys[domain] = set()
-        self.has_looked = True
-
-    async def _look(self, domain: str, sql: str) -> None:
-        release = self._watcher.known(domain)
-        is_whole = release is not self._read_of.get(domain)
-        after = 0 if is_whole else self._revisions[domain]
-        rows = await self._database.fetch(sql, domain, after)
-        keys = {row["key"] for row in rows if row["key"] is not None}
-        # Of a release that is not known here yet, those who lack would be answered from the one
-        # before.
-        if is_whole and release and all(row["release"] == release.number for row in rows):
-            self._keys[domain] = keys
-            self._read_of[domain] = release
-        else:
-            self._keys[domain] |= keys
-        last = max((row["revision"] for row in rows if row["key"] is not None), default=after)
-        self._revisions[domain] = last
+class LiveDocuments(LiveCustomers):
+    """The documents of those who have live rows."""
 
     async def find(self, lookup: Lookup[int], key: int) -> LiveDocument | None:
         """A customer's document from live rows; None where the release now has all that is known.
@@ -197,7 +122,7 @@ async def answer_document(
     read = read or lookup.read
     if not query.live:
         return await answers.make(request, domain, read, key)
-    customers: LiveCustomers = request.app.state.live
+    customers: LiveDocuments = request.app.state.live
     if not customers.has_looked:
         with suppress(asyncpg.PostgresError):
             await customers.look()

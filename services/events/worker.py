@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from pollux.runtime.live import CHANNEL
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.common.database import Database, DatabaseUnavailableError, Refusal
+from services.common.live_customers import LiveCustomers
 from services.common.metrics import Metrics
 from services.common.releases import Release, ReleaseWatcher
 from services.events.broker.clients import SERVICE, login_of
@@ -78,11 +80,20 @@ class Worker:
         self._zone = ZoneInfo(settings.store_timezone)
         self._cooldown = timedelta(minutes=settings.coupon_cooldown_minutes)
         self._retention = Retention(serving_store, settings)
-        self.offers = Offers(
-            self._database, self.writer, self._scorer, threshold=settings.coupon_threshold
-        )
+        self._look_again = asyncio.Event()
         self._watcher = ReleaseWatcher(
-            self._database, edition="events", on_change=self._use_releases
+            self._database,
+            edition="events",
+            on_change=self._use_releases,
+            channels={CHANNEL: self._look_again.set},
+        )
+        self._live = LiveCustomers(self._database, self._watcher, self._look_again, [STORE])
+        self.offers = Offers(
+            self._database,
+            self.writer,
+            self._scorer,
+            threshold=settings.coupon_threshold,
+            live=self._live,
         )
         self._release_topics = ReleaseTopics(self._database, mqtt.release_topic_name)
         self._webhooks = ReleaseWebhooks(serving_store, settings)
@@ -210,6 +221,7 @@ class Worker:
             for work in (
                 self._use_first_releases,
                 self._watcher.follow,
+                self._live.follow,
                 self._drop_outdated_offers,
                 self._follow_model,
                 self._retention.run,
@@ -365,6 +377,7 @@ class Worker:
     def _use_releases(self, releases: Mapping[str, Release]) -> None:
         self._are_releases_known.set()
         self._metrics.know_releases(releases)
+        self._look_again.set()
         self.offers.use_release(releases.get(STORE))
         self._release_topics.notice_releases()
         self._webhooks.notice_releases()

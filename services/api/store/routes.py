@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from pollux.runtime.keys import KeyScope
 from services.api.lists import answer_list
+from services.api.live import Live, answer_document
 from services.api.store import repository
 from services.api.store.repository import (
     DOMAIN,
@@ -31,7 +32,7 @@ from services.api.store.schemas import (
     StoreCustomersQuery,
 )
 from services.common.answers import answers_of
-from services.common.openapi import release_responses
+from services.common.openapi import live_responses, release_responses
 from services.common.paging import foreign_next
 from services.common.problems import invalid_input
 from services.common.scopes import ScopedRouter
@@ -137,11 +138,11 @@ async def list_store_customers(
 @store_customers.get(
     "/{customer_id}",
     response_model=CustomerInfo,
-    responses=release_responses(DOMAIN, unknown_store_customer(7), BAD_CUSTOMER),
+    responses=live_responses(DOMAIN, unknown_store_customer(7), BAD_CUSTOMER),
     summary="A customer of the shop",
 )
-async def read_store_customer(request: Request, customer_id: StoreCustomerId) -> Response:
+async def read_store_customer(
+    request: Request, customer_id: StoreCustomerId, query: Live
+) -> Response:
     """Who the customer is, what they pay for an item, how they use coupons."""
-    return await answers_of(request).make(
-        request, DOMAIN, repository.STORE_CUSTOMER.read, customer_id
-    )
+    return await answer_document(request, repository.STORE_CUSTOMER, customer_id, query)

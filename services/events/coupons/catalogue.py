@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pollux import rules
+from pollux.runtime.live import schema_of
 from services.common.database import Database
 from services.common.releases import Release
 from services.events.database.event_keys import content_key
@@ -35,6 +36,23 @@ select
     unique_products_bought, unique_products_bought_with_coupons, total_items_bought
 from {schema}.customer_info
 where customer_id = $1
+"""
+# One statement: the figures are live ones or the release's, and never of two moments.
+LIVE_CUSTOMER = f"""
+select current.number as current, customers.revision, found.*
+from release.current
+left join live.followed
+    on current.domain = followed.domain and current.number = followed.release
+left join {{live}}.live_customers as customers
+    on followed.domain is not null and customers.customer_id = $1
+left join lateral (
+    select * from ({CUSTOMER.format(schema="{live}")}) as newer
+    where customers.revision is not null
+    union all
+    select * from ({CUSTOMER.format(schema="{schema}")}) as released
+    where customers.revision is null
+) as found on true
+where current.domain = $2
 """
 
 VALID = """
@@ -90,6 +108,17 @@ class CouponDocument(NamedTuple):
     compact: SharedDocument
 
 
+class ReplacedError(Exception):
+    """Another release, which is not known here yet, has the events of a customer's live rows."""
+
+
+class CustomerFigures(NamedTuple):
+    """The scorer's document of a customer, or None, and by which change of live rows; 0: none."""
+
+    document: dict[str, Any] | None
+    revision: int = 0
+
+
 class Catalogue:
     """One release of the store; what was read stays in memory while the release is current."""
 
@@ -112,11 +141,24 @@ class Catalogue:
         """A department as the data spell it, or None if it is not known (or not read yet)."""
         return (self._departments or {}).get(rules.text_key(rules.department(department)))
 
-    async def customer(self, customer_id: int) -> dict[str, Any] | None:
-        """The scorer's document of a customer, or None if the customer is not known."""
-        sql = CUSTOMER.format(schema=self.release.schema)
-        rows = await self._database.fetch(sql, customer_id)
-        return _plain(rows[0]) if rows else None
+    async def customer(self, customer_id: int, *, is_live: bool) -> CustomerFigures:
+        """What is known of a customer: by live rows, where there may be any, else by the release.
+
+        Raises `ReplacedError`.
+        """
+        schema = self.release.schema
+        if not is_live:
+            rows = await self._database.fetch(CUSTOMER.format(schema=schema), customer_id)
+            return CustomerFigures(_plain(rows[0]) if rows else None)
+        domain = self.release.domain
+        sql = LIVE_CUSTOMER.format(schema=schema, live=schema_of(domain))
+        rows = await self._database.fetch(sql, customer_id, domain)
+        if not rows or (rows[0]["revision"] is None and rows[0]["current"] != self.release.number):
+            raise ReplacedError
+        document = _plain(rows[0])
+        revision = document.pop("revision") or 0
+        del document["current"]
+        return CustomerFigures(None if document["customer_id"] is None else document, int(revision))
 
     async def valid_coupons(self, day: date) -> Mapping[str, Sequence[dict[str, Any]]]:
         """The scorer's documents of the coupons that are valid on a day, by department."""

@@ -4,6 +4,7 @@ Belongs here: a request's way to a decision, recorded or not, and the problems o
 belong here: the choice (`offers`) and its record (`handler`), which are those of MQTT.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -200,7 +201,7 @@ class InstantOffers:
         return None if document is None else document.compact
 
     async def _explained(self, decision: Decision, event: StoreEvent) -> Explained | None:
-        """Why the best coupon has its prediction; None without one, or if the basis has changed."""
+        """Why the best coupon has its prediction; None without one, or if its basis has changed."""
         basis = self._offers.basis
         if decision.prediction is None or (decision.release, decision.model) != basis:
             return None
@@ -213,7 +214,8 @@ class InstantOffers:
             raise scorer_unavailable() from None
         if explained is None or explained.model != decision.model:
             return None
-        return explained
+        # The customer may have bought something since.
+        return explained if math.isclose(explained.prediction, decision.prediction) else None
 
 
 def unknown_department(asked: str, known: list[str]) -> ProblemError:

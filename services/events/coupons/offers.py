@@ -4,7 +4,8 @@ Belongs here: what is prepared for whom, where it is kept, and when it no longer
 belong here: how an event uses it.
 
 A choice rests on a release of the store and a model; when either is replaced, all choices are
-dropped, from memory and from `events.contexts`.
+dropped, from memory and from `events.contexts`. It also rests on the customer's live rows: newer
+ones make it count no more.
 """
 
 import asyncio
@@ -20,8 +21,14 @@ import asyncpg
 import orjson
 
 from services.common.database import Database, DatabaseUnavailableError, SlowQueryError
+from services.common.live_customers import LiveCustomers
 from services.common.releases import Release
-from services.events.coupons.catalogue import Catalogue, CouponDocument
+from services.events.coupons.catalogue import (
+    Catalogue,
+    CouponDocument,
+    CustomerFigures,
+    ReplacedError,
+)
 from services.events.coupons.messages import StoreEvent
 from services.events.coupons.scorer_client import (
     SILENT_SECONDS,
@@ -34,6 +41,7 @@ from services.events.coupons.scorer_client import (
 from services.events.database.connection import DatabaseWriter
 from services.scoring.schemas import MAX_COUPONS
 
+DOMAIN = "store"
 KEPT_CUSTOMERS = 20_000
 AT_ONCE = 8
 PAUSE_SECONDS = 0.2
@@ -45,9 +53,10 @@ NO_MODEL = "no coupon-propensity model"
 SCORER_SILENT = "the scorer did not answer"
 
 READ = """
-select choices from events.contexts
+select choices, revision from events.contexts
 where
     customer_id = $1 and event_date = $2 and release = $3 and model = $4 and threshold = $5
+    and revision >= $6
 """
 DROP = "delete from events.contexts where release <> $1 or model <> $2"
 
@@ -67,8 +76,12 @@ class Choice(NamedTuple):
 
 @dataclass
 class _Kept:
-    """A customer's choices for one day, by department; complete if every department is there."""
+    """A customer's choices for one day, by department; complete if every department is there.
 
+    They hold until live rows of a later revision are known.
+    """
+
+    revision: int
     choices: dict[str, Choice] = field(default_factory=dict)
     is_complete: bool = False
 
@@ -88,17 +101,28 @@ class PreparedOffers(NamedTuple):
     basis: Basis
     threshold: float
     choices: str
+    revision: int
 
 
 class Offers:
-    """The choices made with the current release and model; offered is what is above `threshold`."""
+    """The choices made with the current release and model; offered is what is above `threshold`.
+
+    A customer's figures are those of live rows where `live` knows of any.
+    """
 
     def __init__(
-        self, database: Database, writer: DatabaseWriter, scorer: ScorerClient, *, threshold: float
+        self,
+        database: Database,
+        writer: DatabaseWriter,
+        scorer: ScorerClient,
+        *,
+        threshold: float,
+        live: LiveCustomers | None = None,
     ) -> None:
         self._database = database
         self._writer = writer
         self._scorer = scorer
+        self._live = live
         self.threshold = threshold
         self._catalogue: Catalogue | None = None
         # Until it is set, no event is decided: it would look as if nothing were released.
@@ -138,7 +162,7 @@ class Offers:
 
     def is_prepared(self, event: StoreEvent) -> bool:
         """Whether all of the customer's choices for the event's day are in memory."""
-        kept = self._kept.get((event.customer_id, event.event_date))
+        kept = self._held(event.customer_id, event.event_date)
         return kept is not None and kept.is_complete
 
     def spelled(self, department: str) -> str | None:
@@ -158,7 +182,7 @@ class Offers:
 
     def ready(self, event: StoreEvent) -> Choice | None:
         """The choice for a focus event, if it is in memory."""
-        kept = self._kept.get((event.customer_id, event.event_date))
+        kept = self._held(event.customer_id, event.event_date)
         if kept is None or event.department is None:
             return None
         department = self.spelled(event.department)
@@ -211,13 +235,17 @@ class Offers:
     async def explain(self, event: StoreEvent, coupon_id: int | None) -> Explained | None:
         """Why a coupon, or else the best of the event's department, has its prediction.
 
-        None if there is no such coupon or customer. Raises as `ScorerClient.score` does.
+        None if there is no such coupon or customer, or while the release is being replaced. Raises
+        as `ScorerClient.score` does.
         """
         catalogue = self._catalogue
         if catalogue is None or event.department is None:
             return None
         valid = (await catalogue.valid_coupons(event.event_date)).get(event.department, ())
-        customer = await catalogue.customer(event.customer_id)
+        try:
+            customer, _ = await self._figures(catalogue, event.customer_id)
+        except ReplacedError:
+            return None
         coupons = {coupon["coupon_id"]: coupon for coupon in valid}
         if customer is None or not coupons:
             return None
@@ -235,25 +263,25 @@ class Offers:
         found = await self._score(catalogue, customer_id, day, departments)
         if isinstance(found, Choice):
             return found
-        model, choices = found
-        self._keep(catalogue, model, (customer_id, day), choices, is_complete=True)
+        model, choices, revision = found
+        self._keep(catalogue, model, (customer_id, day), choices, revision, is_complete=True)
         text = orjson.dumps({name: list(choice) for name, choice in choices.items()}).decode()
         basis = Basis(catalogue.release.number, model)
-        return PreparedOffers(customer_id, day, basis, self.threshold, text)
+        return PreparedOffers(customer_id, day, basis, self.threshold, text, revision)
 
     async def _choose(self, catalogue: Catalogue, customer_id: int, day: date, name: str) -> Choice:
         await catalogue.departments()
         department = catalogue.spelled(name)
         if department is None:
             return Choice(reason=UNKNOWN_DEPARTMENT)
-        held = self._kept.get((customer_id, day))
+        held = self._held(customer_id, day)
         kept = held.choices if held else await self._read(catalogue, customer_id, day)
         if kept is None or department not in kept:
             found = await self._score(catalogue, customer_id, day, [department])
             if isinstance(found, Choice):
                 return found
-            model, kept = found
-            self._keep(catalogue, model, (customer_id, day), kept)
+            model, kept, revision = found
+            self._keep(catalogue, model, (customer_id, day), kept, revision)
         choice = kept[department]
         if choice.coupon_id is not None:
             await catalogue.read_documents([choice.coupon_id])
@@ -262,7 +290,7 @@ class Offers:
     async def _choose_any(
         self, catalogue: Catalogue, customer_id: int, day: date
     ) -> _OfDepartment | Choice:
-        held = self._kept.get((customer_id, day))
+        held = self._held(customer_id, day)
         is_complete = held is not None and held.is_complete
         kept = (
             held.choices if held and is_complete else await self._read(catalogue, customer_id, day)
@@ -272,8 +300,8 @@ class Offers:
             found = await self._score(catalogue, customer_id, day, departments)
             if isinstance(found, Choice):
                 return found
-            model, kept = found
-            self._keep(catalogue, model, (customer_id, day), kept, is_complete=True)
+            model, kept, revision = found
+            self._keep(catalogue, model, (customer_id, day), kept, revision, is_complete=True)
         department, choice = min(kept.items(), key=_rank)
         if choice.coupon_id is not None:
             await catalogue.read_documents([choice.coupon_id])
@@ -286,31 +314,33 @@ class Offers:
         release, model = catalogue.release.number, self._model
         if model is None:
             return None
-        text = await self._writer.retry(
-            lambda connection: connection.fetchval(
-                READ, customer_id, day, release, model, self.threshold
+        known = self._revision(customer_id)
+        found = await self._writer.retry(
+            lambda connection: connection.fetchrow(
+                READ, customer_id, day, release, model, self.threshold, known
             )
         )
-        if text is None:
+        if found is None:
             return None
+        text, revision = found
         choices = {name: Choice(*values) for name, values in orjson.loads(text).items()}
         await catalogue.read_documents(_coupons(choices))
-        self._keep(catalogue, model, (customer_id, day), choices, is_complete=True)
+        self._keep(catalogue, model, (customer_id, day), choices, revision, is_complete=True)
         return choices
 
     async def _score(
         self, catalogue: Catalogue, customer_id: int, day: date, departments: Sequence[str]
-    ) -> tuple[str, dict[str, Choice]] | Choice:
-        """The model and its choices, or why there can be none for the customer at all."""
+    ) -> tuple[str, dict[str, Choice], int] | Choice:
+        """The model, its choices and by which live rows; or why there can be none at all."""
         valid = await catalogue.valid_coupons(day)
         coupons = [coupon for name in departments for coupon in valid.get(name, ())]
-        customer = await catalogue.customer(customer_id)
+        customer, revision = await self._figures(catalogue, customer_id)
         if customer is None:
             return Choice(reason=UNKNOWN_CUSTOMER)
         choices = dict.fromkeys(departments, Choice(reason=f"no coupon valid on {day.isoformat()}"))
         if not coupons:
             # Nothing to score, so no model is needed to say so.
-            return self._model or "", choices
+            return self._model or "", choices, revision
         model, predictions = await self._predict(customer, coupons)
         of_coupon = {coupon["coupon_id"]: coupon["department"] for coupon in coupons}
         for coupon_id, prediction in sorted(predictions, key=lambda one: (one[1], -one[0])):
@@ -321,7 +351,22 @@ class Offers:
                 else Choice(prediction=prediction, reason=f"no coupon above {self.threshold:g}")
             )
         await catalogue.read_documents(_coupons(choices))
-        return model, choices
+        return model, choices, revision
+
+    async def _figures(self, catalogue: Catalogue, customer_id: int) -> CustomerFigures:
+        is_live = self._revision(customer_id) > 0
+        return await catalogue.customer(customer_id, is_live=is_live)
+
+    def _revision(self, customer_id: int) -> int:
+        """The live rows by which a customer is known; 0 for none."""
+        return 0 if self._live is None else self._live.revision((DOMAIN, customer_id))
+
+    def _held(self, customer_id: int, day: date) -> _Kept | None:
+        """The choices in memory, unless they are older than the customer's live rows."""
+        kept = self._kept.get((customer_id, day))
+        if kept is None or kept.revision < self._revision(customer_id):
+            return None
+        return kept
 
     async def _predict(
         self, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
@@ -341,6 +386,7 @@ class Offers:
         model: str,
         place: tuple[int, date],
         choices: Mapping[str, Choice],
+        revision: int,
         *,
         is_complete: bool = False,
     ) -> None:
@@ -348,7 +394,12 @@ class Offers:
             self.use_model(model)
         if catalogue is not self._catalogue or not model:
             return
-        kept = self._kept.setdefault(place, _Kept())
+        if revision < self._revision(place[0]):
+            # Live rows came meanwhile.
+            return
+        kept = self._held(*place) or _Kept(revision)
+        self._kept[place] = kept
+        kept.revision = min(kept.revision, revision)
         kept.choices.update(choices)
         kept.is_complete = kept.is_complete or is_complete
         self._kept.move_to_end(place)
@@ -358,6 +409,8 @@ class Offers:
     async def _retry(self, work: Callable[[Catalogue], Awaitable[T]]) -> T | Choice:
         """What `work` finds with the current release, tried until database and scorer answer."""
         await self._is_release_known.wait()
+        if self._live is not None:
+            await self._live.has_tried.wait()
         deadline = time.monotonic() + SILENT_SECONDS
         while True:
             catalogue = self._catalogue
@@ -372,7 +425,12 @@ class Offers:
             except (ScorerUnavailableError, ScorerRefusesError):
                 if self._scorer.is_silent or time.monotonic() > deadline:
                     return Choice(reason=SCORER_SILENT)
-            except (DatabaseUnavailableError, SlowQueryError, asyncpg.UndefinedTableError):
+            except (
+                DatabaseUnavailableError,
+                SlowQueryError,
+                ReplacedError,
+                asyncpg.UndefinedTableError,
+            ):
                 # Without the database nothing can be recorded, so there is no hurry.
                 deadline = time.monotonic() + SILENT_SECONDS
             else:

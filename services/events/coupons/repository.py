@@ -86,12 +86,14 @@ order by number desc
 limit $1
 """
 PREPARED = f"""
-insert into events.contexts (customer_id, event_date, release, model, threshold, choices)
-select customer_id, event_date, release, model, threshold, cast(choices as jsonb)
+insert into events.contexts (
+    customer_id, event_date, release, model, threshold, choices, revision
+)
+select customer_id, event_date, release, model, threshold, cast(choices as jsonb), revision
 from
     unnest(
-        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[]
-    ) as context (customer_id, event_date, release, model, threshold, choices)
+        $1::bigint[], $2::date[], $3::int[], $4::text[], $5::float8[], $6::text[], $7::bigint[]
+    ) as context (customer_id, event_date, release, model, threshold, choices, revision)
 where not {KEPT_OUT.format(kind="'customer'", id="context.customer_id")}
 on conflict (customer_id) do update
 set
@@ -100,6 +102,7 @@ set
     model = excluded.model,
     threshold = excluded.threshold,
     choices = excluded.choices,
+    revision = excluded.revision,
     prepared_at = clock_timestamp()
 """
 
@@ -135,7 +138,14 @@ async def write_prepared_offers(
     """Keeps prepared offers; of several for a customer, the last."""
     last = {one.customer_id: one for one in prepared}
     rows = [
-        (customer, context.event_date, *context.basis, context.threshold, context.choices)
+        (
+            customer,
+            context.event_date,
+            *context.basis,
+            context.threshold,
+            context.choices,
+            context.revision,
+        )
         for customer, context in sorted(last.items())
     ]
     await connection.execute(PREPARED, *zip(*rows, strict=True))

@@ -10,7 +10,8 @@ import httpx
 import psycopg
 import pytest
 
-from orchestration.release import registry
+from orchestration.release import live, registry
+from orchestration.release.live import LiveRelease
 from pollux.runtime import erasures
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
@@ -158,6 +159,40 @@ def test_a_release_of_an_earlier_version_is_answered_without_live_rows(
         answer = shown(api, household)
         assert answer.headers[RELEASE] == f"household-{first + 1}"
         assert FRESHNESS not in answer.headers
+
+
+def test_a_customer_of_the_shop_is_answered_live(
+    store: Installation, owner: psycopg.Connection, service: httpx.Client
+) -> None:
+    path = "/v1/store-customers/1"
+    before = service.get(path)
+    with owner.transaction():
+        live.take_over(owner, store[1], "store", 1, LiveRelease(0, ("customer_info",)))
+        owner.execute(
+            "insert into store__live.customer_info "
+            "select * from store__r1.customer_info where customer_id = 1"
+        )
+        owner.execute("update store__live.customer_info set total_coupons_used = 4711")
+        owner.execute(
+            "insert into store__live.live_customers (customer_id, number, release, revision) "
+            "values (1, 12, 1, nextval('live.revisions')), (2, 12, 1, nextval('live.revisions'))"
+        )
+        owner.execute("notify live")
+    wait_until(lambda: FRESHNESS in service.get(path).headers, seconds=10)
+    answer = service.get(path)
+    assert answer.json() == before.json() | {"total_coupons_used": 4711}
+    assert answer.headers[FRESHNESS].startswith("live; event=12; computed=20")
+    assert (before.headers[RELEASE], answer.headers[RELEASE]) == ("store-1", "store-1")
+    tag = answer.headers["ETag"]
+    assert tag != before.headers["ETag"]
+    assert service.get(path, headers={"If-None-Match": tag}).status_code == 304
+    released = service.get(path, params={"live": "false"})
+    assert (released.content, FRESHNESS in released.headers) == (before.content, False)
+    # Of customer 2 nothing counts any more.
+    problem(service.get("/v1/store-customers/2"), 404, "unknown-store-customer")
+    assert FRESHNESS not in service.get("/v1/store-customers/3").headers
+    owner.execute("drop schema store__live cascade; delete from live.followed")
+    wait_until(lambda: service.get(path).content == before.content, seconds=10)
 
 
 def test_an_api_that_has_just_started_shows_what_another_has_shown(

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -32,6 +32,9 @@ from services.events.settings import CouponKind
 from tests.services.events.doubles import ConnectionDouble, ReceiptDouble, message, until
 from tests.services.events.support import NOW, prediction
 
+if TYPE_CHECKING:
+    from services.common.live_customers import LiveCustomers
+
 RELEASE = Release("store", 1, None, "test")
 FORM = AnswerForm("offers")
 FOCUS = "shop/focus"
@@ -51,11 +54,13 @@ class ScorerDouble:
         self.is_away = False
         self.is_silent = False
         self.asked: list[tuple[int, int]] = []
+        self.customers: list[Mapping[str, Any]] = []
 
     async def score(
         self, customer: Mapping[str, Any], coupons: Sequence[Mapping[str, Any]]
     ) -> tuple[str, list[tuple[int, float]]]:
         self.asked.append((customer["customer_id"], len(coupons)))
+        self.customers.append(customer)
         if self.is_away:
             raise ScorerUnavailableError("away")
         if self.model is None:
@@ -80,13 +85,18 @@ class Desk:
         threshold: float = 0.2,
         form: AnswerForm = FORM,
         cooldown: timedelta = timedelta(0),
+        live: object = None,
     ) -> None:
         self.scorer = ScorerDouble()
         self.database = Database(store)
         self.writers = [DatabaseWriter(store, durable=flag) for flag in (False, False, True)]
         self.writer, self.commits, self.flushes = self.writers
         self.offers = Offers(
-            self.database, self.writer, cast("ScorerClient", self.scorer), threshold=threshold
+            self.database,
+            self.writer,
+            cast("ScorerClient", self.scorer),
+            threshold=threshold,
+            live=cast("LiveCustomers | None", live),
         )
         self.broker = ConnectionDouble()
         self.publisher = Publisher(self.writer, worker)
