@@ -60,7 +60,9 @@ class KeyScope(StrEnum):
 
 
 MEANINGS = {
-    KeyScope.HOUSEHOLDS_READ: "households, segments, campaigns, commodities, promotion effects",
+    KeyScope.HOUSEHOLDS_READ: (
+        "households, segments, campaigns, commodities, promotion effects, totals of purchases"
+    ),
     KeyScope.ACCOUNTS_READ: "a utility's accounts and their services",
     KeyScope.STORE_READ: "the shop's coupons, products and customers, what was offered lately",
     KeyScope.MEMBERS_READ: "the fan club's members and promotions",

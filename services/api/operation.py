@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from pydantic import BaseModel, Field
@@ -12,12 +13,16 @@ from starlette.responses import JSONResponse, Response
 
 from pollux.runtime.keys import KeyScope
 from services.common.answers import answer_of_several, answers_of
+from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses, release_responses
 from services.common.parameters import parameter_errors
 from services.common.problems import internal_error, invalid_parts
-from services.common.releases import Release
+from services.common.releases import NothingReleasedError, Release
 from services.common.scopes import ScopedRouter
+
+if TYPE_CHECKING:
+    from services.common.live_customers import LiveCustomers
 
 releases = ScopedRouter(KeyScope.METRICS, prefix="/v1", tags=["service"])
 alerts = ScopedRouter(KeyScope.ADMIN, prefix="/v1", tags=["service"])
@@ -48,6 +53,21 @@ class ServedReleases(BaseModel):
     data: list[ServedRelease]
 
 
+class LiveDomain(BaseModel):
+    """A domain whose customers may be answered live."""
+
+    domain: str = Field(description="Domain.", examples=["household"])
+    customers: int = Field(
+        description="Customers whose answers are newer than the release.", examples=[17]
+    )
+
+
+class LiveDomains(BaseModel):
+    """Who is answered live, by domain."""
+
+    data: list[LiveDomain]
+
+
 class Alert(BaseModel):
     """Something that went wrong."""
 
@@ -76,6 +96,29 @@ async def list_releases(request: Request) -> Response:
     releases = [found[domain] for domain in sorted(found)]
     served = ServedReleases(data=[_describe(release) for release in releases])
     return answer_of_several(request, releases, served.model_dump_json().encode())
+
+
+@releases.get(
+    "/live",
+    response_model=LiveDomains,
+    responses=problem_responses(
+        NO_PARAMETER,
+        internal_error(),
+        DatabaseUnavailableError(),
+        database_refuses(),
+        NothingReleasedError(),
+    ),
+    summary="How many customers are answered live",
+)
+async def count_live_customers(request: Request) -> Response:
+    """Customers who did something since the release; none once a release has it."""
+    # Without a database nobody knows.
+    await answers_of(request).releases()
+    customers: LiveCustomers = request.app.state.live
+    found = [
+        LiveDomain(domain=domain, customers=count) for domain, count in customers.counts().items()
+    ]
+    return JSONResponse(LiveDomains(data=found).model_dump(), headers=NOT_KEPT)
 
 
 @alerts.get(

@@ -8,7 +8,7 @@ without them.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import asyncpg
@@ -63,6 +63,10 @@ class LiveCustomers:
         """Whether a customer, by domain and key, may have live rows."""
         domain, key = subject
         return key in self._keys[domain]
+
+    def counts(self) -> Mapping[str, int]:
+        """How many customers may have live rows, by domain."""
+        return {domain: len(keys) for domain, keys in self._keys.items()}
 
     def revision(self, subject: Subject) -> int:
         """By which change a customer's live rows are known; 0 where none may be there."""

@@ -140,6 +140,8 @@ def amounts(column: str, *, format_: str | None = None) -> alt.Y:
     axis = alt.Axis(
         format=format_ or _short(column),
         tickCount=4,
+        # No half of what is counted.
+        tickMinStep=1 if COLUMNS[column].kind == "number" else alt.Undefined,
         titleAngle=0,
         titleAlign="left",
         titleAnchor="end",
@@ -173,7 +175,7 @@ def _tooltip(column: str) -> alt.Tooltip:
     label, kind = COLUMNS[column].label, COLUMNS[column].kind
     if kind in ("text", "flag"):
         return alt.Tooltip(column, type="nominal", title=label)
-    if kind == "date":
+    if kind in ("date", "moment"):
         return alt.Tooltip(column, type="temporal", title=label, format=FORMATS[kind])
     return alt.Tooltip(column, type="quantitative", title=label, format=FORMATS[kind])
 

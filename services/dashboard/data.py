@@ -6,7 +6,7 @@ view shows them. Keys are told apart: an answer that one key got is not shown to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -43,7 +43,14 @@ def find(path: str, **parameters: str | float | bool) -> dict[str, Any] | None:
         raise
 
 
-def find_live(path: str) -> dict[str, Any] | None:
+class LiveDocument(NamedTuple):
+    """A document, and when it was computed where it is newer than the release."""
+
+    document: dict[str, Any]
+    computed_at: str | None
+
+
+def find_live(path: str) -> LiveDocument | None:
     """A document that may be newer than the release, at most two seconds old; None without one."""
     try:
         return _read_live(path, key(), _etags())
@@ -97,9 +104,11 @@ def ask(
     return client().ask(service, path, parameters, key=key(), body=body).json()
 
 
-def fresh(path: str, **parameters: str | float | bool) -> dict[str, Any]:
-    """A document of the API that no release has, at most two seconds old."""
-    return _read_fresh(path, tuple(parameters.items()), key())
+def fresh(
+    path: str, *, service: Service = Service.API, **parameters: str | float | bool
+) -> dict[str, Any]:
+    """A document that no release has, at most two seconds old."""
+    return _read_fresh(service, path, tuple(parameters.items()), key())
 
 
 def key() -> str | None:
@@ -127,9 +136,12 @@ def _etags() -> dict[str, str]:
 
 @st.cache_data(ttl=FRESH_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)
 def _read_fresh(
-    path: str, parameters: Sequence[tuple[str, str | float | bool]], key: str | None
+    service: Service,
+    path: str,
+    parameters: Sequence[tuple[str, str | float | bool]],
+    key: str | None,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = client().ask(Service.API, path, dict(parameters), key=key).json()
+    found: dict[str, Any] = client().ask(service, path, dict(parameters), key=key).json()
     return found
 
 
@@ -138,9 +150,11 @@ def _read_live(
     path: str,
     key: str | None,
     etags: Mapping[str, str],  # noqa: ARG001 - what the answer is kept by
-) -> dict[str, Any]:
-    found: dict[str, Any] = client().ask(Service.API, path, key=key).json()
-    return found
+) -> LiveDocument:
+    answer = client().ask(Service.API, path, key=key)
+    freshness = answer.headers.get("X-Pollux-Freshness", "")
+    computed_at = freshness.rpartition("; computed=")[2] or None
+    return LiveDocument(answer.json(), computed_at)
 
 
 @st.cache_data(ttl=ANSWER_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)

@@ -35,6 +35,7 @@ COLUMNS = {
     "campaign": Column("Campaign", "number"),
     "built_at": Column("Built (UTC)", "moment"),
     "campaign_type": Column("Type"),
+    "cause": Column("By"),
     "channel": Column("Channel"),
     "clicks": Column("Clicks", "number"),
     "column": Column("Column"),
@@ -57,6 +58,7 @@ COLUMNS = {
     "end_date": Column("Last day", "date"),
     "entries": Column("Entries", "number"),
     "event_date": Column("Day", "date"),
+    "event_key": Column("Event"),
     "extra_codes_sent": Column("Extra codes sent", "number"),
     "f_score": Column("Frequency", "number"),
     "factor": Column("What counts"),
@@ -89,6 +91,7 @@ COLUMNS = {
     "mean_sales_before": Column("Mean sales before", "money"),
     "mean_sales_during": Column("Mean sales during", "money"),
     "meaning": Column("What they have in common"),
+    "minute": Column("Minute", "moment"),
     "model": Column("Table"),
     "number": Column("Release", "number"),
     "offer": Column("Offered"),
@@ -137,6 +140,7 @@ COLUMNS = {
     "total_coupons_used": Column("Items bought with coupons", "number"),
     "total_items_bought": Column("Items bought", "number"),
     "total_sales": Column("Sales", "money"),
+    "value": Column("Sales", "money"),
     "warned": Column("Warned", "number"),
     "week": Column("Week from", "date"),
     "when": Column("When"),
@@ -186,6 +190,7 @@ FORMATS: dict[Kind, str] = {
     "money": "$,.2f",
     "share": ".1%",
     "date": "%-d %b %Y",
+    "moment": "%H:%M",
 }
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -244,12 +249,15 @@ def date_of_week(week: int) -> date:
 def age(moment: str, now: datetime | None = None) -> str:
     """How long ago a UTC time is, in its largest unit."""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
-    if seconds < MINUTE:
-        return "just now"
+    return "just now" if seconds < MINUTE else f"{duration(seconds)} ago"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, in its largest unit, such as 3 minutes."""
     for size, unit in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
         if (count := int(seconds // size)) >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{int(seconds)} s"
 
 
 def sentence(text: str) -> str:

@@ -9,7 +9,7 @@ from services.common.app import make_app
 from services.common.background import running_beside
 from services.common.health import TAG
 from services.common.metrics import Metrics
-from services.events import health, mock_routes, offer_routes, purchase_routes
+from services.events import health, mock_routes, offer_routes, purchase_routes, segment_routes
 from services.events.settings import MqttSettings
 from services.events.worker import Worker
 
@@ -22,6 +22,7 @@ service takes events here instead.
 TAGS = [
     offer_routes.TAG,
     purchase_routes.TAG,
+    segment_routes.TAG,
     {"name": "mock events", "description": "Events without a broker (TESTING_NO_MQTT)."},
     TAG,
 ]
@@ -49,7 +50,8 @@ def create_app(settings: Settings, mqtt: MqttSettings, database: ServingStore) -
         keys=keys,
         routers=[
             *offer_routes.ROUTERS,
-            purchase_routes.router,
+            *purchase_routes.ROUTERS,
+            segment_routes.router,
             *health.ROUTERS,
             *((mock_routes.router,) if mqtt.testing_no_mqtt else ()),
         ],

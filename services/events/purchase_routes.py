@@ -1,4 +1,4 @@
-"""The route that takes purchases over HTTP, beside the topic `pollux/purchase`."""
+"""Routes of purchases: taking one, as the topic `pollux/purchase` does, and counting the latest."""
 
 import asyncio
 from http import HTTPStatus
@@ -12,19 +12,27 @@ from services.common.bodies import body_problems, read_body, read_here
 from services.common.database import DatabaseUnavailableError, database_refuses
 from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
-from services.common.problems import ProblemError, internal_error, invalid_input
+from services.common.parameters import parameter_errors
+from services.common.problems import (
+    ProblemError,
+    internal_error,
+    invalid_input,
+    invalid_parts,
+)
 from services.common.scopes import ScopedRouter
 from services.events.health import worker_of
 from services.events.payloads import MAX_BYTES, UnreadableError
 from services.events.purchases.handler import purchase_id_used
 from services.events.purchases.rows import IMPLAUSIBLE
-from services.events.purchases.schemas import Purchase, TakenPurchase
+from services.events.purchases.schemas import LatestPurchases, Purchase, TakenPurchase
 
 SECONDS = 3.0
 
 TAG = {"name": "purchases", "description": "Baskets and orders as they happen."}
 
-router = ScopedRouter(KeyScope.PURCHASES_WRITE, prefix="/v1/purchases", tags=[TAG["name"]])
+taken = ScopedRouter(KeyScope.PURCHASES_WRITE, prefix="/v1/purchases", tags=[TAG["name"]])
+latest = ScopedRouter(KeyScope.HOUSEHOLDS_READ, prefix="/v1/purchases", tags=[TAG["name"]])
+ROUTERS = (taken, latest)
 
 
 def implausible_day(field: str = "at") -> ProblemError:
@@ -32,7 +40,7 @@ def implausible_day(field: str = "at") -> ProblemError:
     return invalid_input("body", field, IMPLAUSIBLE)
 
 
-@router.post(
+@taken.post(
     "",
     response_model=TakenPurchase,
     responses=problem_responses(
@@ -55,10 +63,42 @@ async def take_purchase(request: Request) -> Response:
     worker = worker_of(request)
     try:
         async with asyncio.timeout(SECONDS):
-            taken = await (await worker.purchases_at_once()).take(purchase)
+            found = await (await worker.purchases_at_once()).take(purchase)
     except UnreadableError:
         raise implausible_day("at" if purchase.at is not None else "day") from None
     except TimeoutError:
         raise DatabaseUnavailableError(worker.database_refusal) from None
-    document = {"event_key": str(taken.event_key), "is_repeated": taken.is_repeated}
+    document = {"event_key": str(found.event_key), "is_repeated": found.is_repeated}
     return Response(orjson.dumps(document), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+
+
+@latest.get(
+    "",
+    response_model=LatestPurchases,
+    responses=problem_responses(
+        invalid_parts(parameter_errors(["colour"], [])),
+        internal_error(),
+        DatabaseUnavailableError(),
+        database_refuses(),
+    ),
+    summary="What was taken in during the last hour",
+)
+async def count_latest_purchases(request: Request) -> Response:
+    """How many purchases by the minute, for how much, and which live rows do not have yet."""
+    worker = worker_of(request)
+    try:
+        async with asyncio.timeout(SECONDS):
+            found = await worker.purchases_lately.look()
+    except TimeoutError:
+        raise DatabaseUnavailableError(worker.database_refusal) from None
+    document = {
+        "at": found.at,
+        "is_computed": found.is_computed,
+        "data": [
+            one._asdict()
+            | {"minutes": [{**m._asdict(), "value": float(m.value)} for m in one.minutes]}
+            for one in found.domains
+        ],
+    }
+    body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    return Response(body, HTTPStatus.OK, NOT_KEPT, media_type="application/json")

@@ -40,6 +40,7 @@ from services.events.loyalty.handler import LoyaltyHandler
 from services.events.metrics import EventMetrics
 from services.events.ordered import OrderedHandler
 from services.events.purchases.handler import PurchaseHandler
+from services.events.purchases.lately import PurchasesLately
 from services.events.release_topics import ReleaseTopics
 from services.events.release_webhooks import ReleaseWebhooks
 from services.events.settings import CouponKind, Kind, LoyaltyKind, MqttSettings, OrderedKind
@@ -77,6 +78,9 @@ class Worker:
         self._loyalty_commits = DatabaseWriter(serving_store, durable=True)
         self._purchase_commits = DatabaseWriter(serving_store, durable=True)
         self.writer = DatabaseWriter(serving_store, durable=False)
+        # Of who only looks; connects where somebody does.
+        self.looks = DatabaseWriter(serving_store, durable=False)
+        self.purchases_lately = PurchasesLately(self.looks)
         self._zone = ZoneInfo(settings.store_timezone)
         self._cooldown = timedelta(minutes=settings.coupon_cooldown_minutes)
         self._retention = Retention(serving_store, settings)
@@ -173,6 +177,7 @@ class Worker:
                 self._flushes,
                 self._loyalty_commits,
                 self._purchase_commits,
+                self.looks,
             ):
                 writer.close()
             self._retention.close()

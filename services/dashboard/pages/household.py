@@ -19,6 +19,7 @@ LARGEST = 10
 BASKET = 10
 TOGETHER = 8
 CHART_HEIGHT = 220
+LIVE_SECONDS = 2
 
 
 def show() -> None:
@@ -29,13 +30,14 @@ def show() -> None:
         _show_largest()
         return
     path = f"/v1/households/{household}"
-    found = data.find_live(path)
-    if found is None:
+    if data.find_live(path) is None:
         states.empty(f"No household {household} is in scope. Choose one of a segment instead.")
         _show_largest()
         return
-    _show_worth(found)
-    _show_who(found, data.find_live(f"{path}/summary"))
+    st.fragment(_show_live, run_every=LIVE_SECONDS)(path)
+    if data.find(path, live=False) is None:
+        states.empty("It is new since the release: the next build brings what else is known of it.")
+        return
     _show_weeks(path)
     basket = recommended(household, BASKET)
     _show_basket(basket)
@@ -53,6 +55,23 @@ def _show_largest() -> None:
         key="largest",
         sets={PATH: "household_key"},
     )
+
+
+def _show_live(path: str) -> None:
+    """What changes as soon as the household buys something."""
+    with states.problems_shown():
+        found = data.find_live(path)
+        if found is None:
+            # What it did took it out of scope, or somebody erased it.
+            st.rerun()
+        _show_worth(found.document)
+        if found.computed_at is not None:
+            st.caption(
+                f":material/bolt: Newer than the release, computed {words.age(found.computed_at)}; "
+                "weeks, next basket and history are the release's."
+            )
+        summary = data.find_live(f"{path}/summary")
+        _show_who(found.document, None if summary is None else summary.document)
 
 
 def _show_worth(household: Row) -> None:

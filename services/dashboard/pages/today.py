@@ -1,10 +1,10 @@
-"""Today: what is served and how old it is, how segments moved, what the shop offered."""
+"""Today: what happens right now, what is served, how segments moved, what the shop offered."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from services.dashboard import charts, data, links, states, words
+from services.dashboard import charts, data, links, live_purchases, states, words
 from services.dashboard.client import ServiceError, Trouble
 from services.dashboard.data import Row
 from services.dashboard.tables import table
@@ -20,6 +20,7 @@ def show() -> None:
     """What a visitor wants to know first."""
     st.title(TITLE)
     _show_alerts()
+    live_purchases.show()
     with states.closed_parts_shown():
         _show_releases()
     for part in (_show_segments, _show_offers):

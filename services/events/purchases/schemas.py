@@ -3,6 +3,7 @@
 Belongs here: fields and their types. Does not belong here: rows of tables (`rows`).
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
@@ -168,3 +169,47 @@ class TakenPurchase(BaseModel):
 
     event_key: UUID = Field(description="Key of the event.")
     is_repeated: bool = Field(description="Whether the event had been taken before.")
+
+
+class PurchasedMinute(BaseModel):
+    """What was taken in within a minute."""
+
+    minute: datetime = Field(description="Its beginning.", examples=["2026-11-27T14:03:00Z"])
+    purchases: int = Field(
+        description="Purchases received; one that replaces another counts again.", examples=[12]
+    )
+    value: float = Field(description="Dollars that were paid for them.", examples=[431.55])
+
+
+class LatelyPurchased(BaseModel):
+    """What was taken in of a domain, and how far live rows are behind."""
+
+    domain: str = Field(
+        description="Domain: household for baskets, store for orders.", examples=["household"]
+    )
+    since: datetime = Field(
+        description="From when on purchases are counted: an hour ago, or later where there are so "
+        "many.",
+        examples=["2026-11-27T13:03:00Z"],
+    )
+    minutes: list[PurchasedMinute] = Field(
+        description="By the minute, the earliest first; minutes without a purchase are left out."
+    )
+    waiting: int | None = Field(
+        description="Purchases that live rows do not have yet, among the next 20,000 lines; null "
+        "where the release cannot be answered live.",
+        examples=[0],
+    )
+    waiting_seconds: float | None = Field(
+        description="How long the first of them has waited; 0 where none waits.", examples=[0]
+    )
+
+
+class LatestPurchases(BaseModel):
+    """Purchases of the last hour."""
+
+    at: datetime = Field(
+        description="When they were counted.", examples=["2026-11-27T14:03:12.318214Z"]
+    )
+    is_computed: bool = Field(description="Whether any process computes live rows.")
+    data: list[LatelyPurchased] = Field(description="By domain.")

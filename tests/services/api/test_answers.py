@@ -192,6 +192,8 @@ OTHER_OPERATIONS = {
     ("get", "/v1/quality"),
     ("get", "/v1/releases"),
     ("get", "/v1/alerts"),
+    # tests.services.live.
+    ("get", "/v1/live"),
     # test_subjects.
     ("delete", "/v1/subjects/{kind}/{id}"),
 }

@@ -19,7 +19,7 @@ OFFLINE = Settings(
     database_url="postgresql://nobody@127.0.0.1:1/nothing", api_keys="", api_host="127.0.0.1"
 )
 APP = create_app(OFFLINE)
-OF_NO_RELEASE = {"/v1/alerts", "/v1/subjects/1/1"}
+OF_NO_RELEASE = {"/v1/alerts", "/v1/live", "/v1/subjects/1/1"}
 V1_PATHS = [
     "/v1/households",
     "/v1/households/1",
@@ -40,6 +40,7 @@ V1_PATHS = [
     "/v1/commodities/1/associations",
     "/v1/promotion-effects",
     "/v1/releases",
+    "/v1/live",
     "/v1/quality",
     "/v1/campaigns",
     "/v1/campaigns/1",

@@ -289,3 +289,23 @@ def test_reader_and_event_service_have_the_rights_that_they_need(
                     "select has_table_privilege(%s, %s, %s)", [role, table, right]
                 ).fetchall()
                 assert found is has, (table, role, right)
+
+
+def test_the_number_of_customers_who_are_answered_live(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    def counts() -> dict[str, int]:
+        answer = api.get("/v1/live")
+        assert answer.headers["cache-control"] == "no-store"
+        return {one["domain"]: one["customers"] for one in answer.json()["data"]}
+
+    assert counts() == {"household": 0, "store": 0}
+    for household in (1, 2, 1):
+        last = buy(owner, household, household)
+    compute(*store)
+    wait_until(lambda: counts() == {"household": 2, "store": 0}, seconds=10)
+    # A release that has their purchases leaves nobody.
+    release(owner, store[1], first + 1, last)
+    wait_until(lambda: counts() == {"household": 0, "store": 0}, seconds=10)
+    refused = problem(api.get("/v1/live", params={"limit": "3"}), 422, "invalid-input")
+    assert "limit" in refused["detail"]

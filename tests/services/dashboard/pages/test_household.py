@@ -1,9 +1,12 @@
 """The page of a household."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
+import httpx
 import pytest
+import streamlit as st
 
 from services.dashboard import data
 from tests.services.dashboard.support import FakeServices, open_page, problem, row, texts
@@ -120,3 +123,32 @@ def test_without_a_number_the_largest_are_shown(shop: FakeServices) -> None:
     assert list(page.dataframe[0].value["household_key"]) == [12]
     page.number_input[0].set_value(1).run()
     assert "At risk" in texts(page)
+
+
+def test_it_says_when_it_is_newer_than_the_release(shop: FakeServices) -> None:
+    assert "Newer than the release" not in texts(open_page("household", household=1))
+    document = shop.documents[PATH]
+    computed = (datetime.now(UTC) - timedelta(minutes=3, seconds=5)).isoformat()
+    freshness = f"live; event=1204; computed={computed}"
+    shop.documents[PATH] = httpx.Response(
+        200, json=document, headers={"X-Pollux-Freshness": freshness}
+    )
+    st.cache_data.clear()
+    assert "Newer than the release, computed 3 minutes ago" in texts(
+        open_page("household", household=1)
+    )
+
+
+def test_of_one_that_the_release_does_not_have_only_what_is_known_is_shown(
+    shop: FakeServices,
+) -> None:
+    unknown = problem(HTTPStatus.NOT_FOUND, "unknown-household", "No household 1.")
+    for path in [path for path in shop.documents if path.startswith(f"{PATH}/")]:
+        shop.documents[path] = unknown
+    shop.documents[f"{PATH}?live=false"] = unknown
+    page = open_page("household", household=1)
+    said = texts(page)
+    assert "At risk, since 3 Jan 2006" in said
+    assert "It is new since the release" in said
+    assert "Week by week" not in said
+    assert "No household 1." not in said
