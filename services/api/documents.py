@@ -108,6 +108,12 @@ class PageQuery(BaseModel):
     )
 
 
+# Of what may be newer than the release.
+LIVE: Any = Field(
+    default=True, description="`false`: as of the release, without what the customer did since."
+)
+
+
 def which_ids(which: str) -> str:
     """What the parameter `ids` says of itself."""
     return (

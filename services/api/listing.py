@@ -55,6 +55,10 @@ WHOLE = "select {columns} from {table} where {conditions} order by {order}"
 NDJSON_OPTIONS = {"format": "csv", "quote": "\x01", "delimiter": "\x02"}
 NDJSON = "select row_to_json(page)::text from ({whole}) as page"
 CSV_OPTIONS = {"format": "csv", "header": True}
+OPTIONS: Mapping[Format, Mapping[str, Any]] = {
+    Format.CSV: CSV_OPTIONS,
+    Format.NDJSON: NDJSON_OPTIONS,
+}
 # A spreadsheet runs a text that begins with one of the first as a formula, also after a
 # tab or a line break. What begins with the last is marked too, so that the mark can be taken off.
 FORMULA = "=+-@\t\r\n＝＋－＠'"  # noqa: RUF001
@@ -100,29 +104,14 @@ class Listing(Generic[K]):
 
         The values of filters are `asked`, or else those in the query.
         """
-        sort: str = getattr(query, "sort", self.key[0])
         filters: dict[str, Any] = self._filters(query, asked)
         # Several names are looked up before: rows of one do not make the others known.
         filters |= await self._meant(database, release, filters, list)
-        binding = repr((self.name, within, sort, sorted(filters.items())))
-        columns = self.order(sort)
-        start: Position | None = None
-        if query.next is not None:
-            types = [self.mart.column_type(column) for column in columns]
-            kinds = [kind for kind, _ in types]
-            start = read_next(binding, query.next, kinds, first_may_be_null=types[0][1])
-        fields = self._fields(query)
-        starts_at_value = None if start is None else start[0] is not None
-        # As many as may be asked for fit on one page.
-        has_ids = getattr(query, "ids", None) is not None
-        all_fit = has_ids and "limit" not in query.model_fields_set
-        limit = MAX_LIMIT if all_fit else query.limit
+        asked_page = self._page(query, within, filters)
 
         async def fetch() -> list[Any]:
-            sql = list_sql(self, release.schema, sort, _shape(filters), starts_at_value, fields)
-            arguments = [limit + 1, *([] if within is None else [within]), *filters.values()]
-            arguments += [value for value in start or () if value is not None]
-            return await database.fetch(sql, *arguments)
+            sql = asked_page.sql(self, release.schema, filters)
+            return await database.fetch(sql, *asked_page.arguments(within, filters))
 
         rows = await fetch()
         if not rows and self.parent is not None and within is not None:
@@ -139,7 +128,21 @@ class Listing(Generic[K]):
             sql = count_sql(self, release.schema, _shape(filters))
             values = [*([] if within is None else [within]), *filters.values()]
             ((count,),) = await database.fetch(sql, *values)
-        return page_of_rows(binding, rows, limit, count)
+        return page_of_rows(asked_page.binding, rows, asked_page.limit, count)
+
+    def live_page(self, query: PageQuery, within: K, schema: str) -> "LivePage":
+        """A page of a list without filters by name, as part of one statement on live rows."""
+        filters = self._filters(query, None)
+        asked_page = self._page(query, within, filters)
+        count = count_sql(self, schema, _shape(filters), first_place=2) if query.count else "null"
+        return LivePage(
+            rows=asked_page.sql(self, schema, filters),
+            columns=1 + len(self.order(asked_page.sort)),
+            count=count,
+            arguments=asked_page.arguments(within, filters),
+            binding=asked_page.binding,
+            limit=asked_page.limit,
+        )
 
     async def copy(
         self,
@@ -151,28 +154,58 @@ class Listing(Generic[K]):
         asked: Mapping[str, Any] | None = None,
     ) -> Copying:
         """The whole list, as it begins to come; raises as `read` does."""
-        known = type(query).model_fields
-        if of_pages := [name for name in OF_PAGES if name in query.model_fields_set]:
-            names = [known[name].alias or name for name in of_pages]
-            raise invalid_parts(
-                [{"loc": ("query", one), "msg": NOT_OF_WHOLE_LISTS} for one in names]
-            )
+        check_whole(query)
         filters: dict[str, Any] = self._filters(query, asked)
         filters |= await self._meant(database, release, filters, list)
         if self.parent is not None and within is not None:
             within = await self.parent.demand(database, release, within)
         await self._demand_keys(database, release, filters)
         filters |= await self._meant(database, release, filters, str)
-        sort: str = getattr(query, "sort", self.key[0])
-        sql = whole_sql(self, release.schema, sort, _shape(filters), self._fields(query), as_)
-        values = [*([] if within is None else [within]), *filters.values()]
-        options = CSV_OPTIONS if as_ is Format.CSV else NDJSON_OPTIONS
-        return await Copying.begin(database, sql, values, options)
+        sql, values = self._whole(query, within, filters, release.schema, as_)
+        return await Copying.begin(database, sql, values, OPTIONS[as_])
+
+    async def copy_live(
+        self, database: Database, schema: str, as_: Format, query: PageQuery, within: K, state: str
+    ) -> Copying:
+        """The whole of a list without filters by name, from live rows.
+
+        `state` is a query whose row, of the same moment, the result has; its parameters are those
+        of the list.
+        """
+        check_whole(query)
+        sql, values = self._whole(query, within, self._filters(query, None), schema, as_)
+        return await Copying.begin(database, sql, values, OPTIONS[as_], state=state)
 
     def order(self, sort: str) -> tuple[str, ...]:
         """The columns of an order; no two rows have the same values in them."""
         column: str = sort.removeprefix("-")
         return (column, *(name for name in self.key if name != column))
+
+    def _page(self, query: PageQuery, within: K | None, filters: Mapping[str, Any]) -> "_Page":
+        sort: str = getattr(query, "sort", self.key[0])
+        binding = repr((self.name, within, sort, sorted(filters.items())))
+        start: Position | None = None
+        if query.next is not None:
+            types = [self.mart.column_type(column) for column in self.order(sort)]
+            kinds = [kind for kind, _ in types]
+            start = read_next(binding, query.next, kinds, first_may_be_null=types[0][1])
+        # As many as may be asked for fit on one page.
+        has_ids = getattr(query, "ids", None) is not None
+        all_fit = has_ids and "limit" not in query.model_fields_set
+        limit = MAX_LIMIT if all_fit else query.limit
+        return _Page(sort, binding, start, limit, self._fields(query))
+
+    def _whole(
+        self,
+        query: PageQuery,
+        within: K | None,
+        filters: Mapping[str, Any],
+        schema: str,
+        as_: Format,
+    ) -> tuple[str, list[Any]]:
+        sort: str = getattr(query, "sort", self.key[0])
+        sql = whole_sql(self, schema, sort, _shape(filters), self._fields(query), as_)
+        return sql, [*([] if within is None else [within]), *filters.values()]
 
     def condition(self, name: str, *, takes_several: bool) -> str:
         """The condition of a filter, for one value or for several."""
@@ -236,6 +269,52 @@ class Listing(Generic[K]):
         return meant
 
 
+@dataclass(frozen=True)
+class _Page:
+    """What a page is asked for by, besides its filters."""
+
+    sort: str
+    binding: str
+    start: Position | None
+    limit: int
+    fields: tuple[str, ...] | None
+
+    def sql(self, listing: Listing[K], schema: str, filters: Mapping[str, Any]) -> str:
+        starts_at_value = None if self.start is None else self.start[0] is not None
+        return list_sql(listing, schema, self.sort, _shape(filters), starts_at_value, self.fields)
+
+    def arguments(self, within: object, filters: Mapping[str, Any]) -> list[Any]:
+        found = [self.limit + 1, *([] if within is None else [within]), *filters.values()]
+        return found + [value for value in self.start or () if value is not None]
+
+
+@dataclass(frozen=True)
+class LivePage:
+    """Queries of a page's rows, of so many columns, and of its count, by the same arguments.
+
+    The first two arguments are the number of rows and the key of the customer.
+    """
+
+    rows: str
+    columns: int
+    count: str
+    arguments: Sequence[Any]
+    binding: str
+    limit: int
+
+    def of(self, rows: Sequence[Sequence[str]], count: int | None) -> bytes:
+        """The page, as JSON."""
+        return page_of_rows(self.binding, rows, self.limit, count)
+
+
+def check_whole(query: PageQuery) -> None:
+    """Raises a problem where a whole list is asked for with what pages have."""
+    known = type(query).model_fields
+    if of_pages := [name for name in OF_PAGES if name in query.model_fields_set]:
+        names = [known[name].alias or name for name in of_pages]
+        raise invalid_parts([{"loc": ("query", one), "msg": NOT_OF_WHOLE_LISTS} for one in names])
+
+
 @lru_cache(maxsize=1024)
 def list_sql(
     listing: Listing[K],
@@ -297,9 +376,14 @@ def list_sql(
 
 
 @lru_cache(maxsize=1024)
-def count_sql(listing: Listing[K], schema: str, filters: tuple[tuple[str, bool], ...]) -> str:
-    """The query of a list's count; its parameters are the parent's key and the filters' values."""
-    conditions = _conditions(listing, schema, filters)
+def count_sql(
+    listing: Listing[K], schema: str, filters: tuple[tuple[str, bool], ...], first_place: int = 1
+) -> str:
+    """The query of a list's count.
+
+    Its parameters are the parent's key and the filters' values, from `first_place` on.
+    """
+    conditions = _conditions(listing, schema, filters, first_place)
     return COUNT.format(
         table=_table(listing, schema), conditions=" and ".join(conditions) or "true"
     )

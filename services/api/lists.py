@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.api.documents import PageQuery
 from services.api.listing import K, Listing
-from services.common.answers import answers_of
+from services.common.answers import Subject, answers_of
 from services.common.copying import Copying
 from services.common.database import Database
 from services.common.formats import Format, format_of
@@ -21,10 +21,22 @@ P = ParamSpec("P")
 
 
 async def answer_list(
-    request: Request, listing: Listing[K], query: PageQuery, within: K | None = None
+    request: Request,
+    listing: Listing[K],
+    query: PageQuery,
+    within: K | None = None,
+    subject: Subject | None = None,
 ) -> Response:
-    """A list in the format that the request prefers, from the current release of its domain."""
-    return await answer(request, listing.mart.domain, listing.read, listing.copy, query, within)
+    """A list in the format that the request prefers, from the current release of its domain.
+
+    What is kept of it in memory is kept until the subject has live rows.
+    """
+    domain = listing.mart.domain
+    if format_of(request.scope) is Format.JSON:
+        return await answers_of(request).make_of(
+            request, subject, domain, listing.read, query, within
+        )
+    return await answer(request, domain, listing.read, listing.copy, query, within)
 
 
 async def answer(

@@ -221,17 +221,9 @@ class Answers:
     ) -> Response:
         """A whole list from the current release, as it comes; nothing of it is kept."""
         release, copying = await self.read(domain, copy, as_, *args, **kwargs)
-        tag = f'{release.etag[:-1]}-{as_.name.lower()}"'
-        headers = [(name, value) for name, value in release.headers if name != b"etag"]
-        headers.append((b"etag", tag.encode()))
-        if names_tag(request.scope, tag):
-            await copying.close()
-            return Response(
-                status_code=HTTPStatus.NOT_MODIFIED,
-                headers={name.decode(): value.decode() for name, value in headers},
-            )
-        kind = f"{as_.value}; charset=utf-8" if as_ is Format.CSV else as_.value
-        return CopiedAnswer(copying, [*headers, (b"content-type", kind.encode())])
+        headers = {name.decode(): value.decode() for name, value in release.headers}
+        headers["etag"] = f'{release.etag[:-1]}-{as_.name.lower()}"'
+        return await copied_answer(request.scope, copying, headers, as_)
 
     async def read(
         self,
@@ -261,6 +253,18 @@ class Answers:
     ) -> T:
         with naming(release):
             return await read(self.database, release, *args, **kwargs)
+
+
+async def copied_answer(
+    scope: Scope, copying: Copying, headers: Mapping[str, str], as_: Format
+) -> Response:
+    """A whole list with these headers as it comes, or the 304 in its place."""
+    sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    if names_tag(scope, dict(sent)[b"etag"].decode()):
+        await copying.close()
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=dict(headers))
+    kind = f"{as_.value}; charset=utf-8" if as_ is Format.CSV else as_.value
+    return CopiedAnswer(copying, [*sent, (b"content-type", kind.encode())])
 
 
 class KeptPerRelease(Generic[T]):

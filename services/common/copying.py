@@ -25,6 +25,8 @@ COPY_SECONDS = 1_800
 # Without the client taking anything.
 STALLED_SECONDS = 60
 PART_BYTES = 64 * 1024
+# Both queries of a list with a state see the same rows.
+ONE_MOMENT = "set transaction isolation level repeatable read"
 # Of a value, unless it is part of a name.
 PLACE = re.compile(r'"[^"]*"|\$(\d+)\b')
 
@@ -54,12 +56,22 @@ class Copying:
         self._size = 0
         self._first: bytes | None = None
         self._task: asyncio.Task[None] | None = None
+        self.state: asyncpg.Record | None = None
 
     @classmethod
     async def begin(
-        cls, database: Database, sql: str, arguments: Sequence[object], options: Mapping[str, Any]
+        cls,
+        database: Database,
+        sql: str,
+        arguments: Sequence[object],
+        options: Mapping[str, Any],
+        *,
+        state: str | None = None,
     ) -> "Copying":
         """Begins to copy a query's rows out; `options` are those of asyncpg's COPY.
+
+        `state` is another query with the same arguments, of the same moment: its row is the
+        result's `state`.
 
         Raises as `Database.fetch` does, and `TooManyListsError`.
         """
@@ -74,7 +86,9 @@ class Copying:
             database.copying.release()
             raise
         try:
-            copying._task = asyncio.create_task(copying._copy(with_values(sql, arguments), options))
+            written = with_values(sql, arguments)
+            before = None if state is None else with_values(state, arguments)
+            copying._task = asyncio.create_task(copying._copy(written, options, before))
             copying._first = await copying._next()
         except asyncpg.QueryCanceledError as error:
             await copying.close()
@@ -109,10 +123,13 @@ class Copying:
             raise part
         return part
 
-    async def _copy(self, sql: str, options: Mapping[str, Any]) -> None:
+    async def _copy(self, sql: str, options: Mapping[str, Any], before: str | None) -> None:
         try:
             limit = f"set local statement_timeout = '{COPY_SECONDS}s'"
             await self._connection.execute(f"{self._database.begin}; {limit}")
+            if before is not None:
+                await self._connection.execute(ONE_MOMENT)
+                self.state = await self._connection.fetchrow(before)
             await self._connection.copy_from_query(
                 sql, output=self._gather, timeout=COPY_SECONDS, **options
             )

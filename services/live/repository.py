@@ -41,7 +41,11 @@ TYPES = {
 FOLLOW = "select release, number, live_day from live.followed where domain = $1"
 # A day is the shop's, where purchases have one.
 NEW = """
-select {key} as key, max(number) as number, max({day}) as day
+select
+    {key} as key,
+    max(number) as number,
+    max({day}) as day,
+    extract(epoch from clock_timestamp() - min(received_at))::float8 as age
 from (
     select * from events.{table} where number > $1 order by number limit $2
 ) as new
@@ -51,10 +55,17 @@ order by 2
 # Every customer of an order's events: the last one says whose it is.
 NEW_ORDERS = """
 with new as (
-    select {order}, number from events.{table} where number > $1 order by number limit $2
+    select {order}, number, received_at
+    from events.{table} where number > $1 order by number limit $2
 ),
-orders as (select {order}, max(number) as number from new group by 1)
-select lines.{key} as key, max(orders.number) as number, null::integer as day
+orders as (
+    select {order}, max(number) as number, min(received_at) as received_at from new group by 1
+)
+select
+    lines.{key} as key,
+    max(orders.number) as number,
+    null::integer as day,
+    extract(epoch from clock_timestamp() - min(orders.received_at))::float8 as age
 from orders
 inner join events.{table} as lines on orders.{order} = lines.{order}
 group by 1
@@ -71,6 +82,8 @@ WAIT_FOR_ERASURES = "lock table erasure.suppressed in access share mode"
 NOT_ERASED = "select key from unnest($1::bigint[]) as asked (key) where not {is_kept_out}"
 STILL = "select release, number from live.followed where domain = $1 for update"
 DELETE = "delete from {schema}.{table} where {key} = any($1)"
+THERE = "select ctid::text as place, {columns} from {schema}.{table} where {key} = any($1)"
+DELETE_AT = "delete from {schema}.{table} where ctid = any($1::text[]::tid[])"
 ENTER = """
 insert into {schema}.live_customers ({key}, number, release, live_day, revision)
 select key, number, $3, $4, $5 from unnest($1::bigint[], $2::bigint[]) as computed (key, number)
@@ -88,11 +101,15 @@ class Position(NamedTuple):
 
 
 class Purchaser(NamedTuple):
-    """A customer whom new rows of events concern: the last of them, and the last day in them."""
+    """A customer whom new rows of events concern.
+
+    The last of them, the last day in them, and how many seconds ago the first was received.
+    """
 
     key: int
     number: int
     day: int | None
+    age: float
 
 
 async def read_position(connection: asyncpg.Connection, domain: str) -> Position | None:
@@ -194,11 +211,12 @@ async def write(
     marts: Mapping[str, pa.Table],
     segment_topic: str | None = None,
 ) -> bool:
-    """Replaces the live rows of customers, by the last event in them, in one transaction.
+    """Makes the live rows of customers these, by the last event in them, in one transaction.
 
-    Tells on `segment_topic`, where there is one, whose segment changed. Writes nothing, and returns
-    False, where another release or updater was quicker. Of somebody who was erased meanwhile
-    nothing is written.
+    Rows that are there already stay: of a household's hundred a purchase changes a few. Tells on
+    `segment_topic`, where there is one, whose segment changed. Writes nothing, and returns False,
+    where another release or updater was quicker. Of somebody who was erased meanwhile nothing is
+    written.
     """
     followed = FOLLOWED[domain]
     schema = live.schema_of(domain)
@@ -216,16 +234,10 @@ async def write(
                 connection, segment_topic, after.release, written, marts[live.SEGMENTS]
             )
         revision = await connection.fetchval("select nextval('live.revisions')")
-        for table in (*marts, live.CUSTOMERS):
-            statement = DELETE.format(schema=schema, table=table, key=followed.key)
-            await connection.execute(statement, [*numbers])
         for table, rows in marts.items():
-            await connection.copy_records_to_table(
-                table,
-                schema_name=schema,
-                columns=rows.column_names,
-                records=_records(rows, followed.key, keys),
-            )
+            await _replace(connection, domain, table, [*numbers], rows, keys)
+        statement = DELETE.format(schema=schema, table=live.CUSTOMERS, key=followed.key)
+        await connection.execute(statement, [*numbers])
         statement = ENTER.format(schema=schema, key=followed.key)
         await connection.execute(
             statement,
@@ -254,6 +266,29 @@ async def tell_released(
             return False
         await segments.tell_released(connection, topic, *position[:2])
     return True
+
+
+async def _replace(
+    connection: asyncpg.Connection,
+    domain: str,
+    table: str,
+    customers: Sequence[int],
+    rows: pa.Table,
+    kept: set[int],
+) -> None:
+    """Deletes the rows of customers that are not among `rows` of `kept`; adds those missing."""
+    names = {"schema": live.schema_of(domain), "table": table, "key": FOLLOWED[domain].key}
+    columns = ", ".join(f'"{name}"' for name in rows.column_names)
+    found = await connection.fetch(THERE.format(columns=columns, **names), customers)
+    there = {tuple(row)[1:]: row["place"] for row in found}
+    wanted = dict.fromkeys(_records(rows, names["key"], kept))
+    if gone := [place for row, place in there.items() if row not in wanted]:
+        # Nobody else changes rows meanwhile: the domain's row in `live.followed` is locked.
+        await connection.execute(DELETE_AT.format(**names), gone)
+    if new := [row for row in wanted if row not in there]:
+        await connection.copy_records_to_table(
+            table, schema_name=names["schema"], columns=rows.column_names, records=new
+        )
 
 
 def _records(rows: pa.Table, key: str, keys: set[int]) -> list[tuple[Any, ...]]:

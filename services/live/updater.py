@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 from pollux.masking import where_raised
 from pollux.runtime import live
 from pollux.runtime.live import FOLLOWED
+from pollux.runtime.locks import KEEPALIVES
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from services.events.database.connection import DatabaseWriter, connect_to_write
@@ -36,6 +38,8 @@ MOST_LEFT = 50
 POLL_SECONDS = 0.5
 PAUSE_SECONDS = 2.0
 SESSION = {"application_name": "pollux-live", "jit": "off"}
+# Its session holds the lock.
+WRITER_SESSION = {**SESSION, **KEEPALIVES}
 
 log = logging.getLogger("pollux.live")
 
@@ -74,7 +78,7 @@ class Updater:
         self._releases_dir = settings.releases_dir
         self._zone = settings.store_timezone
         self._serving_store = serving_store
-        self._writer = DatabaseWriter(serving_store, durable=True)
+        self._writer = DatabaseWriter(serving_store, durable=True, session=WRITER_SESSION)
         self._metrics = metrics
         self._open_models = open_models
         # Where changes of segments are told; None where no broker is used.
@@ -95,6 +99,10 @@ class Updater:
         self._left: dict[str, set[int]] = {domain: set() for domain in FOLLOWED}
         # When to try again after a failure, by domain.
         self._again_at = dict.fromkeys(FOLLOWED, 0.0)
+        # Since when an event waits, by domain.
+        self._waiting_since: dict[str, float] = {}
+        for domain in FOLLOWED:
+            metrics.show_lag(domain, partial(self._lag, domain))
 
     @property
     def is_up(self) -> bool:
@@ -108,7 +116,9 @@ class Updater:
             while True:
                 is_busy = False
                 self.is_active = await self._lock_or_tell()
-                if self.is_active:
+                if not self.is_active:
+                    self._waiting_since.clear()
+                else:
                     for domain in FOLLOWED:
                         is_busy |= await self._update_or_tell(domain)
                 if not is_busy:
@@ -131,12 +141,16 @@ class Updater:
         if position is None:
             return False
         await self._tell_released(domain, position)
-        # Before the first purchase: opening them takes longer than computing.
-        models = await self._models(domain, position.release)
-        started = time.monotonic()
         new = await self._writer.retry(
             lambda connection: repository.read_new(connection, domain, position.number, MOST_ROWS)
         )
+        started = time.monotonic()
+        if new:
+            self._waiting_since[domain] = started - max(one.age for one in new)
+        else:
+            self._waiting_since.pop(domain, None)
+        # Before the first purchase, too: opening them takes longer than computing.
+        models = await self._models(domain, position.release)
         if len(new) > MOST_CUSTOMERS:
             # Customers of one order, who have one number, are computed together.
             last = new[MOST_CUSTOMERS - 1].number
@@ -185,6 +199,10 @@ class Updater:
             lambda connection: repository.tell_released(connection, domain, position, topic)
         ):
             self._told_by = position.release
+
+    def _lag(self, domain: str) -> float:
+        since = self._waiting_since.get(domain)
+        return 0.0 if since is None else time.monotonic() - since
 
     async def _behind(self, domain: str, after: Position, limit: int) -> list[int]:
         """Customers whose rows are of another release or an earlier day, at most `limit`."""

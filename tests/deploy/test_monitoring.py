@@ -11,6 +11,7 @@ import yaml
 
 from services.common.metrics import Metrics
 from services.events.metrics import EventMetrics
+from services.live.metrics import LiveMetrics
 from services.scoring.models import CurrentModel
 from tests.conftest import PROJECT_DIR
 
@@ -31,6 +32,7 @@ def exported() -> dict[str, set[str]]:
     """Every metric that a service exports, with its labels."""
     metrics = Metrics()
     EventMetrics(metrics.registry)
+    LiveMetrics(metrics.registry)
     CurrentModel(Path("models"), metrics)
     found = {
         name: set(getattr(collector, "_labelnames", ()))

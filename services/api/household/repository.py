@@ -4,6 +4,7 @@ Belongs here: its tables, the conditions of its lists, and the problems of unkno
 belong here: HTTP, and how a list becomes SQL.
 """
 
+import json
 from collections.abc import Sequence
 
 from pollux.names import no_such_name
@@ -28,6 +29,22 @@ def no_demographics(household_key: int) -> ProblemError:
         f"Household {household_key} has no summary: its demographics are not known. Its scores and "
         f"totals are at /v1/households/{household_key}.",
     )
+
+
+def no_summary_yet(household_key: int) -> ProblemError:
+    """The household has shopped since the release, and no release has its summary yet."""
+    return not_found(
+        "no-summary-yet",
+        f"Household {household_key} has no summary yet: it shopped for the first time since the "
+        "release, and the next one will have it. Its scores and totals are at "
+        f"/v1/households/{household_key}.",
+    )
+
+
+def lacking_summary(household_key: int, household: str) -> ProblemError:
+    """Why a household that is answered live, by this document, has no summary."""
+    has_demographics = json.loads(household)["has_demographics"]
+    return (no_summary_yet if has_demographics else no_demographics)(household_key)
 
 
 def unknown_campaign(campaign: int) -> ProblemError:

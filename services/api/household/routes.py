@@ -13,6 +13,7 @@ from services.api.household.repository import (
     no_associations,
     no_demographics,
     no_recommendations,
+    no_summary_yet,
     unknown_campaign,
     unknown_commodity,
     unknown_household,
@@ -65,7 +66,7 @@ from services.api.household.schemas import (
     WeeksQuery,
 )
 from services.api.lists import answer_list
-from services.api.live import Live, answer_document
+from services.api.live import Live, answer_customer_list, answer_document
 from services.common.answers import answers_of
 from services.common.openapi import live_responses, release_responses
 from services.common.paging import foreign_next
@@ -139,7 +140,9 @@ async def read_household(request: Request, household_key: HouseholdKey, query: L
 @households.get(
     "/{household_key}/summary",
     response_model=HhSummary,
-    responses=live_responses(DOMAIN, unknown_household(7), no_demographics(2), BAD_KEY),
+    responses=live_responses(
+        DOMAIN, unknown_household(7), no_demographics(2), no_summary_yet(2), BAD_KEY
+    ),
     summary="Summary of a household",
 )
 async def read_household_summary(
@@ -153,33 +156,38 @@ async def read_household_summary(
         query,
         read=repository.summary,
         parent=repository.HOUSEHOLD,
+        lacking=repository.lacking_summary,
     )
 
 
 @households.get(
     "/{household_key}/daily-spend",
     response_model=DailyHhSpendPage,
-    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
+    responses=live_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="Spend of a household by day",
 )
 async def list_daily_spend(
     request: Request, household_key: HouseholdKey, query: Annotated[SpendQuery, Query()]
 ) -> Response:
     """Days on which the household shopped, the earliest first."""
-    return await answer_list(request, repository.DAILY_SPEND, query, household_key)
+    return await answer_customer_list(
+        request, repository.DAILY_SPEND, query, household_key, is_live=query.live
+    )
 
 
 @households.get(
     "/{household_key}/weekly-sales",
     response_model=HouseholdWeeklySalesPage,
-    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
+    responses=live_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="Sales of a household by week",
 )
 async def list_weekly_sales(
     request: Request, household_key: HouseholdKey, query: Annotated[WeeksQuery, Query()]
 ) -> Response:
     """Weeks in which the household shopped, the earliest first."""
-    return await answer_list(request, repository.WEEKLY_SALES, query, household_key)
+    return await answer_customer_list(
+        request, repository.WEEKLY_SALES, query, household_key, is_live=query.live
+    )
 
 
 @households.get(
@@ -198,27 +206,31 @@ async def list_household_campaigns(
 @households.get(
     "/{household_key}/segments",
     response_model=HouseholdSegmentHistoryPage,
-    responses=release_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
+    responses=live_responses(DOMAIN, unknown_household(7), BAD_KEY, BAD_LIMIT),
     summary="A household's segments over time",
 )
 async def list_household_segments(
     request: Request, household_key: HouseholdKey, query: Annotated[HouseholdPeriodsQuery, Query()]
 ) -> Response:
     """Its scores and segment at the end of every four weeks, the earliest first."""
-    return await answer_list(request, repository.HOUSEHOLD_SEGMENTS, query, household_key)
+    return await answer_customer_list(
+        request, repository.HOUSEHOLD_SEGMENTS, query, household_key, is_live=query.live
+    )
 
 
 @households.get(
     "/{household_key}/recommendations",
     response_model=ProductRecommendationsPage,
-    responses=release_responses(DOMAIN, no_recommendations(7), BAD_KEY),
+    responses=live_responses(DOMAIN, no_recommendations(7), BAD_KEY),
     summary="Products for a household's next basket",
 )
 async def list_recommendations(
     request: Request, household_key: HouseholdKey, query: Annotated[RecommendationsQuery, Query()]
 ) -> Response:
     """What its next basket will most likely hold and why, the likeliest first."""
-    return await answer_list(request, repository.RECOMMENDATIONS, query, household_key)
+    return await answer_customer_list(
+        request, repository.RECOMMENDATIONS, query, household_key, is_live=query.live
+    )
 
 
 @segments.get(

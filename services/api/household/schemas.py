@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from pydantic_core import PydanticKnownError
 
 from services.api.documents import (
+    LIVE,
     MAX_LIMIT,
     Document,
     IdsQuery,
@@ -156,6 +157,7 @@ class HouseholdPeriodsQuery(PeriodsQuery):
     sort: Annotated[str, sorted_by("period_end", "segment", "since_day")] = Field(
         default="period_end", description="Order; with a minus, descending. Ties go by period_end."
     )
+    live: Truth = LIVE
 
 
 class SegmentsQuery(PageQuery):
@@ -221,6 +223,7 @@ class SpendQuery(DaysQuery):
     sort: Annotated[str, sorted_by_any("household", "daily_hh_spend")] = Field(
         default="day", description="Order; with a minus, descending. Ties go by day."
     )
+    live: Truth = LIVE
 
 
 class CampaignDaysQuery(DaysQuery):
@@ -266,6 +269,7 @@ class WeeksQuery(PageQuery):
     sort: Annotated[str, sorted_by_any("household", "household_weekly_sales")] = Field(
         default="week_no", description="Order; with a minus, descending. Ties go by week_no."
     )
+    live: Truth = LIVE
 
 
 class RecommendationsQuery(PageQuery):
@@ -283,6 +287,7 @@ class RecommendationsQuery(PageQuery):
     sort: Annotated[str, sorted_by_any("household", "product_recommendations")] = Field(
         default="rank", description="Order; with a minus, descending. Ties go by rank."
     )
+    live: Truth = LIVE
 
 
 def _words(value: object) -> list[str] | None:

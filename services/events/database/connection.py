@@ -7,6 +7,7 @@ belong here: any statement.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import asyncpg
@@ -59,15 +60,21 @@ class DatabaseWriter:
     """One connection that writes, used by one task at a time.
 
     A writer that is not `durable` commits without waiting for the disk: until a durable one has
-    flushed, a crash of the server loses what was committed. `interruptions` counts how often work
-    was tried again; a caller that publishes from memory after a commit should then read the tables
-    instead. `connections` counts connections: as long as it stays the same, the server did not
-    restart.
+    flushed, a crash of the server loses what was committed. `session` has more settings of its
+    session. `interruptions` counts how often work was tried again; a caller that publishes from
+    memory after a commit should then read the tables instead. `connections` counts connections: as
+    long as it stays the same, the server did not restart.
     """
 
-    def __init__(self, serving_store: ServingStore, *, durable: bool) -> None:
+    def __init__(
+        self,
+        serving_store: ServingStore,
+        *,
+        durable: bool,
+        session: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._serving_store = serving_store
-        self._session = SESSION | {"synchronous_commit": "on" if durable else "off"}
+        self._session = SESSION | {"synchronous_commit": "on" if durable else "off", **session}
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
         self.interruptions = 0

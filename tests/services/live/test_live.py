@@ -309,3 +309,134 @@ def test_the_number_of_customers_who_are_answered_live(
     wait_until(lambda: counts() == {"household": 0, "store": 0}, seconds=10)
     refused = problem(api.get("/v1/live", params={"limit": "3"}), 422, "invalid-input")
     assert "limit" in refused["detail"]
+
+
+def test_rows_that_did_not_change_are_not_written_again(
+    store: Installation, owner: psycopg.Connection
+) -> None:
+    # Which transaction wrote them.
+    rows = "select household_key, baskets, xmin::text from household__live.household_rfm order by 1"
+    buy(owner, 1, 10)
+    buy(owner, 2, 11)
+    compute(*store)
+    before = owner.execute(rows).fetchall()
+    # The same basket again: its household's rows are computed, and are what they were.
+    number = buy(owner, 1, 10)
+    compute(*store)
+    assert owner.execute(rows).fetchall() == before
+    noted = "select number from household__live.live_customers where household_key = 1"
+    assert owner.execute(noted).fetchone() == (number,)
+
+    buy(owner, 1, 12)
+    compute(*store)
+    after = owner.execute(rows).fetchall()
+    assert [row[:2] for row in after] == [(1, 2), (2, 1)]
+    assert after[0][2] != before[0][2]
+    assert after[1] == before[1]
+
+
+def test_who_is_new_has_no_summary_for_one_of_two_reasons(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> None:
+    release(owner, store[1], first + 1, 0, (*MARTS, "hh_summary"))
+    buy(owner, 4001, 10)
+    buy(owner, 4002, 11)
+    compute(*store)
+    owner.execute(
+        "update household__live.household_rfm set has_demographics = true "
+        "where household_key = 4002"
+    )
+    for household, kind in ((4001, "no-demographics"), (4002, "no-summary-yet")):
+        wait_for_baskets(api, 1, household)
+        answer = api.get(f"/v1/households/{household}/summary")
+        found = problem(answer, 404, kind)
+        assert f"/v1/households/{household}." in found["detail"]
+        assert FRESHNESS in answer.headers
+
+
+LISTS = {
+    "daily-spend": ("daily_hh_spend", "day"),
+    "weekly-sales": ("household_weekly_sales", "week_no"),
+    "segments": ("household_segment_history", "period_end"),
+    "recommendations": ("product_recommendations", "rank"),
+}
+
+
+@pytest.fixture
+def lists(
+    store: Installation, owner: psycopg.Connection, api: httpx.Client, first: int
+) -> httpx.Client:
+    """The API, where household 1 has other lists than in the release, and 2 has none."""
+    marts = tuple(mart for mart, _ in LISTS.values())
+    release(owner, store[1], first + 1, 0, (*MARTS, *marts))
+    wait_for_release(api, first + 1)
+    for path in LISTS:
+        for household in (1, 2):
+            # Kept in memory, until there is something newer.
+            assert api.get(f"/v1/households/{household}/{path}").status_code == 200
+    for household in (1, 2):
+        buy(owner, household, household)
+    compute(*store)
+    for mart, column in LISTS.values():
+        owner.execute(
+            f"insert into household__live.{mart} "
+            f"select * from household__r{first + 1}.{mart} where household_key = 1"
+        )
+        owner.execute(f"update household__live.{mart} set {column} = {column} + 1000")
+    wait_for_baskets(api, 1)
+    wait_for_baskets(api, 1, 2)
+    return api
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_households_lists_are_answered_live(lists: httpx.Client, path: str) -> None:
+    column = LISTS[path][1]
+    url = f"/v1/households/1/{path}"
+    answer, released = lists.get(url), lists.get(url, params={"live": "false"})
+    assert FRESHNESS in answer.headers
+    assert FRESHNESS not in released.headers
+    rows = [row | {column: row[column] + 1000} for row in released.json()["data"]]
+    assert len(rows) > 1
+    assert answer.json()["data"] == rows
+    # Page by page, with a count, a field, and the tag.
+    size = {"k" if path == "recommendations" else "limit": 1, "fields": column, "count": "true"}
+    page = lists.get(url, params=size).json()
+    assert page["data"] == [{column: rows[0][column]}]
+    assert page["count"] >= len(rows)
+    following = lists.get(url, params=size | {"next": page["next"]}).json()
+    assert following["data"] == [{column: rows[1][column]}]
+    tag = answer.headers["ETag"]
+    assert lists.get(url, headers={"If-None-Match": tag}).status_code == 304
+    # Whole, as CSV and as NDJSON.
+    for kind, lines in (("text/csv", 1), ("application/x-ndjson", 0)):
+        whole = lists.get(url, headers={"Accept": kind})
+        assert FRESHNESS in whole.headers
+        assert whole.headers["ETag"] != tag
+        assert len(whole.text.splitlines()) == page["count"] + lines
+        assert str(rows[-1][column]) in whole.text
+        same = lists.get(url, headers={"Accept": kind, "If-None-Match": whole.headers["ETag"]})
+        assert same.status_code == 304
+        others = lists.get(url, headers={"Accept": kind}, params={"live": "false"})
+        assert FRESHNESS not in others.headers
+        assert str(rows[-1][column]) not in others.text
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_an_empty_live_list_is_told_from_an_unknown_household(
+    lists: httpx.Client, owner: psycopg.Connection, path: str
+) -> None:
+    for kind in ("application/json", "text/csv"):
+        answer = lists.get(f"/v1/households/2/{path}", headers={"Accept": kind})
+        assert FRESHNESS in answer.headers
+        if path == "recommendations":
+            problem(answer, 404, "unknown-household")
+        elif kind == "text/csv":
+            assert len(answer.text.splitlines()) == 1
+        else:
+            assert answer.json()["data"] == []
+    owner.execute("delete from household__live.household_rfm where household_key = 2")
+    if path != "recommendations":
+        for kind in ("application/json", "text/csv"):
+            answer = lists.get(f"/v1/households/2/{path}", headers={"Accept": kind})
+            problem(answer, 404, "unknown-household")
+            assert FRESHNESS in answer.headers

@@ -7,18 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
+from pollux.runtime.locks import KEEPALIVES
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
+from services.events.database import connection
+from services.events.database.connection import connect_to_write
 from services.live import repository
 from services.live.app import create_app
+from services.live.metrics import LiveMetrics
 from services.live.updater import Updater
 from tests.conftest import PROJECT_DIR
 from tests.services.api.support import embedded_store, wait_until
@@ -242,6 +249,55 @@ def test_many_customers_come_in_parts(store: Installation, owner: psycopg.Connec
     buy(owner, 1, 1000)
     compute(*store)
     assert baskets(owner) == expected | {1: 2}
+
+
+def test_how_late_live_rows_are_is_told(store: Installation, owner: psycopg.Connection) -> None:
+    registry = CollectorRegistry()
+    folders: list[Path] = []
+
+    def open_the_second_time(folder: Path) -> CountingModels:
+        folders.append(folder)
+        if len(folders) == 1:
+            raise FileNotFoundError
+        return CountingModels(folder)
+
+    def lag() -> float | None:
+        return registry.get_sample_value("pollux_live_lag_seconds", {"domain": "household"})
+
+    async def work() -> None:
+        updater = Updater(*store, LiveMetrics(registry), open_the_second_time)
+        try:
+            assert lag() == 0
+            with pytest.raises(FileNotFoundError):
+                await updater.update("household")
+            assert 3600 <= (lag() or 0) < 3700
+            while await updater.update("household"):
+                pass
+            assert lag() == 0
+        finally:
+            updater.close()
+
+    buy(owner, 1, 10)
+    owner.execute("update events.basket_lines set received_at = now() - interval '1 hour'")
+    asyncio.run(work())
+    assert baskets(owner) == {1: 1}
+
+
+def test_a_lost_machine_keeps_the_lock_only_for_seconds(
+    store: Installation, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: list[Mapping[str, str]] = []
+
+    async def connect(database: ServingStore, session: Mapping[str, str]) -> asyncpg.Connection:
+        sessions.append(session)
+        return await connect_to_write(database, session)
+
+    monkeypatch.setattr(connection, "connect_to_write", connect)
+    buy(owner, 1, 10)
+    compute(*store)
+    (session,) = sessions
+    assert session.items() >= KEEPALIVES.items()
+    assert session["synchronous_commit"] == "on"
 
 
 @pytest.mark.endurance
