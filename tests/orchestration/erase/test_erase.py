@@ -208,7 +208,24 @@ def buy(settings: Settings, subject: Subject) -> None:
             "values (gen_random_uuid(), 'purchase', 't', %s, true, 'r')",
             [f'{{"{column}": "{subject.id}", "lines": []}}'.encode()],
         )
+        if subject.kind == "household":
+            tell(connection, subject)
     land_events(settings)
+
+
+def tell(connection: psycopg.Connection, household: Subject) -> None:
+    """A change of its segment, and the message about it, which was sent."""
+    ((answer,),) = connection.execute(
+        "insert into events.segment_changes (household_key, segment, cause, release, answer_id) "
+        "values (%s, 'Lost', 'day', 1, gen_random_uuid()) returning answer_id",
+        [household.value],
+    ).fetchall()
+    connection.execute(
+        "insert into events.outbox (answer_id, event_key, worker, topic, opening, closing, "
+        "leased_until, published_at) "
+        "values (%s, gen_random_uuid(), 'w', 't', %s, '', now(), now())",
+        [answer, f'{{"household_key":{household.id},"to":"Lost"}}'.encode()],
+    )
 
 
 def test_everywhere_before_and_nowhere_after(settings: Settings) -> None:
@@ -272,3 +289,5 @@ def assert_is_everywhere(settings: Settings, subject: Subject) -> None:
         table, _ = PURCHASES[subject.kind]
         assert f"landing/events/{table}" in places
         assert {f"database: events.{table}", "database: events.dead_letter"} <= places
+    if subject.kind == "household":
+        assert {"database: events.segment_changes", "database: events.outbox"} <= places
