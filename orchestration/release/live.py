@@ -5,7 +5,7 @@ takes from them. Does not belong here: computing live rows (`services.live`).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -19,6 +19,7 @@ from pollux.runtime.serving import ServingStore
 FIND = "select last_event, marts from release.live where domain = %s and number = %s"
 # Whoever reads live rows for longer is not waited for: answers would wait behind the release.
 LOCK_TIMEOUT = "10s"
+FOLLOWED_NOW = "select from live.followed where domain = %s for update"
 # Columns as they are compared: the name, the type, whether a value is needed.
 COLUMNS = """
 select relname, array_agg((attname, format_type(atttypid, atttypmod), attnotnull)::text
@@ -72,12 +73,16 @@ def take_over(
     again at once.
     """
     # The updater waits here, or the switch for what it writes at this moment.
-    find = "select from live.followed where domain = %s for update"
-    is_followed = connection.execute(find, [domain]).fetchone() is not None
-    if not release.marts and not is_followed:
+    # In few round trips, so that the locks are held as briefly as possible.
+    with connection.pipeline():
+        followed = connection.execute(FOLLOWED_NOW, [domain])
+        found = [
+            connection.execute(COLUMNS, [schema])
+            for schema in (registry.schema_of(domain, number), live.schema_of(domain))
+        ]
+    if followed.fetchone() is None and not release.marts:
         return
-    released = _columns(connection, registry.schema_of(domain, number))
-    there = _columns(connection, live.schema_of(domain))
+    released, there = (dict(columns.fetchall()) for columns in found)
     there.pop(live.CUSTOMERS, None)
     if there != {mart: released[mart] for mart in release.marts}:
         _remake(connection, database, domain, number, release.marts)
@@ -85,20 +90,15 @@ def take_over(
         connection.execute("delete from live.followed where domain = %s", [domain])
         return
     schema = live.schema_of(domain)
-    for table in (*release.marts, live.CUSTOMERS):
-        delete = sql.SQL(HELD).format(
-            table=sql.Identifier(schema, table),
-            key=sql.Identifier(FOLLOWED[domain].key),
-            customers=sql.Identifier(schema, live.CUSTOMERS),
-        )
-        connection.execute(delete, [release.last_event])
-    connection.execute(FOLLOW, [domain, number, release.last_event])
-    prepare_alone(connection)
-    live.grant_released(connection, database.events_role)
-
-
-def _columns(connection: psycopg.Connection, schema: str) -> dict[str, Any]:
-    return dict(connection.execute(COLUMNS, [schema]).fetchall())
+    with connection.pipeline():
+        for table in (*release.marts, live.CUSTOMERS):
+            delete = sql.SQL(HELD).format(
+                table=sql.Identifier(schema, table),
+                key=sql.Identifier(FOLLOWED[domain].key),
+                customers=sql.Identifier(schema, live.CUSTOMERS),
+            )
+            connection.execute(delete, [release.last_event])
+        connection.execute(FOLLOW, [domain, number, release.last_event])
 
 
 def _remake(
@@ -113,7 +113,7 @@ def _remake(
     schema = live.schema_of(domain)
     name = sql.Identifier(schema)
     connection.execute(sql.SQL("create schema if not exists {}").format(name))
-    for table in _columns(connection, schema):
+    for table, _ in connection.execute(COLUMNS, [schema]).fetchall():
         connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, table)))
     for mart in marts:
         # Its indexes, too: each mart has one that begins with the customer, who is a subject.

@@ -25,6 +25,7 @@ from orchestration.transform.record import BuildRecord, read_record
 from pollux.masking import told
 from pollux.runtime import webhooks
 from pollux.runtime.erasures import erase_again
+from pollux.runtime.live import grant_released
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
@@ -86,41 +87,49 @@ def release(
                     accept_shrinking=accept_shrinking,
                 )
     except (psycopg.Error, duckdb.Error, OSError) as error:
-        raise ReleaseError(
-            f"The release of {domain} failed: {told(error)}\n"
-            "What is served is one release as a whole, as a rule the one before: see pollux "
-            "status, and run pollux release again."
-        ) from error
+        raise _failed("release", domain, error) from error
 
 
 def rollback(settings: Settings, domain: str, to: int | None = None) -> ReleaseReport:
     """Serves an earlier release of a domain again: number `to`, else the one before.
 
-    Raises `ReleaseError` if there is none, or its tables are no longer kept.
+    Raises `ReleaseError` if there is none, its tables are no longer kept, or the serving database
+    fails.
     """
     database = open_serving_store(settings)
     receivers = webhooks.read_webhooks(settings)
     started = time.monotonic()
-    with database.connect() as connection:
-        registry.prepare_store(connection, database)
-        with registry.lock_releases(connection, domain):
-            target = _rollback_target(registry.read_releases(connection, domain), domain, to)
-            registry.note_row_counts(connection, domain, target.number)
-            switching = time.monotonic()
-            kept = live.read(connection, domain, target.number)
-            live.take_over(connection, database, domain, target.number, kept)
-            with connection.pipeline():
-                registry.switch(connection, domain, target.number)
-                webhooks.enter_messages(connection, receivers, domain, ROLLED_BACK)
-                step("rollback.registered")
-                connection.commit()
-            step("rollback.switched")
-            switch_seconds = time.monotonic() - switching
-            webhooks.deliver_soon(database, receivers)
-            notes = follow_switch(settings, connection, database, domain, target.number)
+    try:
+        with database.connect() as connection:
+            registry.prepare_store(connection, database)
+            with registry.lock_releases(connection, domain):
+                target = _rollback_target(registry.read_releases(connection, domain), domain, to)
+                registry.note_row_counts(connection, domain, target.number)
+                kept = live.read(connection, domain, target.number)
+                switching = time.monotonic()
+                live.take_over(connection, database, domain, target.number, kept)
+                with connection.pipeline():
+                    registry.switch(connection, domain, target.number)
+                    webhooks.enter_messages(connection, receivers, domain, ROLLED_BACK)
+                    step("rollback.registered")
+                    connection.commit()
+                step("rollback.switched")
+                switch_seconds = time.monotonic() - switching
+                webhooks.deliver_soon(database, receivers)
+                notes = follow_switch(settings, connection, database, domain, target.number)
+    except (psycopg.Error, OSError) as error:
+        raise _failed("rollback", domain, error) from error
     seconds = time.monotonic() - started
     return ReleaseReport(
         domain, target.number, 0, target.rows, seconds, switch_seconds, is_new=False, notes=notes
+    )
+
+
+def _failed(what: str, domain: str, error: Exception) -> ReleaseError:
+    return ReleaseError(
+        f"The {what} of {domain} failed: {told(error)}\n"
+        "What is served is one release as a whole, as a rule the one before: see pollux status, "
+        f"and run pollux {what} again."
     )
 
 
@@ -184,6 +193,7 @@ def _release(
                     database.reader_role,
                     progress,
                 )
+                grant_released(connection, database.events_role)
             step("release.tables_written")
             # Checked once more: a bare dbt run takes no lock.
             _check_builder(marts, record)

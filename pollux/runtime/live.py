@@ -47,12 +47,13 @@ create index on {schema}.live_customers (release);
 # Households are told of by their segment: the event service's role reads that of a release, too.
 SEGMENTS = "household_segments"
 SEGMENT_COLUMNS = ("household_key", "segment", "why")
-SEGMENTED = f"""
+UNGRANTED = f"""
 select nspname
-from live.followed
-inner join pg_namespace on nspname = 'household__r' || release
-inner join pg_class on relnamespace = pg_namespace.oid and relname = '{SEGMENTS}'
-where domain = 'household'
+from pg_class
+inner join pg_namespace on relnamespace = pg_namespace.oid
+where
+    relname = '{SEGMENTS}' and nspname ~ '^household__r[0-9]+$'
+    and not has_column_privilege(%s::regrole, pg_class.oid, '{SEGMENT_COLUMNS[-1]}', 'select')
 """
 READABLE = "select nspname from pg_namespace where nspname = 'live' or nspname ~ '__live$'"
 IS_ROLE = "select to_regrole(%s) is not null"
@@ -114,15 +115,15 @@ def grant_rights(connection: psycopg.Connection, reader_role: str, events_role: 
 
 
 def grant_released(connection: psycopg.Connection, events_role: str) -> None:
-    """Lets the event service's role read the segments of the current release, where there is one.
+    """Lets the event service's role read the segments of each release that it cannot read yet.
 
-    The caller holds the lock of `roles.prepare_alone`.
+    The caller holds the lock of `roles.prepare_alone`, or made the only such release.
     """
     name = sql.Identifier(events_role)
     if connection.execute(IS_ROLE, [name.as_string()]).fetchone() != (True,):
         return
     columns = sql.SQL(", ").join(map(sql.Identifier, SEGMENT_COLUMNS))
-    for (schema,) in connection.execute(SEGMENTED).fetchall():
+    for (schema,) in connection.execute(UNGRANTED, [name.as_string()]).fetchall():
         grant = "grant usage on schema {0} to {1}; grant select ({2}) on {3} to {1}"
         table = sql.Identifier(schema, SEGMENTS)
         connection.execute(sql.SQL(grant).format(sql.Identifier(schema), name, columns, table))

@@ -4,7 +4,8 @@ Belongs here: URLs of the owner, the reader and the event service, embedded or n
 here: what the roles may do (`roles`), and what is stored, which the release decides.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,8 @@ class ServingStore:
         """A connection with the rights of the event service; raises `ServingStoreError`."""
         connection = _connect(self.events_url or self.owner_url, autocommit=True)
         if self.events_set_role is not None:
-            connection.execute(f"set role {self.events_set_role}")
+            with _reaching():
+                connection.execute(f"set role {self.events_set_role}")
         connection.autocommit = autocommit
         return connection
 
@@ -78,7 +80,9 @@ class ServingStore:
         `begin_reading` makes each of its transactions a reader's.
         """
         connection = _connect(self.reader_url, autocommit=True)
-        if hides_server(connection):
+        with _reaching():
+            is_hidden = hides_server(connection)
+        if is_hidden:
             connection.prepare_threshold = None
             connection.autocommit = False
             connection.read_only = True
@@ -160,25 +164,30 @@ def open_serving_store(settings: Settings) -> ServingStore:
     """Finds the serving database and makes sure that it is running and usable.
 
     Without `POLLUX_DATABASE_URL` it starts the embedded server and counts this process among its
-    users.
+    users. Raises `ServingStoreError`, also where the server goes away meanwhile.
     """
     serving_store = find_serving_store(settings)
     if serving_store.embedded is not None:
         serving_store.embedded.use()
-        _make_database(serving_store.embedded)
-    with serving_store.connect(autocommit=True) as connection:
-        if serving_store.embedded is None and _lends_sessions(serving_store, connection):
-            raise ServingStoreError(
-                "POLLUX_DATABASE_URL leads to a pooler in transaction mode (such as PgBouncer), "
-                "which keeps no session and so no lock: point it past the pooler, at PostgreSQL "
-                "itself. POLLUX_READER_URL may go through the pooler."
-            )
-        if connection.info.server_version < MINIMUM_VERSION:
-            raise ServingStoreError(
-                f"The serving database runs PostgreSQL {connection.info.server_version // 10000}; "
-                f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
-            )
+        with _reaching():
+            _make_database(serving_store.embedded)
+    with _reaching(), serving_store.connect(autocommit=True) as connection:
+        _check_server(serving_store, connection)
     return serving_store
+
+
+def _check_server(serving_store: ServingStore, connection: psycopg.Connection) -> None:
+    if serving_store.embedded is None and _lends_sessions(serving_store, connection):
+        raise ServingStoreError(
+            "POLLUX_DATABASE_URL leads to a pooler in transaction mode (such as PgBouncer), which "
+            "keeps no session and so no lock: point it past the pooler, at PostgreSQL itself. "
+            "POLLUX_READER_URL may go through the pooler."
+        )
+    if connection.info.server_version < MINIMUM_VERSION:
+        raise ServingStoreError(
+            f"The serving database runs PostgreSQL {connection.info.server_version // 10000}; "
+            f"Pollux needs {MINIMUM_VERSION // 10000} or newer."
+        )
 
 
 def hides_server(connection: psycopg.Connection) -> bool:
@@ -213,15 +222,21 @@ def _lends_sessions(serving_store: ServingStore, connection: psycopg.Connection)
     return bool(seen[0] & seen[1]) or max(map(len, seen)) > 1
 
 
-def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Raises `ServingStoreError` where the server cannot be reached, or goes away within."""
     try:
-        with without_environment():
-            return psycopg.connect(
-                url, autocommit=autocommit, connect_timeout=10, application_name="pollux"
-            )
+        yield
     except psycopg.OperationalError as error:
         raise ServingStoreError(
             f"The serving database cannot be reached: {told(error)}\n"
             "Is the server of POLLUX_DATABASE_URL up, or the embedded one started "
             "(pollux db start)?"
         ) from error
+
+
+def _connect(url: str, *, autocommit: bool) -> psycopg.Connection:
+    with _reaching(), without_environment():
+        return psycopg.connect(
+            url, autocommit=autocommit, connect_timeout=10, application_name="pollux"
+        )

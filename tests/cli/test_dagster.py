@@ -240,9 +240,10 @@ class Dagster:
             return next((r.number for r in read_releases(connection, DOMAIN) if r.is_current), 0)
 
     def count(self, table: str) -> int:
-        """Rows of a table as a reader of the current release sees them."""
+        """Rows of a table of the release that is served; the views for people follow later."""
+        served = f"{DOMAIN}__r{self.served()}"
         with psycopg.connect(self.variables["POLLUX_DATABASE_URL"]) as connection:
-            row = connection.execute(f"select count(*) from {DOMAIN}.{table}").fetchone()
+            row = connection.execute(f"select count(*) from {served}.{table}").fetchone()
             assert row is not None
             rows: int = row[0]
             return rows

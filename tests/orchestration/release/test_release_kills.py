@@ -1,16 +1,21 @@
 """A release or rollback killed at every step: a whole release is served, the next one is right."""
 
+from itertools import count
+
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from orchestration.release.follow import find_differences, mend_differences
 from orchestration.release.parquet import linked_release
 from orchestration.release.publish import release, rollback
 from orchestration.release.registry import current_number, read_releases
+from pollux.runtime.errors import PolluxError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from tests.support.builds import build_again
 from tests.support.kills import kill_at, steps_of
+from tests.support.lost_server import lost_server
 
 pytestmark = pytest.mark.integration
 
@@ -91,6 +96,31 @@ def test_rollback_killed_at_every_step(released: Settings) -> None:
             mend_differences(released, open_serving_store(released))
         assert served(released) == expected, step
         assert differences(released) == (), step
+
+
+def test_server_lost_at_any_statement_of_a_rollback_is_told(released: Settings) -> None:
+    """From the first connection on it is one clear error, and a whole release is served."""
+    build_again(released)
+    release(released, "household")
+    with lost_server(open_serving_store(released).owner_url) as server:
+        lost = released.model_copy(update={"database_url": SecretStr(server.url)})
+        told: list[str] = []
+        for sends in count():
+            server.sends = sends
+            try:
+                rollback(lost, "household", to=1)
+            except PolluxError as error:
+                told.append(str(error))
+            if server.sends >= 0:
+                break
+            assert served(released) in (1, 2), sends
+    assert len(told) > 10
+    begins = ("The serving database cannot be reached: ", "The rollback of household failed: ")
+    assert all(message.startswith(begins) for message in told), told
+    assert served(released) == 1
+    mend_differences(released, open_serving_store(released))
+    assert differences(released) == ()
+    assert_is_whole(released, 1)
 
 
 def assert_served_is_found(settings: Settings, step: str, expected: int) -> None:
