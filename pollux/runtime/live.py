@@ -47,6 +47,13 @@ create index on {schema}.live_customers (release);
 # Households are told of by their segment: the event service's role reads that of a release, too.
 SEGMENTS = "household_segments"
 SEGMENT_COLUMNS = ("household_key", "segment", "why")
+SEGMENTED = f"""
+select nspname
+from live.followed
+inner join pg_namespace on nspname = 'household__r' || release
+inner join pg_class on relnamespace = pg_namespace.oid and relname = '{SEGMENTS}'
+where domain = 'household'
+"""
 UNGRANTED = f"""
 select nspname
 from pg_class
