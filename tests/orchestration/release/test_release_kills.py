@@ -115,8 +115,13 @@ def test_server_lost_at_any_statement_of_a_rollback_is_told(released: Settings) 
                 break
             assert served(released) in (1, 2), sends
     assert len(told) > 10
-    begins = ("The serving database cannot be reached: ", "The rollback of household failed: ")
-    assert all(message.startswith(begins) for message in told), told
+    begins = (
+        "The serving database cannot be reached: ",
+        "The rollback of household failed: ",
+        # It was done, and the answer lost.
+        "Release 1 of household is not there to go back to; 1 is served",
+    )
+    assert [message for message in told if not message.startswith(begins)] == []
     assert served(released) == 1
     mend_differences(released, open_serving_store(released))
     assert differences(released) == ()

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from orchestration.release import live, registry
 from orchestration.release.live import LiveRelease
+from pollux.runtime.live import grant_released
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
@@ -138,6 +139,7 @@ def release(
         write_release(connection, number)
         for statement in RELEASED.format(number=number).split(";"):
             connection.execute(statement.encode(), {"last": last_event})
+        grant_released(connection, store.events_role)
     with connection.transaction():
         live.take_over(connection, store, "household", number, followed)
         if new:
