@@ -29,7 +29,7 @@ from tests.conftest import PROJECT_DIR
 from tests.support.brokers import write_deployed_rules
 from tests.support.machines import beside, inside
 from tests.support.own_postgres import started_server
-from tests.support.programs import is_open, running, wait_for
+from tests.support.programs import HTTP, is_open, running, wait_for
 
 # Made as .env.example says.
 KEY = "the key that may ask everything"
@@ -140,7 +140,7 @@ class Container:
     def ask(self, path: str) -> httpx.Response | None:
         """The answer of this process; None if nobody listens."""
         try:
-            return httpx.get(f"{self.url}{path}", headers=AUTHORIZED, timeout=5, trust_env=False)
+            return HTTP.get(f"{self.url}{path}", headers=AUTHORIZED)
         except httpx.TransportError:
             return None
 
