@@ -50,6 +50,7 @@ LONGEST = (
     "orchestration/transform/test_dbt.py",
     "orchestration/transform/test_project.py",
     "orchestration/load/test_property.py",
+    "services/openapi/test_schemathesis.py",
     "models/test_marts_agree.py",
     "orchestration/test_build_faults.py",
     "services/dashboard/test_browser.py",
@@ -59,7 +60,6 @@ LONGEST = (
     "orchestration/release/test_release.py",
     "orchestration/defs/test_runs.py",
     "orchestration/load/test_events.py",
-    "services/openapi/test_schemathesis.py",
     "docs/test_site.py",
     "services/api/test_segments.py",
     "cli/",
@@ -68,6 +68,7 @@ LONGEST = (
     "pollux/",
     "services/api/",
 )
+EVENT_SERVICE = PROJECT_DIR / "tests" / "services" / "events"
 # Where the workers of a run find what they share; who sets it keeps it for the next run.
 SHARED_FOLDER = "POLLUX_TEST_SHARED_FOLDER"
 IS_KEPT = pytest.StashKey[bool]()
@@ -92,6 +93,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[IS_KEPT] = SHARED_FOLDER in os.environ
         if not config.stash[IS_KEPT]:
             os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="px")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make endurance` reads no file without its tests: every process would import all of them."""
+    is_left_out = (
+        config.option.markexpr.startswith("endurance")
+        and collection_path.name.startswith("test_")
+        # Some of its tests have the mark by a hook.
+        and EVENT_SERVICE not in collection_path.parents
+        and "mark.endurance" not in collection_path.read_text()
+    )
+    return is_left_out or None
 
 
 def pytest_collectstart() -> None:
