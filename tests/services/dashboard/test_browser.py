@@ -302,10 +302,12 @@ def choose_row(page: Page, table: int, row: int) -> None:
     found = f"document.querySelectorAll('[data-testid=stDataFrame]')[{table}]"
     page.wait(f"!!{found}?.querySelector('canvas')")
     page.evaluate(f"{found}.scrollIntoView({{block: 'center'}})")
-    time.sleep(0.5)
-    x, y = json.loads(
-        page.evaluate(f"(box => JSON.stringify([box.x, box.y]))({found}.getBoundingClientRect())")
-    )
+    corner = f"(box => JSON.stringify([box.x, box.y]))({found}.getBoundingClientRect())"
+    place, before = page.evaluate(corner), ""
+    while place != before:
+        time.sleep(0.5)
+        place, before = page.evaluate(corner), place
+    x, y = json.loads(place)
     page.click(x + 16, y + 35 * (row + 1.5))
 
 

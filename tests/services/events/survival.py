@@ -198,7 +198,7 @@ class Worker:
             return False
 
     def number(self) -> int:
-        with urllib.request.urlopen(f"http://{HOST}:{self.port}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{self.port}/readyz", timeout=30) as answer:
             return int(json.load(answer)["worker"])
 
     def is_running(self) -> bool:
