@@ -34,7 +34,7 @@ def test_nobody_notices_who_is_killed_ended_or_updated(prepared: Prepared, short
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     asked = json.loads(done.stdout.splitlines()[-1])

@@ -184,7 +184,7 @@ class Worker:
         self._process.stdin.flush()
         return self
 
-    def start_and_wait(self, *, seconds: float = 30) -> "Worker":
+    def start_and_wait(self, *, seconds: float = 180) -> "Worker":
         self.start()
         eventually(self.is_ready, seconds=seconds, what=self.text)
         return self
