@@ -44,7 +44,11 @@ def read_entry(payload: bytes, zone: ZoneInfo) -> StoreEvent:
 
 def read_focus(payload: bytes, zone: ZoneInfo) -> StoreEvent:
     """A focus event; raises `UnreadableError`."""
-    customer, moment, department = _parts(read_json(payload, MAX_BYTES))
+    document = read_json(payload, MAX_BYTES)
+    customer, moment, department = _parts(document)
+    if "payload" not in document:
+        for coordinate in ("x", "y"):
+            read("number", coordinate, document.get(coordinate))
     name = read_name("the department", department)
     if name is None:
         raise UnreadableError("the department is missing")
@@ -61,8 +65,6 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     if not isinstance(document, dict):
         raise UnreadableError("not a JSON object")
     if "payload" not in document:
-        for name in ("x", "y"):
-            read("number", name, document.get(name))
         return document.get("id"), document.get("ts"), document.get("dep")
     inner = document["payload"]
     if not isinstance(inner, dict):

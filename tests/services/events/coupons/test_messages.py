@@ -116,6 +116,11 @@ def test_places_are_read_by_the_table_of_types(spelling) -> None:
         assert str(refused.value) == f"x: {spelling.reason}"
 
 
+def test_an_entry_has_no_place_to_be_wrong() -> None:
+    event = read_entry(as_json({"id": 7, "ts": NOW, "x": {"y": 1}, "y": "north"}), BERLIN)
+    assert event.customer_id == 7
+
+
 @pytest.mark.parametrize(
     "ts", [-62135596800, -62135596801, -1, -(2**62), 253402300799, 2**62, NOW * 1000]
 )
