@@ -82,7 +82,8 @@ def take_over(
         ]
     if followed.fetchone() is None and not release.marts:
         return
-    released, there = (dict(columns.fetchall()) for columns in found)
+    tables: list[dict[str, object]] = [dict(columns.fetchall()) for columns in found]
+    released, there = tables
     there.pop(live.CUSTOMERS, None)
     if there != {mart: released[mart] for mart in release.marts}:
         _remake(connection, database, domain, number, release.marts)
