@@ -14,10 +14,10 @@ from cornac.models import GPTop
 
 from benchmarks.measuring import Figures, figure
 from orchestration.learn.recommend import baselines
-from orchestration.learn.recommend.baskets import Baskets, Ints
 from orchestration.learn.recommend.metrics import K, Quality, Ranked, measure
 from orchestration.learn.recommend.model import Parameters, fit, rank_all
 from orchestration.learn.recommend.tifu import TifuParameters, tifu_knn
+from pollux.runtime.recommend.baskets import Baskets, Ints
 
 # Cornac adds popularity as a fraction, in 32 bits.
 PRECISION = 1e-4

@@ -1,4 +1,4 @@
-"""The steps of a build in order: learn where due, land events, run dbt, record what passed.
+"""The steps of a build in order: land events, learn where due, run dbt, record what passed.
 
 The steps themselves live in `load`, `transform` and `learn`; publishing is `release`.
 """
@@ -122,10 +122,10 @@ def stream_build(
     """
     started = time.monotonic()
     check_loaded(settings, domains)
+    land_events(settings, feeding(domains))
     if "household" in domains:
         # Before dbt, so that recommendations are tested and released with the data behind them.
         learn_if_due(settings)
-    land_events(settings, feeding(domains))
     datasets = list(read_datasets(PROJECT_DIR).values())
     ensure_empty_parts(settings, datasets)
     database = open_serving_store(settings) if settings.engine == "postgres" else None

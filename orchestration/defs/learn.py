@@ -49,7 +49,11 @@ def _recommendations_asset(retries: dg.RetryPolicy | None) -> dg.AssetsDefinitio
         key=RECOMMENDATIONS,
         description="Products for each household's next basket, learned anew where the purchases, "
         "the products or the rules changed; a mart with tests reads them.",
-        deps=[["household", "transaction_data"], ["household", "product"]],
+        deps=[
+            ["household", "transaction_data"],
+            ["household", "product"],
+            ["events", "basket_lines"],
+        ],
         group_name="learned",
         kinds={"numpy", "parquet"},
         required_resource_keys=RESOURCE_KEYS,

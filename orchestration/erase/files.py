@@ -40,7 +40,11 @@ def erase_files(
         }
         live = {
             path: f"live: {path.stem}"
-            for folder, pattern in ((settings.releases_dir, "*/r*/live"), (builds_dir, "live/*/*"))
+            for folder, pattern in (
+                (settings.releases_dir, "*/r*/live"),
+                (builds_dir, "live/*/*"),
+                (builds_dir, "learned"),
+            )
             for path in sorted(folder.glob(f"{pattern}/*.parquet"))
         }
         lake = {

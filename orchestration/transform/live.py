@@ -6,6 +6,8 @@ A mart says `live: {key: household_key}`. Of the models that it is built from, o
 - `customers`: lines of single customers; read as the last build has them, of those asked for,
 - `{by: order_id}`: lines of what customers have; those of the orders that are named in events of
   the customers asked for, or in other lines of theirs,
+- `{learned_from: int_…}`: rows of its source are learned; they are made anew from the rows of that
+  model and what was learned from everybody (`pollux.runtime.recommend.learned`),
 - `given`: rows that come between builds, those of its source, or of its only column `day`.
 
 Seeds are read as released. Every other model on the way is evaluated anew. Belongs here: reading
@@ -16,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestration.transform.graph import all_marts
-from pollux.runtime.live_models import LiveModel, LivePlan
+from pollux.runtime.live_models import LearnedRows, LiveModel, LivePlan
 
 RELEASED, CUSTOMERS, GIVEN = KINDS = ("released", "customers", "given")
 
@@ -75,7 +77,18 @@ class Closure:
         """What a model reads, where it is evaluated."""
         if unique_id.startswith("source.") or self.kind(unique_id):
             return []
+        purchases = self.learned_from(unique_id)
+        if purchases is not None:
+            return [purchases] if purchases in self._nodes else []
         return read_by(self.node(unique_id))
+
+    def learned_from(self, unique_id: str) -> str | None:
+        """The model from whose rows those of this one are learned, where they are."""
+        live = live_of(self.node(unique_id))
+        if not isinstance(live, Mapping) or "learned_from" not in live:
+            return None
+        project = unique_id.split(".")[1]
+        return f"model.{project}.{live['learned_from']}"
 
     def has_customers(self, unique_id: str) -> bool:
         """Whether rows depend on lines of single customers."""
@@ -146,6 +159,9 @@ def _faults_of(closure: Closure, unique_id: str) -> Iterator[tuple[Node, str]]:
     if kind is not None and kind not in KINDS:
         yield node, f"says live: {kind}, which is none of {', '.join(KINDS)}"
         return
+    purchases = closure.learned_from(unique_id)
+    if purchases is not None and not closure.parents(unique_id):
+        yield node, f"is learned from {purchases.rpartition('.')[2]}, which is no model"
     sources = [one for one in closure.parents(unique_id) if one.startswith("source.")]
     if sources:
         read = ".".join(sources[0].split(".")[2:])
@@ -199,7 +215,17 @@ def plan_of(
         lines_columns=lines_columns,
         days=tuple(days),
         models=tuple(models),
+        learned=_learned(closure),
     )
+
+
+def _learned(closure: Closure) -> LearnedRows | None:
+    for unique_id in closure.order:
+        purchases = closure.learned_from(unique_id)
+        if purchases is not None:
+            (source,) = read_by(closure.node(unique_id))
+            return LearnedRows(relation=name_of(source), purchases=name_of(purchases))
+    return None
 
 
 def _model(manifest: Mapping[str, Any], node: Node, *, is_mart: bool) -> LiveModel:

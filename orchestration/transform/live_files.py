@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,13 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.load import landing
-from orchestration.load.declarations import read_datasets
 from orchestration.scans import identifier, literal, scan_parts
 from orchestration.transform.dbt import (
     DbtRun,
-    dbt_command,
-    dbt_environment,
-    run_dbt,
 )
 from orchestration.transform.errors import BuildError
 from orchestration.transform.lake import table_dir
+from orchestration.transform.landed import LandedRelations, compile_for_duckdb
 from orchestration.transform.live import (
     CUSTOMERS,
     GIVEN,
@@ -43,16 +41,13 @@ from orchestration.transform.live import (
     read_by,
     sql_of,
 )
-from orchestration.transform.record import code_fingerprint
-from orchestration.transform.study import study_of
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_models import LiveModels, write_plan
+from pollux.runtime.live_models import ROW_GROUP_ROWS, LiveModels, write_plan
+from pollux.runtime.recommend.learned import FILES, learned_dir
 from pollux.runtime.serving import ServingStore
-from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.settings import Settings
 
-# Of lines by customer: so few that little is read for one, so many that the index stays small.
-ROW_GROUP_ROWS = 8192
 MEMORY_LIMIT = "2GB"
 # Hashes of what each file was made from.
 INPUTS = "inputs.json"
@@ -137,9 +132,12 @@ def _write(
             if closure.kind(one) == GIVEN
             for parent in read_by(closure.node(one))
         ]
+        plan = plan_of(manifest, domain)
+        for name in FILES if plan.learned else ():
+            _link(learned_dir(settings) / name, unfinished / name)
         described = engine.execute(f"describe from {relations.show(given)}").fetchall()
         columns = tuple((str(name), str(kind)) for name, kind, *_ in described)
-        write_plan(unfinished, plan_of(manifest, domain, columns))
+        write_plan(unfinished, replace(plan, lines_columns=columns))
         (unfinished / INPUTS).write_text(json.dumps(inputs))
         _try(unfinished)
         unfinished.rename(folder)
@@ -156,8 +154,8 @@ def _try(folder: Path) -> None:
         models.close()
 
 
-class _Relations:
-    """What the files are made from, as relations of a DuckDB connection, by `name_of`."""
+class _Relations(LandedRelations):
+    """The same, where tables are those that the build has made."""
 
     def __init__(
         self,
@@ -167,36 +165,12 @@ class _Relations:
         engine: duckdb.DuckDBPyConnection,
         database: ServingStore | None,
     ) -> None:
-        self._settings = settings
+        super().__init__(settings, manifest, engine)
         self._run = run
-        self._manifest = manifest
-        self._engine = engine
         self._database = database
-        self._datasets = {
-            f"{one.domain}.{one.name}": one for one in read_datasets(PROJECT_DIR).values()
-        }
-        self._shown: set[str] = set()
         if settings.engine == "duckdb":
             warehouse = literal(str(settings.warehouse_path))
             engine.execute(f"attach {warehouse} as warehouse (read_only)")
-
-    def show(self, unique_id: str) -> str:
-        """Makes a relation, and returns its name as SQL."""
-        name = identifier(name_of(unique_id))
-        if unique_id not in self._shown:
-            self._shown.add(unique_id)
-            if unique_id.startswith("source."):
-                dataset = self._datasets[name_of(unique_id)]
-                scan = scan_parts(landing.dataset_dir(self._settings, dataset))
-                self._engine.execute(f"create view {name} as from {scan}")
-            elif self._is_built(unique_id):
-                self._show_built(unique_id, name)
-            else:
-                node = self._manifest["nodes"][unique_id]
-                for parent in read_by(node):
-                    self.show(parent)
-                self._engine.execute(f"create view {name} as {sql_of(self._manifest, node)}")
-        return name
 
     def inputs_of(self, unique_id: str, order: str) -> str:
         """A hash of the parts and the SQL behind a relation; of a table, one of this build."""
@@ -220,8 +194,13 @@ class _Relations:
             return True
         return bool(self._manifest["nodes"][unique_id]["config"]["materialized"] == "table")
 
+    def _show_model(self, unique_id: str, name: str) -> None:
+        if self._is_built(unique_id):
+            self._show_built(unique_id, name)
+        else:
+            super()._show_model(unique_id, name)
+
     def _show_built(self, unique_id: str, name: str) -> None:
-        """Shows a table of the engine that the build has made."""
         node = self._run.manifest["nodes"][unique_id]
         schema, table = node["schema"], node["alias"]
         if self._settings.engine == "duckdb":
@@ -273,41 +252,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def compile_for_duckdb(settings: Settings) -> dict[str, Any]:
-    """The models as dbt compiles them for DuckDB, which another engine's build does not; kept."""
-    kept = settings.data_dir / "builds" / LIVE / "compiled.json"
-    fingerprint = f"{code_fingerprint()}:{study_of(settings)}"
-    try:
-        content = json.loads(kept.read_bytes())
-        if content["fingerprint"] == fingerprint:
-            manifest: dict[str, Any] = content["manifest"]
-            return manifest
-    except (OSError, ValueError):
-        pass
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as scratch:
-        # Apart from the builds: it opens a warehouse of its own, which stays empty.
-        environment = dbt_environment(settings, None) | {
-            "POLLUX_DATA_DIR": scratch,
-            "DBT_TARGET_PATH": f"{scratch}/target",
-            "DBT_LOG_PATH": scratch,
-        }
-        command = dbt_command("compile", "--select", "resource_type:model", target="duckdb")
-        problem = run_dbt(command, environment)
-        if problem is not None:
-            raise BuildError(f"The models cannot be compiled for live marts:\n{problem}")
-        found = json.loads(Path(scratch, "target", "manifest.json").read_bytes())
-    manifest = {
-        "nodes": {
-            unique_id: node
-            for unique_id, node in found["nodes"].items()
-            if node["resource_type"] in ("model", "seed")
-        },
-        "sources": found["sources"],
-    }
-    unfinished = kept.with_suffix(".new")
-    unfinished.write_text(json.dumps({"fingerprint": fingerprint, "manifest": manifest}))
-    unfinished.replace(kept)
-    return manifest

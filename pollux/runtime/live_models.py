@@ -19,9 +19,12 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.recommend.learned import NEIGHBOURS_FILE, read_learned
 
 PLAN = "models.json"
 MEMORY_LIMIT = "512MB"
+# Of lines by customer: so few that little is read for one, so many that the index stays small.
+ROW_GROUP_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,14 @@ class LiveModel:
 
 
 @dataclass(frozen=True)
+class LearnedRows:
+    """Rows that no SQL makes: `relation` is made from model `purchases` and what was learned."""
+
+    relation: str
+    purchases: str
+
+
+@dataclass(frozen=True)
 class LivePlan:
     """What a release's live marts are evaluated from; each name is that of a relation in the SQL.
 
@@ -46,7 +57,8 @@ class LivePlan:
     population, and lines of single customers, each sorted by the column by which they are found:
     `key`, or that of an order or the like. `lines` are events, with columns and
     types of their dataset, and `days` has the day that live purchases move the window to. `models`
-    come in the order in which they read each other.
+    come in the order in which they read each other. Where `learned` says so, there are also the
+    files of `pollux.runtime.recommend.learned`.
     """
 
     domain: str
@@ -57,6 +69,7 @@ class LivePlan:
     lines_columns: tuple[tuple[str, str], ...]
     days: tuple[str, ...]
     models: tuple[LiveModel, ...]
+    learned: LearnedRows | None = None
 
 
 def read_plan(folder: Path) -> LivePlan:
@@ -81,6 +94,9 @@ class LiveModels:
             name: _CustomerFile(folder / f"{name}.parquet", column)
             for name, column in plan.customers.items()
         }
+        if plan.learned is not None:
+            self._learned = read_learned(folder)
+            self._neighbours = _CustomerFile(folder / NEIGHBOURS_FILE, plan.key)
         self._database = open_duckdb()
         # Of so few rows, planning takes most of the time.
         self._database.execute("set threads = 1")
@@ -118,12 +134,25 @@ class LiveModels:
                 engine.execute(
                     f"create temp table {_name(model.name)} as {_typed(model.sql, model.columns)}"
                 )
+                if plan.learned is not None and plan.learned.purchases == model.name:
+                    self._recommend(engine, plan.learned, wanted, live_day)
             # Events of an order may name other customers, too.
             asked = f"where {_name(self.key)} in ({', '.join(map(str, wanted)) or 'null'})"
             return {
                 name: engine.sql(f"from {_name(name)} {asked}").to_arrow_table()
                 for name in self.marts
             }
+
+    def _recommend(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        learned: LearnedRows,
+        keys: Sequence[int],
+        live_day: int | None,
+    ) -> None:
+        purchases = engine.sql(f"from {_name(learned.purchases)}").to_arrow_table()
+        rows = self._learned.recommend(purchases, self._neighbours.read(keys), live_day)
+        _create(engine, "temp table", learned.relation, rows)
 
     def _read(self, keys: Sequence[int], lines: pa.Table) -> dict[str, pa.Table]:
         """The released lines of customers, and those that these or their events name."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from orchestration.learn.recommend.baskets import Baskets, ordered_baskets
 from orchestration.learn.recommend.metrics import Quality
+from pollux.runtime.recommend.baskets import Baskets, ordered_baskets
 
 pytest.importorskip("cornac", reason="Cornac is not installed: uv pip install --group bench")
 

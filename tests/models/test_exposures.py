@@ -86,6 +86,8 @@ def test_recommender_names_the_datasets_it_learns_from(monkeypatch: pytest.Monke
     datasets = MagicMock()
     datasets.__getitem__.return_value.fingerprint = ""
     monkeypatch.setattr(land.landing, "dataset_fingerprint", lambda *_: "")
+    monkeypatch.setattr(land, "compile_for_duckdb", lambda _settings: {})
+    monkeypatch.setattr(land, "_rule", lambda _manifest: "")
     land._made_from(MagicMock(), datasets)
     read = {call.args[0] for call in datasets.__getitem__.call_args_list}
     listed = [SOURCE.fullmatch(line).groups() for line in exposure("recommender")["depends_on"]]

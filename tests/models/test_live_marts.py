@@ -12,9 +12,11 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.build import build
+from orchestration.learn.recommend.land import read_purchases
 from orchestration.load.declarations import read_datasets
 from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.event_datasets import feeding
@@ -23,9 +25,11 @@ from orchestration.load.run import load
 from orchestration.release.publish import release
 from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment
 from orchestration.transform.errors import BuildError
-from orchestration.transform.live_files import compile_for_duckdb, live_dir, write_live_files
+from orchestration.transform.landed import compile_for_duckdb
+from orchestration.transform.live_files import live_dir, write_live_files
 from orchestration.transform.record import read_record
 from pollux.runtime.live_models import LiveModels
+from pollux.runtime.recommend.learned import NEIGHBOURS_FILE, read_learned
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from tests.support.installations import Prepared
@@ -37,9 +41,15 @@ HOUSEHOLD = {
     "daily_hh_spend",
     "hh_summary",
     "household_rfm",
+    "household_segment_history",
     "household_segments",
     "household_weekly_sales",
 }
+# Learned: a build learns anew from everybody.
+RECOMMENDATIONS = "product_recommendations"
+# The first columns of its rows; the others say what the product is.
+RECOMMENDED = 9
+LINES = ("household_key", "product_id", "minute")
 # A build with the bounds of the release leaves these as they are.
 AS_RELEASED = (
     "int_days_completed",
@@ -81,6 +91,11 @@ def evaluate(
     return {name: sorted(rows, key=str) for name, rows in found.items()}
 
 
+def keys_of(rows: Rows) -> list[int]:
+    """The households of recommendations: these need less than to be in scope."""
+    return sorted({row[0] for row in rows[RECOMMENDATIONS]})
+
+
 def in_batches(keys: Iterable[int], size: int) -> list[list[int]]:
     keys = list(keys)
     return [keys[start : start + size] for start in range(0, len(keys), size)]
@@ -102,9 +117,9 @@ def released_rows(settings: Settings, marts: Iterable[str], domain: str = "house
 def test_each_customer_alone_has_the_rows_that_the_build_gives_all(built: Settings) -> None:
     models = LiveModels(live_folder(built))
     assert (models.domain, models.key) == ("household", "household_key")
-    assert set(models.marts) == HOUSEHOLD
+    assert set(models.marts) == HOUSEHOLD | {RECOMMENDATIONS}
     expected = built_rows(built, models.marts)
-    keys = sorted({row[0] for row in expected["household_rfm"]})
+    keys = keys_of(expected)
     assert len(keys) > 40
     assert evaluate(models, in_batches(keys, 1), None, None) == expected
     # And nobody else has any.
@@ -141,7 +156,7 @@ def test_engine_postgres_gives_its_release_what_its_marts_were_built_from(
     release(settings, "household")
     models = LiveModels(live_folder(settings))
     expected = released_rows(settings, models.marts)
-    keys = sorted({row[0] for row in expected["household_rfm"]})
+    keys = keys_of(expected)
     assert len(keys) > 40
     assert evaluate(models, in_batches(keys, 20), None, None) == expected
 
@@ -210,6 +225,17 @@ def build_with_the_bounds(settings: Settings, marts: Iterable[str]) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
+def recommended_rows(settings: Settings, day: int) -> list[tuple[Any, ...]]:
+    """Everybody's recommendations from all that landed, by what the release has learned."""
+    purchases = read_purchases(settings)
+    lines = pa.table([purchases.household, purchases.product, purchases.minute], names=LINES)
+    folder = live_folder(settings)
+    neighbours = pq.read_table(folder / NEIGHBOURS_FILE)
+    table = read_learned(folder).recommend(lines, neighbours, day)
+    assert len(table.column_names) == RECOMMENDED
+    return rows_of({RECOMMENDATIONS: table})[RECOMMENDATIONS]
+
+
 def released_shop(prepared: Prepared, folder: Path, *, moves: bool) -> Settings:
     """A released household domain: of the study, or of a shop whose window moves with its data."""
     if not moves:
@@ -249,11 +275,15 @@ def test_after_any_events_live_is_what_a_build_with_the_same_bounds_would_be(
         )
     build_with_the_bounds(settings, HOUSEHOLD)
 
-    expected = built_rows(settings, models.marts)
-    assert all(expected[mart] != before[mart] for mart in models.marts)
-    keys = {row[0] for row in before["household_rfm"]} | set(lines["household_key"].to_pylist())
+    expected = built_rows(settings, HOUSEHOLD)
+    assert all(expected[mart] != before[mart] for mart in HOUSEHOLD)
+    recommended = recommended_rows(settings, day)
+    assert recommended != [row[:RECOMMENDED] for row in before[RECOMMENDATIONS]]
+    keys = {*keys_of(before), *lines["household_key"].to_pylist()}
     for size in (1, 20):
-        assert evaluate(models, in_batches(sorted(keys), size), lines, day) == expected
+        found = evaluate(models, in_batches(sorted(keys), size), lines, day)
+        assert [row[:RECOMMENDED] for row in found.pop(RECOMMENDATIONS)] == recommended
+        assert found == expected
 
 
 def make_orders(settings: Settings, seed: int) -> list[list[dict[str, Any]]]:
@@ -325,7 +355,7 @@ def test_the_files_of_a_release_are_those_of_its_build(installation: Settings) -
     release(installation, "household")
     models = LiveModels(live_folder(installation))
     expected = built_rows(installation, models.marts)
-    keys = sorted({row[0] for row in expected["household_rfm"]})
+    keys = keys_of(expected)
     assert evaluate(models, in_batches(keys, 20), None, None) == expected
 
 

@@ -22,9 +22,11 @@ from orchestration.load.declarations import LEARNED
 from orchestration.load.run import load
 from orchestration.release.publish import release
 from orchestration.transform.dbt import target_dir
+from orchestration.transform.landed import compiled_path
 from orchestration.transform.manifest import prepare_manifest
 from orchestration.transform.record import read_record
 from pollux.runtime.postgres import EmbeddedPostgres
+from pollux.runtime.recommend.learned import learned_dir
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from sample.generate import generate
@@ -55,17 +57,23 @@ class Prepared:
         source = Settings(data_dir=self._landed())
         for domain in [*(domains or SCALES), LEARNED]:
             shutil.copytree(source.landing_dir / domain, data_dir / "landing" / domain)
+        shutil.copytree(learned_dir(source), learned_dir(Settings(data_dir=data_dir)))
+        _copy_compiled(source, data_dir)
         if engine == "duckdb":
             return self.empty(data_dir)
         return Settings(data_dir=data_dir, engine=engine, database_url=None)
 
     def empty(self, data_dir: Path) -> Settings:
-        """An installation without data, whose first build need not parse the dbt project."""
+        """An installation without data, whose first build need not parse the dbt project.
+
+        Nor does it compile the models to learn.
+        """
         settings = Settings(data_dir=data_dir, database_url=None)
         target_dir(settings).mkdir(parents=True)
         parsed = self.everything()
         shutil.copy(target_dir(parsed) / PARSED, target_dir(settings))
         _move_parsed(parsed, settings)
+        _copy_compiled(parsed, data_dir)
         return settings
 
     def everything(self) -> Settings:
@@ -139,6 +147,13 @@ class Prepared:
         shutil.rmtree(settings.landing_dir / "events")
         release(settings, "household")
         _keep_cluster(folder)
+
+
+def _copy_compiled(source: Settings, data_dir: Path) -> None:
+    """Copies the models as they are compiled to learn; they name no folder that is read."""
+    kept = compiled_path(Settings(data_dir=data_dir))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(compiled_path(source), kept)
 
 
 def _keep_cluster(folder: Path) -> None:

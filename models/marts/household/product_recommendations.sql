@@ -1,3 +1,5 @@
+-- What households bought since they were learned changes theirs between two builds:
+-- depends_on: {{ ref("int_purchases_recommendable") }}
 with
     recommendations as (
         select * from {{ ref("stg_learned__product_recommendations") }}

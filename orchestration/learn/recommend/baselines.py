@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from orchestration.learn.recommend.baskets import Baskets, Ints
+from pollux.runtime.recommend.baskets import Baskets, Ints
 
 
 def popular(baskets: Baskets, k: int) -> list[list[int]]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestration.learn.recommend.baskets import Baskets
 from orchestration.learn.recommend.metrics import K, measure
 from orchestration.learn.recommend.model import Model, Parameters, Parts, rank_all
 from orchestration.learn.recommend.progress import Progress, untold
+from pollux.runtime.recommend.baskets import Baskets
 
 GRID: Mapping[str, Sequence[float]] = {
     "neighbour_weight": (0, 0.2, 0.4, 0.8, 1.6, 3.2),

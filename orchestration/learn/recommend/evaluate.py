@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.learn.recommend import baselines
-from orchestration.learn.recommend.baskets import Baskets, Ints
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.metrics import Interval, K, Quality, Ranked, interval, measure
 from orchestration.learn.recommend.model import fit, rank_all
 from orchestration.learn.recommend.progress import Progress, part_of, untold
 from orchestration.learn.recommend.protocols import Histories
 from orchestration.learn.recommend.tifu import choose_tifu, tifu_knn
+from pollux.runtime.recommend.baskets import Baskets, Ints
 
 OURS = "Pollux"
 

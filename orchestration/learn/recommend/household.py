@@ -1,41 +1,25 @@
 """Recommendations for the households of the grocery data, each with a reason.
 
-Belongs here: making rows of `product_recommendations` from purchases, and the text of a reason.
-Does not belong here: reading purchases and landing rows (`land`).
+Belongs here: rows of `product_recommendations` from everybody's purchases, and what a household's
+rows between two builds need of that. Does not belong here: reading purchases and landing rows
+(`land`), and what a row says (`pollux.runtime.recommend.rows`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.learn.recommend.baskets import Baskets, Floats, Ints, dated_baskets
 from orchestration.learn.recommend.choose import choose
-from orchestration.learn.recommend.model import Candidates, Model, Parameters, fit
-from orchestration.learn.recommend.personal import summarize
+from orchestration.learn.recommend.model import Model, Parameters, fit
+from pollux.runtime.recommend.baskets import Baskets, Floats, Ints, dated_baskets
+from pollux.runtime.recommend.learned import NEIGHBOURS, Learned
+from pollux.runtime.recommend.personal import summarize
+from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, columns_of, table_of
 
-PER_KIND = 40  # of repeat and of new products each, so that a reader may ask for either
 CHOICE_SAMPLE = 400
 LEAST_HOUSEHOLDS = 30  # with fewer, hyperparameters are not chosen but the defaults
-LIKE_THIS_ONE = "bought by households like this one"
-POPULAR = "popular"
-
-SCHEMA = pa.schema(
-    [
-        ("household_key", pa.int64()),
-        ("rank", pa.int64()),
-        ("product_id", pa.int64()),
-        ("score", pa.float64()),
-        ("kind", pa.string()),
-        ("reason", pa.string()),
-        ("purchases", pa.int64()),
-        ("usual_days", pa.int64()),
-        ("last_days", pa.int64()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -112,77 +96,44 @@ def recommend_all(
     """The best repeat and new products of every household as a table of `SCHEMA`, by rank."""
     if history.households.size == 0:
         return SCHEMA.empty_table()
-    model = fit(history.baskets, parameters)
-    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in SCHEMA.names}
-    for part in _columns(history, model, per_kind):
-        for name, values in part.items():
-            columns[name].append(values)
-    purchases = np.concatenate(columns["purchases"])
-    usual = np.concatenate(columns["usual_days"])
-    last = np.concatenate(columns["last_days"])
-    arrays = {
-        name: pa.array(np.concatenate(columns[name]))
-        for name in ("household_key", "rank", "product_id", "score", "purchases")
-    }
-    arrays["kind"] = pa.array(np.where(purchases > 0, "repeat", "new").tolist())
-    arrays["reason"] = pa.array(np.concatenate(columns["reason"]).tolist(), pa.string())
-    arrays["usual_days"] = pa.array(usual, mask=purchases < 2)  # noqa: PLR2004
-    arrays["last_days"] = pa.array(last, mask=purchases < 1)
-    return pa.table([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
+    return recommend_by(fit(history.baskets, parameters), history, per_kind=per_kind)
 
 
-def reason(purchases: int, usual_days: int, last_days: int) -> str:
-    """The reason for recommending a product that was bought before."""
-    ago = (
-        "today" if last_days == 0 else ("1 day ago" if last_days == 1 else f"{last_days} days ago")
-    )
-    if purchases == 1:
-        return f"bought once, {ago}"
-    return f"bought {purchases} times, usually every {_days(usual_days)}, last {ago}"
-
-
-def _columns(
-    history: History, model: Model, per_kind: int
-) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def recommend_by(model: Model, history: History, *, per_kind: int = PER_KIND) -> pa.Table:
+    """The same by a model that was fitted on the history."""
     bought = summarize(history.baskets)
     ends = np.searchsorted(bought.customer, np.arange(history.households.size + 1))
-    days = np.floor(bought.last)
-    usual = np.maximum(np.rint(bought.interval), 1).astype(np.int64)
-    for household in range(history.households.size):
-        found = model.candidates(household, per_kind)
-        chosen = _both_kinds(found, per_kind)
-        item = found.item[chosen]
-        mine = slice(ends[household], ends[household + 1])
-        place = np.minimum(np.searchsorted(bought.item[mine], item), mine.stop - mine.start - 1)
-        is_own = found.is_own[chosen]
-        count = np.where(is_own, bought.purchases[mine][place], 0)
-        every = np.where(is_own, usual[mine][place], 0)
-        ago = np.where(is_own, history.last_day - days[mine][place], 0).astype(np.int64)
-        words = [
-            reason(int(n), int(d), int(a)) if n else (LIKE_THIS_ONE if like else POPULAR)
-            for n, d, a, like in zip(count, every, ago, found.is_by_neighbours[chosen], strict=True)
+    return table_of(
+        [
+            columns_of(
+                household,
+                model.candidates(place, per_kind),
+                bought.of(slice(ends[place], ends[place + 1])),
+                history.products,
+                history.last_day,
+                per_kind,
+            )
+            for place, household in enumerate(history.households.tolist())
         ]
-        yield {
-            "household_key": np.full(item.size, history.households[household]),
-            "rank": np.arange(1, item.size + 1),
-            "product_id": history.products[item],
-            "score": found.score[chosen],
-            "reason": np.array(words, dtype=object),
-            "purchases": count,
-            "usual_days": every,
-            "last_days": ago,
-        }
+    )
 
 
-def _both_kinds(found: Candidates, per_kind: int) -> Ints:
-    """Positions of the best own and the best new candidates, best first."""
-    order = np.lexsort((found.item, -found.score))
-    order = order[found.score[order] > 0]
-    is_own = found.is_own[order]
-    kept = np.where(is_own, np.cumsum(is_own), np.cumsum(~is_own)) <= per_kind
-    chosen: Ints = order[kept]
-    return chosen
+def learned_of(model: Model, history: History) -> Learned:
+    """What a household's rows need of everybody, from a model that was fitted on the history."""
+    sold = np.flatnonzero(model.popularity > 0)
+    return Learned(
+        decay=model.parameters.decay,
+        prior=model.parameters.prior,
+        rhythm=model.rhythm,
+        usual_gap=history.baskets.gap_of_one,
+        last_day=history.last_day,
+        products=history.products[sold],
+        popularity=model.popularity[sold],
+    )
 
 
-def _days(many: int) -> str:
-    return "day" if many == 1 else f"{many} days"
+def neighbours_of(model: Model, history: History) -> pa.Table:
+    """What neighbours say of products, a row per household and product, by household."""
+    said = model.others
+    households = np.repeat(history.households, np.diff(said.indptr))
+    return pa.table([households, history.products[said.indices], said.data], schema=NEIGHBOURS)

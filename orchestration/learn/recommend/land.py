@@ -8,7 +8,7 @@ that a release holds.
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,45 +16,45 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from orchestration.learn.recommend.household import (
+    History,
     Purchases,
     as_history,
     choose_for,
-    lines_in_order,
-    recommend_all,
+    learned_of,
+    neighbours_of,
+    recommend_by,
 )
+from orchestration.learn.recommend.model import Parameters, fit
 from orchestration.load import landing
 from orchestration.load.declarations import LEARNED, Dataset, read_datasets
 from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.landing import METADATA_KEY
-from orchestration.scans import literal, scan_parts
+from orchestration.transform.landed import LandedRelations, compile_for_duckdb
+from orchestration.transform.live import read_by, sql_of
+from pollux.runtime import recommend
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_models import ROW_GROUP_ROWS
+from pollux.runtime.recommend.learned import (
+    FILES,
+    NEIGHBOURS,
+    NEIGHBOURS_FILE,
+    Learned,
+    learned_dir,
+    nothing_learned,
+    write_learned,
+)
+from pollux.runtime.recommend.rows import SCHEMA
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.steps import step
 
 NAME = "product_recommendations"
 PART = f"{NAME}.parquet"
 
-# The same products as in the model int_products_recommendable, by the same variables; a test of
-# the mart checks that.
-_PURCHASES = """
-with products as (select * from {products}),
-lines as ({lines}),
-merchandise as (
-    select distinct product_id from products
-    where nullif(trim(department), '') is not null
-        and nullif(trim(commodity_desc), '') is not null
-        and trim(department) not in ({departments})
-        and trim(commodity_desc) not in ({commodities})
-        and trim(coalesce(sub_commodity_desc, '')) <> {fuel}
-)
-select household_key as household, product_id as product, minute
-from lines semi join merchandise using (product_id)
-where quantity > 0 and sales_value > 0
-order by 1, 3, 2
-"""
+# The rule of which lines count, and the datasets that it reads.
+_MODEL = "model.pollux.int_purchases_recommendable"
+_READ = (("household", "transaction_data"), ("household", "product"), ("events", "basket_lines"))
 
 
 def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: None) -> bool:
@@ -67,13 +67,15 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
     ensure_empty_parts(settings, datasets.values())
     made_from = _made_from(settings, datasets)
     with landing.locked(settings):
-        if read_note(settings).get("made_from") == made_from and landing.parts(settings, out):
+        is_there = all((learned_dir(settings) / name).exists() for name in FILES)
+        is_same = read_note(settings).get("made_from") == made_from
+        if is_same and is_there and landing.parts(settings, out):
             return False
         started = time.monotonic()
-        history = as_history(read_purchases(settings, datasets))
+        history = as_history(read_purchases(settings))
         parameters = choose_for(history, say)
         chosen_at = time.monotonic()
-        table = recommend_all(history, parameters)
+        table, learned, neighbours = _learn(history, parameters)
         note = {
             "made_from": made_from,
             "parameters": asdict(parameters),
@@ -85,26 +87,35 @@ def learn_if_due(settings: Settings, say: Callable[[str], None] = lambda _text: 
             "fit_and_score_seconds": round(time.monotonic() - chosen_at, 2),
         }
         step("learn.computed")
+        _keep(settings, learned, neighbours)
         _land(settings, out, table, note)
     return True
 
 
-def read_purchases(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> Purchases:
-    """Lines of merchandise with a positive quantity and price, from the landing zone."""
-    variables = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
-    folders = {
-        name: landing.dataset_dir(settings, datasets["household", name])
-        for name in ("product", "transaction_data")
-    }
-    query = _PURCHASES.format(
-        products=scan_parts(folders["product"]),
-        lines=lines_in_order(scan_parts(folders["transaction_data"])),
-        departments=_listed(variables["not_merchandise_departments"]),
-        commodities=_listed(variables["not_merchandise_commodities"]),
-        fuel=literal(variables["excluded_sub_commodity"]),
+def _learn(history: History, parameters: Parameters) -> tuple[pa.Table, Learned, pa.Table]:
+    """Recommendations, what concerns all households, and what neighbours say."""
+    if history.households.size == 0:
+        return SCHEMA.empty_table(), nothing_learned(), NEIGHBOURS.empty_table()
+    model = fit(history.baskets, parameters)
+    return (
+        recommend_by(model, history),
+        learned_of(model, history),
+        neighbours_of(model, history),
     )
+
+
+def read_purchases(settings: Settings) -> Purchases:
+    """Lines of merchandise that somebody paid for, in files or live, from the landing zone.
+
+    Raises `BuildError` where the models cannot be compiled.
+    """
+    manifest = compile_for_duckdb(settings)
     with open_duckdb() as engine:
-        found = engine.execute(query).fetchnumpy()
+        lines = LandedRelations(settings, manifest, engine).show(_MODEL)
+        found = engine.execute(
+            "select household_key as household, product_id as product, minute "
+            f"from {lines} order by 1, 3, 2"
+        ).fetchnumpy()
     return Purchases(
         household=np.asarray(found["household"], dtype=np.int64),
         product=np.asarray(found["product"], dtype=np.int64),
@@ -127,13 +138,36 @@ def _note_path(settings: Settings) -> Path:
 
 
 def _made_from(settings: Settings, datasets: dict[tuple[str, str], Dataset]) -> str:
-    digest = hashlib.sha256((PROJECT_DIR / "dbt_project.yml").read_bytes())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    for name in ("transaction_data", "product"):
-        digest.update(landing.dataset_fingerprint(settings, datasets["household", name]).encode())
+    digest = hashlib.sha256(_rule(compile_for_duckdb(settings)).encode())
+    for package in (Path(__file__).parent, Path(recommend.__file__).parent):
+        for path in sorted(package.glob("*.py")):
+            digest.update(path.read_bytes())
+    for key in _READ:
+        digest.update(landing.dataset_fingerprint(settings, datasets[key]).encode())
     digest.update(datasets[LEARNED, NAME].fingerprint.encode())
     return digest.hexdigest()
+
+
+def _rule(manifest: Mapping[str, Any]) -> str:
+    """The SQL of the model of purchases and of all that it reads."""
+    found: dict[str, str] = {}
+    waiting = [_MODEL]
+    while waiting:
+        node = manifest["nodes"][waiting.pop()]
+        found[node["name"]] = sql_of(manifest, node)
+        waiting += [one for one in read_by(node) if one.startswith("model.")]
+    return json.dumps(found, sort_keys=True)
+
+
+def _keep(settings: Settings, learned: Learned, neighbours: pa.Table) -> None:
+    """Keeps what a household's rows between two builds are made from, for the next build."""
+    folder = learned_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with landing.workspace(settings) as work:
+        write_learned(work, learned)
+        pq.write_table(neighbours, work / NEIGHBOURS_FILE, row_group_size=ROW_GROUP_ROWS)
+        for name in FILES:
+            landing.publish(work / name, folder / name)
 
 
 def _land(settings: Settings, dataset: Dataset, table: pa.Table, note: dict[str, Any]) -> None:
@@ -150,7 +184,3 @@ def _land(settings: Settings, dataset: Dataset, table: pa.Table, note: dict[str,
         landing.publish(work / "part", landing.part_path(settings, dataset, PART))
         step("learn.landed")
         landing.publish(work / "note", _note_path(settings))
-
-
-def _listed(values: list[str]) -> str:
-    return ", ".join(literal(value) for value in values)

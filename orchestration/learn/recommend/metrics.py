@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestration.learn.recommend.baskets import Floats, Ints
+from pollux.runtime.recommend.baskets import Floats, Ints
 
 # How many of the first items are measured.
 K = 10

@@ -5,15 +5,13 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
 from orchestration.learn.recommend.others import neighbour_shares, popularity
-from orchestration.learn.recommend.personal import as_matrix, learn_rhythm, personal_scores
 from orchestration.learn.recommend.ranking import best_items
-
-Flags = npt.NDArray[np.bool_]
+from pollux.runtime.recommend.baskets import Baskets, Floats, Ints
+from pollux.runtime.recommend.candidates import Candidates, candidates
+from pollux.runtime.recommend.personal import learn_rhythm, personal_scores
 
 Only = Literal["repeat", "new"]
 
@@ -41,16 +39,6 @@ class Recommendation:
     source: Literal["own", "neighbours", "popular"]
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Items and scores; `is_by_neighbours` where neighbours count for more than popularity."""
-
-    item: Ints
-    score: Floats
-    is_own: Flags
-    is_by_neighbours: Flags
-
-
 class Parts:
     """The parts of the score for one set of histories, cached by their hyperparameters.
 
@@ -71,7 +59,8 @@ class Parts:
     def _personal(self, decay: float, prior: float) -> sparse.csr_matrix:
         rhythm = self.rhythm(decay, prior)
         bought, scores = personal_scores(self.baskets, rhythm, decay=decay, prior=prior)
-        return as_matrix(bought, scores, self.baskets)
+        shape = (self.baskets.customers, self.baskets.items)
+        return sparse.csr_matrix((scores, (bought.customer, bought.item)), shape)
 
     def _neighbours(self, many: int, decay: float) -> sparse.csr_matrix:
         return neighbour_shares(self.baskets, self.customers, many=many, decay=decay)
@@ -120,37 +109,21 @@ class Model:
         *,
         allowed: np.ndarray | None = None,
         history: Baskets | None = None,
-    ) -> "Candidates":
+    ) -> Candidates:
         """Items that include a customer's k best, own or new, with their scores."""
-        said_of, said = _row(self.others, customer)
         if history is None:
-            own, own_score = _row(self.personal, customer)
+            own = _row(self.personal, customer)
         else:
             bought, own_score = personal_scores(
                 history, self.rhythm, decay=self.parameters.decay, prior=self.parameters.prior
             )
-            own = bought.item
+            own = bought.item, own_score
         popular = (
             self.popular_first
             if allowed is None
             else self.popular_first[allowed[self.popular_first]]
         )
-        # Of items with no other score, the k most popular are enough.
-        popular = popular[: k + own.size + said_of.size]
-        item = np.unique(np.concatenate([own, said_of, popular]))
-        by_others, by_own = np.zeros(item.size), np.zeros(item.size)
-        by_others[np.searchsorted(item, said_of)] = said
-        place = np.searchsorted(item, own)
-        by_own[place] = own_score
-        is_own = np.zeros(item.size, dtype=bool)
-        is_own[place] = True
-        popularity = self.popularity[item]
-        return Candidates(
-            item=item,
-            score=popularity + by_others + by_own,
-            is_own=is_own,
-            is_by_neighbours=by_others > popularity,
-        )
+        return candidates(own, _row(self.others, customer), self.popularity, popular, k)
 
     def recommend(
         self,

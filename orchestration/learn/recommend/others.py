@@ -6,10 +6,17 @@ Both are shares of baskets.
 import numpy as np
 from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
+from pollux.runtime.recommend.baskets import Baskets, Floats, Ints
 
 CHUNK = 1000
 KEPT = 500  # items per customer, the neighbours' most frequent
+
+
+def weighted(baskets: Baskets, decay: float) -> sparse.csr_matrix:
+    """Customers by items: each purchase has weight `decay` to the power of its basket's age."""
+    weights = decay ** baskets.age[baskets.line_basket].astype(np.float64)
+    places = baskets.owner[baskets.line_basket], baskets.line_item
+    return sparse.csr_matrix((weights, places), (baskets.customers, baskets.items))
 
 
 def popularity(baskets: Baskets, latest: int) -> Floats:
@@ -30,7 +37,7 @@ def neighbour_shares(
     Neighbours are the `many` customers with the most similar purchases (cosine of log counts, with
     rare items weighing more), each weighted by its similarity.
     """
-    counts = baskets.weighted(decay)
+    counts = weighted(baskets, decay)
     holders = np.bincount(counts.indices, minlength=baskets.items)
     rarity = np.log(baskets.customers / np.maximum(holders, 1))
     alike = counts.copy()

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from orchestration.learn.recommend.baskets import Baskets, Ints, dated_baskets, ordered_baskets
 from orchestration.learn.recommend.errors import BasketsError
 from orchestration.learn.recommend.household import lines_in_order
 from orchestration.learn.recommend.tables import Table, open_table
+from pollux.runtime.recommend.baskets import Baskets, Ints, dated_baskets, ordered_baskets
 
 Keys = npt.NDArray[Any]
 

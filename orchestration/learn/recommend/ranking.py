@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Floats, Ints
+from pollux.runtime.recommend.baskets import Floats, Ints
 
 CHUNK = 500
 

@@ -11,7 +11,6 @@ import pyarrow.csv as pc
 
 from orchestration.learn.recommend.household import as_history, choose_for, recommend_all
 from orchestration.learn.recommend.land import read_purchases
-from orchestration.load.declarations import read_datasets
 from orchestration.load.run import load
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -31,7 +30,7 @@ def main() -> None:
                 dataset=name,
                 sample=True,
             )
-        history = as_history(read_purchases(settings, read_datasets(PROJECT_DIR)))
+        history = as_history(read_purchases(settings))
         table = recommend_all(history, choose_for(history), per_kind=PER_KIND)
     options = pc.WriteOptions(quoting_style="needed")
     pc.write_csv(table, seeds / "raw_learned__product_recommendations.csv", options)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Baskets, Ints
 from orchestration.learn.recommend.metrics import K, measure
 from orchestration.learn.recommend.progress import Progress, untold
 from orchestration.learn.recommend.ranking import best, best_items
+from pollux.runtime.recommend.baskets import Baskets, Ints
 
 CHUNK = 200
 

@@ -4,30 +4,41 @@ import math
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy import sparse
 
 from orchestration.learn.recommend import baselines
-from orchestration.learn.recommend.baskets import Baskets, dated_baskets, ordered_baskets
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.evaluate import evaluate
 from orchestration.learn.recommend.household import (
-    LIKE_THIS_ONE,
-    POPULAR,
+    History,
     Purchases,
     as_history,
-    reason,
+    learned_of,
+    neighbours_of,
     recommend_all,
+    recommend_by,
 )
 from orchestration.learn.recommend.metrics import interval, measure
 from orchestration.learn.recommend.model import Model, Parameters, Parts, fit, rank_all
 from orchestration.learn.recommend.others import neighbour_shares, popularity
-from orchestration.learn.recommend.personal import frequency, rhythm_cell, summarize
 from orchestration.learn.recommend.protocols import Histories
 from orchestration.learn.recommend.ranking import best, best_items
 from orchestration.learn.recommend.tifu import TIFU_GRID, TifuParameters, tifu_knn, tifu_vectors
+from pollux.runtime.recommend.baskets import Baskets, dated_baskets, ordered_baskets
+from pollux.runtime.recommend.learned import nothing_learned, read_learned, write_learned
+from pollux.runtime.recommend.personal import (
+    frequency,
+    personal_scores,
+    rhythm_cell,
+    summarize,
+)
+from pollux.runtime.recommend.rows import LIKE_THIS_ONE, POPULAR, reason
 
 SEED = 20
 ITEMS = 40
@@ -386,3 +397,105 @@ def test_ranking_all_is_ranking_each(baskets: Baskets) -> None:
     for customer in range(baskets.customers):
         each = [one.item for one in model.recommend(customer, 6)]
         assert each == ranked[customer].tolist()[: len(each)]
+
+
+Lines = list[tuple[int, int, int]]
+
+
+def random_purchases(households: range, days: range, products: range, seed: int) -> Lines:
+    """Households, days and products; the first household buys only once."""
+    rng = np.random.default_rng(seed)
+    found: Lines = []
+    for household in households:
+        tastes = rng.choice(products, 8, replace=False)
+        visits = 1 if household == households[0] else int(rng.integers(1, 12))
+        for day in rng.choice(days, visits, replace=False):
+            many = int(rng.integers(1, 6))
+            found += [(household, int(day), int(one)) for one in rng.choice(tastes, many)]
+    return found
+
+
+def table_of_lines(lines: Lines) -> pa.Table:
+    household, day, product = zip(*lines, strict=True)
+    minutes = [one * 1440.0 + 600 for one in day]
+    return pa.table({"household_key": household, "product_id": product, "minute": minutes})
+
+
+def by_what_was_learned(before: Model, known: History, after: History) -> Model:
+    """A model of later histories, but with what earlier ones say of everybody."""
+    baskets = replace(after.baskets, usual_gap=known.baskets.gap_of_one)
+    model = fit(baskets, before.parameters)
+    model.rhythm = before.rhythm
+    bought, scores = personal_scores(
+        baskets, before.rhythm, decay=before.parameters.decay, prior=before.parameters.prior
+    )
+    shape = (baskets.customers, baskets.items)
+    model.personal = sparse.csr_matrix((scores, (bought.customer, bought.item)), shape)
+    items = np.searchsorted(after.products, known.products)
+    owners = np.searchsorted(after.households, known.households)
+    model.popularity = np.zeros(baskets.items)
+    model.popularity[items] = before.popularity
+    model.popular_first = np.argsort(-model.popularity, kind="stable")
+    said = before.others.tocoo()
+    places = owners[said.row], items[said.col]
+    model.others = sparse.csr_matrix((said.data, places), shape)
+    model.others.sort_indices()
+    return model
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + 8))
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        Parameters(neighbours=5),
+        Parameters(
+            decay=0.95, prior=2, neighbours=30, neighbour_weight=3.2, popular_baskets=3,
+            popularity_weight=1.0,
+        ),
+    ],
+    ids=["few neighbours", "many neighbours"],
+)  # fmt: skip
+def test_rows_between_two_builds_are_those_of_all_histories_with_what_was_learned(
+    parameters: Parameters, seed: int, tmp_path: Path
+) -> None:
+    lines = random_purchases(range(100, 150), range(10, 90), range(1000, 1200, 2), seed)
+    known = as_history(purchases(lines))
+    model = fit(known.baskets, parameters)
+    write_learned(tmp_path, learned_of(model, known))
+    learned, neighbours = read_learned(tmp_path), neighbours_of(model, known)
+
+    # Some buy again, also what nobody has bought, also at an earlier day; one for the first time.
+    more = random_purchases(range(148, 153), range(50, 99), range(1001, 1250), seed + 1)
+    more += [(100, 10, 1003), (101, 95, 1000)]
+    after = as_history(purchases(lines + more))
+    expected = recommend_by(by_what_was_learned(model, known, after), after)
+
+    asked = sorted({line[0] for line in more})
+    for households in ([one] for one in asked), [asked], [after.households.tolist()]:
+        for some in households:
+            theirs = [line for line in lines + more if line[0] in some]
+            said = neighbours.filter(pc.is_in(neighbours["household_key"], pa.array(some)))
+            found = learned.recommend(table_of_lines(theirs), said, after.last_day)
+            of_them = pc.is_in(expected["household_key"], pa.array(some))
+            assert found.equals(expected.filter(of_them))
+    # Without new baskets they are what was learned, and new ones change them.
+    before = recommend_by(model, known)
+    assert learned.recommend(table_of_lines(lines), neighbours).equals(before)
+    assert not learned.recommend(table_of_lines(lines + more), neighbours).equals(before)
+
+
+def test_where_nobody_has_bought_anything_nothing_is_recommended(tmp_path: Path) -> None:
+    write_learned(tmp_path, nothing_learned())
+    model = fit(ordered_baskets([[[0]], [[0]]], 1), Parameters())
+    known = as_history(purchases([(1, 5, 50), (2, 5, 50)]))
+    said = neighbours_of(model, known)
+    assert read_learned(tmp_path).recommend(table_of_lines([(7, 8, 50)]), said).num_rows == 0
+
+
+def test_who_has_one_basket_is_expected_back_after_the_usual_gap() -> None:
+    rows = [(1, 10, 5), (1, 16, 5), (2, 10, 5), (2, 20, 5), (3, 12, 5)]
+    baskets = as_history(purchases(rows)).baskets
+    assert baskets.gap.tolist() == pytest.approx([6, 10, 8])
+    alone = baskets.of(2)
+    assert alone.gap.tolist() == pytest.approx([8])
+    assert alone.with_basket(14 + 600 / 1440, [5]).gap.tolist() == pytest.approx([14 - 12])

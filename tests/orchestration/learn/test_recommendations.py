@@ -1,12 +1,20 @@
 """Recommendations from landing to release: learned when due, tested, merchandise only."""
 
+from uuid import uuid4
+
 import duckdb
+import numpy as np
 import pytest
 
 from orchestration.build import build, loaded_domains
-from orchestration.learn.recommend.land import learn_if_due, read_note
+from orchestration.learn.recommend.land import learn_if_due, read_note, read_purchases
+from orchestration.load.event_datasets import feeding
+from orchestration.load.events import land_events
 from orchestration.load.run import load
+from pollux.runtime.recommend.learned import FILES, learned_dir
+from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
+from tests.support.live_events import make_events_schema, take_in
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +74,35 @@ def test_learned_again_only_when_due(installation: Settings, tmp_path, sample_fi
     assert learn_if_due(installation) is True
     assert read_note(installation)["made_from"] != note["made_from"]
     assert learn_if_due(installation) is False
+
+
+def test_a_live_purchase_is_learned_from_once_it_has_landed(installation: Settings) -> None:
+    assert learn_if_due(installation) is False
+    before = read_purchases(installation)
+    product = int(before.product[0])
+    basket = {"event_key": uuid4(), "household_key": 987654, "basket_id": 1, "day": 709}
+    line = {"line": 1, "product_id": product, "quantity": 1, "sales_value": "2.50"}
+    with open_serving_store(installation).connect() as connection:
+        make_events_schema(connection)
+        take_in(connection, "basket_lines", [basket | line])
+    assert learn_if_due(installation) is False
+    land_events(installation, feeding(["household"]))
+    assert learn_if_due(installation) is True
+    after = read_purchases(installation)
+    assert after.household.size == before.household.size + 1
+    place = np.flatnonzero(after.household == 987654)
+    assert after.product[place].tolist() == [product]
+    assert after.minute[place].tolist() == [709 * 1440 + 0.5]
+    parts = installation.landing_dir / "learned" / "product_recommendations" / "*.parquet"
+    query = f"select purchases from '{parts}' where household_key = 987654 and kind = 'repeat'"
+    assert duckdb.sql(query).fetchall() == [(1,)]
+
+
+def test_learned_again_where_what_the_release_needs_of_it_is_gone(installation: Settings) -> None:
+    for name in FILES:
+        (learned_dir(installation) / name).unlink()
+        assert learn_if_due(installation) is True
+        assert (learned_dir(installation) / name).exists()
 
 
 @pytest.mark.endurance

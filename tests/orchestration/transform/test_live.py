@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from orchestration.transform.live import faults, plan_of
+from pollux.runtime.live_models import LearnedRows
 
 KEY = {"household_key": {"data_type": "bigint"}}
 
@@ -86,6 +87,37 @@ def test_lines_may_be_found_by_another_column_than_the_marts_key() -> None:
     changed = manifest(lines=lines, gathered=gathered)
     assert list(faults(changed)) == []
     assert plan_of(changed, "household").customers == {"lines": "order_id"}
+
+
+def learned_mart(learned_from: str) -> dict[str, Any]:
+    """A manifest with a mart whose rows are learned from lines."""
+    key = {"key": "household_key"}
+    learned = "source.pollux.learned.offers"
+    found = manifest(
+        offers=model("offers", learned, live={"learned_from": learned_from}),
+        mart=model("mart", "model.pollux.offers", live=key, layer="marts"),
+    )
+    found["sources"][learned] = {
+        "unique_id": learned,
+        "name": "offers",
+        "config": {"meta": {}},
+        "columns": KEY,
+        "relation_name": f"read_parquet('{learned}')",
+    }
+    return found
+
+
+def test_what_is_learned_is_made_from_the_purchases_that_it_was_learned_from() -> None:
+    changed = learned_mart("gathered")
+    assert list(faults(changed)) == []
+    plan = plan_of(changed, "household")
+    assert plan.learned == LearnedRows(relation="learned.offers", purchases="gathered")
+    names = [model.name for model in plan.models]
+    assert sorted(names) == ["events", "gathered", "mart", "offers"]
+    assert names.index("gathered") < names.index("offers") < names.index("mart")
+    assert plan_of(manifest(), "household").learned is None
+    ((node, why),) = list(faults(learned_mart("gatered")))[:1]
+    assert (node["name"], why) == ("offers", "is learned from gatered, which is no model")
 
 
 def test_only_marts_of_the_domain_are_answered() -> None:

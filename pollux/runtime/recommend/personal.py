@@ -4,12 +4,11 @@ The table of rhythm is learned from all customers. The frequency of an item is p
 since its first one + a prior), so a single purchase in a short history counts for little.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import sparse
 
-from orchestration.learn.recommend.baskets import Baskets, Floats, Ints
+from pollux.runtime.recommend.baskets import Baskets, Floats, Ints
 
 # Bins of purchases so far, and of time since the last one ÷ usual time between two (log2).
 PURCHASES = np.array([2, 3, 4, 6, 9, 15, 25])
@@ -32,6 +31,10 @@ class Bought:
     last: Floats
     decayed: Floats  # purchases, each decayed by the age of its basket
     exposure: Floats  # baskets since the first purchase, decayed alike
+
+    def of(self, rows: slice) -> "Bought":
+        """Some of the rows."""
+        return Bought(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     @property
     def interval(self) -> Floats:
@@ -108,12 +111,6 @@ def personal_scores(
     bought = summarize(baskets, decay)
     cell = rhythm_cell(bought, next_time(baskets), baskets.gap)
     return bought, frequency(bought, prior) * rhythm[cell]
-
-
-def as_matrix(bought: Bought, values: Floats, baskets: Baskets) -> sparse.csr_matrix:
-    """Customers by items."""
-    shape = (baskets.customers, baskets.items)
-    return sparse.csr_matrix((values, (bought.customer, bought.item)), shape)
 
 
 def _is_in(bought: Bought, baskets: Baskets, age: int) -> Floats:

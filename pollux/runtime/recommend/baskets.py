@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -18,7 +17,8 @@ class Baskets:
 
     `owner` and `time` have an entry per basket (`owner` never decreases, `time` increases within
     an owner); `line_basket` and `line_item` have one per distinct item of a basket. Time is in
-    days, or counts baskets if no dates are known.
+    days, or counts baskets if no dates are known. `usual_gap` is the gap of a customer with one
+    basket, where it is not the median of these customers'.
     """
 
     customers: int
@@ -27,6 +27,7 @@ class Baskets:
     time: Floats
     line_basket: Ints
     line_item: Ints
+    usual_gap: float | None = None
 
     @cached_property
     def counts(self) -> Ints:
@@ -52,13 +53,24 @@ class Baskets:
 
     @cached_property
     def gap(self) -> Floats:
-        """Mean time between a customer's baskets; the median of all for a single basket."""
+        """Mean time between a customer's baskets; the usual one for a single basket."""
+        return np.where(self._own_gap > 0, self._own_gap, self.gap_of_one)
+
+    @cached_property
+    def gap_of_one(self) -> float:
+        """The gap of a customer with a single basket."""
+        if self.usual_gap is not None:
+            return self.usual_gap
+        known = self._own_gap[self._own_gap > 0]
+        return float(np.median(known)) if known.size else 1.0
+
+    @cached_property
+    def _own_gap(self) -> Floats:
         first = np.full(self.customers, np.inf)
         np.minimum.at(first, self.owner, self.time)
         span = np.where(self.counts > 1, self.last_time - first, 0.0)
-        gap = span / np.maximum(self.counts - 1, 1)
-        known = gap[gap > 0]
-        return np.where(gap > 0, gap, float(np.median(known)) if known.size else 1.0)
+        gap: Floats = span / np.maximum(self.counts - 1, 1)
+        return gap
 
     @cached_property
     def last_time(self) -> Floats:
@@ -107,6 +119,7 @@ class Baskets:
             time=self.time[first:last],
             line_basket=self.line_basket[begin:end] - first,
             line_item=self.line_item[begin:end],
+            usual_gap=self.gap_of_one,
         )
 
     def with_basket(self, time: float, items: Sequence[int]) -> "Baskets":
@@ -123,13 +136,8 @@ class Baskets:
             time=np.append(self.time, time),
             line_basket=np.append(self.line_basket, np.full(distinct.size, self.owner.size)),
             line_item=np.append(self.line_item, distinct),
+            usual_gap=self.usual_gap,
         )
-
-    def weighted(self, decay: float) -> sparse.csr_matrix:
-        """Customers by items: each purchase has weight `decay` to the power of its basket's age."""
-        weights = decay ** self.age[self.line_basket].astype(np.float64)
-        places = self.owner[self.line_basket], self.line_item
-        return sparse.csr_matrix((weights, places), (self.customers, self.items))
 
 
 def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) -> Baskets:
@@ -147,7 +155,15 @@ def ordered_baskets(histories: Sequence[Sequence[Sequence[int]]], items: int) ->
     )
 
 
-def dated_baskets(owner: Ints, time: Floats, item: Ints, *, customers: int, items: int) -> Baskets:
+def dated_baskets(
+    owner: Ints,
+    time: Floats,
+    item: Ints,
+    *,
+    customers: int,
+    items: int,
+    usual_gap: float | None = None,
+) -> Baskets:
     """Histories from purchases in any order; purchases of one owner and time are one basket."""
     order = np.lexsort((item, time, owner))
     owner, time, item = owner[order], time[order], item[order]
@@ -163,4 +179,5 @@ def dated_baskets(owner: Ints, time: Floats, item: Ints, *, customers: int, item
         time=time[is_new],
         line_basket=basket[is_distinct],
         line_item=item[is_distinct],
+        usual_gap=usual_gap,
     )

@@ -1,0 +1,158 @@
+"""What was learned from all households, by which one household's recommendations are made anew.
+
+Belongs here: the files of it, and a household's rows from its purchases and these. What others say
+of a product, how often a product is bought again after how long, and the hyperparameters stay as
+they were learned; a household's own purchases count as they do when everything is learned.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pollux.runtime.recommend.baskets import Floats, Ints, dated_baskets
+from pollux.runtime.recommend.candidates import candidates
+from pollux.runtime.recommend.personal import personal_scores
+from pollux.runtime.recommend.rows import PER_KIND, Columns, columns_of, table_of
+from pollux.runtime.settings import Settings
+
+PRODUCTS_FILE = "learned.products.parquet"
+# Has the columns of `NEIGHBOURS`, in the order of households.
+NEIGHBOURS_FILE = "learned.neighbours.parquet"
+NEIGHBOURS = pa.schema(
+    [("household_key", pa.int64()), ("product_id", pa.int64()), ("score", pa.float32())]
+)
+FILES = (PRODUCTS_FILE, NEIGHBOURS_FILE)
+METADATA_KEY = b"pollux"
+DAY_MINUTES = 1440
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What concerns all households.
+
+    `rhythm` is the table of `personal`, of no size where nothing was ever bought; `usual_gap` is in
+    days, `last_day` is the number of the data's last day. `products` are keys, ascending, and
+    `popularity` is the score of each.
+    """
+
+    decay: float
+    prior: float
+    rhythm: Floats
+    usual_gap: float
+    last_day: int
+    products: Ints
+    popularity: Floats
+
+    @cached_property
+    def popular_first(self) -> Ints:
+        """Positions of products, the most popular first."""
+        return np.argsort(-self.popularity, kind="stable")
+
+    def recommend(
+        self, purchases: pa.Table, neighbours: pa.Table, last_day: int | None = None
+    ) -> pa.Table:
+        """Rows of `product_recommendations` for the households that `purchases` are of.
+
+        `purchases` are all of these households' lines of merchandise, in any order, with
+        `household_key`, `product_id` and the `minute` of their basket; `neighbours` are rows of
+        `NEIGHBOURS`, those of a household together. `last_day` is the last day of purchases since.
+        """
+        if not self.rhythm.size:
+            return table_of([])
+        names = ("household_key", "product_id", "minute")
+        household, product, minute = (_array(purchases, name) for name in names)
+        said_by = _array(neighbours, "household_key")
+        said_of, said = _array(neighbours, "product_id"), _array(neighbours, "score")
+        found = []
+        for key in np.unique(household).tolist():
+            mine, theirs = household == key, said_by == key
+            day = max(self.last_day, last_day or 0, int(minute[mine].max() // DAY_MINUTES))
+            others = said_of[theirs], said[theirs]
+            found.append(self._columns(key, product[mine], minute[mine], others, day))
+        return table_of(found)
+
+    def _columns(
+        self,
+        household: int,
+        product: Ints,
+        minute: Floats,
+        others: tuple[Ints, Floats],
+        last_day: int,
+    ) -> Columns:
+        said_of, said = others
+        own = np.unique(product)
+        most_popular = self.popular_first[: PER_KIND + own.size + said_of.size]
+        # Only these are counted with: as few as matter, in the same order.
+        products = np.unique(np.concatenate([own, said_of, self.products[most_popular]]))
+        popularity = self._popularity_of(products)
+        baskets = dated_baskets(
+            np.zeros(product.size, np.int64),
+            minute / DAY_MINUTES,
+            np.searchsorted(products, product),
+            customers=1,
+            items=products.size,
+            usual_gap=self.usual_gap,
+        )
+        bought, score = personal_scores(baskets, self.rhythm, decay=self.decay, prior=self.prior)
+        found = candidates(
+            (bought.item, score),
+            (np.searchsorted(products, said_of), said),
+            popularity,
+            np.argsort(-popularity, kind="stable"),
+            PER_KIND,
+        )
+        return columns_of(household, found, bought, products, last_day)
+
+    def _popularity_of(self, products: Ints) -> Floats:
+        if not self.products.size:
+            return np.zeros(products.size)
+        place = np.minimum(np.searchsorted(self.products, products), self.products.size - 1)
+        return np.where(self.products[place] == products, self.popularity[place], 0.0)
+
+
+def learned_dir(settings: Settings) -> Path:
+    """Where what was learned last is, for the next build."""
+    return settings.data_dir / "builds" / "learned"
+
+
+def nothing_learned() -> Learned:
+    """What there is to learn where nothing was ever bought."""
+    none = np.zeros(0)
+    return Learned(1.0, 0.0, none, 1.0, 0, none.astype(np.int64), none)
+
+
+def write_learned(folder: Path, learned: Learned) -> None:
+    """Writes what concerns all households to `PRODUCTS_FILE`."""
+    numbers = {
+        "decay": learned.decay,
+        "prior": learned.prior,
+        "rhythm": learned.rhythm.tolist(),
+        "usual_gap": learned.usual_gap,
+        "last_day": learned.last_day,
+    }
+    columns = {"product_id": learned.products, "score": learned.popularity}
+    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(numbers)})
+    pq.write_table(table, folder / PRODUCTS_FILE)
+
+
+def read_learned(folder: Path) -> Learned:
+    """What `write_learned` wrote; raises `OSError`, or `ValueError` for another file."""
+    table = pq.ParquetFile(folder / PRODUCTS_FILE).read()
+    numbers = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"null"))
+    if numbers is None:
+        raise ValueError(f"{PRODUCTS_FILE} does not say how products are scored")
+    numbers["rhythm"] = np.array(numbers["rhythm"], np.float64)
+    return Learned(
+        **numbers, products=_array(table, "product_id"), popularity=_array(table, "score")
+    )
+
+
+def _array(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    return np.asarray(table.column(name).to_numpy())
