@@ -44,9 +44,10 @@ def find(path: str, **parameters: str | float | bool) -> dict[str, Any] | None:
 
 
 class LiveDocument(NamedTuple):
-    """A document, and when it was computed where it is newer than the release."""
+    """A document, its ETag, and when it was computed where it is newer than the release."""
 
     document: dict[str, Any]
+    etag: str
     computed_at: str | None
 
 
@@ -64,6 +65,18 @@ def rows(path: str, **parameters: str | float | bool) -> list[Row]:
     """A list of the API, at most 1,000 rows where no `limit` is given; raises `ServiceError`."""
     found: list[Row] = read(path, **{"limit": MOST_ROWS, **parameters})["data"]
     return found
+
+
+def find_rows(path: str, etag: str, /, **parameters: str | float | bool) -> list[Row]:
+    """A list of a customer whose document has this ETag; empty where there is no such list."""
+    try:
+        found = _read(path, tuple(parameters.items()), key(), {**_etags(), "": etag})
+    except ServiceError as error:
+        if error.trouble is Trouble.NOT_FOUND:
+            return []
+        raise
+    listed: list[Row] = found["data"]
+    return listed
 
 
 def whole(path: str, **parameters: str | float | bool) -> list[Row]:
@@ -130,7 +143,7 @@ def _etags() -> dict[str, str]:
         if error.trouble is not Trouble.ENDING:
             raise
         # It does not say which are current: nothing is kept until another API is there.
-        return {"": uuid4().hex}
+        return {"ending": uuid4().hex}
     return found
 
 
@@ -154,7 +167,7 @@ def _read_live(
     answer = client().ask(Service.API, path, key=key)
     freshness = answer.headers.get("X-Pollux-Freshness", "")
     computed_at = freshness.rpartition("; computed=")[2] or None
-    return LiveDocument(answer.json(), computed_at)
+    return LiveDocument(answer.json(), answer.headers.get("ETag", ""), computed_at)
 
 
 @st.cache_data(ttl=ANSWER_SECONDS, max_entries=MOST_ANSWERS, show_spinner=False)

@@ -74,8 +74,8 @@ def _show_figures(found: Row) -> None:
         delta=_others(customers),
         delta_color="off",
         delta_arrow="off",
-        help="Those who bought since the release. Their own pages know of it; lists and totals do "
-        "with the next build.",
+        help="Those who bought since the release. Their own pages know of it; lists of all and "
+        "totals do with the next build.",
         border=True,
     )
     waits = _waits(found)

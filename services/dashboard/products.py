@@ -7,10 +7,12 @@ from services.dashboard import data, words
 KINDS = {"repeat": "buys again", "new": "new to it"}
 
 
-def recommended(household: int, count: int, **parameters: str) -> list[dict[str, Any]]:
+def recommended(
+    household: int, count: int, *, etag: str = "", **parameters: str
+) -> list[dict[str, Any]]:
     """The likeliest products of a household's next basket; none where none are known."""
     path = f"/v1/households/{household}/recommendations"
-    found = data.find(path, k=count, **parameters)
+    found = data.find_rows(path, etag, k=count, **parameters)
     return [
         dict(row)
         | {
@@ -18,5 +20,5 @@ def recommended(household: int, count: int, **parameters: str) -> list[dict[str,
             "kind": KINDS[row["kind"]],
             "reason": words.sentence(row["reason"]),
         }
-        for row in (found or {"data": []})["data"]
+        for row in found
     ]

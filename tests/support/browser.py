@@ -51,7 +51,7 @@ class Page:
     def tab(self) -> Iterator["Page"]:
         """Another tab of the same browser, beside this one."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        with connect(f"{self._tabs}/{target}", max_size=None, proxy=None) as socket:
+        with _connect(f"{self._tabs}/{target}") as socket:
             yield Page(socket, self._tabs)
         self._call("Target.closeTarget", targetId=target)
 
@@ -121,6 +121,11 @@ class Page:
             self.errors.append(json.dumps(content["args"])[:500])
 
 
+def _connect(address: str) -> ClientConnection:
+    # A browser that has much else to do answers no ping for long, and is there all the same.
+    return connect(address, max_size=None, proxy=None, ping_interval=None)
+
+
 @contextmanager
 def browse(program: str, profile: Path) -> Iterator[Page]:
     """A browser with one tab."""
@@ -137,7 +142,7 @@ def browse(program: str, profile: Path) -> Iterator[Page]:
         with opener.open(f"http://127.0.0.1:{port}/json", timeout=120) as answer:
             tab = next(t for t in json.load(answer) if t["type"] == "page")
         address = tab["webSocketDebuggerUrl"]
-        with connect(address, max_size=None, proxy=None) as socket:
+        with _connect(address) as socket:
             yield Page(socket, address.rpartition("/")[0])
     finally:
         process.terminate()

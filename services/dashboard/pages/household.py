@@ -30,19 +30,32 @@ def show() -> None:
         _show_largest()
         return
     path = f"/v1/households/{household}"
-    if data.find_live(path) is None:
+    found = data.find_live(path)
+    if found is None:
         states.empty(f"No household {household} is in scope. Choose one of a segment instead.")
         _show_largest()
         return
-    st.fragment(_show_live, run_every=LIVE_SECONDS)(path)
-    if data.find(path, live=False) is None:
-        states.empty("It is new since the release: the next build brings what else is known of it.")
-        return
-    _show_weeks(path)
-    basket = recommended(household, BASKET)
+    _show_worth(found.document)
+    st.fragment(_follow, run_every=LIVE_SECONDS)(path, found.etag)
+    summary = data.find_live(f"{path}/summary")
+    _show_who(found.document, None if summary is None else summary.document)
+    _show_weeks(path, found.etag)
+    basket = recommended(household, BASKET, etag=found.etag)
     _show_basket(basket)
     _show_together(basket)
-    _show_history(path)
+    _show_history(path, found.etag)
+
+
+def _follow(path: str, etag: str) -> None:
+    """Draws the page anew as soon as the household buys something, or another release has it."""
+    with states.problems_shown():
+        found = data.find_live(path)
+        if found is None or found.etag != etag:
+            st.rerun()
+        if found.computed_at is not None:
+            st.caption(
+                f":material/bolt: Newer than the release, computed {words.age(found.computed_at)}."
+            )
 
 
 def _show_largest() -> None:
@@ -55,23 +68,6 @@ def _show_largest() -> None:
         key="largest",
         sets={PATH: "household_key"},
     )
-
-
-def _show_live(path: str) -> None:
-    """What changes as soon as the household buys something."""
-    with states.problems_shown():
-        found = data.find_live(path)
-        if found is None:
-            # What it did took it out of scope, or somebody erased it.
-            st.rerun()
-        _show_worth(found.document)
-        if found.computed_at is not None:
-            st.caption(
-                f":material/bolt: Newer than the release, computed {words.age(found.computed_at)}; "
-                "weeks, next basket and history are the release's."
-            )
-        summary = data.find_live(f"{path}/summary")
-        _show_who(found.document, None if summary is None else summary.document)
 
 
 def _show_worth(household: Row) -> None:
@@ -115,13 +111,14 @@ def _show_who(household: Row, summary: Row | None) -> None:
     )
 
 
-def _show_weeks(path: str) -> None:
+def _show_weeks(path: str, etag: str) -> None:
     st.header("Week by week")
     weeks = [
         dict(row) | dict(zip(("week", "week_end"), _ends_of(row["week_no"]), strict=True))
-        for row in data.rows(f"{path}/weekly-sales")
+        for row in data.find_rows(f"{path}/weekly-sales", etag, limit=data.MOST_ROWS)
     ]
-    campaigns = data.rows(f"{path}/campaigns", sort="start_day")
+    # Who is new since the release was sent none.
+    campaigns = data.find_rows(f"{path}/campaigns", etag, limit=data.MOST_ROWS, sort="start_day")
     bars = (
         alt.Chart(charts.frame(weeks, ["week", "week_end", "total_sales", "baskets"]))
         .mark_rect(color=charts.MAIN)
@@ -197,9 +194,9 @@ def _show_together(basket: Sequence[Row]) -> None:
     st.caption("Times as often in the same basket as by chance.")
 
 
-def _show_history(path: str) -> None:
+def _show_history(path: str, etag: str) -> None:
     st.header("How its segment changed")
-    history = data.rows(f"{path}/segments", sort="-period_end")
+    history = data.find_rows(f"{path}/segments", etag, limit=data.MOST_ROWS, sort="-period_end")
     table(
         history,
         ["period_end_date", "segment", "r_score", "f_score", "m_score", "total_sales"],

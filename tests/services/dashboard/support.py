@@ -24,7 +24,7 @@ ETAGS = {"customer": '"customer-3-a"', "household": '"household-7-a"', "store": 
 
 
 class FakeServices:
-    """Answers of the services by path, or by path and query; what was asked is kept."""
+    """Answers of the services by path; what was asked is kept."""
 
     def __init__(self) -> None:
         self.documents: dict[str, Any] = {"/readyz": {"status": "ready", "etags": ETAGS}}
@@ -44,9 +44,7 @@ class FakeServices:
             return problem(HTTPStatus.UNAUTHORIZED, "key-required", "Send a key.")
         if self.scopes is not None and (needs := needed(request)) not in {*self.scopes, None}:
             return problem(HTTPStatus.FORBIDDEN, "scope-missing", f"This needs the scope {needs}.")
-        found = self.documents.get(
-            request.url.raw_path.decode(), self.documents.get(request.url.path)
-        )
+        found = self.documents.get(request.url.path)
         if found is None:
             return problem(HTTPStatus.NOT_FOUND, "unknown", f"No {request.url.path} here.")
         if isinstance(found, httpx.Response):

@@ -18,12 +18,15 @@ import psutil
 import pytest
 import streamlit as st
 
+from pollux.runtime.live_models import LiveModels
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from services.dashboard import data, words
 from services.dashboard.client import Client
 from services.dashboard.pages import PAGES
+from services.live import app as live
 from tests.conftest import PROJECT_DIR
+from tests.services.api.support import client_of
 from tests.services.dashboard.drawn import address, wait_until_quiet
 from tests.services.dashboard.support import open_page
 from tests.services.openapi.support import KEY, running_services
@@ -195,6 +198,49 @@ def test_five_open_pages_fit_into_their_memory(site: Site, page: Page) -> None:
             assert tab.errors == []
         used = site.memory()
     assert used <= MOST_MEBIBYTES, f"{used:.0f} MiB"
+
+
+@pytest.fixture
+def live_rows(site: Site) -> Iterator[None]:
+    """The process that computes live rows, in this one."""
+    store = open_serving_store(site.settings)
+    topic = "pollux/segment-changed"
+    app = live.create_app(site.settings, store, LiveModels, segment_topic=topic)
+    with client_of(app) as client:
+        wait_for(lambda: client.get("/readyz").status_code == 200, 60)
+        yield
+
+
+def test_pages_that_are_open_follow_a_purchase(site: Site, live_rows: None, page: Page) -> None:
+    households = ask(f"{site.urls['api']}/v1/households", r_score="1", sort="-household_key")
+    household = households["data"][0]
+    key = household["household_key"]
+    product = ask(f"{site.urls['api']}/v1/households/products", department="GROCERY")["data"][0]
+    open_with_key(page, site.url)
+    with page.tab() as other:
+        open_with_key(other, f"{site.url}/household?household={key}")
+        before = other.evaluate("document.querySelector('h2').innerText")
+        line = {"product_id": product["product_id"], "quantity": 1, "sales_value": 12}
+        basket = {"household_key": key, "basket_id": 99_000_000_001, "day": 708, "lines": [line]}
+        headers = {"Authorization": f"Bearer {KEY}"}
+        path = f"{site.urls['events']}/v1/purchases"
+        assert httpx.post(path, json=basket, headers=headers).status_code == 200
+        other.wait("document.body.innerText.includes('Newer than the release')")
+        wait_until_quiet(other)
+        assert other.evaluate("document.querySelector('h2').innerText") != before
+        text = other.evaluate("document.body.innerText")
+        assert f"${float(household['total_sales']) + 12:,.0f}" in text
+        assert other.errors == []
+    page.wait("/Baskets, last hour\\s+1\\s+\\$12/.test(document.body.innerText)")
+    page.wait("/Households ahead\\s+1/.test(document.body.innerText)")
+    assert "Up to date" in page.evaluate("document.body.innerText")
+    # Whoever moved, chosen, is shown.
+    page.wait("document.querySelectorAll('[data-testid=stDataFrame]').length > 1")
+    assert page.errors == []
+    choose_row(page, 0, 0)
+    page.wait("location.pathname === '/household'")
+    wait_until_quiet(page)
+    assert page.evaluate("location.search") == f"?household={key}"
 
 
 def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None:

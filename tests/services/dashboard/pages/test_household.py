@@ -3,13 +3,13 @@
 import time
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 import pytest
-import streamlit as st
 
 from services.dashboard import data
-from tests.services.dashboard.support import FakeServices, open_page, problem, row, texts
+from tests.services.dashboard.support import FakeServices, open_page, problem, row, run, texts
 
 PATH = "/v1/households/1"
 SEGMENT = {"name": "At risk", "since_day": 652, "since_date": "2006-01-03"}
@@ -125,30 +125,52 @@ def test_without_a_number_the_largest_are_shown(shop: FakeServices) -> None:
     assert "At risk" in texts(page)
 
 
+def bought(shop: FakeServices, event: int, **values: Any) -> None:
+    """Has the household's document computed anew three minutes ago."""
+    known = shop.documents[PATH]
+    document = (known.json() if isinstance(known, httpx.Response) else known) | values
+    computed = (datetime.now(UTC) - timedelta(minutes=3, seconds=5)).isoformat()
+    freshness = f"live; event={event}; computed={computed}"
+    headers = {"X-Pollux-Freshness": freshness, "ETag": f'"household-7-a-live-{event}"'}
+    shop.documents[PATH] = httpx.Response(200, json=document, headers=headers)
+    data._read_live.clear()
+
+
 def test_it_says_when_it_is_newer_than_the_release(shop: FakeServices) -> None:
     assert "Newer than the release" not in texts(open_page("household", household=1))
-    document = shop.documents[PATH]
-    computed = (datetime.now(UTC) - timedelta(minutes=3, seconds=5)).isoformat()
-    freshness = f"live; event=1204; computed={computed}"
-    shop.documents[PATH] = httpx.Response(
-        200, json=document, headers={"X-Pollux-Freshness": freshness}
-    )
-    st.cache_data.clear()
-    assert "Newer than the release, computed 3 minutes ago" in texts(
-        open_page("household", household=1)
-    )
+    bought(shop, 1204)
+    said = texts(open_page("household", household=1))
+    assert "Newer than the release, computed 3 minutes ago." in said
 
 
-def test_of_one_that_the_release_does_not_have_only_what_is_known_is_shown(
-    shop: FakeServices,
-) -> None:
+def test_a_purchase_reaches_the_lists_of_the_household(shop: FakeServices) -> None:
+    page = open_page("household", household=1)
+    bought(shop, 1204, total_sales=4500)
+    weeks = [row("household", "household_weekly_sales", week_no=17)]
+    shop.serve(f"{PATH}/weekly-sales", weeks)
+    again = row("household", "product_recommendations", sub_commodity="FLUID MILK")
+    shop.serve(f"{PATH}/recommendations", [again])
+    history = [row("household", "household_segment_history", segment="Loyal")]
+    shop.serve(f"{PATH}/segments", history)
+    run(page)
+    assert "Sales: $4,500" in texts(page)
+    assert "2004-07-11" in "".join(str(c.proto) for c in page.get("vega_lite_chart"))
+    products = next(t.value for t in page.dataframe if "product" in t.value)
+    assert list(products["product"]) == ["Fluid milk"]
+    assert list(page.dataframe[-1].value["segment"]) == ["Loyal"]
+    # The same event is answered from memory.
+    asked = len(shop.asked)
+    data._etags.clear()
+    run(page)
+    assert set(shop.paths()[asked:]) <= {"/readyz"}
+
+
+def test_of_one_that_the_release_does_not_have_what_is_known_is_shown(shop: FakeServices) -> None:
     unknown = problem(HTTPStatus.NOT_FOUND, "unknown-household", "No household 1.")
-    for path in [path for path in shop.documents if path.startswith(f"{PATH}/")]:
-        shop.documents[path] = unknown
-    shop.documents[f"{PATH}?live=false"] = unknown
+    shop.documents[f"{PATH}/campaigns"] = shop.documents[f"{PATH}/summary"] = unknown
     page = open_page("household", household=1)
     said = texts(page)
     assert "At risk, since 3 Jan 2006" in said
-    assert "It is new since the release" in said
-    assert "Week by week" not in said
+    assert "Week by week" in said
+    assert "How its segment changed" in said
     assert "No household 1." not in said
