@@ -124,7 +124,8 @@ class Worker:
     @property
     def database_problem(self) -> str | None:
         """Why the database cannot be used; None if it can."""
-        if self._has_begun.is_set() and self.is_database_up:
+        has_begun = self._has_begun.is_set() and self._live.has_tried.is_set()
+        if has_begun and self.is_database_up:
             return None
         refusal = self._watcher.refusal
         if refusal is None:
