@@ -25,7 +25,6 @@ from orchestration.load.run import load
 from orchestration.release.publish import release
 from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment
 from orchestration.transform.errors import BuildError
-from orchestration.transform.landed import compile_for_duckdb
 from orchestration.transform.live_files import live_dir, write_live_files
 from orchestration.transform.record import read_record
 from pollux.runtime.live_models import LiveModels
@@ -359,16 +358,18 @@ def test_the_files_of_a_release_are_those_of_its_build(installation: Settings) -
     assert evaluate(models, in_batches(keys, 20), None, None) == expected
 
 
-def last_build(settings: Settings) -> DbtRun:
-    """The last build with its compiled models, which reading the rules afterwards took away."""
+def last_build(settings: Settings, prepared: Prepared) -> DbtRun:
+    """The last build with compiled models, which reading the rules afterwards took away."""
     record = read_record(settings, "household")
     assert record is not None
     ensure_empty_parts(settings, list(read_datasets(PROJECT_DIR).values()))
-    return DbtRun(record.invocation_id, (), compile_for_duckdb(settings))
+    return DbtRun(record.invocation_id, (), prepared.compiled())
 
 
-def test_a_model_that_cannot_be_evaluated_live_fails_the_build(installation: Settings) -> None:
-    run = last_build(installation)
+def test_a_model_that_cannot_be_evaluated_live_fails_the_build(
+    installation: Settings, prepared: Prepared
+) -> None:
+    run = last_build(installation, prepared)
     node = run.manifest["nodes"]["model.pollux.int_baskets_summed"]
     node["compiled_code"] = "select no_such_column"
     with pytest.raises(BuildError) as refused:
@@ -378,8 +379,10 @@ def test_a_model_that_cannot_be_evaluated_live_fails_the_build(installation: Set
     assert "no_such_column" in message
 
 
-def test_lines_that_did_not_change_are_not_written_again(installation: Settings) -> None:
-    run = last_build(installation)
+def test_lines_that_did_not_change_are_not_written_again(
+    installation: Settings, prepared: Prepared
+) -> None:
+    run = last_build(installation, prepared)
     before = live_dir(installation, "household", run.invocation_id)
     files = {path.stem: path.stat().st_ino for path in before.glob("*.parquet")}
     again = replace(run, invocation_id=f"{run.invocation_id}+")

@@ -22,7 +22,7 @@ from orchestration.load.declarations import LEARNED
 from orchestration.load.run import load
 from orchestration.release.publish import release
 from orchestration.transform.dbt import target_dir
-from orchestration.transform.landed import compiled_path
+from orchestration.transform.landed import compile_for_duckdb, compiled_path
 from orchestration.transform.manifest import prepare_manifest
 from orchestration.transform.record import read_record
 from pollux.runtime.postgres import EmbeddedPostgres
@@ -84,6 +84,13 @@ class Prepared:
         """The household domain, built on DuckDB and released; tests must not change it."""
         return Settings(data_dir=self._once("household", self._make_household), database_url=None)
 
+    def compiled(self) -> dict[str, Any]:
+        """The models as dbt compiles them for DuckDB, of a shop whose window moves with its data.
+
+        Each call reads its own.
+        """
+        return _compile(self._once("compiled", _compile))
+
     def trained(self) -> Path:
         """A data folder with a promoted model of coupon propensity, and the raw `files` of it."""
         return self._once("trained", _make_trained)
@@ -101,7 +108,7 @@ class Prepared:
     def _landed(self) -> Path:
         return self._once("landed", self._make_landed)
 
-    def _once(self, name: str, make: Callable[[Path], None]) -> Path:
+    def _once(self, name: str, make: Callable[[Path], object]) -> Path:
         """A folder that the first worker makes and all others wait for."""
         folder, done = self.folder / name, self.folder / f"{name}.done"
         if not done.exists():
@@ -172,6 +179,10 @@ def _make_samples(folder: Path) -> None:
         header, *rows = itertools.islice(lines, 0, None, CAUSAL_KEPT)
     causal.write_text("".join([header, *rows]))
     soil({domain: folder / domain for domain in SCALES})
+
+
+def _compile(folder: Path) -> dict[str, Any]:
+    return compile_for_duckdb(Settings(data_dir=folder, database_url=None))
 
 
 def _make_trained(folder: Path) -> None:
