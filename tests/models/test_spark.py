@@ -19,9 +19,34 @@ pytestmark = [pytest.mark.integration, pytest.mark.spark]
 # Models with a window over all rows of what is small.
 GATHERED = {
     "conversions": "a row per promotion, kind and initial",
-    "hh_summary": "a row per thousand numbers of households",
     "int_baskets_with_commodities": "a row per commodity",
+    "int_days_completed": "a row per day",
+    "int_summaries_numbered": "a row per thousand numbers of households",
     "voucher_assignment_segmented": "a row per day",
+}
+# Models that join each row with each of what is small; of views, also the models that read them.
+LOOPED = {
+    "campaign_segments": "one row: the data's first and last day",
+    "campaign_summary": "one row: the data's first and last day",
+    "commodity_associations": "one row: totals",
+    "coupon_offers": "a row per department; one row: totals",
+    "household_cleaning_report": "one row: the window's days",
+    "household_rfm": "one row: the window's days; a row per period: bounds of fifths",
+    "int_campaign_targets_measured": "one row: the data's first and last day",
+    "int_campaigns_clipped": "one row: the data's first and last day",
+    "int_households_measured_by_period": "a row per period of four weeks",
+    "int_households_scored_frequency": "one row: bounds of fifths",
+    "int_households_scored_monetary": "one row: bounds of fifths",
+    "int_households_scored_recency": "one row: the window's days",
+    "int_product_stores_compared": "a row per week",
+    "int_product_weeks_promoted": "a row per week",
+    "int_transactions_in_scope": "one row: the window's days",
+    "int_transactions_judged": "one row: the window's days",
+    "int_window_chosen": "one row: the last day of live answers",
+    "promotion_effect": "a row per week",
+    "segment_cells": "one row: totals",
+    "segment_moves": "one row: the first period",
+    "segment_sizes": "a row per segment; one row: the last period",
 }
 BROKEN = {
     "models/marts/store/broken.sql": """
@@ -77,21 +102,34 @@ def test_seeds_build_with_every_test(build: Build) -> None:
     assert failed == {}
 
 
-@pytest.mark.endurance
-def test_nothing_gathers_all_rows_in_one_task(build: Build) -> None:
-    """An exchange to one partition is of what was aggregated, a row per task, or has a reason."""
-    # A small server has one partition, which would need no such exchange.
+@pytest.fixture(scope="module")
+def plans(build: Build) -> dict[str, str]:
+    """The physical plan of every model, by name."""
+    # A small server has one partition, which would need no exchange to one.
     build.session.conf.set("spark.sql.shuffle.partitions", "8")
-    plans = {
+    found = {
         node["name"]: build.session.sql(
             f"explain {build.results[unique_id]['compiled_code']}"
         ).collect()[0][0]
         for unique_id, node in build.manifest["nodes"].items()
         if node["resource_type"] == "model"
     }
-    assert len(plans) > 100
-    assert [name for name, plan in plans.items() if "CartesianProduct" in plan] == []
+    assert len(found) > 100
+    return found
+
+
+@pytest.mark.endurance
+def test_nothing_gathers_all_rows_in_one_task(plans: dict[str, str]) -> None:
+    """An exchange to one partition is of what was aggregated, a row per task, or has a reason."""
     assert {name for name, plan in plans.items() if gathers(plan)} == GATHERED.keys()
+
+
+@pytest.mark.endurance
+def test_nothing_is_joined_each_with_each(plans: dict[str, str]) -> None:
+    """A product or a nested loop is with what is small however much data there is."""
+    assert [name for name, plan in plans.items() if "CartesianProduct" in plan] == []
+    looped = {name for name, plan in plans.items() if "BroadcastNestedLoopJoin" in plan}
+    assert looped == LOOPED.keys()
 
 
 def gathers(plan: str) -> bool:
