@@ -16,6 +16,7 @@ from orchestration.load.event_datasets import EVENTS, events_fingerprint, feedin
 from orchestration.load.events import land_events
 from orchestration.load.postgres import sync_raw
 from orchestration.load.quality import loaded_datasets
+from orchestration.object_store import fetch, send_landing
 from orchestration.transform.dbt import (
     DbtRun,
     NodeEnded,
@@ -144,7 +145,9 @@ def stream_build(
         with landing.locked(settings):
             _check_landing(settings, records)
             loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
+            send_landing(settings)
             run = yield from _run(settings, domains, database, server, lock)
+            fetch(settings, run.invocation_id)
             step("build.built")
             check_marts(run.manifest, PROJECT_DIR)
             failures = {domain: failures_of(run, domain) for domain in domains}

@@ -120,8 +120,8 @@ def env() -> None:
     server = _spark_of_shell(settings)
     if server is not None:
         variables |= server.environment() | {
-            "POLLUX_LAKE_URL": str(settings.lake_dir),
-            "POLLUX_LANDING_URL": str(settings.landing_dir),
+            "POLLUX_LAKE_URL": settings.spark_lake,
+            "POLLUX_LANDING_URL": settings.spark_landing,
         }
     for name, value in variables.items():
         output.result_console.print(

@@ -109,7 +109,7 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _check_data_dir(settings: Settings, staging: Path) -> None:
-    if settings.landing_url:
+    if settings.landing_dir != settings.data_dir / "landing":
         raise BackupError(
             "A restore writes the landing zone to the data folder: run it without "
             "POLLUX_LANDING_URL, then move the folder landing there."

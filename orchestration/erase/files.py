@@ -13,6 +13,7 @@ from orchestration.erase.landed import erase_landed, erase_rejects
 from orchestration.erase.raw_files import erase_raw_files
 from orchestration.erase.tables import erase_parquet, erase_warehouse
 from orchestration.erase.waiting import erase_waiting
+from orchestration.object_store import empty_stores
 from pollux.runtime.duck import open_duckdb
 from pollux.runtime.settings import Settings
 from pollux.subjects import Subject, Suppressed
@@ -26,6 +27,7 @@ def erase_files(
     note: Note,
 ) -> None:
     """Takes subjects out of all files but the database's; the caller holds all locks."""
+    empty_stores(settings)
     erase_landed(settings, suppressed, note)
     erase_rejects(settings, suppressed, note)
     builds_dir = settings.data_dir / "builds"

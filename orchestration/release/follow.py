@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import psycopg
 
+from orchestration.object_store import ObjectStoreError
 from orchestration.release import registry
 from orchestration.release.errors import ReleaseError
 from orchestration.release.parquet import ParquetRelease, drop_old_folders, linked_release
@@ -63,7 +64,7 @@ def follow_switch(
     ):
         try:
             follow()
-        except (psycopg.Error, OSError) as error:
+        except (psycopg.Error, OSError, ObjectStoreError) as error:
             notes.append(f"Released, but {what} of {domain} are as before: {told(error)}")
             if not connection.closed:
                 connection.rollback()

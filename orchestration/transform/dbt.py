@@ -103,8 +103,8 @@ def dbt_environment(
         environment |= database.libpq_environment() | {"PGOPTIONS": POSTGRES_OPTIONS}
     if server is not None:
         environment |= server.environment() | {
-            "POLLUX_LAKE_URL": str(settings.lake_dir),
-            "POLLUX_LANDING_URL": str(settings.landing_dir),
+            "POLLUX_LAKE_URL": settings.spark_lake,
+            "POLLUX_LANDING_URL": settings.spark_landing,
         }
     return environment
 

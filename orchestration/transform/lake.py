@@ -15,6 +15,7 @@ from uuid import UUID
 
 import duckdb
 
+from orchestration.object_store import claim_stores, drop_from_lake, folders_in_lake
 from orchestration.scans import identifier, scan_parts
 from orchestration.transform.errors import BuildError
 from orchestration.transform.graph import ServedTable
@@ -60,8 +61,10 @@ def open_build(
 def claim_lake(settings: Settings) -> None:
     """Makes the lake this installation's own, so that no other removes its builds.
 
-    Raises `BuildError` if another installation has it, or it cannot be written.
+    Raises `BuildError` if another installation has it, or it cannot be written; and
+    `ObjectStoreError`.
     """
+    claim_stores(settings)
     lake = settings.lake_dir
     if lake.is_relative_to(settings.data_dir):
         return
@@ -87,6 +90,8 @@ def claim_lake(settings: Settings) -> None:
 
 def drop_builds(settings: Settings, kept: Set[str]) -> None:
     """Removes all builds but these; the caller holds the warehouse lock."""
+    sent = folders_in_lake(settings)
+    drop_from_lake(settings, {name for name in sent - kept if _is_invocation(name)})
     if not settings.lake_dir.is_dir():
         return
     for folder in settings.lake_dir.iterdir():

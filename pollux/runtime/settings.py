@@ -41,6 +41,23 @@ PREFIX = re.compile(r"(?!/v1(/|$))(/[A-Za-z0-9._~-]+)+", re.ASCII)
 SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret
 SECRET_BYTES = range(24, 65)
 
+# Spark takes some other characters of a path for escapes or patterns.
+OBJECT_PATH = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+def is_object_store(url: str) -> bool:
+    """Whether an address is that of an object store, and not of a folder."""
+    return url.startswith("s3a://")
+
+
+def address_of(url: str) -> str:
+    """The address as Spark knows it: what is behind a ? is for Pollux; empty for no address."""
+    return url.partition("?")[0].rstrip("/") if is_object_store(url) else url
+
+
+def _folder(url: str) -> Path | None:
+    return Path(url) if url and not is_object_store(url) else None
+
 
 class Settings(BaseSettings):
     """One installation: a data folder, an engine, a serving database, an API.
@@ -72,13 +89,15 @@ class Settings(BaseSettings):
     )
     lake_url: str = Field(
         default="",
-        description="Folder, of this installation alone, that engine spark writes its builds to; "
-        "without it lake in the data folder. Every machine of a cluster must see it at this path.",
+        description="Folder or s3a://bucket/path, of this installation alone, that engine spark "
+        "writes its builds to; without it lake in the data folder. Every machine of a cluster must "
+        "see it at this path.",
     )
     landing_url: str = Field(
         default="",
-        description="Folder of the landing zone, for engine spark; without it landing in the data "
-        "folder. Every machine of a cluster must see it at this path.",
+        description="Folder of the landing zone, for engine spark, or s3a://bucket/path that a "
+        "build copies it to; without it landing in the data folder. Every machine of a cluster "
+        "must see it at this path.",
     )
     study: str = Field(
         default="",
@@ -360,20 +379,42 @@ class Settings(BaseSettings):
     def _shared_folder(cls, value: str, others: ValidationInfo) -> str:
         if not value:
             return value
-        scheme, separator, path = value.partition("://")
-        if separator and scheme != "file":
-            raise ValueError(
-                f"{scheme}:// is not supported: only a folder is, of this machine or shared by "
-                "those of a cluster, as /mnt/shared or file:///mnt/shared"
-            )
-        folder = Path(path if separator else value)
-        if not folder.is_absolute():
-            raise ValueError(f"{value} must be a whole path, since other machines look there, too")
         if others.field_name == "landing_url" and others.data.get("engine") != "spark":
             raise ValueError(
                 "only POLLUX_ENGINE=spark reads a landing zone outside of the data folder"
             )
+        if is_object_store(value):
+            return cls._object_store(value, others)
+        scheme, separator, path = value.partition("://")
+        if separator and scheme != "file":
+            raise ValueError(
+                f"{scheme}:// is not supported: only s3a:// is, and a folder, of this machine or "
+                "shared by those of a cluster, as /mnt/shared or file:///mnt/shared"
+            )
+        folder = Path(path if separator else value)
+        if not folder.is_absolute():
+            raise ValueError(f"{value} must be a whole path, since other machines look there, too")
         return str(cls._absolute(folder))
+
+    @staticmethod
+    def _object_store(value: str, others: ValidationInfo) -> str:
+        parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ValueError("keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        if not parts.netloc or not parts.path.strip("/"):
+            raise ValueError(
+                "an object store is named with its bucket and a path there, as in s3a://bucket/path"
+            )
+        if not OBJECT_PATH.fullmatch(parts.path):
+            raise ValueError("a path in a bucket has only letters, digits, and . _ - / here")
+        lake = others.data.get("lake_url", "") if others.field_name == "landing_url" else ""
+        ends = sorted(f"{address_of(one)}/" for one in (value, lake) if is_object_store(one))
+        if ends[-1].startswith(ends[0]) and len(ends) > 1:
+            raise ValueError(
+                "POLLUX_LANDING_URL and POLLUX_LAKE_URL may not be one inside the other: what is "
+                "not of the one would be removed"
+            )
+        return value
 
     @field_validator("root_path")
     @classmethod
@@ -458,12 +499,22 @@ class Settings(BaseSettings):
     @property
     def landing_dir(self) -> Path:
         """Folder of the landing zone: `<domain>/<dataset>/<part>.parquet`."""
-        return Path(self.landing_url) if self.landing_url else self.data_dir / "landing"
+        return _folder(self.landing_url) or self.data_dir / "landing"
 
     @property
     def lake_dir(self) -> Path:
         """Folder of the builds of engine `spark`: `<dbt invocation>/<schema>/<table>/`."""
-        return Path(self.lake_url) if self.lake_url else self.data_dir / "lake"
+        return _folder(self.lake_url) or self.data_dir / "lake"
+
+    @property
+    def spark_landing(self) -> str:
+        """Where Spark reads what has landed: the landing zone, or its copy in an object store."""
+        return address_of(self.landing_url) or str(self.landing_dir)
+
+    @property
+    def spark_lake(self) -> str:
+        """Where Spark writes builds: the lake, or the place that they are fetched from."""
+        return address_of(self.lake_url) or str(self.lake_dir)
 
     @property
     def rejects_dir(self) -> Path:

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
+from pydantic import SecretStr
 
+from orchestration import object_store
 from orchestration.build import build
 from orchestration.release.publish import release
 from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.runtime.spark import running_spark, spark_parts, start_spark, stop_spark, use_spark
+from pollux.runtime.spark_processes import TOKEN_VARIABLE
 from services.api.app import create_app
 from tests.services.api.support import client_of
 from tests.support.installations import Prepared
@@ -21,6 +26,7 @@ from tests.support.spark import require_spark
 
 pytestmark = [pytest.mark.integration, pytest.mark.endurance, pytest.mark.spark]
 
+BUCKET = "bucket"
 # By then something has been built, and most has not.
 NODES_BEFORE_KILL = 8
 
@@ -35,9 +41,21 @@ def cluster(prepared: Prepared, short_tmp: Path) -> Iterator[Settings]:
     """An installation with the fan club's files and a cluster of two workers."""
     settings = prepared.land(short_tmp / "cluster", "loyalty", engine="spark")
     settings = settings.model_copy(update={"lake_url": str(short_tmp / "shared" / "lake")})
-    start_spark(settings, workers=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", buckets(short_tmp))
+        start_spark(settings, workers=2)
     yield settings
     stop_spark(settings)
+
+
+def buckets(folder: Path) -> str:
+    """What makes a server read and write `s3a://bucket/…` in a folder, without the jar for S3."""
+    view = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
+    links = "".join(
+        f" -Dspark.hadoop.fs.viewfs.mounttable.{BUCKET}.link./{name}=file://{folder}/{BUCKET}/{name}"
+        for name in ("landing", "lake")
+    )
+    return f"-Dspark.hadoop.fs.s3a.impl={view}{links}"
 
 
 def kill_part(settings: Settings, part: str) -> Callable[[str, int, int], None]:
@@ -90,16 +108,56 @@ def test_a_household_built_by_the_own_server_is_served(prepared: Prepared, short
         stop_spark(settings)
 
 
-def test_a_cluster_builds_what_one_machine_does(
-    cluster: Settings, prepared: Prepared, short_tmp: Path
-) -> None:
+@pytest.fixture(scope="module")
+def by_duckdb(prepared: Prepared, short_tmp: Path) -> dict[str, list[str]]:
+    """The fan club's rows, built by DuckDB from the files of the cluster."""
     one = prepared.land(short_tmp / "one", "loyalty")
-    for settings in (one, cluster):
-        build(settings, ["loyalty"]).raise_if_failed()
-        assert release(settings, "loyalty").is_new
-    rows = served(cluster, "loyalty")
+    build(one, ["loyalty"]).raise_if_failed()
+    assert release(one, "loyalty").is_new
+    rows = served(one, "loyalty")
     assert len(rows["members"]) > 0
-    assert rows == served(one, "loyalty")
+    return rows
+
+
+def test_a_cluster_builds_what_one_machine_does(
+    cluster: Settings, by_duckdb: dict[str, list[str]]
+) -> None:
+    build(cluster, ["loyalty"]).raise_if_failed()
+    assert release(cluster, "loyalty").is_new
+    assert served(cluster, "loyalty") == by_duckdb
+
+
+def test_a_cluster_builds_through_an_object_store(
+    cluster: Settings,
+    by_duckdb: dict[str, list[str]],
+    prepared: Prepared,
+    short_tmp: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder stands in for the bucket on both sides; S3's protocol has tests of its own."""
+    # Like a store, it makes the folders of what is written.
+    files = PyFileSystem(FSSpecHandler(LocalFileSystem(auto_mkdir=True)))
+    monkeypatch.setattr(
+        object_store,
+        "_place_of",
+        lambda url: object_store._Place(files, url.replace("s3a:/", str(short_tmp))),
+    )
+    for folder in ("landing", "lake"):
+        (short_tmp / BUCKET / folder).mkdir(parents=True)
+    server = use_spark(cluster)
+    monkeypatch.setenv(TOKEN_VARIABLE, server.token)
+    settings = prepared.land(short_tmp / "bucketed", "loyalty", engine="spark").model_copy(
+        update={
+            "spark_remote": SecretStr(server.remote),
+            "landing_url": f"s3a://{BUCKET}/landing",
+            "lake_url": f"s3a://{BUCKET}/lake",
+        }
+    )
+    build(settings, ["loyalty"]).raise_if_failed()
+    built = {path.name for path in (short_tmp / BUCKET / "lake").iterdir()} - {".pollux"}
+    assert {path.name for path in settings.lake_dir.iterdir()} == built
+    assert release(settings, "loyalty").is_new
+    assert served(settings, "loyalty") == by_duckdb
 
 
 @pytest.mark.parametrize("part", ["worker 1", "server", "master"])

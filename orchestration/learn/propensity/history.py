@@ -10,6 +10,7 @@ import duckdb
 from psycopg import sql
 
 from orchestration.learn.propensity.errors import LearnError
+from orchestration.object_store import drop_from_lake, fetch
 from orchestration.scans import literal, scan_parts
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
@@ -147,10 +148,11 @@ def _written_by_spark(settings: Settings, history: duckdb.DuckDBPyConnection) ->
             with spark_session(server) as session:
                 for name, (layer, model, columns) in TABLES.items():
                     found = session.table(f"warehouse_{layer}.{model}").select(*columns)
-                    found.write.parquet(str(folder / name))
+                    found.write.mode("overwrite").parquet(f"{settings.spark_lake}/{WRITTEN}/{name}")
         except SparkError as error:
             # A catalog ends with its server.
             raise _not_built(str(error)) from error
+        fetch(settings, WRITTEN)
         for name, (_, _, columns) in TABLES.items():
             listed = ", ".join(f"{column}::{kind} as {column}" for column, kind in columns.items())
             history.execute(
@@ -159,6 +161,7 @@ def _written_by_spark(settings: Settings, history: duckdb.DuckDBPyConnection) ->
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        drop_from_lake(settings, {WRITTEN})
 
 
 def _not_built(why: str) -> LearnError:

@@ -245,10 +245,34 @@ def test_folders_that_spark_shares(tmp_path: Path) -> None:
     assert (settings.lake_dir, settings.landing_dir) == (tmp_path / "lake", tmp_path / "landing")
 
 
+def test_what_spark_knows_of_an_object_store(tmp_path: Path) -> None:
+    """Pollux works on its own folders; what only Pollux needs to know stays here."""
+    query = "?endpoint_override=127.0.0.1:9000&scheme=http"
+    settings = Settings(
+        data_dir=tmp_path,
+        engine="spark",
+        lake_url=f"s3a://bucket/lake/{query}",
+        landing_url=f"s3a://bucket/landing{query}",
+    )
+    assert (settings.spark_lake, settings.spark_landing) == (
+        "s3a://bucket/lake",
+        "s3a://bucket/landing",
+    )
+    assert (settings.lake_dir, settings.landing_dir) == (tmp_path / "lake", tmp_path / "landing")
+    with pytest.raises(ValidationError, match="may not be one inside the other"):
+        Settings(
+            data_dir=tmp_path, engine="spark", lake_url="s3a://b/x", landing_url="s3a://b/x/y?z=1"
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "engine", "said"),
     [
-        ("lake_url", "s3a://bucket/lake", "spark", "s3a:// is not supported: only a folder"),
+        ("lake_url", "abfs://bucket/lake", "spark", "abfs:// is not supported: only s3a:// is"),
+        ("lake_url", "s3a://bucket", "spark", "with its bucket and a path there"),
+        ("lake_url", "s3a://key:secret@bucket/lake", "spark", "keys belong into AWS_ACCESS_KEY_ID"),
+        ("lake_url", "s3a://bucket/a lake", "spark", "has only letters"),
+        ("landing_url", "s3a://bucket/in", "duckdb", "only POLLUX_ENGINE=spark"),
         ("landing_url", "gs://bucket", "spark", "gs:// is not supported"),
         ("lake_url", "lake", "spark", "must be a whole path"),
         ("landing_url", "/mnt/in", "duckdb", "only POLLUX_ENGINE=spark"),
