@@ -9,6 +9,7 @@ and all that was written in its log. The embedded server's log goes with a check
 """
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -35,6 +36,12 @@ from pollux.subjects import MEMBER, Subject
 CHANGING = (
     "contexts", "members", "promo_codes", "segment_changes", "outbox", "dead_letter",
 )  # fmt: skip
+CANCEL_ANALYSES = """
+select pg_cancel_backend(pid)
+from pg_stat_activity
+where backend_type = 'autovacuum worker' and datname = current_database() and xact_start < %s
+"""
+CANCEL_TRIES, CANCEL_SECONDS = 100, 0.1
 # Where engine postgres does not build: catalogs, and what has a place of its own.
 NOT_BUILT = re.compile(r"pg_.*|information_schema|events|erasure|release|live|.*__(r[0-9]+|live)")
 # A table that a reader holds for longer is tried again with the next erasure that is finished.
@@ -92,8 +99,22 @@ def rewrite_tables(
                 # Analysed once more: statistics hold values.
                 connection.execute(sql.SQL("vacuum (full, analyze) {}").format(identifier))
                 step("erase.table_rewritten")
+        _end_analyses(connection)
         _forget_statistics(connection, subjects, columns)
         clear_log(connection)
+
+
+def _end_analyses(connection: psycopg.Connection) -> None:
+    """Cancels the server's own analyses: one that began earlier may still write what it saw.
+
+    It does them again later. On your own server they may be hidden.
+    """
+    row = connection.execute("select clock_timestamp()").fetchone()
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        for _ in range(CANCEL_TRIES):
+            if not connection.execute(CANCEL_ANALYSES, row).fetchall():
+                return
+            time.sleep(CANCEL_SECONDS)
 
 
 def _forget_statistics(

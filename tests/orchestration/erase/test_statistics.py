@@ -1,5 +1,6 @@
 """PostgreSQL's statistics of a table that has become empty forget an erased person, too."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,33 @@ def test_statistics_of_a_table_that_is_empty_now(short_tmp: Path) -> None:
         assert found() == {"pg_catalog.pg_statistic": 1}
         rewrite_tables(store, ["public.mailed"], [anna], columns)
         assert found() == {}
+
+
+def test_analysis_that_began_before_writes_nothing_after(short_tmp: Path) -> None:
+    """The server's own, slowed down: it has seen rows that are gone when it writes what it saw."""
+    store = open_serving_store(Settings(data_dir=short_tmp / "analysis"))
+    anna = Subject(MEMBER, "anna@example.org")
+    running = "select pid from pg_stat_activity where query like 'autovacuum: % public.mailed'"
+    with store.connect() as connection:
+        prepare(connection)
+        connection.commit()
+    with store.connect(autocommit=True) as connection:
+        columns = {MEMBER: id_columns(connection, MEMBER)}
+        connection.execute("alter system set autovacuum_naptime = '1s'")
+        connection.execute("select pg_reload_conf()")
+        connection.execute(
+            "create table public.mailed (email text) with (autovacuum_analyze_threshold = 1, "
+            "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
+        )
+        connection.execute(
+            "insert into public.mailed select %s from generate_series(1, 5000)", [anna.value]
+        )
+        deadline = time.monotonic() + 60
+        while connection.execute(running).fetchone() is None:
+            assert time.monotonic() < deadline, "nothing was analysed"
+            time.sleep(0.05)
+        began = time.monotonic()
+        # Of another table: that of the analysis would be waited for.
+        rewrite_tables(store, [], [anna], columns)
+        assert connection.execute(running).fetchone() is None
+        assert time.monotonic() - began < 30
