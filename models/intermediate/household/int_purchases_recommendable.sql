@@ -1,4 +1,4 @@
--- What a household will buy next is learned from lines of merchandise that were paid for.
+-- A household's next baskets are learned from lines of merchandise that were paid for.
 -- Lines of one minute are one basket. Where the time of day is not known, a household's
 -- baskets of the day follow one another by number, at half minutes, which no other has.
 with
@@ -29,8 +29,11 @@ with
             product_id,
             quantity,
             sales_value,
-            {{ as_double("day * 1440 + hour_of_day * 60 + (time_of_day - hour_of_day * 100)") }}
-            as minute
+            {{
+                as_double(
+                    "day * 1440 + hour_of_day * 60 + (time_of_day - hour_of_day * 100)"
+                )
+            }} as minute
         from lines_with_hours
         where time_of_day is not null
         union all
@@ -39,10 +42,10 @@ with
             product_id,
             quantity,
             sales_value,
-            {{ as_double("day * 1440") }} - 0.5 + least(
-                dense_rank() over (
-                    partition by household_key, day order by basket_id
-                ),
+            {{ as_double("day * 1440") }}
+            - 0.5
+            + least(
+                dense_rank() over (partition by household_key, day order by basket_id),
                 1440
             ) as minute
         from lines_with_hours
