@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import psutil
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
@@ -68,6 +69,8 @@ where segment is distinct from (
 )
 """
 HOUSEHOLDS = 12
+# Of a soak; memory in MiB.
+BATCHES, MOST_GROWN = 2_000, 8
 Installation = tuple[Settings, ServingStore]
 # What rows say is what events say up to the number that is noted beside them.
 HALF = """
@@ -298,6 +301,32 @@ def test_a_lost_machine_keeps_the_lock_only_for_seconds(
     (session,) = sessions
     assert session.items() >= KEEPALIVES.items()
     assert session["synchronous_commit"] == "on"
+
+
+@pytest.mark.endurance
+def test_memory_stays_as_it_is_after_the_first_batches(
+    store: Installation, owner: psycopg.Connection
+) -> None:
+    async def work() -> list[float]:
+        updater = make_updater(*store)
+        process = psutil.Process()
+        found = []
+        try:
+            for batch in range(1, BATCHES + 1):
+                buy(owner, batch % HOUSEHOLDS + 1, batch % 50)
+                while await updater.update("household"):
+                    pass
+                # The households have as many rows as before.
+                owner.execute("delete from events.basket_lines where number <= %s", [batch - 100])
+                if batch % (BATCHES // 4) == 0:
+                    found.append(process.memory_info().rss / 2**20)
+        finally:
+            updater.close()
+        return found
+
+    warm, *_, last = asyncio.run(work())
+    print(f"{warm:.0f} MiB, and in the end {last:.0f} MiB")
+    assert last < warm + MOST_GROWN
 
 
 @pytest.mark.endurance
