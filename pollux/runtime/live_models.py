@@ -200,10 +200,10 @@ class _CustomerFile:
     def _index(self, metadata: pq.FileMetaData) -> None:
         self._metadata = metadata
         column = metadata.schema.names.index(self._key)
-        ranges = [
-            metadata.row_group(group).column(column).statistics
-            for group in range(metadata.num_row_groups)
-        ]
+        # An erasure of all rows leaves a row group of none, which has no statistics.
+        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+        self._numbers = [number for number, group in enumerate(groups) if group.num_rows]
+        ranges = [groups[number].column(column).statistics for number in self._numbers]
         self._firsts = [found.min for found in ranges]
         self._lasts = [found.max for found in ranges]
 
@@ -212,7 +212,7 @@ class _CustomerFile:
         for key in keys:
             group = bisect_left(self._lasts, key)
             while group < len(self._firsts) and self._firsts[group] <= key:
-                found.add(group)
+                found.add(self._numbers[group])
                 group += 1
         return sorted(found)
 

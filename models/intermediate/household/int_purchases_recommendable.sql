@@ -29,11 +29,9 @@ with
             product_id,
             quantity,
             sales_value,
-            {{
-                as_double(
-                    "day * 1440 + hour_of_day * 60 + (time_of_day - hour_of_day * 100)"
-                )
-            }} as minute
+            {{ as_double("day") }} * 1440
+            + hour_of_day * 60
+            + (time_of_day - hour_of_day * 100) as minute
         from lines_with_hours
         where time_of_day is not null
         union all
@@ -42,7 +40,7 @@ with
             product_id,
             quantity,
             sales_value,
-            {{ as_double("day * 1440") }}
+            {{ as_double("day") }} * 1440
             - 0.5
             + least(
                 dense_rank() over (partition by household_key, day order by basket_id),
