@@ -41,7 +41,7 @@ from tests.support.live_shops import Follower, Shop, Shops
 pytestmark = pytest.mark.integration
 
 CUSTOMERS, ORDERS, PRODUCTS = 6, 8, 6
-EXAMPLES = 12
+EXAMPLES = 6
 # Numbers of orders and baskets that no file of the sample has.
 OWN = 9 * 10**10
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
