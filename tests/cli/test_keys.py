@@ -78,7 +78,7 @@ def test_keys_of_the_settings_are_listed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_expired_key_is_listed_as_such() -> None:
-    run(*ADD, "--days", "0.0000001")
+    run(*ADD, "--days", "0.0000000001")
     assert [row["state"] for row in listed()] == ["expired"]
 
 
