@@ -20,12 +20,13 @@ from services.common.bodies import (
     read_query,
 )
 from services.common.database import DatabaseUnavailableError, database_refuses
-from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import ProblemError, internal_error, invalid_input
 from services.common.releases import NothingReleasedError
 from services.common.scopes import ScopedRouter
 from services.common.shop import unknown_store_customer
+from services.events import answering
+from services.events.answering import answer_now, database_in_time
 from services.events.coupons.instant import (
     STORE,
     Instant,
@@ -50,8 +51,6 @@ from services.events.offer_schemas import (
 from services.events.worker import Worker
 from services.scoring.problems import no_model
 
-# Whoever waits is in front of a customer; what MQTT brings waits longer.
-SECONDS = 3.0
 BATCH_SECONDS = 20.0
 BATCH_BYTES = 512 * 1024
 
@@ -62,7 +61,7 @@ decided = ScopedRouter(KeyScope.OFFERS_DECIDE, prefix="/v1/offers", tags=[TAG["n
 ROUTERS = (latest, decided)
 
 
-def not_in_time(seconds: float = SECONDS) -> ProblemError:
+def not_in_time(seconds: float = answering.SECONDS) -> ProblemError:
     """Database and scorer answer, but it took too long."""
     return ProblemError(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -100,15 +99,12 @@ async def list_latest_offers(request: Request) -> Response:
     """Decisions on focus events and on requests for offers, among the last 10,000 of all."""
     query = read_query(request, LatestOffersQuery)
     worker = worker_of(request)
-    try:
-        async with asyncio.timeout(SECONDS):
-            rows = await worker.writer.retry(
-                lambda connection: read_latest_offers(connection, query.limit)
-            )
-    except TimeoutError:
-        raise DatabaseUnavailableError(worker.database_refusal) from None
+    async with database_in_time(worker):
+        rows = await worker.writer.retry(
+            lambda connection: read_latest_offers(connection, query.limit)
+        )
     # asyncpg's own kind of UUID is none for orjson.
-    return _json({"data": [dict(row) | {"event_key": str(row["event_key"])} for row in rows]})
+    return answer_now({"data": [dict(row) | {"event_key": str(row["event_key"])} for row in rows]})
 
 
 @decided.post(
@@ -135,13 +131,13 @@ async def decide_offer(request: Request) -> Response:
     worker = worker_of(request)
     instant = await _instant(worker)
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(answering.SECONDS):
             found = await instant.decide(
                 asked.question(), is_dry_run=query.dry_run, explains=query.explain
             )
     except TimeoutError:
-        raise _late(worker, SECONDS) from None
-    return _json(_document(found, explains=query.explain))
+        raise _late(worker, answering.SECONDS) from None
+    return answer_now(_document(found, explains=query.explain))
 
 
 @decided.post(
@@ -176,16 +172,13 @@ async def decide_offers(request: Request) -> Response:
             return {"offer": None, "problem": _late(worker, BATCH_SECONDS).document(path)}
         return {"offer": _document(found, explains=False), "problem": None}
 
-    return _json(await asyncio.gather(*map(decide, asked)))
+    return answer_now(await asyncio.gather(*map(decide, asked)))
 
 
 async def _instant(worker: Worker) -> InstantOffers:
     """What decides: a worker that has just started has it in a moment, if the database is there."""
-    try:
-        async with asyncio.timeout(SECONDS):
-            return await worker.offers_at_once()
-    except TimeoutError:
-        raise DatabaseUnavailableError(worker.database_refusal) from None
+    async with database_in_time(worker):
+        return await worker.offers_at_once()
 
 
 def _late(worker: Worker, seconds: float) -> ProblemError:
@@ -220,8 +213,3 @@ def _document(found: Instant, *, explains: bool) -> dict[str, Any]:
             **found.explained.explanation,
         }
     return document
-
-
-def _json(document: object) -> Response:
-    body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
-    return Response(body, HTTPStatus.OK, NOT_KEPT, media_type="application/json")

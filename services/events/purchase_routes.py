@@ -1,16 +1,11 @@
 """Routes of purchases: taking one, as the topic `pollux/purchase` does, and counting the latest."""
 
-import asyncio
-from http import HTTPStatus
-
-import orjson
 from fastapi import Request
 from starlette.responses import Response
 
 from pollux.runtime.keys import KeyScope
 from services.common.bodies import body_problems, read_body, read_here
 from services.common.database import DatabaseUnavailableError, database_refuses
-from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.parameters import parameter_errors
 from services.common.problems import (
@@ -20,13 +15,12 @@ from services.common.problems import (
     invalid_parts,
 )
 from services.common.scopes import ScopedRouter
+from services.events.answering import answer_now, database_in_time
 from services.events.health import worker_of
 from services.events.payloads import MAX_BYTES, UnreadableError
 from services.events.purchases.handler import purchase_id_used
 from services.events.purchases.rows import IMPLAUSIBLE
 from services.events.purchases.schemas import LatestPurchases, Purchase, TakenPurchase
-
-SECONDS = 3.0
 
 TAG = {"name": "purchases", "description": "Baskets and orders as they happen."}
 
@@ -62,14 +56,11 @@ async def take_purchase(request: Request) -> Response:
     purchase = (await read_body(request, Purchase, {}, limit=MAX_BYTES)).root
     worker = worker_of(request)
     try:
-        async with asyncio.timeout(SECONDS):
+        async with database_in_time(worker):
             found = await (await worker.purchases_at_once()).take(purchase)
     except UnreadableError:
         raise implausible_day("at" if purchase.at is not None else "day") from None
-    except TimeoutError:
-        raise DatabaseUnavailableError(worker.database_refusal) from None
-    document = {"event_key": str(found.event_key), "is_repeated": found.is_repeated}
-    return Response(orjson.dumps(document), HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+    return answer_now({"event_key": str(found.event_key), "is_repeated": found.is_repeated})
 
 
 @latest.get(
@@ -86,11 +77,8 @@ async def take_purchase(request: Request) -> Response:
 async def count_latest_purchases(request: Request) -> Response:
     """How many purchases by the minute, for how much, and which live rows do not have yet."""
     worker = worker_of(request)
-    try:
-        async with asyncio.timeout(SECONDS):
-            found = await worker.purchases_lately.look()
-    except TimeoutError:
-        raise DatabaseUnavailableError(worker.database_refusal) from None
+    async with database_in_time(worker):
+        found = await worker.purchases_lately.look()
     document = {
         "at": found.at,
         "is_computed": found.is_computed,
@@ -100,5 +88,4 @@ async def count_latest_purchases(request: Request) -> Response:
             for one in found.domains
         ],
     }
-    body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
-    return Response(body, HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+    return answer_now(document)

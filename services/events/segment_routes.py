@@ -4,13 +4,10 @@ Belongs here: its path and documents. Does not belong here: which changes there 
 (`services.live.segments`).
 """
 
-import asyncio
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -18,14 +15,13 @@ from starlette.responses import Response
 from pollux.runtime.keys import KeyScope
 from services.common.bodies import query_parameters, read_query
 from services.common.database import DatabaseUnavailableError, database_refuses
-from services.common.health import NOT_KEPT
 from services.common.openapi import problem_responses
 from services.common.problems import internal_error, invalid_input
 from services.common.scopes import ScopedRouter
 from services.common.values import read_as
+from services.events.answering import answer_now, database_in_time
 from services.events.health import worker_of
 
-SECONDS = 3.0
 MOST_CHANGES = 100
 LATEST = """
 select
@@ -105,12 +101,6 @@ async def list_segment_changes(request: Request) -> Response:
     """From which to which, why, and by which purchase."""
     query = read_query(request, SegmentChangesQuery)
     worker = worker_of(request)
-    try:
-        async with asyncio.timeout(SECONDS):
-            rows = await worker.looks.retry(
-                lambda connection: connection.fetch(LATEST, query.limit)
-            )
-    except TimeoutError:
-        raise DatabaseUnavailableError(worker.database_refusal) from None
-    body = orjson.dumps({"data": [dict(row) for row in rows]}, option=orjson.OPT_UTC_Z)
-    return Response(body, HTTPStatus.OK, NOT_KEPT, media_type="application/json")
+    async with database_in_time(worker):
+        rows = await worker.looks.retry(lambda connection: connection.fetch(LATEST, query.limit))
+    return answer_now({"data": [dict(row) for row in rows]})

@@ -29,7 +29,7 @@ from pollux.runtime.settings import Settings
 from services.api.app import create_app
 from services.common import api_keys, key_limits
 from services.common.scopes import guard
-from services.events import offer_routes
+from services.events import answering
 from services.openapi.documents import apps, documents
 from services.scoring.app import create_app as create_scorer
 from tests.services.api.support import client_of, problem, wait_until, within_a_second
@@ -43,7 +43,7 @@ SERVICES = ("api", "scoring", "events")
 @pytest.fixture(autouse=True)
 def not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an app that is not started, nobody waits for the database."""
-    monkeypatch.setattr(offer_routes, "SECONDS", 0.01)
+    monkeypatch.setattr(answering, "SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.events import offer_routes
+from services.events import answering, offer_routes
 from services.events.offer_schemas import LatestOffers, Offer, OfferResult
 from tests.services.api.support import problem
 from tests.services.events import support as shops
@@ -90,7 +90,7 @@ def test_the_latest_decisions_are_listed_newest_first(
 def test_without_a_database_the_latest_decisions_are_not_known(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
+    monkeypatch.setattr(answering, "SECONDS", 0.3)
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.decisions in access exclusive mode")
         problem(lone_worker.get("/v1/offers"), 503, "database-unavailable")
@@ -179,7 +179,7 @@ def test_a_batch_is_decided_one_by_one(new_shop: Shop, lone_worker: WorkerThread
 def test_whoever_is_away_is_named_in_time(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
+    monkeypatch.setattr(answering, "SECONDS", 0.3)
     monkeypatch.setattr(offer_routes, "BATCH_SECONDS", 0.3)
     asked = {"customer_id": who_gets("Boys"), "department": "Boys", "at": AT}
     known = lone_worker.post("/v1/offers", asked).json()
@@ -208,7 +208,7 @@ def test_a_held_up_database_is_named(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others hold the table of decisions: nothing is recorded in time."""
-    monkeypatch.setattr(offer_routes, "SECONDS", 0.3)
+    monkeypatch.setattr(answering, "SECONDS", 0.3)
     asked = {"customer_id": who_gets("Boys"), "department": "Boys", "at": AT, "event_id": "a"}
     wait_for(lambda: lone_worker.app.state.worker.is_scorer_up)
     with new_shop.store.connect() as connection:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.events import purchase_routes
+from services.events import answering
 from tests.services.api.support import problem
 from tests.services.events.conftest import Shop
 from tests.services.events.purchases.test_rows import BASKET, ORDER
@@ -45,12 +45,12 @@ def test_what_cannot_be_taken_is_refused_and_not_kept(
 def test_without_a_database_it_says_so_and_may_be_sent_again(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purchase_routes, "SECONDS", 0.3)
+    monkeypatch.setattr(answering, "SECONDS", 0.3)
     named = BASKET | {"event_id": "till-7"}
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.basket_lines in access exclusive mode")
         problem(lone_worker.post(PATH, named), 503, "database-unavailable")
-    monkeypatch.setattr(purchase_routes, "SECONDS", 30)
+    monkeypatch.setattr(answering, "SECONDS", 30)
     assert lone_worker.post(PATH, named).status_code == 200
     assert new_shop.rows(COUNT) == [(1,)]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from services.events import segment_routes
+from services.events import answering
 from services.events.segment_routes import SegmentChanges
 from tests.services.api.support import problem
 from tests.services.events.conftest import Shop
@@ -49,7 +49,7 @@ def test_a_wrong_query_is_refused(new_shop: Shop, lone_worker: WorkerThread) -> 
 def test_without_the_table_it_says_that_the_database_is_away(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment_routes, "SECONDS", 0.3)
+    monkeypatch.setattr(answering, "SECONDS", 0.3)
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.segment_changes in access exclusive mode")
         problem(lone_worker.get(PATH), 503, "database-unavailable")

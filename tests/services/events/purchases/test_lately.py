@@ -199,7 +199,7 @@ def test_it_is_answered_over_http(new_shop: Shop, till: Till, lone_worker: Worke
 def test_without_the_table_it_says_that_the_database_is_away(
     new_shop: Shop, lone_worker: WorkerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.events.purchase_routes.SECONDS", 0.3)
+    monkeypatch.setattr("services.events.answering.SECONDS", 0.3)
     with new_shop.store.connect() as connection:
         connection.execute("lock table events.basket_lines in access exclusive mode")
         problem(lone_worker.get(PATH), 503, "database-unavailable")
