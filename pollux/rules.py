@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 
 from pollux.types import LABEL_LENGTH, MONEY_DIGITS
 
@@ -30,7 +31,9 @@ _TOTAL = re.compile(rf"[0-9]{{1,{MONEY_DIGITS}}}([.][0-9]{{1,2}})?", re.ASCII)
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def _cases() -> dict[str, str]:
+# At first use: most commands need none of it, and it takes longer than any import here.
+@cache
+def cases_of_letters() -> Mapping[str, str]:
     """Letters and their lower case, one for one: those of Unicode 3.2.
 
     Engines and their versions differ on what is a letter; this list stays, on all of them.
@@ -44,8 +47,9 @@ def _cases() -> dict[str, str]:
     return found
 
 
-CASES_OF_LETTERS: Mapping[str, str] = _cases()
-_LOWER = str.maketrans(dict(CASES_OF_LETTERS))
+@cache
+def _lower() -> dict[int, str]:
+    return str.maketrans(dict(cases_of_letters()))
 
 
 def spelled(text: str) -> str:
@@ -57,7 +61,7 @@ def text_key(text: str) -> str:
     """What all spellings of a name have in common: as `spelled`, in lower case."""
     if text.isascii():
         return text.strip(BLANKS).lower()
-    return unicodedata.normalize("NFC", spelled(text).translate(_LOWER))
+    return unicodedata.normalize("NFC", spelled(text).translate(_lower()))
 
 
 def email_key(text: str) -> str | None:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from pollux.rules import CASES_OF_LETTERS
+from pollux.rules import cases_of_letters
 from pollux.subjects import MEMBER, NAMES, Subject
 
 # What may not stand beside an email, else it is a part of a longer one. Left of it these are also
@@ -102,7 +102,7 @@ def spellings(character: str) -> set[str]:
 def _others() -> dict[str, set[str]]:
     """Letters by the letter in lower case that a key has for them."""
     found: dict[str, set[str]] = {}
-    for letter, lower in CASES_OF_LETTERS.items():
+    for letter, lower in cases_of_letters().items():
         found.setdefault(lower, set()).add(letter)
     return found
 

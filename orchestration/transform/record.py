@@ -45,6 +45,9 @@ class BuildRecord:
     quality: Quality | None = None
 
 
+_RECORD = TypeAdapter(BuildRecord)
+
+
 def rules_of(settings: Settings, domain: str) -> str:
     """What changes whenever a rule of the domain does: the dbt project, and the window."""
     code = code_fingerprint()
@@ -66,7 +69,7 @@ def read_record(settings: Settings, domain: str) -> BuildRecord | None:
     """The record of a domain's last build, None if there was none."""
     path = _path(settings, domain)
     try:
-        return TypeAdapter(BuildRecord).validate_json(path.read_bytes())
+        return _RECORD.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -86,7 +89,7 @@ def write_record(settings: Settings, record: BuildRecord) -> None:
     path = _path(settings, record.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
-    unfinished.write_bytes(TypeAdapter(BuildRecord).dump_json(record, indent=2))
+    unfinished.write_bytes(_RECORD.dump_json(record, indent=2))
     unfinished.replace(path)
 
 

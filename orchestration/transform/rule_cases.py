@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pollux.rules import BLANKS, CASES_OF_LETTERS, RULES
+from pollux.rules import BLANKS, RULES, cases_of_letters
 from pollux.types import LABEL_LENGTH
 
 MACRO = """\
@@ -119,8 +119,8 @@ def macro_text() -> str:
     return MACRO.format(
         rules="\n".join(rules),
         blanks=_text(BLANKS),
-        upper="".join(CASES_OF_LETTERS),
-        lower="".join(CASES_OF_LETTERS.values()),
+        upper="".join(cases_of_letters()),
+        lower="".join(cases_of_letters().values()),
     )
 
 

@@ -12,8 +12,8 @@ from orchestration.transform.rule_cases import CASES, macro_text
 from pollux.domains import domain_named
 from pollux.propensity import category_code
 from pollux.rules import (
-    CASES_OF_LETTERS,
     RULES,
+    cases_of_letters,
     conversion_total,
     conversion_type,
     department,
@@ -93,9 +93,9 @@ def test_which_texts_are_the_same(one: str, other: str, *, are_same: bool) -> No
 
 def test_every_letter_has_one_lower_case() -> None:
     """No chain and no letter that grows: what an engine's translate can do."""
-    assert not CASES_OF_LETTERS.keys() & set(CASES_OF_LETTERS.values())
-    assert len(CASES_OF_LETTERS) > 700
-    assert {len(letter) for pair in CASES_OF_LETTERS.items() for letter in pair} == {1}
+    assert not cases_of_letters().keys() & set(cases_of_letters().values())
+    assert len(cases_of_letters()) > 700
+    assert {len(letter) for pair in cases_of_letters().items() for letter in pair} == {1}
 
 
 @pytest.mark.parametrize("name", ["gender", "coupon_type", "department"])

@@ -22,7 +22,7 @@ from pollux.conditions import matches
 from pollux.domains import DOMAINS
 from pollux.errors import GatewayError
 from pollux.propensity import category_code
-from pollux.rules import BLANKS, CASES_OF_LETTERS, text_key
+from pollux.rules import BLANKS, cases_of_letters, text_key
 from pollux.values import read_for
 from services.api.customer.repository import VOUCHERS
 from services.api.customer.schemas import AccountNumber, SelectRequest, VouchersQuery
@@ -52,7 +52,7 @@ UTC = ZoneInfo("UTC")
 NOW = 1_760_000_000
 FEW = settings(max_examples=40)
 OTHER_CASES: dict[str, set[str]] = {}
-for upper, lower in CASES_OF_LETTERS.items():
+for upper, lower in cases_of_letters().items():
     OTHER_CASES.setdefault(upper, set()).add(lower)
     OTHER_CASES.setdefault(lower, set()).add(upper)
 LETTERS = "abcXYZ09 -&" + "äÖéßñçÅøŁžİıſ" + "αΣςώ" + "БйЁ" + "日本" + "e\u0301" + "\u1e9b\u0323"
