@@ -1,9 +1,12 @@
--- A day is complete when there is a later one. The days are those from the data's first
+-- A day is complete when there is a later one, or when somebody bought live on it: what
+-- was answered live is in the next build, too. The days are those from the data's first
 -- to the last complete one.
 {{ config(materialized="table") }}
 
 with
     transactions as (select * from {{ ref("int_transactions_gathered") }}),
+
+    live_lines as (select * from {{ ref("stg_events__basket_lines") }}),
 
     data_days as (
 
@@ -14,7 +17,7 @@ with
 
     ),
 
-    final as (
+    days_with_later_ones as (
 
         select
             min(day) as first_day,
@@ -23,6 +26,18 @@ with
                 max(case when later_day is not null then day end), min(day) - 1
             ) as last_day
         from data_days
+
+    ),
+
+    last_live_days as (select max(day) as day from live_lines),
+
+    final as (
+
+        select
+            days_with_later_ones.first_day,
+            greatest(days_with_later_ones.last_day, last_live_days.day) as last_day
+        from days_with_later_ones
+        cross join last_live_days
 
     )
 
