@@ -5,7 +5,7 @@ Belongs here: the order. Does not belong here: how a kind of files is written an
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestration.erase.changes import Changes, Note, remove_unfinished
 from orchestration.erase.columns import IdColumns
@@ -24,11 +24,15 @@ def erase_files(
     subjects: Sequence[Subject],
     columns: IdColumns,
     suppressed: Suppressed,
+    orders: Mapping[int, int],
     note: Note,
 ) -> None:
-    """Takes subjects out of all files but the database's; the caller holds all locks."""
+    """Takes subjects out of all files but the database's; the caller holds all locks.
+
+    `orders` are those of `pollux.runtime.erasures.read_orders`.
+    """
     empty_stores(settings)
-    erase_landed(settings, suppressed, note)
+    erase_landed(settings, suppressed, orders, note)
     erase_rejects(settings, suppressed, note)
     builds_dir = settings.data_dir / "builds"
     remove_unfinished(settings.inbox_dir, settings.releases_dir, settings.lake_dir, builds_dir)

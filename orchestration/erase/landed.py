@@ -4,6 +4,7 @@ The rows of a part go in the way in which a load leaves them out. All parts chan
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestration.erase.changes import Note
@@ -19,16 +20,28 @@ from pollux.subjects import Suppressed
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The dataset in which a later event may give an order to another customer.
+ORDERS = ("events", "order_lines")
 
-def erase_landed(settings: Settings, suppressed: Suppressed, note: Note) -> None:
-    """Drops rows, and first notes how many; the caller holds the landing zone's lock."""
+
+def erase_landed(
+    settings: Settings, suppressed: Suppressed, orders: Mapping[int, int], note: Note
+) -> None:
+    """Drops rows, and first notes how many; the caller holds the landing zone's lock.
+
+    Of `orders` events up to a number go, too.
+    """
+    given = " or ".join(f"(order_id = {one} and number <= {n})" for one, n in orders.items())
     dropped: Counter[str] = Counter()
     moves: dict[Path, Path] = {}
     with landing.workspace(settings) as work, open_duckdb() as engine:
         for dataset in read_datasets(PROJECT_DIR).values():
             for part in landing.parts(settings, dataset):
                 out = work / str(len(moves))
-                rows = without_suppressed(engine, dataset, part.path, suppressed, out)
+                is_order = (dataset.domain, dataset.name) == ORDERS
+                rows = without_suppressed(
+                    engine, dataset, part.path, suppressed, out, besides=given if is_order else ""
+                )
                 if out.exists():
                     moves[out] = part.path
                 dropped[f"landing: {dataset.domain}.{dataset.name}"] += rows

@@ -108,6 +108,7 @@ def _finish(
     pending = erasures.read_erasures(connection, unfinished=True)
     columns = _columns(connection)
     suppressed = erasures.read_suppressed(connection)
+    orders = erasures.read_orders(connection)
     connection.commit()
     named = {Subject(one.kind, one.subject) for one in pending if one.subject is not None}
     subjects = sorted(named)
@@ -121,7 +122,7 @@ def _finish(
                 for number in unproved:
                     erasures.note_rows(connection, number, rows)
 
-        erase_files(settings, subjects, columns, suppressed, note)
+        erase_files(settings, subjects, columns, suppressed, orders, note)
         progress("the database's files")
         erase_built(connection, subjects, columns, note)
         # Again, with the rows that were noted, by a process that was killed, too.
@@ -147,6 +148,7 @@ def _finish(
         # The journal has had the ids until now.
         clear_log(apart)
     erasures.note_finished(connection, [one.number for one in pending])
+    erasures.forget_orders(connection, orders)
     connection.commit()
     step("erase.finished")
     numbers = {one.number for one in pending}

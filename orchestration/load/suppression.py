@@ -45,17 +45,21 @@ def without_suppressed(
     part: Path,
     suppressed: Suppressed,
     out: Path,
+    *,
+    besides: str = "",
 ) -> int:
     """Writes a part to `out` without the rows of who is kept out; returns how many those were.
 
-    Where a row refers to such a subject, the reference is emptied. Writes nothing where nobody of
-    them is in the part.
+    Where a row refers to such a subject, the reference is emptied. `besides` is the SQL of other
+    rows to leave out. Writes nothing where none of all these is in the part.
     """
     if not suppressed:
         return 0
     conditions: list[str] = []
     emptied: list[str] = []
     source = scan_parquet([part])
+    if besides and engine.execute(f"select 1 from {source} where {besides} limit 1").fetchall():
+        conditions.append(f"({besides}) is not true")
     for column in dataset.columns:
         if column.identifies is None:
             continue

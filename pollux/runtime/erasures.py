@@ -19,10 +19,17 @@ import psycopg
 from psycopg.rows import class_row
 
 from pollux.runtime.steps import step
-from pollux.runtime.subject_rows import EMPTIED, delete_messages, delete_rows, subject_columns
+from pollux.runtime.subject_rows import (
+    EMPTIED,
+    delete_given_orders,
+    delete_messages,
+    delete_rows,
+    subject_columns,
+)
 from pollux.subjects import Subject, Suppressed
 
-# An erasure's `subject` is its id until the bytes are gone; `rows` are those deleted, by table.
+# An erasure's `subject` is its id until the bytes are gone; `rows` are those deleted, by table. Of
+# `orders` events up to `number` are to go where they have landed, whoever they name.
 TABLES = """
 create schema if not exists erasure;
 create table if not exists erasure.salt (salt bytea not null);
@@ -39,6 +46,10 @@ create table if not exists erasure.erasures (
     rows jsonb not null,
     record jsonb,
     finished_at timestamptz
+);
+create table if not exists erasure.orders (
+    order_id bigint primary key,
+    number bigint not null
 );
 insert into erasure.salt (salt)
 select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
@@ -75,16 +86,15 @@ class Erasure:
 
 
 def prepare(connection: psycopg.Connection) -> None:
-    """Makes schema `erasure` where it is missing, within the caller's transaction."""
-    if not is_prepared(connection):
+    """Makes schema `erasure` where any of it is missing, within the caller's transaction."""
+    if not _is_there(connection, "orders"):
         connection.execute("select pg_advisory_xact_lock(hashtext('pollux erasure'))")
         connection.execute(TABLES)
 
 
 def is_prepared(connection: psycopg.Connection) -> bool:
     """Whether anything was ever erased here, or could have been."""
-    row = connection.execute("select to_regclass('erasure.erasures')").fetchone()
-    return row != (None,)
+    return _is_there(connection, "erasures")
 
 
 def erase(connection: psycopg.Connection, subject: Subject) -> Erasure:
@@ -105,6 +115,7 @@ def erase(connection: psycopg.Connection, subject: Subject) -> Erasure:
         ).fetchall()
         # By the decisions and changes that they tell of, which go next.
         rows = delete_messages(connection, subject)
+        rows += delete_given_orders(connection, subject)
         rows += delete_rows(connection, subject, subject_columns(connection, subject.kind))
         _renew(connection, rows)
         step("erase.deleted")
@@ -174,6 +185,24 @@ def note_finished(connection: psycopg.Connection, numbers: list[int]) -> None:
     )
 
 
+def read_orders(connection: psycopg.Connection) -> dict[int, int]:
+    """Orders whose events up to a number are to go where they have landed."""
+    if not _is_there(connection, "orders"):
+        return {}
+    return dict(connection.execute("select order_id, number from erasure.orders").fetchall())
+
+
+def forget_orders(connection: psycopg.Connection, orders: Mapping[int, int]) -> None:
+    """Forgets orders of `read_orders` whose events are gone; the caller commits."""
+    if orders:
+        connection.execute(
+            "delete from erasure.orders "
+            "using unnest(%s::bigint[], %s::bigint[]) as gone (order_id, number) "
+            "where (orders.order_id, orders.number) = (gone.order_id, gone.number)",
+            [[*orders], [*orders.values()]],
+        )
+
+
 def read_suppressed(connection: psycopg.Connection) -> Suppressed:
     """Who is kept out."""
     if not is_prepared(connection):
@@ -181,6 +210,10 @@ def read_suppressed(connection: psycopg.Connection) -> Suppressed:
     ((salt,),) = connection.execute("select salt from erasure.salt").fetchall()
     found = connection.execute("select digest from erasure.suppressed").fetchall()
     return Suppressed(salt, frozenset(digest for (digest,) in found))
+
+
+def _is_there(connection: psycopg.Connection, table: str) -> bool:
+    return connection.execute("select to_regclass(%s)", [f"erasure.{table}"]).fetchone() != (None,)
 
 
 def _renew(connection: psycopg.Connection, deleted: Mapping[str, int]) -> None:

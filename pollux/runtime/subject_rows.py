@@ -73,6 +73,26 @@ OF_MEMBER = {
     "dead_letter": "encode(payload, 'escape') ~ %(pattern)s",
 }
 
+# What others' events said of orders that a later event gave to a customer.
+GIVEN_ORDERS = """
+with theirs as (
+    select order_id, max(number) as number
+    from events.order_lines where customer_id = %(value)s group by 1
+),
+gone as (
+    delete from events.order_lines as lines using theirs
+    where
+        lines.order_id = theirs.order_id and lines.number <= theirs.number
+        and lines.customer_id <> %(value)s
+    returning theirs.order_id, theirs.number
+),
+noted as (
+    insert into erasure.orders (order_id, number) select distinct * from gone
+    on conflict (order_id) do update set number = excluded.number
+)
+select count(*) from gone
+"""
+
 
 class TableColumn(NamedTuple):
     """A column of a table, with its type as PostgreSQL writes it."""
@@ -148,6 +168,19 @@ def delete_rows(
         )
         deleted[one.place] += done.rowcount
     return +deleted
+
+
+def delete_given_orders(connection: psycopg.Connection, subject: Subject) -> Counter[str]:
+    """Deletes others' events of orders that a later event gave to the subject.
+
+    Without the later one such an order would be the other's again. Notes it in `erasure.orders`,
+    since the earlier events may have landed.
+    """
+    there = connection.execute("select to_regclass('events.order_lines')").fetchone()
+    if subject.kind != "customer" or there == (None,):
+        return Counter()
+    ((rows,),) = connection.execute(GIVEN_ORDERS, {"value": subject.value}).fetchall()
+    return +Counter({"events.order_lines": rows})
 
 
 def delete_messages(

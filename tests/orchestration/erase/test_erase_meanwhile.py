@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from orchestration.build import build
@@ -17,6 +18,7 @@ from orchestration.load.events import land_events
 from orchestration.load.landing import domain_parts
 from orchestration.load.run import load
 from orchestration.release.publish import release
+from pollux.runtime import erasures
 from pollux.runtime.errors import PolluxError
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import open_serving_store
@@ -134,3 +136,29 @@ def test_the_last_event_that_landed(settings: Settings) -> None:
         "loyalty_list_000000000001-000000000002": 1,
         "loyalty_list_000000000003-000000000003": 1,
     }
+
+
+def orders_landed(settings: Settings) -> list[tuple[int, int]]:
+    parts = settings.landing_dir / "events" / "order_lines" / "*.parquet"
+    query = f"select order_id, customer_id from '{parts}' order by number"
+    return duckdb.connect().execute(query).fetchall()
+
+
+def test_an_order_that_was_given_to_them_is_not_anothers_again(settings: Settings) -> None:
+    """What landed before the event that gave it to them says whose it was."""
+
+    def take(*orders: tuple[int, int]) -> None:
+        rows = [{"order_id": order, "customer_id": customer} for order, customer in orders]
+        with open_serving_store(settings).connect() as connection:
+            take_in(connection, "order_lines", rows)
+
+    take((10, 7), (11, 7))
+    assert land_events(settings)["order_lines"] == 2
+    # The last is theirs no more, so it stays.
+    take((10, 8), (12, 8), (12, 7))
+    erase(settings, Subject("customer", "8"))
+    assert orders_landed(settings) == [(11, 7)]
+    assert land_events(settings)["order_lines"] == 1
+    assert orders_landed(settings) == [(11, 7), (12, 7)]
+    with open_serving_store(settings).connect() as connection:
+        assert erasures.read_orders(connection) == {}

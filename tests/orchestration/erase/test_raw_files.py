@@ -41,7 +41,7 @@ def parquet(folder: Path) -> bytes:
 
 def erased(settings: Settings) -> dict[str, int]:
     noted: dict[str, int] = {}
-    erase_files(settings, [ANNA], COLUMNS, Suppressed(), noted.update)
+    erase_files(settings, [ANNA], COLUMNS, Suppressed(), {}, noted.update)
     assert scan(settings, [ANNA], COLUMNS).places == []
     return noted
 

@@ -129,6 +129,17 @@ def test_who_is_unknown_or_erased_twice_is_kept_out_all_the_same(
     assert not suppressed.has("household", "1")
 
 
+def test_a_database_of_an_earlier_version_gets_the_table_of_orders(
+    connection: psycopg.Connection,
+) -> None:
+    erasures.erase(connection, ANNA)
+    connection.execute("drop table erasure.orders")
+    assert erasures.read_orders(connection) == {}
+    erasures.erase(connection, Subject("customer", "7"))
+    assert rows(connection, "select from erasure.orders") == []
+    assert len(erasures.read_erasures(connection)) == 2
+
+
 def test_a_release_that_was_being_written_loses_them_before_its_switch(
     connection: psycopg.Connection, store: ServingStore
 ) -> None:
