@@ -13,7 +13,7 @@ import yaml
 from cli.healthy import url_of
 from cli.serving import BROKER, services
 from pollux.runtime.settings import Settings
-from services.events.settings import MqttSettings, read_mqtt_settings
+from services.events.settings import REQUIRED, MqttSettings, read_mqtt_settings
 from tests.conftest import PROJECT_DIR
 
 TEXT = (PROJECT_DIR / "compose.yaml").read_text()
@@ -70,6 +70,21 @@ def test_settings_are_known_and_can_be_read(name: str, monkeypatch: pytest.Monke
         monkeypatch.setenv(key, value)
     assert Settings().database_url
     read_mqtt_settings()
+
+
+def test_topics_are_those_of_all_who_use_them() -> None:
+    topics = {
+        name: {
+            key: one["environment"][key]
+            for key in one["environment"]
+            if key.endswith("_TOPIC_NAME")
+        }
+        for name, one in OURS.items()
+    }
+    assert topics["events"] == topics["live"]
+    # What the updater writes by, and what the event service must have.
+    needed = {name.upper() for name in REQUIRED if name.endswith("_topic_name")}
+    assert topics["live"].keys() == needed | {"SEGMENT_CHANGED_TOPIC_NAME"}
 
 
 def test_environments_name_only_services_and_where_they_listen() -> None:
