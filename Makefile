@@ -103,11 +103,13 @@ endurance: setup
 	$(PYTEST) --numprocesses 5 -m "endurance and not spark"
 
 # In one process: its server uses both cores.
+SPARK_TESTS := tests/models tests/orchestration/test_object_store.py tests/orchestration/test_spark.py
+
 test-spark: setup spark
-	$(PYTEST) -m "spark and not endurance"
+	$(PYTEST) -m "spark and not endurance" $(SPARK_TESTS)
 
 endurance-spark: setup spark
-	$(PYTEST) -m spark
+	$(PYTEST) -m spark $(SPARK_TESTS)
 
 docs: setup
 	@$(BIN)/dbt --quiet docs generate --static --empty-catalog --profiles-dir profiles --target-path target/dbt-docs

@@ -150,21 +150,40 @@ def released(settings: Settings, domain: str) -> dict[str, tuple[ServedTable, pd
     }
 
 
+@dataclass(frozen=True)
+class OnSpark:
+    """dbt on a Spark server, from the files that landed for DuckDB; each command has a folder."""
+
+    server: SparkServer
+    landed: Settings
+    artifacts: Path
+
+    def run(self, name: str, *arguments: str) -> Path:
+        """Runs a command that passes; returns the folder of its artifacts."""
+        folder = self.artifacts / name
+        done = run_dbt_on_spark(
+            self.server,
+            folder,
+            *(name, "--target", "spark", *arguments),
+            POLLUX_STUDY=dbt_environment(self.landed, None)["POLLUX_STUDY"],
+            POLLUX_LANDING_URL=str(self.landed.landing_dir),
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        return folder
+
+
 @pytest.fixture(scope="module")
-def lake(
+def on_spark(
     source: Source, spark_server: SparkServer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """What Spark builds, with every test of the data, from the files that landed for DuckDB."""
+) -> OnSpark:
     landed = source.installation("duckdb")
-    artifacts = tmp_path_factory.mktemp("lake")
-    done = run_dbt_on_spark(
-        spark_server,
-        artifacts,
-        *("build", "--target", "spark", "--exclude-resource-type", "unit_test"),
-        POLLUX_STUDY=dbt_environment(landed, None)["POLLUX_STUDY"],
-        POLLUX_LANDING_URL=str(landed.landing_dir),
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+    return OnSpark(spark_server, landed, tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture(scope="module")
+def lake(on_spark: OnSpark) -> Path:
+    """The tables that Spark builds."""
+    artifacts = on_spark.run("build", "--resource-type", "seed", "--resource-type", "model")
     (folder,) = (artifacts / "lake").iterdir()
     assert folder.name == read_run(artifacts).invocation_id
     return folder
@@ -245,6 +264,14 @@ def test_engines_agree(
     for name, (table, rows) in on_duckdb.items():
         assert len(rows) > 0 or (source.kind == "real" and name in WITHOUT_REAL_ROWS), name
         assert_equal(table, rows, others[name])
+
+
+@pytest.mark.spark
+@pytest.mark.endurance
+@pytest.mark.usefixtures("lake")
+def test_data_pass_every_test_on_spark(on_spark: OnSpark) -> None:
+    run = read_run(on_spark.run("test", "--exclude-resource-type", "unit_test"))
+    assert sum(one.unique_id.startswith("test.") for one in run.results) > 200
 
 
 @pytest.mark.parametrize("domain", PORTS)

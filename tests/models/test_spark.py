@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pollux.runtime.spark_connect import SparkServer, spark_session
-from tests.support.projects import copy_project, write_files
+from tests.support.projects import copy_domains, write_files
 from tests.support.spark import run_dbt_on_spark
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
@@ -49,11 +49,11 @@ LOOPED = {
     "segment_sizes": "a row per segment; one row: the last period",
 }
 BROKEN = {
-    "models/marts/store/broken.sql": """
+    "models/marts/loyalty/broken.sql": """
         select cast(a as bigint) as a, cast(b as integer) as b
         from (values (1, 1), (2, null), (2, 2), (3, null)) as given(a, b)
         """,
-    "models/marts/store/broken.yml": """
+    "models/marts/loyalty/broken.yml": """
         version: 2
         models:
           - name: broken
@@ -143,7 +143,7 @@ def gathers(plan: str) -> bool:
 def test_rows_that_break_a_constraint_fail_the_build(
     spark_server: SparkServer, tmp_path: Path
 ) -> None:
-    project = copy_project(tmp_path / "project")
+    project = copy_domains(tmp_path / "project", "loyalty")
     write_files(project, {path: textwrap.dedent(text) for path, text in BROKEN.items()})
     done = run_dbt_on_spark(
         spark_server,

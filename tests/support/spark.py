@@ -16,11 +16,16 @@ from pollux.runtime.spark_connect import SparkServer
 from tests.conftest import PROJECT_DIR
 
 # Tables of a test are small: one task is enough, and what makes queries quick costs more than it
-# saves. Clusters of tests are as users have them.
+# saves; room for code, classes and new objects is there from the start, not found by collections.
+# Clusters of tests are as users have them.
 TUNED = " ".join(
     [
         "-XX:TieredStopAtLevel=1",
+        "-XX:ReservedCodeCacheSize=240m",
+        "-XX:MetaspaceSize=512m",
         "-XX:+UseSerialGC",
+        "-XX:InitialRAMPercentage=6",
+        "-XX:NewRatio=1",
         "-Dspark.sql.adaptive.enabled=false",
         "-Dspark.sql.codegen.factoryMode=NO_CODEGEN",
         "-Dspark.sql.codegen.wholeStage=false",
