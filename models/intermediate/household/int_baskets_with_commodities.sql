@@ -8,21 +8,42 @@ with
 
     commodities as (
 
-        select commodity, row_number() over (order by commodity) as commodity_number
+        select
+            commodity,
+            cast(row_number() over (order by commodity) as integer) as commodity_number
         from products
         group by 1
 
     ),
 
+    products_numbered as (
+
+        select products.product_id, commodities.commodity_number
+        from products
+        inner join commodities on products.commodity = commodities.commodity
+
+    ),
+
+    -- By number alone: with the names it takes a quarter more time.
+    commodities_held as (
+
+        select distinct transactions.basket_id, products_numbered.commodity_number
+        from transactions
+        inner join
+            products_numbered on transactions.product_id = products_numbered.product_id
+
+    ),
+
     final as (
 
-        select distinct
-            transactions.basket_id,
+        select
+            commodities_held.basket_id,
             commodities.commodity,
-            cast(commodities.commodity_number as integer) as commodity_number
-        from transactions
-        inner join products on transactions.product_id = products.product_id
-        inner join commodities on products.commodity = commodities.commodity
+            commodities_held.commodity_number
+        from commodities_held
+        inner join
+            commodities
+            on commodities_held.commodity_number = commodities.commodity_number
 
     )
 
