@@ -25,6 +25,80 @@ where household_key in (
     select household_key from kept group by 1 having min(day) < max(day)
 );
 
+create table household_cleaning_report as
+with judged as (
+    select case
+            when t.household_key is null or t.basket_id is null or t.product_id is null
+                or t.quantity is null or t.sales_value is null or t.day is null then 'blank field'
+            when t.quantity <= 0 or t.sales_value <= 0 then 'nothing bought or paid'
+            when t.day not between 101 and 708 then 'outside the days in scope'
+            when t.week_no not between 0 and 125 then 'outside the weeks in scope'
+            when p.product_id is null then 'unknown product'
+            when p.sub_commodity = 'GASOLINE-REG UNLEADED' then 'fuel'
+            else 'kept'
+        end as outcome, count(*) as lines
+    from {landing}/transaction_data t left join products p on p.product_id = t.product_id
+    group by 1
+), kept as (
+    select count(*) as lines from lines
+), outcomes as (
+    select unnest(['kept', 'blank field', 'nothing bought or paid', 'outside the days in scope',
+        'outside the weeks in scope', 'unknown product', 'fuel', 'household of one day']) as outcome
+)
+select o.outcome, case o.outcome when 'kept' then k.lines
+        when 'household of one day' then (select lines from judged where outcome = 'kept') - k.lines
+        else coalesce(j.lines, 0) end as lines
+from outcomes o cross join kept k left join judged j on j.outcome = o.outcome;
+
+create table commodities as
+select p.commodity, p.section, count(*) as products, coalesce(sum(s.lines), 0)::bigint as lines,
+    coalesce(sum(s.sales), 0)::decimal(18, 2) as total_sales
+from products p left join (
+    select product_id, count(*) as lines, sum(sales_value) as sales from lines group by 1
+) s on s.product_id = p.product_id
+where p.commodity is not null
+group by 1, 2;
+
+create temp table merchandise as
+select product_id, commodity, dense_rank() over (order by commodity)::integer as number
+from products
+where department not in ('CHARITABLE CONT', 'CNTRL/STORE SUP', 'COUP/STR & MFG', 'GM MERCH EXP',
+        'KIOSK-GAS', 'MISC SALES TRAN', 'MISC. TRANS.', 'PHARMACY SUPPLY', 'POSTAL CENTER', 'RX',
+        'VIDEO RENTAL')
+    and commodity not in ('(CORP USE ONLY)', 'COUPON', 'COUPON/MISC ITEMS', 'COUPONS/STORE & MFG',
+        'DELI SUPPLIES', 'FUEL', 'MEAT SUPPLIES', 'MISCELLANEOUS(CORP USE ONLY)',
+        'NO COMMODITY DESCRIPTION', 'PROD SUPPLIES', 'UNKNOWN')
+    and sub_commodity is distinct from 'GASOLINE-REG UNLEADED';
+
+create temp table held as
+select distinct l.basket_id, m.number
+from lines l join merchandise m on m.product_id = l.product_id;
+
+create table commodity_associations as
+with pairs as (
+    select one.number as a, other.number as b, count(*) as baskets
+    from held one join held other on one.basket_id = other.basket_id and one.number < other.number
+    group by 1, 2
+    having count(*) >= 10
+), sizes as (
+    select number, (select any_value(commodity) from merchandise m where m.number = held.number)
+        as commodity, count(*) as baskets
+    from held group by 1
+), counted as (
+    select s.commodity, t.commodity as associated_commodity, p.baskets,
+        s.baskets as commodity_baskets, t.baskets as associated_baskets, n.all_baskets
+    from (select a, b, baskets from pairs union all select b, a, baskets from pairs) p
+    join sizes s on s.number = p.a join sizes t on t.number = p.b
+    cross join (select count(distinct basket_id) as all_baskets from held) n
+)
+select *, baskets / all_baskets as support, baskets / commodity_baskets as confidence,
+    baskets * all_baskets / (commodity_baskets * associated_baskets) as lift,
+    (baskets * all_baskets - commodity_baskets * associated_baskets)
+        / (all_baskets * all_baskets) as leverage,
+    (all_baskets - associated_baskets) * commodity_baskets
+        / nullif(all_baskets * (commodity_baskets - baskets), 0) as conviction
+from counted;
+
 create temp table baskets as
 select household_key, basket_id, day, week_no, count(*) as lines, sum(quantity) as quantity,
     sum(sales_value) as sales_value
@@ -126,6 +200,21 @@ from {landing}/campaign_desc c
 left join clipped k on k.campaign = c.campaign
 left join daily_campaign_sales s on s.campaign = c.campaign
 group by all;
+
+create table campaign_response as
+with targeted as (
+    select distinct campaign, household_key from {landing}/campaign_table
+), redeemed as (
+    select campaign, household_key, count(*) as redemptions,
+        count(distinct coupon_upc) as coupons_redeemed, min(day) as first_redemption_day
+    from {landing}/coupon_redempt group by 1, 2
+)
+select household_key, campaign, c.description as campaign_type, c.start_day, c.end_day,
+    coalesce(r.redemptions, 0) as redemptions, coalesce(r.coupons_redeemed, 0) as coupons_redeemed,
+    r.first_redemption_day, r.first_redemption_day - c.start_day as days_to_redeem,
+    t.campaign is not null as is_targeted, r.campaign is not null as has_redeemed
+from targeted t full join redeemed r using (campaign, household_key)
+join {landing}/campaign_desc c using (campaign);
 
 create table promotion_effect as
 with sold as (

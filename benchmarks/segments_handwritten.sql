@@ -86,3 +86,50 @@ select period_end, period_end_date, coalesce(previous_segment, 'none') as from_s
     segment as to_segment, count(*) as households,
     sum(total_sales)::decimal(18, 2) as total_sales
 from household_segment_history where period_end > 148 group by all;
+
+create table segment_cells as
+with totals as (
+    select count(*) as households, sum(total_sales) as sales from household_segments
+), counted as (
+    select r_score, f_score, count(*) as households, sum(total_sales) as sales
+    from household_segments group by all
+)
+select r_score, f_score, coalesce(c.households, 0) as households,
+    coalesce(c.households, 0) / t.households as share,
+    coalesce(c.sales, 0)::decimal(18, 2) as total_sales,
+    coalesce(c.sales, 0)::double / t.sales::double as sales_share
+from (select distinct r_score, f_score from {grid}) cross join totals t
+left join counted c using (r_score, f_score);
+
+create table campaign_segments as
+with targeted as (
+    select household_key, campaign, start_day, has_redeemed from campaign_response where is_targeted
+), bought as (
+    select t.campaign, t.household_key,
+        sum(l.sales_value) filter (l.day < c.first_day) as sales_before,
+        sum(l.sales_value) filter (l.day between c.first_day and c.last_day) as sales_during,
+        sum(l.sales_value) filter (l.day > c.last_day) as sales_after
+    from targeted t join campaign_summary c on c.campaign = t.campaign
+    join lines l on l.household_key = t.household_key
+        and l.day between c.first_day - c.days_before and c.last_day + c.days_after
+    join campaign_products p on p.campaign = t.campaign and p.product_id = l.product_id
+    group by 1, 2
+), segmented as (
+    select t.campaign, t.household_key, t.has_redeemed, arg_max(h.segment, h.period_end) as segment
+    from targeted t left join household_segment_history h
+        on h.household_key = t.household_key and h.period_end < t.start_day
+    group by 1, 2, 3
+), counted as (
+    select campaign, coalesce(segment, 'none') as segment, count(*) as households_targeted,
+        count(*) filter (has_redeemed) as households_redeeming,
+        sum(coalesce(sales_before, 0))::decimal(18, 2) as sales_before,
+        sum(coalesce(sales_during, 0))::decimal(18, 2) as sales_during,
+        sum(coalesce(sales_after, 0))::decimal(18, 2) as sales_after,
+        round(sum(coalesce(sales_before, 0)) / count(*), 2)::decimal(18, 2) as mean_sales_before,
+        round(sum(coalesce(sales_during, 0)) / count(*), 2)::decimal(18, 2) as mean_sales_during,
+        round(sum(coalesce(sales_after, 0)) / count(*), 2)::decimal(18, 2) as mean_sales_after
+    from segmented left join bought using (campaign, household_key) group by 1, 2
+)
+select campaign, coalesce(s.position, (select max(position) + 1 from {segments})) as position,
+    c.* exclude (campaign), households_redeeming / households_targeted as redemption_rate
+from counted c left join {segments} s using (segment);
