@@ -12,7 +12,10 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Items and scores; `is_by_neighbours` where neighbours count for more than popularity."""
+    """Items, ascending, with scores.
+
+    `is_by_neighbours` where neighbours count for more than popularity.
+    """
 
     item: Ints
     score: Floats
@@ -35,7 +38,10 @@ def candidates(
     (own_item, own_score), (said_of, said) = own, others
     # Of items with no other score, the k most popular are enough.
     popular = popular_first[: k + own_item.size + said_of.size]
-    item = np.unique(np.concatenate([own_item, said_of, popular]))
+    is_candidate = np.zeros(popularity.size, dtype=bool)
+    for some in (own_item, said_of, popular):
+        is_candidate[some] = True
+    item = np.flatnonzero(is_candidate)
     by_others, by_own = np.zeros(item.size), np.zeros(item.size)
     by_others[np.searchsorted(item, said_of)] = said
     place = np.searchsorted(item, own_item)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pollux.runtime.recommend.baskets import Floats, Ints, dated_baskets
 from pollux.runtime.recommend.candidates import candidates
 from pollux.runtime.recommend.personal import personal_scores
-from pollux.runtime.recommend.rows import PER_KIND, Columns, columns_of, table_of
+from pollux.runtime.recommend.rows import PER_KIND, columns_of, table_of
 from pollux.runtime.settings import Settings
 
 PRODUCTS_FILE = "learned.products.parquet"
@@ -31,6 +31,7 @@ NEIGHBOURS = pa.schema(
 FILES = (PRODUCTS_FILE, NEIGHBOURS_FILE)
 METADATA_KEY = b"pollux"
 DAY_MINUTES = 1440
+PURCHASES = ("household_key", "product_id", "minute")
 
 
 @dataclass(frozen=True)
@@ -64,51 +65,44 @@ class Learned:
         `household_key`, `product_id` and the `minute` of their basket; `neighbours` are rows of
         `NEIGHBOURS`, those of a household together. `last_day` is the last day of purchases since.
         """
-        if not self.rhythm.size:
+        household, product, minute = (_array(purchases, name) for name in PURCHASES)
+        if not self.rhythm.size or not household.size:
             return table_of([])
-        names = ("household_key", "product_id", "minute")
-        household, product, minute = (_array(purchases, name) for name in names)
+        keys, owner = np.unique(household, return_inverse=True)
         said_by = _array(neighbours, "household_key")
         said_of, said = _array(neighbours, "product_id"), _array(neighbours, "score")
-        found = []
-        for key in np.unique(household).tolist():
-            mine, theirs = household == key, said_by == key
-            day = max(self.last_day, last_day or 0, int(minute[mine].max() // DAY_MINUTES))
-            others = said_of[theirs], said[theirs]
-            found.append(self._columns(key, product[mine], minute[mine], others, day))
-        return table_of(found)
-
-    def _columns(
-        self,
-        household: int,
-        product: Ints,
-        minute: Floats,
-        others: tuple[Ints, Floats],
-        last_day: int,
-    ) -> Columns:
-        said_of, said = others
-        own = np.unique(product)
-        most_popular = self.popular_first[: PER_KIND + own.size + said_of.size]
+        # Of items with no other score, so many of the most popular are enough for each.
+        most_popular = self.popular_first[: PER_KIND + product.size + said_of.size]
         # Only these are counted with: as few as matter, in the same order.
-        products = np.unique(np.concatenate([own, said_of, self.products[most_popular]]))
+        products = np.unique(np.concatenate([product, said_of, self.products[most_popular]]))
         popularity = self._popularity_of(products)
+        popular_first = np.argsort(-popularity, kind="stable")
         baskets = dated_baskets(
-            np.zeros(product.size, np.int64),
+            owner,
             minute / DAY_MINUTES,
             np.searchsorted(products, product),
-            customers=1,
+            customers=keys.size,
             items=products.size,
             usual_gap=self.usual_gap,
         )
         bought, score = personal_scores(baskets, self.rhythm, decay=self.decay, prior=self.prior)
-        found = candidates(
-            (bought.item, score),
-            (np.searchsorted(products, said_of), said),
-            popularity,
-            np.argsort(-popularity, kind="stable"),
-            PER_KIND,
-        )
-        return columns_of(household, found, bought, products, last_day)
+        others = np.searchsorted(products, said_of)
+        days = np.floor(baskets.last_time).astype(np.int64)
+        bounds = np.searchsorted(bought.customer, np.arange(keys.size + 1)).tolist()
+        found = []
+        for place, key in enumerate(keys.tolist()):
+            rows = slice(bounds[place], bounds[place + 1])
+            mine, theirs = bought.of(rows), said_by == key
+            chosen = candidates(
+                (mine.item, score[rows]),
+                (others[theirs], said[theirs]),
+                popularity,
+                popular_first,
+                PER_KIND,
+            )
+            day = max(self.last_day, last_day or 0, int(days[place]))
+            found.append(columns_of(key, chosen, mine, products, day))
+        return table_of(found)
 
     def _popularity_of(self, products: Ints) -> Floats:
         if not self.products.size:

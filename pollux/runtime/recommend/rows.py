@@ -101,7 +101,8 @@ def reason(purchases: int, usual_days: int, last_days: int) -> str:
 
 def _both_kinds(found: Candidates, per_kind: int) -> Ints:
     """Positions of the best own and the best new candidates, best first."""
-    order = np.lexsort((found.item, -found.score))
+    # Of one score, those of the lower item first, in the order of which they come.
+    order = np.argsort(-found.score, kind="stable")
     order = order[found.score[order] > 0]
     is_own = found.is_own[order]
     kept = np.where(is_own, np.cumsum(is_own), np.cumsum(~is_own)) <= per_kind
