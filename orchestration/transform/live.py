@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestration.transform.graph import all_marts
-from pollux.runtime.live_models import LearnedRows, LiveModel, LivePlan
+from pollux.runtime.live_plan import LearnedRows, LiveModel, LivePlan
 
 RELEASED, CUSTOMERS, GIVEN = KINDS = ("released", "customers", "given")
 

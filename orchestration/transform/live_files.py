@@ -43,7 +43,9 @@ from orchestration.transform.live import (
 )
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_models import ROW_GROUP_ROWS, LiveModels, write_plan
+from pollux.runtime.live_lines import ROW_GROUP_ROWS
+from pollux.runtime.live_models import LiveModels
+from pollux.runtime.live_plan import write_plan
 from pollux.runtime.recommend.learned import FILES, learned_dir
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings

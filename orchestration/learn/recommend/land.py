@@ -35,7 +35,7 @@ from orchestration.transform.landed import LandedRelations, compile_for_duckdb
 from orchestration.transform.live import read_by, sql_of
 from pollux.runtime import recommend
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_models import ROW_GROUP_ROWS
+from pollux.runtime.live_lines import ROW_GROUP_ROWS
 from pollux.runtime.recommend.learned import (
     FILES,
     NEIGHBOURS,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestration.transform.live import faults, plan_of
-from pollux.runtime.live_models import LearnedRows
+from pollux.runtime.live_plan import LearnedRows
 
 KEY = {"household_key": {"data_type": "bigint"}}
 
