@@ -8,6 +8,7 @@ when all is up, and what `down` ends. Does not belong here: the services and the
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -83,17 +84,25 @@ def down() -> None:
 
 def _load_sample(settings: Settings) -> None:
     from orchestration.load.run import load
+    from orchestration.transform.landed import compile_for_duckdb
     from sample.generate import generate
 
-    for domain in _domains_without_sample(settings):
-        folder = _sample_folder(settings, domain)
-        with output.step("sample") as step:
-            rows = generate(domain, folder, scale=SAMPLE_SCALE, seed=1, progress=step.update)
-            step.result = f"{domain}: {len(rows)} files, {sum(rows.values()):,} rows"
-        with output.step("load") as step:
-            report = load(settings, domain=domain, from_=folder, sample=True, progress=step.read)
-            landed = sum(file.rows_landed for file in report.files)
-            step.result = f"{domain}: {len(report.files)} files, {landed:,} rows landed"
+    domains = _domains_without_sample(settings)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        if domains:
+            # Learning, which comes next, says if it fails.
+            beside.submit(compile_for_duckdb, settings)
+        for domain in domains:
+            folder = _sample_folder(settings, domain)
+            with output.step("sample") as step:
+                rows = generate(domain, folder, scale=SAMPLE_SCALE, seed=1, progress=step.update)
+                step.result = f"{domain}: {len(rows)} files, {sum(rows.values()):,} rows"
+            with output.step("load") as step:
+                report = load(
+                    settings, domain=domain, from_=folder, sample=True, progress=step.read
+                )
+                landed = sum(file.rows_landed for file in report.files)
+                step.result = f"{domain}: {len(report.files)} files, {landed:,} rows landed"
 
 
 def _domains_without_sample(settings: Settings) -> list[str]:
