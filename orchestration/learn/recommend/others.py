@@ -1,6 +1,6 @@
 """What other customers' baskets say about a next basket: neighbours and popularity.
 
-Both are shares of baskets.
+Both are an item's mean weight in baskets (`Baskets.weight`).
 """
 
 import numpy as np
@@ -13,29 +13,30 @@ KEPT = 500  # items per customer, the neighbours' most frequent
 
 
 def weighted(baskets: Baskets, decay: float) -> sparse.csr_matrix:
-    """Customers by items: each purchase has weight `decay` to the power of its basket's age."""
-    weights = decay ** baskets.age[baskets.line_basket].astype(np.float64)
+    """Customers by items: the weight of purchases, each decayed by the age of its basket."""
+    weights = (decay ** baskets.age.astype(np.float64) * baskets.weight)[baskets.line_basket]
     places = baskets.owner[baskets.line_basket], baskets.line_item
     return sparse.csr_matrix((weights, places), (baskets.customers, baskets.items))
 
 
 def popularity(baskets: Baskets, latest: int) -> Floats:
-    """Share of customers' last `latest` baskets that hold each item."""
+    """Mean weight of each item in customers' last `latest` baskets."""
     recent = baskets.age < latest
     lines = recent[baskets.line_basket]
-    many = np.bincount(baskets.line_item[lines], minlength=baskets.items)
-    return many / max(int(recent.sum()), 1)
+    weight = baskets.weight[baskets.line_basket[lines]]
+    total = np.bincount(baskets.line_item[lines], weights=weight, minlength=baskets.items)
+    return total / max(int(recent.sum()), 1)
 
 
 def neighbour_shares(
     baskets: Baskets, customers: Ints, *, many: int, decay: float
 ) -> sparse.csr_matrix:
-    """Customers by items: share of the neighbours' baskets with the item; recent ones weigh more.
+    """Customers by items: the item's mean weight in neighbours' baskets; recent ones weigh more.
 
     Only the rows of the given `customers`, which ascend, are filled.
 
-    Neighbours are the `many` customers with the most similar purchases (cosine of log counts, with
-    rare items weighing more), each weighted by its similarity.
+    Neighbours are the `many` customers with the most similar purchases (cosine of log weights,
+    with rare items weighing more), each weighted by its similarity.
     """
     counts = weighted(baskets, decay)
     holders = np.bincount(counts.indices, minlength=baskets.items)

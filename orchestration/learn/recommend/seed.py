@@ -11,6 +11,8 @@ import pyarrow.csv as pc
 
 from orchestration.learn.recommend.household import as_history, choose_for, recommend_all
 from orchestration.learn.recommend.land import read_purchases
+from orchestration.load.declarations import read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
 from orchestration.load.run import load
 from pollux.runtime.settings import PROJECT_DIR, Settings
 
@@ -30,6 +32,8 @@ def main() -> None:
                 dataset=name,
                 sample=True,
             )
+        # Nobody bought live.
+        ensure_empty_parts(settings, read_datasets(PROJECT_DIR).values())
         history = as_history(read_purchases(settings))
         table = recommend_all(history, choose_for(history), per_kind=PER_KIND)
     options = pc.WriteOptions(quoting_style="needed")

@@ -52,6 +52,15 @@ class Baskets:
         return nth
 
     @cached_property
+    def weight(self) -> Floats:
+        """Weight of each item of a basket, by basket: 1 ÷ the root of its number of items.
+
+        An item among few says more of the next basket than one among many.
+        """
+        sizes = np.bincount(self.line_basket, minlength=self.owner.size)
+        return 1 / np.sqrt(np.maximum(sizes, 1))
+
+    @cached_property
     def gap(self) -> Floats:
         """Mean time between a customer's baskets; the usual one for a single basket."""
         return np.where(self._own_gap > 0, self._own_gap, self.gap_of_one)

@@ -1,7 +1,8 @@
 """How likely customers are to buy an item again, from their own frequency and rhythm.
 
-The table of rhythm is learned from all customers. The frequency of an item is purchases ÷ (baskets
-since its first one + a prior), so a single purchase in a short history counts for little.
+The table of rhythm is learned from all customers. The frequency of an item is the weight of
+its purchases ÷ (baskets since its first one + a prior), so a single purchase in a short history
+counts for little.
 """
 
 from dataclasses import dataclass, fields
@@ -29,7 +30,7 @@ class Bought:
     purchases: Ints
     first: Floats
     last: Floats
-    decayed: Floats  # purchases, each decayed by the age of its basket
+    decayed: Floats  # weight of the purchases, each decayed by the age of its basket
     exposure: Floats  # baskets since the first purchase, decayed alike
 
     def of(self, rows: slice) -> "Bought":
@@ -51,6 +52,7 @@ def summarize(baskets: Baskets, decay: float = 1.0) -> Bought:
     _, begin, many = np.unique(key, return_index=True, return_counts=True)
     first, last = basket[begin], basket[begin + many - 1]
     age = baskets.age.astype(np.float64)
+    weight = decay ** age[basket] * baskets.weight[basket]
     since = age[first] + 1
     return Bought(
         customer=baskets.owner[first],
@@ -58,7 +60,7 @@ def summarize(baskets: Baskets, decay: float = 1.0) -> Bought:
         purchases=many.astype(np.int64),
         first=baskets.time[first],
         last=baskets.time[last],
-        decayed=np.add.reduceat(decay ** age[basket], begin) if key.size else np.zeros(0),
+        decayed=np.add.reduceat(weight, begin) if key.size else np.zeros(0),
         exposure=since if decay == 1 else (1 - decay**since) / (1 - decay),
     )
 
@@ -69,7 +71,7 @@ def next_time(baskets: Baskets) -> Floats:
 
 
 def frequency(bought: Bought, prior: float) -> Floats:
-    """Share of baskets with the item since it was first bought, reduced by the prior."""
+    """Mean weight of the item in baskets since it was first bought, reduced by the prior."""
     return bought.decayed / (bought.exposure + prior)
 
 
@@ -97,8 +99,8 @@ def learn_rhythm(baskets: Baskets, *, decay: float, prior: float) -> Floats:
         there = baskets.counts[bought.customer] > age + 1
         cell = rhythm_cell(bought, next_time(before), before.gap)
         chance = frequency(bought, prior)
-        is_hit = _is_in(bought, baskets, age)
-        happened += np.bincount(cell[there], weights=is_hit[there], minlength=cells)
+        weight = _weight_in(bought, baskets, age)
+        happened += np.bincount(cell[there], weights=weight[there], minlength=cells)
         expected += np.bincount(cell[there], weights=chance[there], minlength=cells)
     mean = happened.sum() / expected.sum() if expected.sum() > 0 else 1.0
     return (happened + PRIOR_PURCHASES * mean) / (expected + PRIOR_PURCHASES)
@@ -107,15 +109,18 @@ def learn_rhythm(baskets: Baskets, *, decay: float, prior: float) -> Floats:
 def personal_scores(
     baskets: Baskets, rhythm: Floats, *, decay: float, prior: float
 ) -> tuple[Bought, Floats]:
-    """What each customer bought, and the score of each row as a probability per basket."""
+    """What each customer bought, and each row's score: its expected weight in the next basket."""
     bought = summarize(baskets, decay)
     cell = rhythm_cell(bought, next_time(baskets), baskets.gap)
     return bought, frequency(bought, prior) * rhythm[cell]
 
 
-def _is_in(bought: Bought, baskets: Baskets, age: int) -> Floats:
+def _weight_in(bought: Bought, baskets: Baskets, age: int) -> Floats:
+    """Weight of each item in its customer's basket of this age, 0 where it is not in it."""
     lines = baskets.age[baskets.line_basket] == age
-    owner = baskets.owner[baskets.line_basket[lines]]
-    wanted = owner * np.int64(baskets.items) + baskets.line_item[lines]
+    basket = baskets.line_basket[lines]
+    wanted = baskets.owner[basket] * np.int64(baskets.items) + baskets.line_item[lines]
     key = bought.customer * np.int64(baskets.items) + bought.item
-    return np.isin(key, wanted).astype(np.float64)
+    weight = np.zeros(baskets.customers)
+    weight[baskets.owner[basket]] = baskets.weight[basket]
+    return np.where(np.isin(key, wanted), weight[bought.customer], 0.0)

@@ -34,6 +34,7 @@ from pollux.runtime.recommend.baskets import Baskets, dated_baskets, ordered_bas
 from pollux.runtime.recommend.learned import nothing_learned, read_learned, write_learned
 from pollux.runtime.recommend.personal import (
     frequency,
+    learn_rhythm,
     personal_scores,
     rhythm_cell,
     summarize,
@@ -130,6 +131,36 @@ def test_taking_off_the_last_basket(histories: Items, baskets: Baskets) -> None:
     assert [target.tolist() for target in baskets.targets(1)] == [h[-2] for h in histories]
 
 
+def cell_and_chance(history: list[list[int]], item: int, decay: float) -> tuple[int, float]:
+    """The cell of rhythm of a bought item, and its frequency with a prior of 3."""
+    bought = [number for number, basket in enumerate(history) if item in basket]
+    ages = [len(history) - 1 - number for number in bought]
+    exposure = sum(decay**age for age in range(ages[0] + 1))
+    usual = (bought[-1] - bought[0]) / (len(bought) - 1) if bought[1:] else 8
+    elapsed = (ages[-1] + 1) / usual
+    row = sum(len(bought) >= edge for edge in (2, 3, 4, 6, 9, 15, 25))
+    edges = (-3, -2.5, -2, -1.5, -1.2, -0.9, -0.6, -0.3, 0, 0.3, 0.6, 1, 1.5, 2.2, 3)
+    column = sum(math.log2(elapsed) >= edge for edge in edges)
+    weight = [1 / math.sqrt(len(history[number])) for number in bought]
+    decayed = sum(one * decay**age for one, age in zip(weight, ages, strict=True))
+    return row * 16 + column, decayed / (exposure + 3)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.8])
+def test_rhythm_is_that_of_loops(histories: Items, baskets: Baskets, decay: float) -> None:
+    happened, expected = np.zeros(8 * 16), np.zeros(8 * 16)
+    for back in (1, 2, 3):
+        for history in histories:
+            before, basket = history[:-back], history[-back]
+            for item in {item for one in before for item in one}:
+                cell, chance = cell_and_chance(before, item, decay)
+                expected[cell] += chance
+                happened[cell] += (item in basket) / math.sqrt(len(basket))
+    mean = happened.sum() / expected.sum()
+    found = learn_rhythm(baskets, decay=decay, prior=3)
+    assert found.tolist() == pytest.approx(((happened + 3 * mean) / (expected + 3)).tolist())
+
+
 @pytest.mark.parametrize("decay", [1.0, 0.8])
 def test_scores_are_those_of_loops(histories: Items, baskets: Baskets, decay: float) -> None:
     parameters = Parameters(
@@ -144,12 +175,12 @@ def test_scores_are_those_of_loops(histories: Items, baskets: Baskets, decay: fl
         vector = Counter()
         for age, basket in enumerate(reversed(history)):
             for item in basket:
-                vector[item] += 0.9**age
+                vector[item] += 0.9**age / math.sqrt(len(basket))
         vectors.append(vector)
     holders = Counter(item for vector in vectors for item in vector)
     rare = {item: math.log(len(histories) / many) for item, many in holders.items()}
     alike = [{i: math.log1p(v) * rare[i] for i, v in vector.items()} for vector in vectors]
-    latest = [set(basket) for history in histories for basket in history[-2:]]
+    latest = [basket for history in histories for basket in history[-2:]]
     for me, history in enumerate(histories):
         cosines = []
         for other in range(len(histories)):
@@ -160,21 +191,14 @@ def test_scores_are_those_of_loops(histories: Items, baskets: Baskets, decay: fl
         nearest = sorted(cosines, reverse=True)[:7]
         total = sum(cosine for cosine, _ in nearest)
         for item in range(ITEMS):
-            score = 0.3 * sum(item in basket for basket in latest) / len(latest)
+            weight = sum(1 / math.sqrt(len(basket)) for basket in latest if item in basket)
+            score = 0.3 * weight / len(latest)
             for cosine, other in nearest:
                 exposure = sum(0.9**age for age in range(len(histories[other])))
                 score += 0.5 * cosine / total * vectors[other][item] / exposure
-            bought = [number for number, basket in enumerate(history) if item in basket]
-            if bought:
-                ages = [len(history) - 1 - number for number in bought]
-                exposure = sum(decay**age for age in range(ages[0] + 1))
-                usual = (bought[-1] - bought[0]) / (len(bought) - 1) if bought[1:] else 8
-                elapsed = (ages[-1] + 1) / usual
-                row = sum(len(bought) >= edge for edge in (2, 3, 4, 6, 9, 15, 25))
-                edges = (-3, -2.5, -2, -1.5, -1.2, -0.9, -0.6, -0.3, 0, 0.3, 0.6, 1, 1.5, 2.2, 3)
-                column = sum(math.log2(elapsed) >= edge for edge in edges)
-                chance = sum(decay**age for age in ages) / (exposure + 3)
-                score += chance * model.rhythm[row * 16 + column]
+            if any(item in basket for basket in history):
+                cell, chance = cell_and_chance(history, item, decay)
+                score += chance * model.rhythm[cell]
             assert found[me, item] == pytest.approx(score, abs=1e-5), (me, item)
 
 
@@ -268,6 +292,15 @@ def test_a_product_due_again_ranks_higher() -> None:
     # The last visit was day 100 (product 1); product 2 is due on 102, bought last on 92.
     assert score[2] > max(score[1], score[3], score[4], score[5])
     assert score[1] < 0.5 * score[2]
+
+
+def test_a_product_of_small_baskets_ranks_higher() -> None:
+    """Half buy product 0 alone every time, half product 1 with three others."""
+    baskets = ordered_baskets([[[0]] * 9, [[1, 2, 3, 4]] * 9] * 20, 5)
+    model = fit(baskets, Parameters())
+    assert model.popularity[0] == 2 * model.popularity[1] > 0
+    alone = ordered_baskets([[[0], [1, 2, 3, 4]] * 3], 5)
+    assert summarize(alone).decayed.tolist() == [3, 1.5, 1.5, 1.5, 1.5]
 
 
 def test_baselines_follow_their_definition() -> None:
