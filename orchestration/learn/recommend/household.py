@@ -20,6 +20,9 @@ from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, columns_of, table_of
 
 CHOICE_SAMPLE = 400
 LEAST_HOUSEHOLDS = 30  # with fewer, hyperparameters are not chosen but the defaults
+CHOICE_DAYS = 28
+LEAST_SETTLED = 0.5  # of all purchases
+MINUTES = 1440  # of a day
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,32 @@ def as_history(purchases: Purchases) -> History:
     products, item = np.unique(purchases.product, return_inverse=True)
     baskets = dated_baskets(
         owner.astype(np.int64),
-        purchases.minute / 1440,
+        purchases.minute / MINUTES,
         item.astype(np.int64),
         customers=households.size,
         items=products.size,
     )
-    last_day = int(purchases.minute.max() // 1440) if purchases.minute.size else 0
+    last_day = int(purchases.minute.max() // MINUTES) if purchases.minute.size else 0
     return History(baskets, households, products, last_day)
+
+
+def settled(purchases: Purchases) -> Purchases:
+    """Those before the last day that is a multiple of `CHOICE_DAYS`; all, where they are too few.
+
+    Hyperparameters are chosen on these: they stay as they are for most new days, and depend on
+    nothing but the purchases.
+    """
+    if purchases.minute.size == 0:
+        return purchases
+    period = CHOICE_DAYS * MINUTES
+    is_settled = purchases.minute < purchases.minute.max() // period * period
+    if is_settled.mean() < LEAST_SETTLED:
+        return purchases
+    return Purchases(
+        household=purchases.household[is_settled],
+        product=purchases.product[is_settled],
+        minute=purchases.minute[is_settled],
+    )
 
 
 def choose_for(history: History, say: Callable[[str], None] = lambda _text: None) -> Parameters:

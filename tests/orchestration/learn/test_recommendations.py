@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from orchestration.build import build, loaded_domains
+from orchestration.learn.recommend import land
+from orchestration.learn.recommend.household import History, as_history
 from orchestration.learn.recommend.land import learn_if_due, read_note, read_purchases
+from orchestration.learn.recommend.model import Parameters
 from orchestration.load.event_datasets import feeding
 from orchestration.load.events import land_events
 from orchestration.load.run import load
@@ -74,6 +77,39 @@ def test_learned_again_only_when_due(installation: Settings, tmp_path, sample_fi
     assert learn_if_due(installation) is True
     assert read_note(installation)["made_from"] != note["made_from"]
     assert learn_if_due(installation) is False
+
+
+def test_parameters_are_chosen_anew_only_where_settled_purchases_changed(
+    installation: Settings, tmp_path, sample_files, monkeypatch
+) -> None:
+    chosen: list[int] = []
+
+    def choose(history: History, say: object) -> Parameters:
+        chosen.append(history.last_day)
+        return Parameters(neighbours=100 + len(chosen))
+
+    monkeypatch.setattr(land, "choose_for", choose)
+    header = (sample_files / "transaction_data.csv").read_text().splitlines()[0]
+
+    def buy(day: int) -> int:
+        """Learns from one more purchase; returns the neighbours that were chosen."""
+        file = tmp_path / f"transaction_data_{day}.csv"
+        file.write_text(f"{header}\n1,{day},{day},{product},1,2.50,367,0.00,1200,101,0.00,0.00\n")
+        load(installation, domain="household", from_=file, sample=True)
+        assert learn_if_due(installation) is True
+        return int(read_note(installation)["parameters"]["neighbours"])
+
+    assert learn_if_due(installation) is False
+    purchases = read_purchases(installation)
+    product, last_day = purchases.product[0], as_history(purchases).last_day
+    boundary = (last_day // 28 + 1) * 28
+    # A purchase long ago, then those of the days until the next four weeks are complete.
+    assert buy(100) == 101
+    assert buy(boundary - 1) == 101
+    assert buy(boundary) == 102
+    assert buy(boundary + 27) == 102
+    assert buy(boundary + 28) == 103
+    assert [day // 28 for day in chosen] == [boundary // 28 - 2, boundary // 28 - 1, boundary // 28]
 
 
 def test_a_live_purchase_is_learned_from_once_it_has_landed(installation: Settings) -> None:
