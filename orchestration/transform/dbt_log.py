@@ -23,7 +23,8 @@ def dbt_log(folder: Path) -> Iterator[IO[str]]:
     path = folder / "dbt.log"
     if path.exists() and path.stat().st_size > MAX_BYTES:
         path.replace(path.with_suffix(".log.1"))
-    with path.open("a", encoding="utf-8") as log:
+    # By line, for people who follow a build, and for builds that are killed.
+    with path.open("a", encoding="utf-8", buffering=1) as log:
         yield log
 
 

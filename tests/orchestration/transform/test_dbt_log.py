@@ -23,6 +23,12 @@ def test_log_has_every_message_and_no_value_of_an_error(tmp_path: Path) -> None:
     ]
 
 
+def test_log_can_be_followed_line_by_line(tmp_path: Path) -> None:
+    with dbt_log(tmp_path) as log:
+        write_event(log, event("info", "1 of 2 START"))
+        assert (tmp_path / "dbt.log").read_text().endswith("1 of 2 START\n")
+
+
 def test_log_is_appended_to_until_it_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / "dbt.log"
     for message in ("first", "second"):
