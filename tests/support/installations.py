@@ -69,12 +69,21 @@ class Prepared:
         Nor does it compile the models to learn.
         """
         settings = Settings(data_dir=data_dir, database_url=None)
-        target_dir(settings).mkdir(parents=True)
-        parsed = self.everything()
-        shutil.copy(target_dir(parsed) / PARSED, target_dir(settings))
-        _move_parsed(parsed, settings)
-        _copy_compiled(parsed, data_dir)
+        self.spare_parsing(settings)
         return settings
+
+    def spare_parsing(self, settings: Settings, *, moves: bool = False) -> None:
+        """Gives an installation without builds the dbt project as it was read and compiled.
+
+        `moves` says that its window moves with its data.
+        """
+        source = self.everything()
+        if moves:
+            source = Settings(data_dir=self._once("compiled", _compile), database_url=None)
+        target_dir(settings).mkdir(parents=True)
+        shutil.copy(target_dir(source) / PARSED, target_dir(settings))
+        _move_parsed(source, settings)
+        _copy_compiled(source, settings.data_dir)
 
     def everything(self) -> Settings:
         """Every domain, built on DuckDB and released; tests must not change it."""

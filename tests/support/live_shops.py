@@ -8,6 +8,7 @@ release that is served, of all events, and with what that release gives all cust
 """
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from orchestration.load.event_datasets import events_fingerprint, feeding, last_
 from orchestration.load.events import land_events
 from orchestration.release import registry
 from orchestration.release.publish import release
-from orchestration.scans import scan_parts
+from orchestration.scans import literal, scan_parquet, scan_parts
 from orchestration.transform.dbt import DbtRun, dbt_command, dbt_environment, run_dbt
 from orchestration.transform.graph import all_marts, served_tables
 from orchestration.transform.live import live_of
@@ -40,7 +41,7 @@ from orchestration.transform.record import BuildRecord, write_record
 from pollux.runtime.live import FOLLOWED
 from pollux.runtime.live_models import LiveModels
 from pollux.runtime.postgres import OWNER, EmbeddedPostgres
-from pollux.runtime.recommend.learned import learned_dir
+from pollux.runtime.recommend.learned import NEIGHBOURS_FILE, learned_dir, read_learned
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.warehouse import lock_warehouse
@@ -51,11 +52,12 @@ from services.live.updater import Updater
 # What concerns all customers, which live rows take from the release.
 POPULATION = ("int_days_completed", "int_fifths_bounded", "int_summaries_numbered")
 LIVE_DAYS = "int_live_days_given"
-# A build learns these anew from everybody: `tests/models/test_live_marts.py` holds them equal.
-LEARNED_MARTS = ("product_recommendations",)
+# What a household's recommendations are made of, and where they land.
+PURCHASES = "int_purchases_recommendable"
+RECOMMENDATIONS = "product_recommendations"
 
 Manifest = Mapping[str, Any]
-Rows = dict[str, set[tuple[Any, ...]]]
+Rows = set[tuple[Any, ...]]
 
 
 class Shop:
@@ -69,10 +71,9 @@ class Shop:
         self.erased: set[int] = set()
         self.kept = kept
         self._manifest = manifest
-        self._closure = _closure(manifest, domain)
-        live_marts = [node["name"] for node in _live_marts(manifest, domain)]
-        self.marts = [name for name in live_marts if name not in LEARNED_MARTS]
-        self._live_marts = live_marts
+        live_marts = _live_marts(manifest, domain)
+        self._closure = _closure(manifest, [node["unique_id"] for node in live_marts])
+        self.marts = [node["name"] for node in live_marts]
         self.store = open_serving_store(settings)
         with self.store.connect() as connection:
             prepare_database(connection, self.store)
@@ -92,12 +93,12 @@ class Shop:
             landing=landing.fingerprint(self.settings, self.domain),
             events=events_fingerprint(self.settings, self.domain),
             last_event=last_event(self.settings, self.domain),
-            tables=tuple(table for table in tables if table.name in self._live_marts),
+            tables=tuple(table for table in tables if table.name in self.marts),
         )
         write_record(self.settings, record)
         with lock_warehouse(self.settings, "a build"), landing.locked(self.settings):
             with duckdb.connect(self.settings.warehouse_path) as warehouse:
-                self._evaluate(warehouse, self.settings.landing_dir, {})
+                self._evaluate(warehouse, self.settings.landing_dir, {}, self._closure)
                 for table in record.tables:
                     name = f"{table.schema}.{table.name}"
                     warehouse.execute(f"comment on table {name} is '{record.invocation_id}'")
@@ -124,42 +125,36 @@ class Shop:
         """Releases the last build; returns the release's number."""
         return release(self.settings, self.domain, accept_shrinking=True).number
 
-    def served(self) -> Rows:
-        """What is answered by each live mart: of a customer the live rows, or the release's."""
+    def served(self, mart: str) -> Rows:
+        """What is answered by a live mart: of a customer the live rows, or the release's."""
         key, live = self.followed.key, f"{self.domain}__live"
-        found: Rows = {}
         with self.store.connect() as connection:
             number = registry.current_number(connection, self.domain)
             newer = f"{key} in (select {key} from {live}.live_customers)"
-            for mart in self.marts:
-                released = f"select * from {self.domain}__r{number}.{mart} where not {newer}"
-                rows = _fetch(connection, f"{released} union all select * from {live}.{mart}")
-                found[mart] = set(rows)
-                assert len(rows) == len(found[mart]), mart
-                assert _fetch(connection, f"select from {live}.{mart} where not {newer}") == []
+            released = f"select * from {self.domain}__r{number}.{mart} where not {newer}"
+            rows = _fetch(connection, f"{released} union all select * from {live}.{mart}")
+            assert _fetch(connection, f"select from {live}.{mart} where not {newer}") == []
+        found = set(rows)
+        assert len(rows) == len(found), mart
         return found
 
-    def expected(self, *, by_dbt: bool = False) -> Rows:
-        """What is to be answered once the updater has read all events; dbt may build it, too."""
-        key, named = self.followed.key, self.followed.order or self.followed.key
+    @contextmanager
+    def expected(self, *, by_dbt: bool = False) -> Iterator[Callable[[str], Rows]]:
+        """What each live mart is to answer once the updater has read all events.
+
+        dbt may build it, too.
+        """
         with self.store.connect() as connection:
-            ((invocation, last, day),) = _fetch(
+            ((number, invocation, last, day),) = _fetch(
                 connection,
-                "select dbt_invocation, last_event, live_day from live.followed "
+                "select release, dbt_invocation, last_event, live_day from live.followed "
                 "inner join release.live "
                 "on live.domain = followed.domain and live.number = followed.release "
                 "inner join release.releases "
                 "on releases.domain = followed.domain and releases.number = followed.release "
                 f"where followed.domain = '{self.domain}'",
             )
-            newer = f"select {named} from {self.table} where number > {last}"
-            touched = {
-                one
-                for (one,) in _fetch(
-                    connection,
-                    f"select distinct {key} from {self.table} where {named} in ({newer})",
-                )
-            }
+            touched = self._touched(connection, last)
         kept = self.kept / invocation
         given = {
             node["name"]: pq.read_table(kept / f"{node['name']}.parquet")
@@ -167,34 +162,45 @@ class Shop:
         }
         given[LIVE_DAYS] = pa.table({"day": pa.array([day] if day else [], pa.int32())})
         everything = self._land_everything(kept)
-        if by_dbt:
-            built = self._build_by_dbt(everything, given)
-        else:
-            with duckdb.connect() as engine:
-                engine.execute("attach ':memory:' as warehouse")
-                self._evaluate(engine, everything.landing_dir, given)
-                built = self._read(engine)
-        with duckdb.connect() as engine:
-            released = {
-                mart: engine.read_parquet(str(kept / f"{mart}.parquet")).fetchall()
-                for mart in self.marts
-            }
-        found: Rows = {}
-        for node in self._nodes(*self.marts):
-            mart, place = node["name"], [*node["columns"]].index(key)
-            live = {row for row in built[mart] if row[place] in touched}
-            others = {row for row in released[mart] if row[place] not in touched}
-            found[mart] = {row for row in live | others if row[place] not in self.erased}
-        return found
+        if RECOMMENDATIONS in self.marts:
+            self._recommend(everything, given, number, touched, day)
+        nodes = {node["name"]: node for node in self._nodes(*self.marts)}
+        key = self.followed.key
 
-    def assert_equal(self, *, by_dbt: bool = False) -> None:
-        """Fails unless what is answered is what a build of everything gives."""
-        served, expected = self.served(), self.expected(by_dbt=by_dbt)
-        assert all(expected.values())
-        for mart in self.marts:
-            missing, more = expected[mart] - served[mart], served[mart] - expected[mart]
-            told = {"mart": mart, "missing": sorted(missing)[:2], "more": sorted(more)[:2]}
-            assert not missing | more, told
+        def of(mart: str) -> Rows:
+            chosen = f"where {key} {{}} (select unnest($1::bigint[]))"
+            live = f"from {nodes[mart]['relation_name']} {chosen.format('in')}"
+            others = f"from read_parquet('{kept}/{mart}.parquet') {chosen.format('not in')}"
+            keys = [*touched - self.erased], [*touched | self.erased]
+            rows = engine.execute(live, keys[:1]).fetchall()
+            return {*rows, *engine.execute(others, keys[1:]).fetchall()}
+
+        with self._built(everything, given, by_dbt=by_dbt) as engine:
+            yield of
+
+    def assert_equal(self, *, by_dbt: bool = False) -> dict[str, int]:
+        """Fails unless what is answered is what a build of everything gives; rows by mart."""
+        rows = {}
+        with self.expected(by_dbt=by_dbt) as expected:
+            for mart in self.marts:
+                wanted, served = expected(mart), self.served(mart)
+                assert wanted, mart
+                missing, more = wanted - served, served - wanted
+                told = {"mart": mart, "missing": sorted(missing)[:2], "more": sorted(more)[:2]}
+                assert not missing | more, told
+                rows[mart] = len(wanted)
+        return rows
+
+    def _touched(self, connection: psycopg.Connection, last: int) -> set[int]:
+        """Whom events concern that are newer than the release, those of their orders, too.
+
+        And who has live rows: an event may have been erased since.
+        """
+        key, named = self.followed.key, self.followed.order or self.followed.key
+        newer = f"select {named} from {self.table} where number > {last}"
+        query = f"select {key} from {self.table} where {named} in ({newer})"
+        query += f" union select {key} from {self.domain}__live.live_customers"
+        return {one for (one,) in _fetch(connection, query)}
 
     def _land_everything(self, kept: Path) -> Settings:
         """Lands the files of a kept build and all events in a folder of their own."""
@@ -206,9 +212,49 @@ class Shop:
         ensure_empty_parts(everything, read_datasets(PROJECT_DIR).values())
         return everything
 
-    def _build_by_dbt(
-        self, everything: Settings, given: Mapping[str, pa.Table]
-    ) -> dict[str, list[tuple[Any, ...]]]:
+    def _recommend(
+        self,
+        everything: Settings,
+        given: Mapping[str, pa.Table],
+        number: int,
+        touched: set[int],
+        day: int | None,
+    ) -> None:
+        """Lands recommendations from all purchases, and what a release has learned."""
+        (purchases,) = self._nodes(PURCHASES)
+        with duckdb.connect() as engine:
+            engine.execute("attach ':memory:' as warehouse")
+            closure = _closure(self._manifest, [purchases["unique_id"]])
+            self._evaluate(engine, everything.landing_dir, given, closure)
+            lines = engine.sql(
+                f"from {purchases['relation_name']} "
+                "where household_key in (select unnest($1::bigint[]))",
+                params=[[*touched]],
+            ).to_arrow_table()
+        folder = self.settings.releases_dir / self.domain / f"r{number}" / "live"
+        neighbours = pq.read_table(folder / NEIGHBOURS_FILE)
+        rows = read_learned(folder).recommend(lines, neighbours, day)
+        landed = everything.landing_dir / LEARNED / RECOMMENDATIONS
+        shutil.rmtree(landed, ignore_errors=True)
+        landed.mkdir(parents=True)
+        pq.write_table(rows, landed / "part.parquet")
+
+    @contextmanager
+    def _built(
+        self, everything: Settings, given: Mapping[str, pa.Table], *, by_dbt: bool
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """All live marts of everything, with what is given to all customers."""
+        if by_dbt:
+            self._build_by_dbt(everything, given)
+            with duckdb.connect(everything.warehouse_path, read_only=True) as engine:
+                yield engine
+            return
+        with duckdb.connect() as engine:
+            engine.execute("attach ':memory:' as warehouse")
+            self._evaluate(engine, everything.landing_dir, given, self._closure)
+            yield engine
+
+    def _build_by_dbt(self, everything: Settings, given: Mapping[str, pa.Table]) -> None:
         """Makes the live marts by dbt, of whose models those given are left out."""
         shutil.copy(self.settings.warehouse_path, everything.warehouse_path)
         with duckdb.connect(everything.warehouse_path) as engine:
@@ -226,31 +272,22 @@ class Shop:
         command = dbt_command(
             *("run", "--select", *selected, "--exclude", *POPULATION, LIVE_DAYS), target="duckdb"
         )
-        # As the SQL was compiled: of a shop whose window moves with its data.
-        environment = dbt_environment(everything, None) | {"POLLUX_STUDY": ""}
-        problem = run_dbt(command, environment)
+        problem = run_dbt(command, dbt_environment(everything, None))
         assert problem is None, problem
-        with duckdb.connect(everything.warehouse_path, read_only=True) as engine:
-            return self._read(engine)
-
-    def _read(self, engine: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
-        return {
-            node["name"]: engine.sql(f"from {node['relation_name']}").fetchall()
-            for node in self._nodes(*self.marts)
-        }
 
     def _evaluate(
         self,
         engine: duckdb.DuckDBPyConnection,
         landing_dir: Path,
         given: Mapping[str, pa.Table],
+        closure: Sequence[str],
     ) -> None:
-        """Makes all models in the catalog `warehouse`; those given are not evaluated."""
+        """Makes models in the catalog `warehouse`, in order; those given are not evaluated."""
         nodes = self._manifest["nodes"]
         sources = self._manifest["sources"]
-        for schema in {nodes[one]["schema"] for one in self._closure if one in nodes}:
+        for schema in {nodes[one]["schema"] for one in closure if one in nodes}:
             engine.execute(f"create schema if not exists warehouse.{schema}")
-        for unique_id in self._closure:
+        for unique_id in closure:
             node = nodes.get(unique_id)
             if node is None:
                 continue
@@ -355,6 +392,7 @@ class Shops:
         shutil.copytree(source.landing_dir / LEARNED, first.landing_dir / LEARNED)
         shutil.copytree(learned_dir(source), learned_dir(first))
         shutil.copy(warehouse, first.warehouse_path)
+        _own(first, domain)
         self._execute("create database first")
         self._first = first
         shop = Shop(first, domain, manifest, self._kept)
@@ -397,13 +435,27 @@ class Shops:
             connection.execute(statement.encode())
 
 
+def _own(settings: Settings, domain: str) -> None:
+    """Makes what has landed files of the shop's own: a sample's window does not move with it."""
+    with duckdb.connect() as engine:
+        for part in landing.domain_parts(settings, domain):
+            metadata = pq.read_metadata(part.path).metadata[landing.METADATA_KEY.encode()]
+            note = json.dumps(json.loads(metadata) | {"sample": False})
+            own = part.path.with_suffix(".own")
+            engine.execute(
+                f"copy (from {scan_parquet([part.path])}) to {literal(str(own))} "
+                f"(format parquet, kv_metadata {{{landing.METADATA_KEY}: {literal(note)}}})"
+            )
+            own.replace(part.path)
+
+
 def _live_marts(manifest: Manifest, domain: str) -> list[Mapping[str, Any]]:
     found = [node for node in all_marts(manifest) if node["fqn"][2] == domain]
     return [node for node in found if live_of(node) is not None]
 
 
-def _closure(manifest: Manifest, domain: str) -> list[str]:
-    """Live marts and all that they are made of, from the sources on."""
+def _closure(manifest: Manifest, models: Sequence[str]) -> list[str]:
+    """Models and all that they are made of, from the sources on."""
     order: list[str] = []
 
     def walk(unique_id: str) -> None:
@@ -414,8 +466,8 @@ def _closure(manifest: Manifest, domain: str) -> list[str]:
                 walk(parent)
         order.append(unique_id)
 
-    for mart in _live_marts(manifest, domain):
-        walk(mart["unique_id"])
+    for model in models:
+        walk(model)
     return order
 
 
