@@ -4,12 +4,13 @@ Belongs here: statements, and the types of what they give. Does not belong here:
 (`updater`), and what rows mean, which models define.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
 
 import asyncpg
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from pollux.runtime import live
 from pollux.runtime.erasures import KEPT_OUT
@@ -82,7 +83,9 @@ WAIT_FOR_ERASURES = "lock table erasure.suppressed in access share mode"
 NOT_ERASED = "select key from unnest($1::bigint[]) as asked (key) where not {is_kept_out}"
 STILL = "select release, number from live.followed where domain = $1 for update"
 DELETE = "delete from {schema}.{table} where {key} = any($1)"
-THERE = "select ctid::text as place, {columns} from {schema}.{table} where {key} = any($1)"
+THERE = """
+select ctid::text, {columns} from {schema}.{table} where {key} = any('{{{keys}}}'::bigint[])
+"""
 DELETE_AT = "delete from {schema}.{table} where ctid = any($1::text[]::tid[])"
 ENTER = """
 insert into {schema}.live_customers ({key}, number, release, live_day, revision)
@@ -235,7 +238,7 @@ async def write(
             )
         revision = await connection.fetchval("select nextval('live.revisions')")
         for table, rows in marts.items():
-            await _replace(connection, domain, table, [*numbers], rows, keys)
+            await replace_rows(connection, domain, table, [*numbers], rows, keys)
         statement = DELETE.format(schema=schema, table=live.CUSTOMERS, key=followed.key)
         await connection.execute(statement, [*numbers])
         statement = ENTER.format(schema=schema, key=followed.key)
@@ -268,7 +271,7 @@ async def tell_released(
     return True
 
 
-async def _replace(
+async def replace_rows(
     connection: asyncpg.Connection,
     domain: str,
     table: str,
@@ -277,21 +280,79 @@ async def _replace(
     kept: set[int],
 ) -> None:
     """Deletes the rows of customers that are not among `rows` of `kept`; adds those missing."""
-    names = {"schema": live.schema_of(domain), "table": table, "key": FOLLOWED[domain].key}
-    columns = ", ".join(f'"{name}"' for name in rows.column_names)
-    found = await connection.fetch(THERE.format(columns=columns, **names), customers)
-    there = {tuple(row)[1:]: row["place"] for row in found}
-    wanted = dict.fromkeys(_records(rows, names["key"], kept))
+    key, schema = FOLLOWED[domain].key, live.schema_of(domain)
+    wanted = dict.fromkeys(csv_rows(rows.filter(pc.is_in(rows[key], pa.array(kept, pa.int64())))))
+    there = await _there(connection, domain, table, customers, rows.schema)
     if gone := [place for row, place in there.items() if row not in wanted]:
         # Nobody else changes rows meanwhile: the domain's row in `live.followed` is locked.
-        await connection.execute(DELETE_AT.format(**names), gone)
+        await connection.execute(DELETE_AT.format(schema=schema, table=table), gone)
     if new := [row for row in wanted if row not in there]:
-        await connection.copy_records_to_table(
-            table, schema_name=names["schema"], columns=rows.column_names, records=new
+        await connection.copy_to_table(
+            table, schema_name=schema, columns=rows.column_names, source=_once(new), format="csv"
         )
 
 
-def _records(rows: pa.Table, key: str, keys: set[int]) -> list[tuple[Any, ...]]:
-    columns = [column.to_pylist() for column in rows.columns]
-    place = rows.column_names.index(key)
-    return [row for row in zip(*columns, strict=True) if row[place] in keys]
+async def _there(
+    connection: asyncpg.Connection,
+    domain: str,
+    table: str,
+    customers: Sequence[int],
+    schema: pa.Schema,
+) -> dict[bytes, str]:
+    """The rows of customers that are in a table, each with its place, as `csv_rows` gives them."""
+    statement = THERE.format(
+        columns=", ".join(f'"{name}"' for name in schema.names),
+        schema=live.schema_of(domain),
+        table=table,
+        key=FOLLOWED[domain].key,
+        # COPY takes no parameters.
+        keys=",".join(map(str, customers)),
+    )
+    parts: list[bytes] = []
+
+    async def keep(part: bytes) -> None:
+        parts.append(part)
+
+    await connection.copy_from_query(statement, output=keep, format="csv")
+    if not parts:
+        return {}
+    text = b"".join(parts)
+    found = csv.read_csv(
+        pa.py_buffer(text),
+        # In one block: a text with line ends is not cut.
+        csv.ReadOptions(
+            use_threads=False, block_size=len(text) + 1, column_names=["place", *schema.names]
+        ),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(
+            column_types={"place": pa.string()}
+            | dict(zip(schema.names, schema.types, strict=True)),
+            # As PostgreSQL writes them.
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
+    places = found["place"].to_pylist()
+    return dict(zip(csv_rows(found.drop_columns("place")), places, strict=True))
+
+
+def csv_rows(rows: pa.Table) -> list[bytes]:
+    """Rows as PostgreSQL reads them, equal where all values are."""
+    written = pa.BufferOutputStream()
+    csv.write_csv(rows, written, csv.WriteOptions(include_header=False))
+    found: list[bytes] = []
+    row = b""
+    for line in written.getvalue().to_pybytes().splitlines(keepends=True):
+        row += line
+        # A text may go on in the next line.
+        if row.count(b'"') % 2 == 0:
+            found.append(row)
+            row = b""
+    return found
+
+
+async def _once(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
+    yield b"".join(rows)

@@ -30,9 +30,10 @@ from services.live import repository, segments
 from services.live.metrics import LiveMetrics
 from services.live.repository import Position
 
-# Rows of events that are read at once, and customers computed at once.
+# Rows of events that are read at once, and customers computed at once: one costs much, each further
+# one little. Those without new events are fewer, since others wait meanwhile.
 MOST_ROWS = 2_000
-MOST_CUSTOMERS = 50
+MOST_CUSTOMERS, MOST_BEHIND = 200, 50
 # Whose rows no model can take.
 MOST_LEFT = 50
 POLL_SECONDS = 0.5
@@ -161,11 +162,11 @@ class Updater:
             max((day for day in (position.live_day, *(o.day for o in new)) if day), default=None),
         )
         keys = [one.key for one in new]
-        room = MOST_CUSTOMERS - len(keys)
+        room = MOST_BEHIND - len(keys)
         behind = await self._behind(domain, after, room)
         keys += [key for key in behind if key not in keys]
         if not keys and time.monotonic() >= self._again_at[domain]:
-            keys = [*self._left[domain]][:MOST_CUSTOMERS]
+            keys = [*self._left[domain]][:MOST_BEHIND]
             self._again_at[domain] = time.monotonic() + PAUSE_SECONDS
         if not keys:
             self._all_by[domain] = after.release, after.live_day

@@ -150,6 +150,7 @@ def after(done: list[Step], shops: Shops, folder: Path, monkeypatch: pytest.Monk
     # So that a few purchases are several batches.
     monkeypatch.setattr(updater, "MOST_ROWS", 7)
     monkeypatch.setattr(updater, "MOST_CUSTOMERS", 3)
+    monkeypatch.setattr(updater, "MOST_BEHIND", 3)
     with world_of(shops, folder) as world:
         for step in done:
             world.do(step)

@@ -243,7 +243,10 @@ def test_all_customers_are_looked_through_once_for_a_day(
     assert owner.execute(days).fetchall() == [(721,)]
 
 
-def test_many_customers_come_in_parts(store: Installation, owner: psycopg.Connection) -> None:
+def test_many_customers_come_in_parts(
+    store: Installation, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live.updater.MOST_CUSTOMERS", 50)
     expected = {}
     for household in range(1, 131):
         buy(owner, household, household)
