@@ -82,7 +82,7 @@ SHARING_SECONDS = 5.0
 # Events in flight that are not a backlog yet, in seconds of the rate.
 UNDER_WAY_SECONDS = 0.25
 
-DATA = f"""
+RELEASES = f"""
 create role {READER_ROLE} login;
 create schema release;
 create table release.current (
@@ -92,6 +92,8 @@ create table release.releases (
     domain text, number integer, released_at timestamptz, engine text, dbt_invocation text,
     git_commit text, rows bigint, seconds double precision, primary key (domain, number)
 );
+"""
+SHOP = f"""
 insert into release.releases values ('store', 1, now(), 'duckdb', '', '', 0, 0);
 insert into release.current values ('store', 1, now());
 create schema store__r1;
@@ -472,9 +474,10 @@ def prepare_offers(site: Site) -> None:
 
 
 def fill(serving_store: ServingStore) -> None:
-    """Releases a shop's marts."""
+    """Releases a shop's marts into an empty database."""
     with serving_store.connect(autocommit=True) as connection:
-        connection.execute(DATA)
+        connection.execute(RELEASES)
+        connection.execute(SHOP)
 
 
 @contextmanager

@@ -1,155 +1,347 @@
 """How long it takes from a purchase to the answer that shows it, and what one costs.
 
+Belongs here: the speed claims of live answers. Does not belong here: how the households come to be
+(`live_site`), of which a build makes a thousand only.
+
 Purchases come over HTTP, each of another household in turn; of some, a client asks for the
 household's document until its baskets have grown. Event service, updater, API, PostgreSQL and the
 clients share one machine.
+
+Each part runs alone, and smaller: `python -m benchmarks.bench_live cost --scale 0.1 --sizes 1000`.
 """
 
+import argparse
 import asyncio
-import itertools
-import os
-import random
-import subprocess
-import sys
-import tempfile
+import json
+import statistics
+import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
+from prometheus_client import CollectorRegistry
 
-from benchmarks.measuring import figure, free_port, run_pollux
-from pollux.runtime.postgres import EmbeddedPostgres
-from pollux.runtime.settings import Settings
-from sample.generate import generate
+from benchmarks.bench_events import (
+    ANSWERS,
+    FOCUS,
+    SHOP,
+    Held,
+    Site,
+    prepare_offers,
+    run_mosquitto,
+    run_process,
+    run_worker,
+    send_load,
+)
+from benchmarks.live_site import DAY, OWN_BASKETS, LiveSite, Service, live_site, serving
+from benchmarks.measuring import figure
+from pollux.runtime.live_models import LiveModels
+from services.live.metrics import LiveMetrics
+from services.live.updater import Updater
 
-# A hundred thousand households.
-SCALE = 40.0
-RATE, SECONDS = 200, 60
+# Households of the build are some 1,000.
+SCALE = 0.4
+HOUSEHOLDS = 100_000
+SIZES = (10_000, 100_000, 1_000_000)
+RATE, SECONDS = 200.0, 60.0
+# At which nobody waits for another's batch.
+MODEST_RATE, MODEST_SECONDS = 10.0, 20.0
+FOCUS_SECONDS = 30.0
+BATCHES = (1, 20)
+REPETITIONS, WARM = 40, 5
+MEMORY_PARTS = 3
 # Asking costs time, too: of so many purchases in a second is asked.
 WATCHED_RATE = 20
 ASK_SECONDS = 0.01
-START_SECONDS, LATEST_SECONDS = 120, 30
-# The sample's days are those of the study.
-STUDY = {"POLLUX_STUDY": "complete_journey"}
-DAY = 705
-PROCESSES = ("events", "live", "api")
+LATEST_SECONDS = 60
+NO_BROKER = {"TESTING_NO_MQTT": "true"}
+
+Rows = Iterator[dict[str, Any]]
 
 
-def run() -> Iterator[dict[str, Any]]:
-    """Measures everything; most of the time goes into the build."""
-    yield from measure(SCALE, RATE, SECONDS)
+class Options(NamedTuple):
+    """What parts are measured at: scale of the build, households, and how long."""
+
+    scale: float = SCALE
+    households: int = HOUSEHOLDS
+    sizes: Sequence[int] = SIZES
+    rate: float = RATE
+    seconds: float = SECONDS
 
 
-def measure(scale: float, rate: float, seconds: float) -> Iterator[dict[str, Any]]:
-    """The figures at a scale of the sample, with so many purchases a second for so long."""
-    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
-        settings = Settings(data_dir=Path(folder) / "data")
-        files = Path(folder) / "files"
-        generate("household", files, scale=scale, seed=1)
-        run_pollux(settings.data_dir, "load", "--domain", "household", "--from", str(files))
-        run_pollux(settings.data_dir, "build", "--domain", "household", **STUDY)
-        try:
-            with _serving(settings) as (clients, updater):
-                before = updater.memory_info().rss
-                found = asyncio.run(_buy(clients, rate, seconds))
-                grown = (updater.memory_info().rss - before) / 2**20
-        finally:
-            EmbeddedPostgres(settings.data_dir).stop()
-    found.sort()
-    yield figure("purchase to answer, p50", 1000 * found[len(found) // 2], "ms", at_most=150)
-    yield figure("purchase to answer, p99", 1000 * found[len(found) * 99 // 100], "ms", at_most=500)
-    yield figure("purchases watched", len(found), "")
-    yield figure("memory that the updater gained", grown, "MiB")
+def run(options: Options | None = None, only: Sequence[str] = ()) -> Rows:
+    """Measures all parts, or some, by one build."""
+    options = options or Options()
+    with live_site(options.scale) as site:
+        for name in only or PARTS:
+            yield from PARTS[name](site, options)
 
 
-async def _buy(urls: dict[str, str], rate: float, seconds: float) -> list[float]:
-    """Seconds from the answer to a purchase until a document shows it, of those watched."""
-    chance = random.Random(1)
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=LATEST_SECONDS, limits=limits) as client:
-        households = await _keys(client, f"{urls['api']}/v1/households", "household_key")
-        product = (await _keys(client, f"{urls['api']}/v1/households/products", "product_id"))[0]
-        chance.shuffle(households)
-        turns = itertools.cycle(households)
-        bought: Counter[int] = Counter()
+def answer(site: LiveSite, options: Options) -> Rows:
+    """From a purchase to the answer that shows it, and the updater's memory meanwhile."""
+    site.resize(options.households)
+    with serving(site.settings, "events", "live", "api", **NO_BROKER) as services:
+        memory = [services["live"].memory_mib]
+        buying = _Buying(site, services["events"].url, services["api"].url)
         waits: list[float] = []
+        for _ in range(MEMORY_PARTS):
+            waits += buying.run(options.rate, options.seconds / MEMORY_PARTS)
+            memory.append(services["live"].memory_mib)
+    name = f"at {options.rate:g}/s among {options.households:,} households"
+    p50, p99 = _percentiles(waits)
+    yield figure(f"purchase to answer, p50 {name}", p50, "ms", at_most=150)
+    yield figure(f"purchase to answer, p99 {name}", p99, "ms", at_most=500)
+    yield figure("purchases watched", len(waits), "")
+    yield figure("memory of the updater, at the start", memory[0], "MiB")
+    for part, value in enumerate(memory[1:], start=1):
+        after = options.seconds * part / MEMORY_PARTS
+        yield figure(f"memory of the updater, after {after:g} s", value, "MiB")
 
-        async def one(number: int, household: int, *, is_watched: bool) -> None:
-            path = f"{urls['api']}/v1/households/{household}"
-            bought[household] += 1
-            expected = 0
-            if is_watched:
-                known = (await client.get(path, params={"live": "false"})).json()["baskets"]
-                expected = known + bought[household]
-            basket = {
-                "event_id": f"bench-{number}",
-                "household_key": household,
-                "basket_id": 99_000_000_000 + number,
-                "day": DAY,
-                "lines": [{"product_id": product, "quantity": 1, "sales_value": 2.5}],
-            }
-            began = time.monotonic()
-            answer = await client.post(f"{urls['events']}/v1/purchases", json=basket)
-            if answer.status_code != HTTPStatus.OK:
-                raise RuntimeError(answer.text)
-            while is_watched:
-                if (await client.get(path)).json()["baskets"] >= expected:
-                    waits.append(time.monotonic() - began)
-                    return
-                if time.monotonic() > began + LATEST_SECONDS:
-                    raise RuntimeError(f"{path} does not show a purchase")
-                await asyncio.sleep(ASK_SECONDS)
 
-        async with asyncio.TaskGroup() as tasks:
+def cost(site: LiveSite, options: Options) -> Rows:
+    """What a batch costs among more and more customers, and how long an answer takes."""
+    found: dict[str, list[float]] = {}
+    for size in options.sizes:
+        site.resize(size)
+        among = f"among {size:,} households"
+        for batch in BATCHES:
+            wall, updater, database = _batches(site, batch)
+            name = f"a batch of {batch}"
+            yield figure(f"{name}, {among}", wall, "ms")
+            yield figure(f"{name}, {among}: time of the updater", updater, "ms")
+            yield figure(f"{name}, {among}: time of PostgreSQL", database, "ms")
+            found.setdefault(name, []).append(updater + database)
+        with serving(site.settings, "events", "live", "api", **NO_BROKER) as services:
+            buying = _Buying(site, services["events"].url, services["api"].url)
+            buying.run(MODEST_RATE, 2)
+            p50, p99 = _percentiles(buying.run(MODEST_RATE, MODEST_SECONDS))
+        yield figure(f"purchase to answer at {MODEST_RATE:g}/s, p50 {among}", p50, "ms")
+        yield figure(f"purchase to answer at {MODEST_RATE:g}/s, p99 {among}", p99, "ms")
+    for name, spent in found.items():
+        title = f"{name}, time of the processors: dearest ÷ cheapest size"
+        yield figure(title, max(spent) / min(spent), "ratio", at_most=1.2)
+
+
+def focus(site: LiveSite, options: Options) -> Rows:
+    """Focus events as `bench_events` sends them, alone and beside purchases."""
+    site.resize(options.households)
+    with ExitStack() as stack:
+        with site.store.connect(autocommit=True) as connection:
+            connection.execute(SHOP)
+        folder = site.settings.data_dir
+        port, _ = stack.enter_context(run_mosquitto(folder))
+        scorer = stack.enter_context(run_process(["scorer"]))
+        _, events = stack.enter_context(run_worker(folder, port, scorer))
+        services = stack.enter_context(serving(site.settings, "live", "api"))
+        shop = Site(port, FOCUS, ANSWERS, site.store)
+        prepare_offers(shop)
+        seconds = min(options.seconds, FOCUS_SECONDS)
+        send_load(shop, RATE, 3, "warm")
+        yield from _of_focus(send_load(shop, options.rate, seconds, "alone"), "alone")
+        beside = _Beside(site, f"http://127.0.0.1:{events}", services["api"], options, seconds)
+        with beside:
+            held = send_load(shop, options.rate, seconds, "beside")
+        yield from _of_focus(held, f"beside {options.rate:g} purchases/s")
+        p50, p99 = _percentiles(beside.waits)
+        yield figure("beside focus events: purchase to answer, p50", p50, "ms")
+        yield figure("beside focus events: purchase to answer, p99", p99, "ms")
+
+
+PARTS: dict[str, Callable[[LiveSite, Options], Rows]] = {
+    "answer": answer,
+    "focus": focus,
+    "cost": cost,
+}
+
+
+def _of_focus(held: Held, when: str) -> Rows:
+    name = f"focus → prediction at {held.rate:g}/s {when}"
+    for percent in (50, 99):
+        yield figure(f"{name}, p{percent}", held.measured.percentile_ms(percent), "ms")
+    unanswered = held.measured.sent - held.measured.answered
+    yield figure(f"{name}, never answered", unanswered, "events", at_most=0)
+
+
+def _batches(site: LiveSite, customers: int) -> tuple[float, float, float]:
+    """Milliseconds of a batch, and of the processors: the updater's time and PostgreSQL's.
+
+    The updater is this process's own, so that it is known what is in a batch.
+    """
+    households = site.choose((REPETITIONS + WARM) * customers)
+    walls: list[float] = []
+    ours = theirs = 0.0
+
+    async def work() -> None:
+        nonlocal ours, theirs
+        updater = Updater(site.settings, site.store, LiveMetrics(CollectorRegistry()), LiveModels)
+        try:
+            while await updater.update("household"):
+                pass
+            for number in range(REPETITIONS + WARM):
+                _insert(site, [next(households) for _ in range(customers)])
+                database, own = _database_seconds(site), time.process_time()
+                began = time.perf_counter()
+                if not await updater.update("household"):
+                    raise RuntimeError("nothing was computed")
+                wall = time.perf_counter() - began
+                own = time.process_time() - own
+                database = _database_seconds(site) - database
+                if number >= WARM:
+                    walls.append(wall)
+                    ours += own
+                    theirs += database
+        finally:
+            updater.close()
+
+    asyncio.run(work())
+    return (
+        1000 * statistics.median(walls),
+        1000 * ours / REPETITIONS,
+        1000 * theirs / REPETITIONS,
+    )
+
+
+def _insert(site: LiveSite, households: Sequence[int]) -> None:
+    """Purchases of a line each, as the event service writes them."""
+    site.bought.update(households)
+    with site.store.connect() as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into events.basket_lines "
+            "(event_key, line, household_key, basket_id, day, product_id, quantity, sales_value) "
+            "values (gen_random_uuid(), 1, %s, %s, %s, %s, 1, 2.5)",
+            [
+                (household, OWN_BASKETS + next(site.numbers), DAY, site.product)
+                for household in households
+            ],
+        )
+
+
+def _database_seconds(site: LiveSite) -> float:
+    """The time that PostgreSQL's processes have had so far, to the nanosecond."""
+    assert site.store.embedded is not None
+    number = (site.store.embedded.cluster / "postmaster.pid").read_text().split()[0]
+    postmaster = psutil.Process(int(number))
+    return sum(_ran(process.pid) for process in [postmaster, *postmaster.children()])
+
+
+def _ran(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except FileNotFoundError:
+        return 0.0
+
+
+class _Buying:
+    """Buys over HTTP, and waits for answers that show it."""
+
+    def __init__(self, site: LiveSite, events: str, api: str) -> None:
+        self._site = site
+        self._events = events
+        self._api = api
+        # Nobody twice within a run, as far as there are so many.
+        self._households = site.choose(round(RATE * SECONDS))
+
+    def run(self, rate: float, seconds: float) -> list[float]:
+        """Seconds from a purchase until a document shows it, of those watched."""
+        return asyncio.run(self._run(rate, seconds))
+
+    async def _run(self, rate: float, seconds: float) -> list[float]:
+        waits: list[float] = []
+        limits = httpx.Limits(max_connections=None)
+        every = max(1, round(rate / WATCHED_RATE))
+        async with (
+            httpx.AsyncClient(timeout=LATEST_SECONDS, limits=limits) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
             began = time.monotonic()
-            every = max(1, round(rate / WATCHED_RATE))
             for number in range(round(rate * seconds)):
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-                tasks.create_task(one(number, next(turns), is_watched=number % every == 0))
+                found = waits if number % every == 0 else None
+                tasks.create_task(self._buy(client, next(self._households), found))
         return waits
 
-
-async def _keys(client: httpx.AsyncClient, url: str, name: str) -> list[int]:
-    found = (await client.get(url, params={"limit": 1000})).json()["data"]
-    return [row[name] for row in found]
-
-
-@contextmanager
-def _serving(settings: Settings) -> Iterator[tuple[dict[str, str], psutil.Process]]:
-    """The URLs of the processes, once they are up, and the updater."""
-    ports = {name: free_port() for name in PROCESSES}
-    environment = os.environ | {
-        "POLLUX_DATA_DIR": str(settings.data_dir),
-        "TESTING_NO_MQTT": "true",
-        **{f"POLLUX_{name.upper()}_PORT": str(port) for name, port in ports.items()},
-    }
-    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    with ExitStack() as stack:
-        started = {}
-        for name in PROCESSES:
-            command = [sys.executable, "-m", "cli.main", "serve", name]
-            started[name] = process = subprocess.Popen(command, env=environment)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-        for url in urls.values():
-            _wait(f"{url}/healthz")
-        yield urls, psutil.Process(started["live"].pid)
-
-
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if httpx.get(url).status_code == HTTPStatus.OK:
+    async def _buy(
+        self, client: httpx.AsyncClient, household: int, waits: list[float] | None
+    ) -> None:
+        site = self._site
+        path = f"{self._api}/v1/households/{household}"
+        number = next(site.numbers)
+        site.bought[household] += 1
+        expected = site.bought[household]
+        if waits is not None:
+            released = await client.get(path, params={"live": "false"})
+            expected += released.raise_for_status().json()["baskets"]
+        basket = {
+            "event_id": f"bench-{number}",
+            "household_key": household,
+            "basket_id": OWN_BASKETS + number,
+            "day": DAY,
+            "lines": [{"product_id": site.product, "quantity": 1, "sales_value": 2.5}],
+        }
+        began = time.monotonic()
+        answered = await client.post(f"{self._events}/v1/purchases", json=basket)
+        if answered.status_code != HTTPStatus.OK:
+            raise RuntimeError(answered.text)
+        while waits is not None:
+            if (await client.get(path)).json()["baskets"] >= expected:
+                waits.append(time.monotonic() - began)
                 return
-        except httpx.TransportError:
-            pass
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{url} does not answer")
-        time.sleep(0.1)
+            if time.monotonic() > began + LATEST_SECONDS:
+                raise RuntimeError(f"{path} does not show a purchase")
+            await asyncio.sleep(ASK_SECONDS)
+
+
+class _Beside:
+    """Buys in a thread, while what is within goes on."""
+
+    def __init__(
+        self, site: LiveSite, events: str, api: Service, options: Options, seconds: float
+    ) -> None:
+        self._buying = _Buying(site, events, api.url)
+        self._load = options.rate, seconds
+        self._failures: list[Exception] = []
+        self.waits: list[float] = []
+
+    def __enter__(self) -> None:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        for failure in self._failures:
+            raise failure
+
+    def _run(self) -> None:
+        try:
+            self.waits = self._buying.run(*self._load)
+        except Exception as failure:
+            self._failures.append(failure)
+
+
+def _percentiles(waits: Sequence[float]) -> tuple[float, float]:
+    """The 50th and 99th, in milliseconds."""
+    found = sorted(waits)
+    return 1000 * found[len(found) // 2], 1000 * found[len(found) * 99 // 100]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--scale", type=float, default=SCALE, help="of the sample that is built")
+    parser.add_argument("--households", type=int, default=HOUSEHOLDS)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="of the part cost")
+    parser.add_argument("--rate", type=float, default=RATE, help="purchases in a second")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    given = vars(parser.parse_args())
+    parts = given.pop("parts")
+    for row in run(Options(**given), parts):
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    _main()
