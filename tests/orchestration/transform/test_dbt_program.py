@@ -22,6 +22,13 @@ config-version: 2
 profile: pollux
 flags: {send_anonymous_usage_stats: false}
 """
+CONTRACT = """\
+models:
+  - name: one
+    config: {contract: {enforced: true}}
+    constraints: [{type: primary_key, columns: [a, b]}]
+    columns: [{name: a, data_type: integer}, {name: b, data_type: integer}]
+"""
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
@@ -47,6 +54,7 @@ def test_a_model_is_replaced_whole_or_not_at_all(
     project = tmp_path / "project"
     for part in ("macros/duckdb", "profiles"):
         shutil.copytree(PROJECT_DIR / part, project / part)
+    shutil.copy(PROJECT_DIR / "macros" / "contracts.sql", project / "macros")
     (project / "dbt_project.yml").write_text(PROJECT)
     (project / "models").mkdir()
 
@@ -71,3 +79,7 @@ def test_a_model_is_replaced_whole_or_not_at_all(
     fails = "select cast(b as integer) as a from (values ('x')) as given(b)"
     assert run("table", fails) == (False, "BASE TABLE", 5)
     assert run("view", "select a from missing") == (False, "BASE TABLE", 5)
+    (project / "models" / "one.yml").write_text(CONTRACT)
+    assert run("table", "select 6 as a, 1 as b union all select 6, 2") == (True, "BASE TABLE", 6)
+    for broken in ("7 as a, 1 as b union all select 7, 1", "7 as a, cast(null as integer) as b"):
+        assert run("table", f"select {broken}") == (False, "BASE TABLE", 6)
