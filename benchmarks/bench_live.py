@@ -3,9 +3,9 @@
 Belongs here: the speed claims of live answers. Does not belong here: how the households come to be
 (`live_site`), of which a build makes a thousand only.
 
-Purchases come over HTTP, each of another household in turn; of some, a client asks for the
-household's document until its baskets have grown. Event service, updater, API, PostgreSQL and the
-clients share one machine.
+Purchases come over MQTT, as tills send them, each of another household in turn; of some, a client
+asks for the household's document until its baskets have grown. Broker, event service, updater, API,
+PostgreSQL and the clients share one machine.
 
 Each part runs alone, and smaller: `python -m benchmarks.bench_live cost --scale 0.1 --sizes 1000`.
 """
@@ -17,13 +17,14 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from http import HTTPStatus
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import paho.mqtt.client as mqtt
 import psutil
+from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client import CollectorRegistry
 
 from benchmarks.bench_events import (
@@ -55,11 +56,11 @@ FOCUS_SECONDS = 30.0
 BATCHES = (1, 20)
 REPETITIONS, WARM = 40, 5
 MEMORY_PARTS = 3
-# Asking costs time, too: of so many purchases in a second is asked.
-WATCHED_RATE = 20
-ASK_SECONDS = 0.01
+# Asking costs time, too: of so many purchases in a second is asked, and not at once.
+WATCHED_RATE = 10
+FIRST_ASK_SECONDS, ASK_SECONDS = 0.05, 0.02
 LATEST_SECONDS = 60
-NO_BROKER = {"TESTING_NO_MQTT": "true"}
+TOPIC = "pollux/purchase"
 
 Rows = Iterator[dict[str, Any]]
 
@@ -85,13 +86,12 @@ def run(options: Options | None = None, only: Sequence[str] = ()) -> Rows:
 def answer(site: LiveSite, options: Options) -> Rows:
     """From a purchase to the answer that shows it, and the updater's memory meanwhile."""
     site.resize(options.households)
-    with serving(site.settings, "events", "live", "api", **NO_BROKER) as services:
-        memory = [services["live"].memory_mib]
-        buying = _Buying(site, services["events"].url, services["api"].url)
+    with _shop(site) as (buying, updater):
+        memory = [updater.memory_mib]
         waits: list[float] = []
         for _ in range(MEMORY_PARTS):
             waits += buying.run(options.rate, options.seconds / MEMORY_PARTS)
-            memory.append(services["live"].memory_mib)
+            memory.append(updater.memory_mib)
     name = f"at {options.rate:g}/s among {options.households:,} households"
     p50, p99 = _percentiles(waits)
     yield figure(f"purchase to answer, p50 {name}", p50, "ms", at_most=150)
@@ -116,8 +116,7 @@ def cost(site: LiveSite, options: Options) -> Rows:
             yield figure(f"{name}, {among}: time of the updater", updater, "ms")
             yield figure(f"{name}, {among}: time of PostgreSQL", database, "ms")
             found.setdefault(name, []).append(updater + database)
-        with serving(site.settings, "events", "live", "api", **NO_BROKER) as services:
-            buying = _Buying(site, services["events"].url, services["api"].url)
+        with _shop(site) as (buying, _):
             buying.run(MODEST_RATE, 2)
             p50, p99 = _percentiles(buying.run(MODEST_RATE, MODEST_SECONDS))
         yield figure(f"purchase to answer at {MODEST_RATE:g}/s, p50 {among}", p50, "ms")
@@ -136,14 +135,15 @@ def focus(site: LiveSite, options: Options) -> Rows:
         folder = site.settings.data_dir
         port, _ = stack.enter_context(run_mosquitto(folder))
         scorer = stack.enter_context(run_process(["scorer"]))
-        _, events = stack.enter_context(run_worker(folder, port, scorer))
+        stack.enter_context(run_worker(folder, port, scorer))
         services = stack.enter_context(serving(site.settings, "live", "api"))
         shop = Site(port, FOCUS, ANSWERS, site.store)
         prepare_offers(shop)
         seconds = min(options.seconds, FOCUS_SECONDS)
         send_load(shop, RATE, 3, "warm")
         yield from _of_focus(send_load(shop, options.rate, seconds, "alone"), "alone")
-        beside = _Beside(site, f"http://127.0.0.1:{events}", services["api"], options, seconds)
+        buying = stack.enter_context(_buying(site, port, services["api"]))
+        beside = _Beside(buying, options.rate, seconds)
         with beside:
             held = send_load(shop, options.rate, seconds, "beside")
         yield from _of_focus(held, f"beside {options.rate:g} purchases/s")
@@ -236,12 +236,37 @@ def _ran(pid: int) -> float:
         return 0.0
 
 
-class _Buying:
-    """Buys over HTTP, and waits for answers that show it."""
+@contextmanager
+def _shop(site: LiveSite) -> Iterator[tuple["_Buying", Service]]:
+    """Who buys where nothing else happens, and the updater."""
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(run_mosquitto(site.settings.data_dir))
+        services = stack.enter_context(
+            serving(site.settings, "events", "live", "api", POLLUX_BROKER_PORT=str(port))
+        )
+        yield stack.enter_context(_buying(site, port, services["api"])), services["live"]
 
-    def __init__(self, site: LiveSite, events: str, api: str) -> None:
+
+@contextmanager
+def _buying(site: LiveSite, broker_port: int, api: Service) -> Iterator["_Buying"]:
+    tills = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    # As many as are waiting for the broker.
+    tills.max_inflight_messages_set(1000)
+    tills.connect("127.0.0.1", broker_port)
+    tills.loop_start()
+    try:
+        yield _Buying(site, tills, api.url)
+    finally:
+        tills.disconnect()
+        tills.loop_stop()
+
+
+class _Buying:
+    """Buys over MQTT, and waits for answers that show it."""
+
+    def __init__(self, site: LiveSite, tills: mqtt.Client, api: str) -> None:
         self._site = site
-        self._events = events
+        self._tills = tills
         self._api = api
         # Nobody twice within a run, as far as there are so many.
         self._households = site.choose(round(RATE * SECONDS))
@@ -284,10 +309,11 @@ class _Buying:
             "lines": [{"product_id": site.product, "quantity": 1, "sales_value": 2.5}],
         }
         began = time.monotonic()
-        answered = await client.post(f"{self._events}/v1/purchases", json=basket)
-        if answered.status_code != HTTPStatus.OK:
-            raise RuntimeError(answered.text)
-        while waits is not None:
+        self._tills.publish(TOPIC, json.dumps(basket), qos=1)
+        if waits is None:
+            return
+        await asyncio.sleep(FIRST_ASK_SECONDS)
+        while True:
             if (await client.get(path)).json()["baskets"] >= expected:
                 waits.append(time.monotonic() - began)
                 return
@@ -299,11 +325,9 @@ class _Buying:
 class _Beside:
     """Buys in a thread, while what is within goes on."""
 
-    def __init__(
-        self, site: LiveSite, events: str, api: Service, options: Options, seconds: float
-    ) -> None:
-        self._buying = _Buying(site, events, api.url)
-        self._load = options.rate, seconds
+    def __init__(self, buying: _Buying, rate: float, seconds: float) -> None:
+        self._buying = buying
+        self._load = rate, seconds
         self._failures: list[Exception] = []
         self.waits: list[float] = []
 

@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.measuring import free_port, run_pollux
+from orchestration.scans import scan_csv
 from pollux.runtime.live_lines import ROW_GROUP_ROWS
 from pollux.runtime.live_plan import read_plan
 from pollux.runtime.recommend.learned import NEIGHBOURS_FILE
@@ -115,7 +116,7 @@ class LiveSite:
     def _copy_lines(self, name: str, key: str, copies: int) -> None:
         """Copies lines by customer; each copy has greater keys, so they stay sorted."""
         path = self._folder / name
-        lines = pq.read_table(self._built / name)
+        lines = pq.ParquetFile(self._built / name).read()
         # Who has lines only, and is not in scope, would be in every copy's way.
         lines = lines.filter(pc.less_equal(lines[key], self._apart))
         successor = path.with_suffix(".new")
@@ -148,8 +149,9 @@ def live_site(scale: float) -> Iterator[LiveSite]:
         generate("household", files, scale=scale, seed=1)
         lines, kept = files / "transaction_data.csv", files / "kept.csv"
         with duckdb.connect() as engine:
+            scan = scan_csv(lines, {"all_varchar": "true"})
             engine.execute(
-                f"copy (from read_csv('{lines}', all_varchar = true) "
+                f"copy (from {scan} "
                 f"where basket_id::bigint % {BASKETS_KEPT} = 0) to '{kept}' (header)"
             )
         kept.replace(lines)
