@@ -129,6 +129,15 @@ def test_who_is_unknown_or_erased_twice_is_kept_out_all_the_same(
     assert not suppressed.has("household", "1")
 
 
+def test_no_statistics_are_kept_of_whom_the_journal_names(connection: psycopg.Connection) -> None:
+    for number in range(3):
+        erasures.erase(connection, Subject("member", f"anna{number}@shop.example"))
+    connection.execute("analyze erasure.erasures")
+    kept = "select attname from pg_stats where tablename = 'erasures'"
+    assert ("kind",) in rows(connection, kept)
+    assert ("subject",) not in rows(connection, kept)
+
+
 def test_a_database_of_an_earlier_version_gets_the_table_of_orders(
     connection: psycopg.Connection,
 ) -> None:
