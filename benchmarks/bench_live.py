@@ -232,7 +232,8 @@ def _database_seconds(site: LiveSite) -> float:
 def _ran(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # It ended meanwhile.
         return 0.0
 
 

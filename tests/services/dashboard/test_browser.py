@@ -238,9 +238,7 @@ def test_pages_that_are_open_follow_a_purchase(site: Site, live_rows: None, page
     page.wait("document.querySelectorAll('[data-testid=stDataFrame]').length > 1")
     assert page.errors == []
     choose_row(page, 0, 0)
-    page.wait("location.pathname === '/household'")
-    wait_until_quiet(page)
-    assert page.evaluate("location.search") == f"?household={key}"
+    page.wait(f"location.pathname + location.search === '/household?household={key}'")
 
 
 def test_from_a_segment_to_a_list_to_a_household(site: Site, page: Page) -> None:
