@@ -4,6 +4,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,22 +25,27 @@ class CustomerLines:
     @property
     def schema(self) -> pa.Schema:
         """The columns of all lines."""
-        return pq.read_schema(self._path)
+        with self._path.open("rb") as file:
+            self._look(file)
+        return self._metadata.schema.to_arrow_schema()
 
     def read(self, keys: Sequence[int]) -> pa.Table:
         """The lines of these customers."""
-        # An erasure puts another file in its place.
         with self._path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            identity = (found.st_ino, found.st_mtime_ns)
-            if identity != self._opened:
-                self._index(pq.read_metadata(file))
-                self._opened = identity
+            self._look(file)
             parquet = pq.ParquetFile(file, metadata=self._metadata)
             rows = parquet.read_row_groups(self._groups(keys), use_threads=False)
         # An empty list of values has no type of its own.
         values = pa.array(keys, rows.schema.field(self._key).type)
         return rows.filter(pc.is_in(rows[self._key], values))
+
+    def _look(self, file: BinaryIO) -> None:
+        """Reads the file's index, once for each file: an erasure puts another in its place."""
+        found = os.fstat(file.fileno())
+        identity = (found.st_ino, found.st_mtime_ns)
+        if identity != self._opened:
+            self._index(pq.read_metadata(file))
+            self._opened = identity
 
     def _index(self, metadata: pq.FileMetaData) -> None:
         self._metadata = metadata

@@ -48,11 +48,12 @@ class Statement:
         wanted: Mapping[str, str],
     ) -> None:
         self._engine = engine
+        read = needed(models, wanted)
         # Each is evaluated once, however many read it.
         steps = ", ".join(
             f"{quoted(model.name)} as ({typed(model.sql, model.columns)})"
             for model in models
-            if model.name in needed(models, wanted)
+            if model.name in read
         )
         # A statement has one table: of a row, with a list of each model's rows.
         lists = ", ".join(

@@ -151,6 +151,7 @@ def after(done: list[Step], shops: Shops, folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(updater, "MOST_ROWS", 7)
     monkeypatch.setattr(updater, "MOST_CUSTOMERS", 3)
     monkeypatch.setattr(updater, "MOST_BEHIND", 3)
+    monkeypatch.setattr(updater, "MOST_BEHIND", 3)
     with world_of(shops, folder) as world:
         for step in done:
             world.do(step)
