@@ -1,7 +1,8 @@
-"""The household domain built by DuckDB and by Spark, at growing numbers of transactions.
+"""The household domain's tables built by DuckDB and by Spark, at growing numbers of transactions.
 
-Each build is the first of a new server, whose start is not counted. Without Spark (`make spark`)
-this part is left out with a message.
+Each build is the first of a new server, whose start is not counted; tests of the data are left out,
+which cost Spark as much at any scale, and nothing is learned. Without Spark (`make spark`) this
+part is left out with a message.
 """
 
 import json
@@ -15,21 +16,29 @@ from typing import Any
 
 import psutil
 
-from benchmarks.measuring import Figures, figure, run_pollux
-from orchestration.learn.recommend.land import learn_if_due
+from benchmarks.measuring import Figures, figure, run_measured, run_pollux
+from orchestration.load.declarations import read_datasets
+from orchestration.load.empty_parts import ensure_empty_parts
+from orchestration.transform.dbt import dbt_command, dbt_environment
 from pollux.runtime.errors import PolluxError
-from pollux.runtime.settings import Settings
-from pollux.runtime.spark import check_installed, spark_parts
+from pollux.runtime.settings import PROJECT_DIR, Settings
+from pollux.runtime.spark import check_installed, spark_parts, start_spark, stop_spark
+from pollux.runtime.spark_connect import SparkServer
 from sample.household import generate_household
 
-SCALES = (0.1, 1.0, 3.0)
+SCALES = (1.0, 3.0, 10.0)
+BUILD = (
+    "build",
+    *("--select", "+path:models/marts/household"),
+    *("--resource-type", "seed", "--resource-type", "model"),
+)
 # Workers of Spark; without any, one process does all the work.
 ENGINES = {"DuckDB": None, "Spark in one process": 0, "Spark with 2 workers": 2}
 DUCKDB_MIB, EXECUTOR_MIB = 4096, 1536
 
 
 def run(*scales: float) -> Iterator[dict[str, Any]]:
-    """Measures builds with all tests of the data; takes about an hour and 8 GiB of memory."""
+    """Measures builds: seconds, CPU seconds of all processes, memory of the largest."""
     try:
         check_installed()
     except PolluxError as error:
@@ -42,11 +51,11 @@ def run(*scales: float) -> Iterator[dict[str, Any]]:
             root = Path(folder)
             rows = generate_household(root / "files", scale=scale, seed=1)
             run_pollux(root / "data", "load", "--domain", "household", "--from", f"{root}/files")
-            # Else the first build would.
-            learn_if_due(Settings(data_dir=root / "data"))
+            settings = Settings(data_dir=root / "data")
+            ensure_empty_parts(settings, read_datasets(PROJECT_DIR).values())
             for engine, workers in ENGINES.items():
                 where = f"{engine}, {rows['transaction_data.csv'] / 1e6:.2g} million transactions"
-                figures = _build(root / "data", where, workers)
+                figures = _build(settings, where, workers)
                 seconds[engine].append(figures[1]["value"])
                 yield from figures
     times = chosen[-1] / chosen[0]
@@ -54,21 +63,24 @@ def run(*scales: float) -> Iterator[dict[str, Any]]:
         yield figure(f"{engine}: CPU for {times:g} times as many ÷ CPU", last / first, "ratio")
 
 
-def _build(data_dir: Path, where: str, workers: int | None) -> Figures:
+def _build(settings: Settings, where: str, workers: int | None) -> Figures:
     if workers is None:
-        return _measured(data_dir, where, "duckdb")
-    run_pollux(data_dir, "spark", "start", "--workers", str(workers))
+        return _measured(settings, where, None)
+    server = start_spark(settings, workers=workers)
     try:
-        return _measured(data_dir, where, "spark")
+        return _measured(settings, where, server)
     finally:
-        run_pollux(data_dir, "spark", "stop")
+        stop_spark(settings)
 
 
-def _measured(data_dir: Path, where: str, engine: str) -> Figures:
+def _measured(settings: Settings, where: str, server: SparkServer | None) -> Figures:
     """A build's seconds, CPU seconds of all its processes, and memory."""
-    before = _cpu_seconds(_spark(data_dir))
-    ran = run_pollux(data_dir, "build", "--no-release", POLLUX_ENGINE=engine)
-    spark = _spark(data_dir)
+    before = _cpu_seconds(_spark(settings))
+    ran = run_measured(
+        dbt_command(*BUILD, target="spark" if server else "duckdb"),
+        dbt_environment(settings, None, server),
+    )
+    spark = _spark(settings)
     cpu = _cpu_seconds(spark) - before
     executors = [one for one in spark if "CoarseGrainedExecutorBackend" in str(one.cmdline())]
     if not spark:
@@ -85,9 +97,9 @@ def _measured(data_dir: Path, where: str, engine: str) -> Figures:
     ]
 
 
-def _spark(data_dir: Path) -> list[psutil.Process]:
+def _spark(settings: Settings) -> list[psutil.Process]:
     """The processes of a Spark server with its executors; none where none runs."""
-    parts = spark_parts(Settings(data_dir=data_dir)).values()
+    parts = spark_parts(settings).values()
     return [one for part in parts for one in (part, *part.children(recursive=True))]
 
 
