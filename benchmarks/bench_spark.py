@@ -100,7 +100,9 @@ def _measured(settings: Settings, where: str, server: SparkServer | None) -> Fig
 def _spark(settings: Settings) -> list[psutil.Process]:
     """The processes of a Spark server with its executors; none where none runs."""
     parts = spark_parts(settings).values()
-    return [one for part in parts for one in (part, *part.children(recursive=True))]
+    found = [one for part in parts for one in (part, *part.children(recursive=True))]
+    # A worker asks the system at times, and reads what it said some time later.
+    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def _cpu_seconds(running: list[psutil.Process]) -> float:
