@@ -186,8 +186,8 @@ def _batches(site: LiveSite, customers: int) -> tuple[float, float, float]:
                 _insert(site, [next(households) for _ in range(customers)])
                 database, own = _database_seconds(site), time.process_time()
                 began = time.perf_counter()
-                if not await updater.update("household"):
-                    raise RuntimeError("nothing was computed")
+                while await updater.update("household"):
+                    pass
                 wall = time.perf_counter() - began
                 own = time.process_time() - own
                 database = _database_seconds(site) - database

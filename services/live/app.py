@@ -10,8 +10,9 @@ from services.common.background import running_beside
 from services.common.health import TAG
 from services.common.metrics import Metrics
 from services.live import health
+from services.live.batches import OpenModels
 from services.live.metrics import LiveMetrics
-from services.live.updater import OpenModels, Updater
+from services.live.updater import Updater
 
 DESCRIPTION = """
 Computes what customers just did into the rows that are answered live. It has nothing to ask but how

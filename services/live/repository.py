@@ -4,19 +4,19 @@ Belongs here: statements, and the types of what they give. Does not belong here:
 (`updater`), and what rows mean, which models define.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from pollux.runtime import live
 from pollux.runtime.erasures import KEPT_OUT
 from pollux.runtime.live import FOLLOWED
 from pollux.runtime.locks import LockSpace
 from services.live import segments
+from services.live.rows import replace_rows
 
 ONLY_ONE = f"select pg_try_advisory_lock({LockSpace.LIVE}, 0)"
 # As they land: moments in UTC, without a zone.
@@ -78,21 +78,45 @@ where (release <> $1 or live_day is distinct from $2) and {key} <> all($4)
 order by revision
 limit $3
 """
-# An erasure waits for this transaction, or has been before it.
-WAIT_FOR_ERASURES = "lock table erasure.suppressed in access share mode"
-NOT_ERASED = "select key from unnest($1::bigint[]) as asked (key) where not {is_kept_out}"
-STILL = "select release, number from live.followed where domain = $1 for update"
-DELETE = "delete from {schema}.{table} where {key} = any($1)"
-THERE = """
-select ctid::text, {columns} from {schema}.{table} where {key} = any('{{{keys}}}'::bigint[])
+# An erasure waits for this transaction, or has been before it; then, nobody else changes live rows
+# of the domain.
+LOCK = """
+lock table erasure.suppressed in access share mode;
+select from live.followed where domain = '{domain}' for update
 """
-DELETE_AT = "delete from {schema}.{table} where ctid = any($1::text[]::tid[])"
-ENTER = """
-insert into {schema}.live_customers ({key}, number, release, live_day, revision)
-select key, number, $3, $4, $5 from unnest($1::bigint[], $2::bigint[]) as computed (key, number)
+# What holds from then on: a statement that waits for a lock sees other tables as they were before.
+LOCKED = """
+select
+    release,
+    number,
+    array(select key from unnest($2::bigint[]) as asked (key) where not {is_kept_out}) as kept,
+    array(select {key} from {schema}.live_customers where {key} = any($2)) as live,
+    nextval('live.revisions') as revision
+from live.followed
+where domain = $1
 """
-MOVE = "update live.followed set number = $2, live_day = $3 where domain = $1"
-NOTIFY = f"select pg_notify('{live.CHANNEL}', $1)"
+STILL = "select release, number from live.followed where domain = $1"
+DELETE = "delete from {schema}.live_customers where {key} = any($1)"
+# All of it in one round trip.
+ENTER = f"""
+with
+    entered as (
+        insert into {{schema}}.live_customers ({{key}}, number, release, live_day, revision)
+        select key, number, $3::integer, $4::integer, $5::bigint
+        from unnest($1::bigint[], $2::bigint[]) as computed (key, number)
+        on conflict ({{key}}) do update
+        set
+            number = excluded.number,
+            release = excluded.release,
+            live_day = excluded.live_day,
+            revision = excluded.revision,
+            computed_at = excluded.computed_at
+    ),
+    moved as (
+        update live.followed set number = $6::bigint, live_day = $4::integer where domain = $7::text
+    )
+select pg_notify('{live.CHANNEL}', $7::text)
+"""
 
 
 class Position(NamedTuple):
@@ -222,36 +246,36 @@ async def write(
     written.
     """
     followed = FOLLOWED[domain]
-    schema = live.schema_of(domain)
+    names = {"key": followed.key, "schema": live.schema_of(domain)}
+    is_kept_out = KEPT_OUT.format(kind=f"'{followed.kind}'", id="key")
     async with connection.transaction():
-        # An erasure waits for this transaction, or has been before it.
-        is_kept_out = KEPT_OUT.format(kind=f"'{followed.kind}'", id="key")
-        statement = NOT_ERASED.format(is_kept_out=is_kept_out)
-        keys = {row["key"] for row in await connection.fetch(statement, [*numbers])}
-        still = await connection.fetchrow(STILL, domain)
-        if still is None or tuple(still) != before[:2]:
+        await connection.execute(LOCK.format(domain=domain))
+        statement = LOCKED.format(**names, is_kept_out=is_kept_out)
+        found = await connection.fetchrow(statement, domain, [*numbers])
+        if found is None or (found["release"], found["number"]) != before[:2]:
             return False
-        written = {key: number for key, number in numbers.items() if key in keys}
+        written = {key: numbers[key] for key in found["kept"]}
         if domain == segments.DOMAIN and segment_topic is not None and live.SEGMENTS in marts:
             await segments.tell_computed(
                 connection, segment_topic, after.release, written, marts[live.SEGMENTS]
             )
-        revision = await connection.fetchval("select nextval('live.revisions')")
-        for table, rows in marts.items():
-            await replace_rows(connection, domain, table, [*numbers], rows, keys)
-        statement = DELETE.format(schema=schema, table=live.CUSTOMERS, key=followed.key)
-        await connection.execute(statement, [*numbers])
-        statement = ENTER.format(schema=schema, key=followed.key)
+        for table, computed in marts.items():
+            rows = computed
+            if len(written) < len(numbers):
+                rows = rows.filter(pc.is_in(rows[followed.key], pa.array(written, pa.int64())))
+            await replace_rows(connection, domain, table, found["live"], rows)
+        if erased := [key for key in found["live"] if key not in written]:
+            await connection.execute(DELETE.format(**names), erased)
         await connection.execute(
-            statement,
+            ENTER.format(**names),
             [*written],
             [*written.values()],
             after.release,
             after.live_day,
-            revision,
+            found["revision"],
+            after.number,
+            domain,
         )
-        await connection.execute(MOVE, domain, after.number, after.live_day)
-        await connection.execute(NOTIFY, domain)
     return True
 
 
@@ -263,96 +287,9 @@ async def tell_released(
     Tells nothing, and returns False, where another release or updater was quicker.
     """
     async with connection.transaction():
-        await connection.execute(WAIT_FOR_ERASURES)
+        await connection.execute(LOCK.format(domain=domain))
         still = await connection.fetchrow(STILL, domain)
         if still is None or tuple(still) != position[:2]:
             return False
         await segments.tell_released(connection, topic, *position[:2])
     return True
-
-
-async def replace_rows(
-    connection: asyncpg.Connection,
-    domain: str,
-    table: str,
-    customers: Sequence[int],
-    rows: pa.Table,
-    kept: set[int],
-) -> None:
-    """Deletes the rows of customers that are not among `rows` of `kept`; adds those missing."""
-    key, schema = FOLLOWED[domain].key, live.schema_of(domain)
-    wanted = dict.fromkeys(csv_rows(rows.filter(pc.is_in(rows[key], pa.array(kept, pa.int64())))))
-    there = await _there(connection, domain, table, customers, rows.schema)
-    if gone := [place for row, place in there.items() if row not in wanted]:
-        # Nobody else changes rows meanwhile: the domain's row in `live.followed` is locked.
-        await connection.execute(DELETE_AT.format(schema=schema, table=table), gone)
-    if new := [row for row in wanted if row not in there]:
-        await connection.copy_to_table(
-            table, schema_name=schema, columns=rows.column_names, source=_once(new), format="csv"
-        )
-
-
-async def _there(
-    connection: asyncpg.Connection,
-    domain: str,
-    table: str,
-    customers: Sequence[int],
-    schema: pa.Schema,
-) -> dict[bytes, str]:
-    """The rows of customers that are in a table, each with its place, as `csv_rows` gives them."""
-    statement = THERE.format(
-        columns=", ".join(f'"{name}"' for name in schema.names),
-        schema=live.schema_of(domain),
-        table=table,
-        key=FOLLOWED[domain].key,
-        # COPY takes no parameters.
-        keys=",".join(map(str, customers)),
-    )
-    parts: list[bytes] = []
-
-    async def keep(part: bytes) -> None:
-        parts.append(part)
-
-    await connection.copy_from_query(statement, output=keep, format="csv")
-    if not parts:
-        return {}
-    text = b"".join(parts)
-    found = csv.read_csv(
-        pa.py_buffer(text),
-        # In one block: a text with line ends is not cut.
-        csv.ReadOptions(
-            use_threads=False, block_size=len(text) + 1, column_names=["place", *schema.names]
-        ),
-        csv.ParseOptions(newlines_in_values=True),
-        csv.ConvertOptions(
-            column_types={"place": pa.string()}
-            | dict(zip(schema.names, schema.types, strict=True)),
-            # As PostgreSQL writes them.
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    )
-    places = found["place"].to_pylist()
-    return dict(zip(csv_rows(found.drop_columns("place")), places, strict=True))
-
-
-def csv_rows(rows: pa.Table) -> list[bytes]:
-    """Rows as PostgreSQL reads them, equal where all values are."""
-    written = pa.BufferOutputStream()
-    csv.write_csv(rows, written, csv.WriteOptions(include_header=False))
-    found: list[bytes] = []
-    row = b""
-    for line in written.getvalue().to_pybytes().splitlines(keepends=True):
-        row += line
-        # A text may go on in the next line.
-        if row.count(b'"') % 2 == 0:
-            found.append(row)
-            row = b""
-    return found
-
-
-async def _once(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
-    yield b"".join(rows)

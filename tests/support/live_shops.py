@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -316,11 +317,16 @@ class Shop:
 
 
 class Follower:
-    """An updater of a shop, step by step; `meanwhile` is done while it computes, once each."""
+    """An updater of a shop, step by step; `meanwhile` is done while it computes, once each.
+
+    What a step begins to write is written while the next is taken, or something else is done.
+    """
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever)
+        self._thread.start()
         self.meanwhile: list[Callable[[], None]] = []
         self._failures: list[Exception] = []
         self._updater = Updater(
@@ -329,7 +335,8 @@ class Follower:
 
     def step(self) -> bool:
         """Computes the next customers; returns whether there were any."""
-        is_busy = self._runner.run(self._updater.update(self._shop.domain))
+        updating = self._updater.update(self._shop.domain)
+        is_busy = asyncio.run_coroutine_threadsafe(updating, self._loop).result()
         # To the updater it would be a failure of the models.
         for failure in self._failures:
             raise failure
@@ -342,9 +349,16 @@ class Follower:
         assert self._updater.problems == {}
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Ends in the middle of what is being written."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
         self._updater.close()
-        self._runner.close()
 
     def _open(self, folder: Path) -> LiveModels:
         return _Interrupted(folder, self._interrupt)

@@ -21,8 +21,9 @@ from pollux.runtime.live import grant_released
 from pollux.runtime.serving import ServingStore, open_serving_store
 from pollux.runtime.settings import Settings
 from services.events.database.migrate import prepare_database
+from services.live.batches import OpenModels
 from services.live.metrics import LiveMetrics
-from services.live.updater import OpenModels, Updater
+from services.live.updater import Updater
 from tests.services.api.support import release_all, write_release
 from tests.support.live_events import take_in
 

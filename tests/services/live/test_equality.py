@@ -20,7 +20,7 @@ from orchestration.transform.record import read_record
 from pollux.runtime.live_models import LiveModels
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
-from services.live import updater
+from services.live import batches
 from services.live.metrics import LiveMetrics
 from services.live.updater import Updater
 from tests.support.installations import Prepared
@@ -148,10 +148,9 @@ def test_after_anything_in_any_order_answers_are_those_of_a_build_of_everything(
 
 def after(done: list[Step], shops: Shops, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that a few purchases are several batches.
-    monkeypatch.setattr(updater, "MOST_ROWS", 7)
-    monkeypatch.setattr(updater, "MOST_CUSTOMERS", 3)
-    monkeypatch.setattr(updater, "MOST_BEHIND", 3)
-    monkeypatch.setattr(updater, "MOST_BEHIND", 3)
+    monkeypatch.setattr(batches, "MOST_ROWS", 7)
+    monkeypatch.setattr(batches, "MOST_CUSTOMERS", 3)
+    monkeypatch.setattr(batches, "MOST_BEHIND", 3)
     with world_of(shops, folder) as world:
         for step in done:
             world.do(step)

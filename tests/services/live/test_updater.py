@@ -246,7 +246,7 @@ def test_all_customers_are_looked_through_once_for_a_day(
 def test_many_customers_come_in_parts(
     store: Installation, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.live.updater.MOST_CUSTOMERS", 50)
+    monkeypatch.setattr("services.live.batches.MOST_CUSTOMERS", 50)
     expected = {}
     for household in range(1, 131):
         buy(owner, household, household)
@@ -301,7 +301,8 @@ def test_a_lost_machine_keeps_the_lock_only_for_seconds(
     monkeypatch.setattr(connection, "connect_to_write", connect)
     buy(owner, 1, 10)
     compute(*store)
-    (session,) = sessions
+    # The first holds it.
+    session = sessions[0]
     assert session.items() >= KEEPALIVES.items()
     assert session["synchronous_commit"] == "on"
 
