@@ -29,11 +29,10 @@ import httpx
 import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from benchmarks.measuring import free_port, run_pollux
 from orchestration.scans import scan_csv
-from pollux.runtime.live_lines import ROW_GROUP_ROWS
+from pollux.runtime.live_lines import SUFFIX, open_lines, write_lines
 from pollux.runtime.live_plan import read_plan
 from pollux.runtime.recommend.learned import NEIGHBOURS_FILE
 from pollux.runtime.serving import ServingStore, open_serving_store
@@ -49,7 +48,6 @@ BASKETS_KEPT = 10
 OWN_BASKETS = 10**18
 BASKETS_APART = 10**12
 GROWN_TABLES = ("household_rfm", "household_segments")
-LINES_AT_ONCE = 256 * ROW_GROUP_ROWS
 START_SECONDS = 120
 
 
@@ -81,7 +79,7 @@ class LiveSite:
         """Makes them so many, or a few more, and not fewer than the build has."""
         copies = math.ceil(households / len(self._first))
         plan = read_plan(self._built)
-        files = [f"{name}.parquet" for name, key in plan.customers.items() if key == plan.key]
+        files = [f"{name}{SUFFIX}" for name, key in plan.customers.items() if key == plan.key]
         for name in [*files, NEIGHBOURS_FILE]:
             self._copy_lines(name, plan.key, copies)
         with self.store.connect(autocommit=True) as connection:
@@ -116,17 +114,16 @@ class LiveSite:
     def _copy_lines(self, name: str, key: str, copies: int) -> None:
         """Copies lines by customer; each copy has greater keys, so they stay sorted."""
         path = self._folder / name
-        lines = pq.ParquetFile(self._built / name).read()
+        lines = open_lines(self._built / name).read_all()
         # Who has lines only, and is not in scope, would be in every copy's way.
         lines = lines.filter(pc.less_equal(lines[key], self._apart))
         successor = path.with_suffix(".new")
-        with pq.ParquetWriter(successor, lines.schema) as writer:
-            waiting: list[pa.Table] = []
-            for copy in range(copies):
-                waiting.append(_moved(lines, key, copy * self._apart, copy * BASKETS_APART))
-                if sum(one.num_rows for one in waiting) >= LINES_AT_ONCE or copy == copies - 1:
-                    writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP_ROWS)
-                    waiting = []
+        copied = (
+            batch
+            for copy in range(copies)
+            for batch in _moved(lines, key, copy * self._apart, copy * BASKETS_APART).to_batches()
+        )
+        write_lines(successor, key, pa.RecordBatchReader.from_batches(lines.schema, copied))
         successor.replace(path)
 
 

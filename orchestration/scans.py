@@ -27,11 +27,6 @@ def scan_parts(folder: Path) -> str:
     return f"read_parquet({files}, hive_partitioning = false, union_by_name = true)"
 
 
-def largest_row_group(path: Path) -> str:
-    """The SQL that tells how many rows a Parquet file's row groups have at most."""
-    return f"select max(row_group_num_rows) from parquet_metadata({_pattern(path)})"
-
-
 def literal(text: str) -> str:
     """A text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -11,10 +11,11 @@ from orchestration.erase.changes import Changes, Note, remove_unfinished
 from orchestration.erase.columns import IdColumns
 from orchestration.erase.landed import erase_landed, erase_rejects
 from orchestration.erase.raw_files import erase_raw_files
-from orchestration.erase.tables import erase_parquet, erase_warehouse
+from orchestration.erase.tables import erase_lines, erase_parquet, erase_warehouse
 from orchestration.erase.waiting import erase_waiting
 from orchestration.object_store import empty_stores
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_lines import SUFFIX
 from pollux.runtime.settings import Settings
 from pollux.subjects import Subject, Suppressed
 
@@ -51,14 +52,16 @@ def erase_files(
                 (builds_dir, "live/*/*"),
                 (builds_dir, "learned"),
             )
-            for path in sorted(folder.glob(f"{pattern}/*.parquet"))
+            for path in sorted(folder.glob(f"{pattern}/*"))
+            if path.suffix in (".parquet", SUFFIX)
         }
         lake = {
             path: f"lake: {path.parent.name}"
             for path in sorted(settings.lake_dir.rglob("*.parquet"))
         }
         for path, place in (released | live | lake).items():
-            changes.rows[place] += erase_parquet(engine, path, subjects, columns, changes)
+            erase = erase_lines if path.suffix == SUFFIX else erase_parquet
+            changes.rows[place] += erase(engine, path, subjects, columns, changes)
     note(changes.rows)
     changes.make()
     erase_warehouse(settings, subjects, columns, note)

@@ -3,9 +3,10 @@
 Belongs here: what is read in which way, and what counts as found. It deletes nothing: a dry run
 shows what it finds, and the proof of an erasure is that it finds nothing.
 
-Files that have columns (Parquet, the warehouse, tables of the database) are read by them, since
-engines pack what they write. Of every other file the bytes are read. An email is looked for in all
-of it. A number means somebody only in a column that holds such an id, or under its name in JSON.
+Files that have columns (Parquet, Arrow, the warehouse, tables of the database) are read by them,
+since engines pack what they write. Of every other file the bytes are read. An email is looked for
+in all of it. A number means somebody only in a column that holds such an id, or under its name in
+JSON.
 """
 
 import gzip
@@ -17,16 +18,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from orchestration.erase.columns import IdColumns, columns_of, find
 from orchestration.erase.raw_files import DAMAGED, can_be_read, read_file, without
 from orchestration.erase.scan_database import scan_database
+from orchestration.erase.tables import shown_lines
 from orchestration.erase.waiting import finder
 from orchestration.load.formats import GZIP, is_parquet
 from orchestration.load.rejects import read_rejects
 from orchestration.scans import identifier, scan_parquet
 from pollux.runtime.broker_store import read_payloads, store_of
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_lines import SUFFIX
 from pollux.runtime.serving import ServingStore, find_serving_store, open_serving_store
 from pollux.runtime.settings import Settings
 from pollux.subject_patterns import byte_pattern, sure_part
@@ -132,6 +136,10 @@ def _scan_file(
         beginning = file.read(16)
     if is_parquet(path) and can_be_read(engine, path):
         yield from _scan_table(engine, scan_parquet([path]), name, subjects, columns)
+    elif path.suffix == SUFFIX:
+        # Of a killed build one may be unfinished: nobody can read it.
+        with suppress(pa.ArrowInvalid), shown_lines(engine, path) as source:
+            yield from _scan_table(engine, source, name, subjects, columns)
     elif beginning[8:12] == b"DUCK":
         yield from _scan_warehouse(path, name, subjects, columns)
     elif path.is_relative_to(settings.inbox_dir):

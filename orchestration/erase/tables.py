@@ -1,19 +1,22 @@
-"""Takes subjects out of the marts and builds that DuckDB reads: Parquet of releases, warehouse.
+"""Takes subjects out of what builds and releases keep: Parquet, lines by customer, warehouse.
 
 Belongs here: writing files anew without their rows. Does not belong here: the landing zone, whose
 parts carry records (`landed`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+from pyarrow.dataset import dataset
 
 from orchestration.erase.changes import Changes, Note
 from orchestration.erase.columns import IdColumns, columns_of, find
 from orchestration.load.landing import publish
-from orchestration.scans import identifier, largest_row_group, literal, scan_parquet
+from orchestration.scans import identifier, literal, scan_parquet
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_lines import PIECE_ROWS, open_lines, read_index, write_lines
 from pollux.runtime.settings import Settings
 from pollux.runtime.steps import step
 from pollux.subjects import Subject
@@ -27,26 +30,59 @@ def erase_parquet(
     changes: Changes,
 ) -> int:
     """Prepares a Parquet file without the rows of subjects; returns how many it changes."""
-    source = scan_parquet([path])
+    rows, kept = _without(engine, scan_parquet([path]), subjects, columns)
+    if rows:
+        successor = literal(str(changes.successor(path)))
+        engine.execute(f"copy ({kept}) to {successor} (format parquet)").fetchall()
+    return rows
+
+
+def erase_lines(
+    engine: duckdb.DuckDBPyConnection,
+    path: Path,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+    changes: Changes,
+) -> int:
+    """The same for a file of `pollux.runtime.live_lines`."""
+    with shown_lines(engine, path) as source:
+        rows, kept = _without(engine, source, subjects, columns)
+        if rows:
+            key = read_index(open_lines(path)).key
+            lines = engine.sql(kept).to_arrow_reader(PIECE_ROWS)
+            write_lines(changes.successor(path), key, lines)
+    return rows
+
+
+@contextmanager
+def shown_lines(engine: duckdb.DuckDBPyConnection, path: Path) -> Iterator[str]:
+    """The name of a relation of DuckDB that has the rows of such a file."""
+    name = "lines_by_customer"
+    engine.register(name, dataset(path, format="ipc"))
+    try:
+        yield name
+    finally:
+        engine.unregister(name)
+
+
+def _without(
+    engine: duckdb.DuckDBPyConnection,
+    source: str,
+    subjects: Sequence[Subject],
+    columns: IdColumns,
+) -> tuple[int, str]:
+    """How many rows of a table or scan subjects are in, and the SQL of it without them."""
     found = find(columns_of(engine, source), subjects, columns)
     if not found:
-        return 0
+        return 0, ""
     count = f"select count(*) from {source} where {found.any}"
     ((rows,),) = engine.execute(count).fetchall()
-    if not rows:
-        return 0
     emptied = ", ".join(
         f"case when not ({is_named}) then {identifier(name)} end as {identifier(name)}"
         for name, is_named in found.references.items()
     )
     replaced = f" replace ({emptied})" if emptied else ""
-    # Lines by customer are in small ones, of which few are read for one.
-    ((group_rows,),) = engine.execute(largest_row_group(path)).fetchall()
-    engine.execute(
-        f"copy (select *{replaced} from {source} where not ({found.is_row})) "
-        f"to {literal(str(changes.successor(path)))} (format parquet, row_group_size {group_rows})"
-    ).fetchall()
-    return int(rows)
+    return int(rows), f"select *{replaced} from {source} where not ({found.is_row})"
 
 
 def erase_warehouse(

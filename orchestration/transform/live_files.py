@@ -43,7 +43,7 @@ from orchestration.transform.live import (
 )
 from pollux.masking import told
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_lines import ROW_GROUP_ROWS
+from pollux.runtime.live_lines import BATCH_ROWS, PIECE_ROWS, SUFFIX, write_lines
 from pollux.runtime.live_models import LiveModels
 from pollux.runtime.live_plan import write_plan
 from pollux.runtime.recommend.learned import FILES, learned_dir
@@ -120,14 +120,16 @@ def _write(
             kind, name = closure.kind(unique_id), closure.node(unique_id)["name"]
             if kind not in (RELEASED, CUSTOMERS):
                 continue
-            path = unfinished / f"{name}.parquet"
-            order = identifier(closure.by(unique_id)) if kind == CUSTOMERS else ""
-            inputs[name] = relations.inputs_of(unique_id, order)
-            found = _unchanged(earlier, name, inputs[name])
-            if found is None:
-                _copy(engine, relations.show(unique_id), order, path)
-            else:
+            key = closure.by(unique_id) if kind == CUSTOMERS else None
+            path = unfinished / f"{name}{SUFFIX if key else '.parquet'}"
+            inputs[name] = relations.inputs_of(unique_id, key)
+            found = _unchanged(earlier, path.name, inputs)
+            if found is not None:
                 _link(found, path)
+            elif key is None:
+                _copy(engine, relations.show(unique_id), path)
+            else:
+                _copy_lines(engine, relations.show(unique_id), key, path)
         (given,) = [
             parent
             for one in closure.order
@@ -174,9 +176,9 @@ class _Relations(LandedRelations):
             warehouse = literal(str(settings.warehouse_path))
             engine.execute(f"attach {warehouse} as warehouse (read_only)")
 
-    def inputs_of(self, unique_id: str, order: str) -> str:
+    def inputs_of(self, unique_id: str, key: str | None) -> str:
         """A hash of the parts and the SQL behind a relation; of a table, one of this build."""
-        found = [order, str(ROW_GROUP_ROWS)]
+        found = [key or "", str(BATCH_ROWS)]
         waiting = [unique_id]
         while waiting:
             one = waiting.pop()
@@ -229,22 +231,25 @@ class _Relations(LandedRelations):
             self._engine.unregister("given")
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, relation: str, order: str, path: Path) -> None:
-    ordered = f"where {order} is not null order by {order}" if order else ""
-    engine.execute(
-        f"copy (from {relation} {ordered}) to {literal(str(path))} "
-        f"(format parquet, row_group_size {ROW_GROUP_ROWS})"
-    ).fetchall()
+def _copy(engine: duckdb.DuckDBPyConnection, relation: str, path: Path) -> None:
+    engine.execute(f"copy (from {relation}) to {literal(str(path))} (format parquet)").fetchall()
 
 
-def _unchanged(earlier: Sequence[Path], name: str, inputs: str) -> Path | None:
+def _copy_lines(engine: duckdb.DuckDBPyConnection, relation: str, key: str, path: Path) -> None:
+    column = identifier(key)
+    found = engine.sql(f"from {relation} where {column} is not null order by {column}")
+    write_lines(path, key, found.to_arrow_reader(PIECE_ROWS))
+
+
+def _unchanged(earlier: Sequence[Path], file: str, inputs: Mapping[str, str]) -> Path | None:
+    name = Path(file).stem
     for folder in earlier:
         try:
             made_from = json.loads((folder / INPUTS).read_text()).get(name)
         except (OSError, ValueError):
             continue
-        path = folder / f"{name}.parquet"
-        if made_from == inputs and path.exists():
+        path = folder / file
+        if made_from == inputs[name] and path.exists():
             return path
     return None
 

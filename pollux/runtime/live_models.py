@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_lines import CustomerLines
+from pollux.runtime.live_lines import SUFFIX, CustomerLines
 from pollux.runtime.live_plan import LearnedRows, LivePlan, read_plan
 from pollux.runtime.live_statement import Given, Statement, quoted, reading
 from pollux.runtime.recommend.learned import NEIGHBOURS_FILE, read_learned
@@ -36,8 +36,7 @@ class LiveModels:
         self.key = plan.key
         self.marts = tuple(model.name for model in plan.models if model.is_mart)
         self._customers = {
-            name: CustomerLines(folder / f"{name}.parquet", column)
-            for name, column in plan.customers.items()
+            name: CustomerLines(folder / f"{name}{SUFFIX}") for name in plan.customers
         }
         self._lock = Lock()
         self._engine = engine = open_duckdb()
@@ -61,7 +60,7 @@ class LiveModels:
         }
         if plan.learned is not None:
             self._learned = read_learned(folder)
-            self._neighbours = CustomerLines(folder / NEIGHBOURS_FILE, plan.key)
+            self._neighbours = CustomerLines(folder / NEIGHBOURS_FILE)
             self._given[plan.learned.relation] = Given(SCHEMA)
         for name, given in self._given.items():
             engine.register(name, given)
@@ -89,14 +88,14 @@ class LiveModels:
         wanted = sorted(set(keys))
         if lines is None:
             lines = pa.table({name: pa.nulls(0) for name, _ in plan.lines_columns})
-        given = {
-            ASKED: pa.table([pa.array(wanted, pa.int64())], schema=ASKED_SCHEMA),
-            plan.lines: lines,
-            **self._read(wanted, lines),
-        }
         days = pa.table([pa.array([live_day] if live_day else [], pa.int32())], schema=DAYS_SCHEMA)
-        given |= dict.fromkeys(plan.days, days)
         with self._lock:
+            given = {
+                ASKED: pa.table([pa.array(wanted, pa.int64())], schema=ASKED_SCHEMA),
+                plan.lines: lines,
+                **self._read(wanted, lines),
+                **dict.fromkeys(plan.days, days),
+            }
             try:
                 for name, rows in given.items():
                     self._given[name].give(rows)

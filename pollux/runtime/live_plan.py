@@ -38,9 +38,9 @@ class LearnedRows:
 class LivePlan:
     """What a release's live marts are evaluated from; each name is that of a relation in the SQL.
 
-    `released` and `customers` are Parquet files beside the plan: what concerns the whole
-    population, and lines of single customers, each sorted by the column by which they are found:
-    `key`, or that of an order or the like. `lines` are events, with columns and
+    `released` and `customers` are files beside the plan: Parquet with what concerns the whole
+    population, and lines of single customers (`live_lines`), each sorted by the column by which
+    they are found: `key`, or that of an order or the like. `lines` are events, with columns and
     types of their dataset, and `days` has the day that live purchases move the window to. `models`
     come in the order in which they read each other. Where `learned` says so, there are also the
     files of `pollux.runtime.recommend.learned`.

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from orchestration.build import build
 from orchestration.learn.recommend.land import read_purchases
@@ -229,7 +229,7 @@ def recommended_rows(settings: Settings, day: int) -> list[tuple[Any, ...]]:
     purchases = read_purchases(settings)
     lines = pa.table([purchases.household, purchases.product, purchases.minute], names=LINES)
     folder = live_folder(settings)
-    neighbours = pq.read_table(folder / NEIGHBOURS_FILE)
+    neighbours = feather.read_table(folder / NEIGHBOURS_FILE)
     table = read_learned(folder).recommend(lines, neighbours, day)
     assert len(table.column_names) == RECOMMENDED
     return rows_of({RECOMMENDATIONS: table})[RECOMMENDATIONS]
@@ -384,12 +384,12 @@ def test_lines_that_did_not_change_are_not_written_again(
 ) -> None:
     run = last_build(installation, prepared)
     before = live_dir(installation, "household", run.invocation_id)
-    files = {path.stem: path.stat().st_ino for path in before.glob("*.parquet")}
+    files = {path.stem: path.stat().st_ino for path in before.iterdir()}
     again = replace(run, invocation_id=f"{run.invocation_id}+")
     # The tables are those of the build before; only what landed is known not to have changed.
     write_live_files(installation, again, ["household"], None)
     after = live_dir(installation, "household", again.invocation_id)
     assert not before.exists()
-    same = {path.stem for path in after.glob("*.parquet") if path.stat().st_ino == files[path.stem]}
+    same = {path.stem for path in after.iterdir() if path.stat().st_ino == files[path.stem]}
     assert "stg_complete_journey__transactions" in same
     assert "int_fifths_bounded" not in same

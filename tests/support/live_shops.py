@@ -25,6 +25,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry
+from pyarrow import feather
 
 from orchestration.load import landing
 from orchestration.load.declarations import LEARNED, read_datasets
@@ -233,7 +234,7 @@ class Shop:
                 params=[[*touched]],
             ).to_arrow_table()
         folder = self.settings.releases_dir / self.domain / f"r{number}" / "live"
-        neighbours = pq.read_table(folder / NEIGHBOURS_FILE)
+        neighbours = feather.read_table(folder / NEIGHBOURS_FILE)
         rows = read_learned(folder).recommend(lines, neighbours, day)
         landed = everything.landing_dir / LEARNED / RECOMMENDATIONS
         shutil.rmtree(landed, ignore_errors=True)

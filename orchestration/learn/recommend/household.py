@@ -14,9 +14,10 @@ import pyarrow as pa
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.model import Model, Parameters, fit
 from pollux.runtime.recommend.baskets import Baskets, Floats, Ints, dated_baskets
+from pollux.runtime.recommend.candidates import Candidates, shortened
 from pollux.runtime.recommend.learned import NEIGHBOURS, Learned
 from pollux.runtime.recommend.personal import summarize
-from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, columns_of, table_of
+from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, table_of
 
 CHOICE_SAMPLE = 400
 LEAST_HOUSEHOLDS = 30  # with fewer, hyperparameters are not chosen but the defaults
@@ -123,39 +124,39 @@ def recommend_all(
 
 def recommend_by(model: Model, history: History, *, per_kind: int = PER_KIND) -> pa.Table:
     """The same by a model that was fitted on the history."""
-    bought = summarize(history.baskets)
-    ends = np.searchsorted(bought.customer, np.arange(history.households.size + 1))
+    owner, found = [], []
+    for place in range(history.households.size):
+        best = shortened(model.candidates(place, per_kind), per_kind)
+        owner.append(np.full(best.item.size, place))
+        found.append(best)
     return table_of(
-        [
-            columns_of(
-                household,
-                model.candidates(place, per_kind),
-                bought.of(slice(ends[place], ends[place + 1])),
-                history.products,
-                history.last_day,
-                per_kind,
-            )
-            for place, household in enumerate(history.households.tolist())
-        ]
+        history.households,
+        np.concatenate(owner),
+        Candidates.joined(found),
+        summarize(history.baskets),
+        history.products,
+        history.last_day,
+        per_kind,
     )
 
 
 def learned_of(model: Model, history: History) -> Learned:
     """What a household's rows need of everybody, from a model that was fitted on the history."""
-    sold = np.flatnonzero(model.popularity > 0)
+    is_scored = model.popularity > 0
+    is_scored[model.others.indices] = True
     return Learned(
         decay=model.parameters.decay,
         prior=model.parameters.prior,
         rhythm=model.rhythm,
         usual_gap=history.baskets.gap_of_one,
         last_day=history.last_day,
-        products=history.products[sold],
-        popularity=model.popularity[sold],
+        products=history.products[is_scored],
+        popularity=model.popularity[is_scored],
     )
 
 
 def neighbours_of(model: Model, history: History) -> pa.Table:
     """What neighbours say of products, a row per household and product, by household."""
-    said = model.others
+    said = model.others.sorted_indices()
     households = np.repeat(history.households, np.diff(said.indptr))
     return pa.table([households, history.products[said.indices], said.data], schema=NEIGHBOURS)

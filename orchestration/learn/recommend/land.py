@@ -36,7 +36,7 @@ from orchestration.transform.landed import LandedRelations, compile_for_duckdb
 from orchestration.transform.live import read_by, sql_of
 from pollux.runtime import recommend
 from pollux.runtime.duck import open_duckdb
-from pollux.runtime.live_lines import ROW_GROUP_ROWS
+from pollux.runtime.live_lines import write_lines
 from pollux.runtime.recommend.learned import (
     FILES,
     NEIGHBOURS,
@@ -187,7 +187,7 @@ def _keep(settings: Settings, learned: Learned, neighbours: pa.Table) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with landing.workspace(settings) as work:
         write_learned(work, learned)
-        pq.write_table(neighbours, work / NEIGHBOURS_FILE, row_group_size=ROW_GROUP_ROWS)
+        write_lines(work / NEIGHBOURS_FILE, "household_key", neighbours.to_reader())
         for name in FILES:
             landing.publish(work / name, folder / name)
 

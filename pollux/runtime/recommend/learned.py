@@ -16,15 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pollux.runtime.live_lines import SUFFIX
 from pollux.runtime.recommend.baskets import Floats, Ints, dated_baskets
-from pollux.runtime.recommend.candidates import candidates
+from pollux.runtime.recommend.candidates import Scored, candidates_of_several
 from pollux.runtime.recommend.personal import personal_scores
-from pollux.runtime.recommend.rows import PER_KIND, columns_of, table_of
+from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, table_of
 from pollux.runtime.settings import Settings
 
 PRODUCTS_FILE = "learned.products.parquet"
-# Has the columns of `NEIGHBOURS`, in the order of households.
-NEIGHBOURS_FILE = "learned.neighbours.parquet"
+# Lines of customers, with the columns of `NEIGHBOURS`.
+NEIGHBOURS_FILE = f"learned.neighbours{SUFFIX}"
 NEIGHBOURS = pa.schema(
     [("household_key", pa.int64()), ("product_id", pa.int64()), ("score", pa.float32())]
 )
@@ -39,8 +40,8 @@ class Learned:
     """What concerns all households.
 
     `rhythm` is the table of `personal`, of no size where nothing was ever bought; `usual_gap` is in
-    days, `last_day` is the number of the data's last day. `products` are keys, ascending, and
-    `popularity` is the score of each.
+    days, `last_day` is the number of the data's last day. `products` are keys, ascending, of all
+    that are popular or that neighbours name, and `popularity` is the score of each.
     """
 
     decay: float
@@ -63,52 +64,53 @@ class Learned:
 
         `purchases` are all of these households' lines of merchandise, in any order, with
         `household_key`, `product_id` and the `minute` of their basket; `neighbours` are rows of
-        `NEIGHBOURS`, those of a household together. `last_day` is the last day of purchases since.
+        `NEIGHBOURS`, by household and product. `last_day` is the last day of purchases since.
         """
         household, product, minute = (_array(purchases, name) for name in PURCHASES)
         if not self.rhythm.size or not household.size:
-            return table_of([])
+            return SCHEMA.empty_table()
         keys, owner = np.unique(household, return_inverse=True)
-        said_by = _array(neighbours, "household_key")
-        said_of, said = _array(neighbours, "product_id"), _array(neighbours, "score")
-        # Of items with no other score, so many of the most popular are enough for each.
-        most_popular = self.popular_first[: PER_KIND + product.size + said_of.size]
-        # Only these are counted with: as few as matter, in the same order.
-        products = np.unique(np.concatenate([product, said_of, self.products[most_popular]]))
-        popularity = self._popularity_of(products)
-        popular_first = np.argsort(-popularity, kind="stable")
+        item, unknown = self._items_of(product)
+        products = np.concatenate([self.products, unknown])
         baskets = dated_baskets(
             owner,
             minute / DAY_MINUTES,
-            np.searchsorted(products, product),
+            item,
             customers=keys.size,
             items=products.size,
             usual_gap=self.usual_gap,
         )
         bought, score = personal_scores(baskets, self.rhythm, decay=self.decay, prior=self.prior)
-        others = np.searchsorted(products, said_of)
-        days = np.floor(baskets.last_time).astype(np.int64)
-        bounds = np.searchsorted(bought.customer, np.arange(keys.size + 1)).tolist()
-        found = []
-        for place, key in enumerate(keys.tolist()):
-            rows = slice(bounds[place], bounds[place + 1])
-            mine, theirs = bought.of(rows), said_by == key
-            chosen = candidates(
-                (mine.item, score[rows]),
-                (others[theirs], said[theirs]),
-                popularity,
-                popular_first,
-                PER_KIND,
-            )
-            day = max(self.last_day, last_day or 0, int(days[place]))
-            found.append(columns_of(key, chosen, mine, products, day))
-        return table_of(found)
+        owner, found = candidates_of_several(
+            Scored(bought.customer, bought.item, score),
+            self._said(keys, neighbours),
+            np.concatenate([self.popularity, np.zeros(unknown.size)]),
+            self.popular_first,
+            keys.size,
+            PER_KIND,
+        )
+        day = max(self.last_day, last_day or 0)
+        days = np.maximum(np.floor(baskets.last_time).astype(np.int64), day)
+        return table_of(keys, owner, found, bought, products, days)
 
-    def _popularity_of(self, products: Ints) -> Floats:
-        if not self.products.size:
-            return np.zeros(products.size)
-        place = np.minimum(np.searchsorted(self.products, products), self.products.size - 1)
-        return np.where(self.products[place] == products, self.popularity[place], 0.0)
+    def _items_of(self, product: Ints) -> tuple[Ints, Ints]:
+        """The position of each product, and those products that are counted after all others."""
+        item = np.searchsorted(self.products, product)
+        is_known = item < self.products.size
+        is_known[is_known] = self.products[item[is_known]] == product[is_known]
+        unknown, place = np.unique(product[~is_known], return_inverse=True)
+        item[~is_known] = self.products.size + place
+        return item, unknown
+
+    def _said(self, keys: Ints, neighbours: pa.Table) -> Scored:
+        """What neighbours say of products to the households of these keys."""
+        household, product, said = (_array(neighbours, name) for name in NEIGHBOURS.names)
+        customer = np.searchsorted(keys, household)
+        is_buyer = keys[np.minimum(customer, keys.size - 1)] == household
+        item, unknown = self._items_of(product)
+        if unknown.size:
+            raise ValueError(f"{NEIGHBOURS_FILE} has products that {PRODUCTS_FILE} has not")
+        return Scored(customer[is_buyer], item[is_buyer], said[is_buyer])
 
 
 def learned_dir(settings: Settings) -> Path:

@@ -5,7 +5,7 @@ its purchases ÷ (baskets since its first one + a prior), so a single purchase i
 counts for little.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,10 +32,6 @@ class Bought:
     last: Floats
     decayed: Floats  # weight of the purchases, each decayed by the age of its basket
     exposure: Floats  # baskets since the first purchase, decayed alike
-
-    def of(self, rows: slice) -> "Bought":
-        """Some of the rows."""
-        return Bought(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     @property
     def interval(self) -> Floats:

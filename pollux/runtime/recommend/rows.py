@@ -3,12 +3,10 @@
 Does not belong here: how candidates are scored.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pollux.runtime.recommend.baskets import Ints
 from pollux.runtime.recommend.candidates import Candidates
@@ -32,83 +30,93 @@ SCHEMA = pa.schema(
     ]
 )
 
-Columns = Mapping[str, npt.NDArray[Any]]
 
-
-def columns_of(
-    household: int,
+def table_of(
+    households: Ints,
+    owner: Ints,
     found: Candidates,
     bought: Bought,
     products: Ints,
-    last_day: int,
+    last_day: int | Ints,
     per_kind: int = PER_KIND,
-) -> Columns:
-    """A household's best repeat and new products, by rank.
+) -> pa.Table:
+    """Households' best repeat and new products, by rank, as a table of `SCHEMA`.
 
-    `bought` has a row per item that the household bought, `products` the key of each item,
-    `last_day` is that of the data.
+    `found` are candidates of the households at positions `owner`, in any order; `bought` has a row
+    per household, by position, and item that it bought, `products` the key of each item.
+    `last_day` is that of the data, or one of each household.
     """
-    chosen = _both_kinds(found, per_kind)
-    item = found.item[chosen]
-    place = np.minimum(np.searchsorted(bought.item, item), bought.item.size - 1)
-    is_own = found.is_own[chosen]
-    usual = np.maximum(np.rint(bought.interval), 1).astype(np.int64)
-    count = np.where(is_own, bought.purchases[place], 0)
-    every = np.where(is_own, usual[place], 0)
-    ago = np.where(is_own, last_day - np.floor(bought.last)[place], 0).astype(np.int64)
-    words = [
-        reason(int(n), int(d), int(a)) if n else (LIKE_THIS_ONE if like else POPULAR)
-        for n, d, a, like in zip(count, every, ago, found.is_by_neighbours[chosen], strict=True)
-    ]
-    return {
-        "household_key": np.full(item.size, household),
-        "rank": np.arange(1, item.size + 1),
-        "product_id": products[item],
-        "score": found.score[chosen],
-        "reason": np.array(words, dtype=object),
-        "purchases": count,
-        "usual_days": every,
-        "last_days": ago,
-    }
-
-
-def table_of(households: Sequence[Columns]) -> pa.Table:
-    """What `columns_of` gives of households as a table of `SCHEMA`."""
-    if not households:
-        return SCHEMA.empty_table()
-    columns = {name: np.concatenate([one[name] for one in households]) for name in households[0]}
-    purchases = columns["purchases"]
-    arrays = {
-        name: pa.array(columns[name])
-        for name in ("household_key", "rank", "product_id", "score", "purchases")
-    }
-    arrays["kind"] = pa.array(np.where(purchases > 0, "repeat", "new").tolist(), pa.string())
-    arrays["reason"] = pa.array(columns["reason"].tolist(), pa.string())
-    arrays["usual_days"] = pa.array(columns["usual_days"], mask=purchases < 2)  # noqa: PLR2004
-    arrays["last_days"] = pa.array(columns["last_days"], mask=purchases < 1)
-    return pa.table([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
-
-
-def reason(purchases: int, usual_days: int, last_days: int) -> str:
-    """The reason for recommending a product that was bought before."""
-    ago = (
-        "today" if last_days == 0 else ("1 day ago" if last_days == 1 else f"{last_days} days ago")
+    owner, chosen = _both_kinds(owner, found, products, per_kind)
+    begin = np.searchsorted(owner, np.arange(households.size))
+    place = np.searchsorted(
+        bought.customer * products.size + bought.item, owner * products.size + chosen.item
     )
-    if purchases == 1:
-        return f"bought once, {ago}"
-    return f"bought {purchases} times, usually every {_days(usual_days)}, last {ago}"
+    # Where an item is not the household's own, no matter whose row it is.
+    place = np.minimum(place, max(bought.item.size - 1, 0))
+    usual = np.maximum(np.rint(bought.interval), 1).astype(np.int64)[place]
+    purchases = np.where(chosen.is_own, bought.purchases[place], 0)
+    last = np.broadcast_to(last_day, households.shape)[owner]
+    ago = (last - np.floor(bought.last)[place]).astype(np.int64)
+    is_own = pa.array(chosen.is_own)
+    words = pc.if_else(
+        is_own,
+        reasons(purchases, usual, ago),
+        pc.if_else(pa.array(chosen.is_by_neighbours), LIKE_THIS_ONE, POPULAR),
+    )
+    columns = [
+        pa.array(households[owner]),
+        pa.array(np.arange(1, owner.size + 1) - begin[owner]),
+        pa.array(products[chosen.item]),
+        pa.array(chosen.score),
+        pc.if_else(is_own, "repeat", "new"),
+        words,
+        pa.array(purchases),
+        pa.array(usual, mask=purchases < 2),  # noqa: PLR2004
+        pa.array(ago, mask=purchases < 1),
+    ]
+    return pa.table(columns, schema=SCHEMA)
 
 
-def _both_kinds(found: Candidates, per_kind: int) -> Ints:
-    """Positions of the best own and the best new candidates, best first."""
-    # Of one score, those of the lower item first, in the order of which they come.
-    order = np.argsort(-found.score, kind="stable")
-    order = order[found.score[order] > 0]
-    is_own = found.is_own[order]
-    kept = np.where(is_own, np.cumsum(is_own), np.cumsum(~is_own)) <= per_kind
-    chosen: Ints = order[kept]
-    return chosen
+def reasons(purchases: Ints, usual_days: Ints, last_days: Ints) -> pa.Array:
+    """The reason for recommending each of some products that were bought before."""
+    ago = pc.if_else(pa.array(last_days == 0), "today", _join(_days(last_days), " ago"))
+    often = _join("bought ", _text(purchases), " times, usually every ")
+    every = pc.if_else(pa.array(usual_days == 1), "day", _days(usual_days))
+    return pc.if_else(
+        pa.array(purchases == 1),
+        _join("bought once, ", ago),
+        _join(often, every, ", last ", ago),
+    )
 
 
-def _days(many: int) -> str:
-    return "day" if many == 1 else f"{many} days"
+def _both_kinds(
+    owner: Ints, found: Candidates, products: Ints, per_kind: int
+) -> tuple[Ints, Candidates]:
+    """The best own and the best new candidates of each owner, best first, and whose each is."""
+    is_any = found.score > 0
+    owner, found = owner[is_any], found.at(is_any)
+    # Of one score, those of the lower product first.
+    order = np.lexsort((products[found.item], -found.score, owner))
+    owner, found = owner[order], found.at(order)
+    kept = np.where(found.is_own, _number(found.is_own, owner), _number(~found.is_own, owner))
+    return owner[kept <= per_kind], found.at(kept <= per_kind)
+
+
+def _number(is_one: npt.NDArray[np.bool_], owner: Ints) -> Ints:
+    """How many there are up to each place among those of its owner; owners are ascending."""
+    many: Ints = np.cumsum(is_one)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    before = many[first] - is_one[first]
+    return many - np.repeat(before, np.diff(first, append=owner.size))
+
+
+def _days(many: Ints) -> pa.Array:
+    return _join(_text(many), pc.if_else(pa.array(many == 1), " day", " days"))
+
+
+def _text(numbers: Ints) -> pa.Array:
+    return pa.array(numbers).cast(pa.string())
+
+
+def _join(*texts: pa.Array | str) -> pa.Array:
+    return pc.binary_join_element_wise(*texts, "")

@@ -10,6 +10,7 @@ import duckdb
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from orchestration.build import build
 from orchestration.erase.columns import declared_columns
@@ -143,11 +144,12 @@ def rows_elsewhere(settings: Settings, subject: Subject) -> list[str]:
                 return True
         return False
 
-    found += [
-        str(path)
-        for path in settings.data_dir.rglob("*.parquet")
-        if not path.is_symlink() and has(pq.read_table(path).to_pandas())
-    ]
+    for kind, read in (("parquet", pq.read_table), ("arrow", feather.read_table)):
+        found += [
+            str(path)
+            for path in settings.data_dir.rglob(f"*.{kind}")
+            if not path.is_symlink() and has(read(path).to_pandas())
+        ]
     with duckdb.connect(settings.warehouse_path) as engine:
         for schema, table in engine.execute(
             "select schema_name, table_name from duckdb_tables()"

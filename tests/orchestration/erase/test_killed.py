@@ -11,12 +11,12 @@ def test_what_killed_builds_and_releases_had_begun_is_removed(tmp_path: Path) ->
     remove_killed(settings)
     builds = tmp_path / "builds" / "live"
     begun = [
-        settings.releases_dir / "household" / ".r3" / "live" / "lines.parquet",
-        builds / "household" / ".a1b2" / "files" / "lines.parquet",
+        settings.releases_dir / "household" / ".r3" / "live" / "lines.arrow",
+        builds / "household" / ".a1b2" / "files" / "lines.arrow",
     ]
     kept = [
-        settings.releases_dir / "household" / "r2" / "live" / "lines.parquet",
-        builds / "household" / "invocation" / "lines.parquet",
+        settings.releases_dir / "household" / "r2" / "live" / "lines.arrow",
+        builds / "household" / "invocation" / "lines.arrow",
     ]
     for path in (*begun, *kept):
         path.parent.mkdir(parents=True)

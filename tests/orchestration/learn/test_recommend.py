@@ -39,7 +39,7 @@ from pollux.runtime.recommend.personal import (
     rhythm_cell,
     summarize,
 )
-from pollux.runtime.recommend.rows import LIKE_THIS_ONE, POPULAR, reason
+from pollux.runtime.recommend.rows import LIKE_THIS_ONE, POPULAR, reasons
 
 SEED = 20
 ITEMS = 40
@@ -357,17 +357,15 @@ def test_neighbours_and_popularity_of_a_lonely_customer() -> None:
     assert popularity(baskets, 1).tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [
-        ((1, 0, 0), "bought once, today"),
-        ((1, 0, 1), "bought once, 1 day ago"),
-        ((2, 1, 9), "bought 2 times, usually every day, last 9 days ago"),
-        ((14, 6, 1), "bought 14 times, usually every 6 days, last 1 day ago"),
-    ],
-)
-def test_reasons_in_words(numbers: tuple[int, int, int], words: str) -> None:
-    assert reason(*numbers) == words
+def test_reasons_in_words() -> None:
+    words = {
+        (1, 0, 0): "bought once, today",
+        (1, 0, 1): "bought once, 1 day ago",
+        (2, 1, 9): "bought 2 times, usually every day, last 9 days ago",
+        (14, 6, 1): "bought 14 times, usually every 6 days, last 1 day ago",
+    }
+    numbers = (np.array(column) for column in zip(*words, strict=True))
+    assert reasons(*numbers).to_pylist() == [*words.values()]
 
 
 def purchases(rows: list[tuple[int, int, int]]) -> Purchases:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pollux.runtime.duck import open_duckdb
+from pollux.runtime.live_lines import SUFFIX, write_lines
 from pollux.runtime.live_models import LiveModels
 from pollux.runtime.live_plan import LiveModel, LivePlan, write_plan
 from pollux.runtime.live_statement import Given, Statement, needed, reading
@@ -130,8 +131,8 @@ def lines_of(chance: random.Random, keys: Sequence[int], many: int) -> pa.Table:
 def put(folder: Path, lines: pa.Table) -> None:
     """Writes lines as an erasure does: another file in the place of the one before."""
     written = folder / "written"
-    pq.write_table(lines.sort_by("key"), written, row_group_size=16)
-    written.rename(folder / "shop.parquet")
+    write_lines(written, "key", lines.sort_by("key").to_reader())
+    written.rename(folder / f"shop{SUFFIX}")
 
 
 @pytest.fixture
