@@ -19,6 +19,7 @@ from pollux.runtime import erasures
 from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import Settings
 from pollux.subjects import Subject
+from services.common.database import COMMAND_SECONDS
 from services.live.metrics import LiveMetrics
 from services.live.updater import Updater
 from tests.services.live.support import BASKETS, TOPIC, CountingModels, buy, compute, release
@@ -27,9 +28,11 @@ from tests.services.live.test_updater import BROKEN_CHAINS, HALF
 pytestmark = pytest.mark.integration
 
 Installation = tuple[Settings, ServingStore]
-REFUSED = "alter table household__live.live_customers add constraint refused check (false)"
-ALLOWED = "alter table household__live.live_customers drop constraint refused"
-IN_ORDER = "select household_key from household__live.live_customers order by revision"
+CUSTOMERS = "household__live.live_customers"
+REFUSED = f"alter table {CUSTOMERS} add constraint refused check (false) not valid"
+ALLOWED = f"alter table {CUSTOMERS} drop constraint refused"
+DAYS = "select household_key, last_day from household__live.household_rfm order by 1"
+IN_ORDER = f"select household_key from {CUSTOMERS} order by revision"
 
 
 class Followed:
@@ -48,7 +51,8 @@ class Followed:
     async def stepping(self, computed: int) -> asyncio.Task[bool]:
         """The next step, once so many batches are computed: what it does then waits."""
         task = asyncio.create_task(self.step())
-        async with asyncio.timeout(10):
+        # Before a write that waits is given up.
+        async with asyncio.timeout(COMMAND_SECONDS - 1):
             while len(self.computed) < computed:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return task
@@ -228,21 +232,45 @@ def test_who_was_erased_while_another_s_rows_were_written_is_not_written(
 
     followed.run(work)
     assert shown(owner) == {1: (1, first), 3: (1, first)}
-    customers = "select household_key from household__live.live_customers order by 1"
-    assert owner.execute(customers).fetchall() == [(1,), (3,)]
+    assert owner.execute(IN_ORDER).fetchall() == [(1,), (3,)]
 
 
 def test_a_later_day_reaches_those_who_are_being_written(
     store: Installation, owner: psycopg.Connection, followed: Followed
 ) -> None:
     async def work(followed: Followed) -> None:
-        for household in range(1, 6):
-            buy(owner, household, household, day=720 + household)
+        with held(store):
+            buy(owner, 1, 10, day=720)
+            assert await followed.step()
+            buy(owner, 2, 11, day=725)
+            step = asyncio.create_task(followed.step())
+            # Time to look for whose day is an earlier one, who is not to be found yet.
+            await asyncio.sleep(0.3)
+        assert await step
+        async with asyncio.timeout(10):
+            while 2 not in shown(owner):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         await followed.settle()
 
     followed.run(work)
-    days = "select household_key, last_day from household__live.household_rfm order by 1"
-    assert owner.execute(days).fetchall() == [(household, 725) for household in range(1, 6)]
+    assert owner.execute(DAYS).fetchall() == [(1, 725), (2, 725)]
+
+
+def test_a_later_day_that_is_not_written_is_tried_again_for_all(
+    store: Installation, owner: psycopg.Connection, followed: Followed
+) -> None:
+    async def work(followed: Followed) -> None:
+        buy(owner, 1, 10, day=720)
+        await followed.settle()
+        buy(owner, 2, 11, day=725)
+        owner.execute(REFUSED)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await followed.settle()
+        owner.execute(ALLOWED)
+        await followed.settle()
+
+    followed.run(work)
+    assert owner.execute(DAYS).fetchall() == [(1, 725), (2, 725)]
 
 
 def test_who_cannot_be_computed_while_others_are_written_is_not_forgotten(
