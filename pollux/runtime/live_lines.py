@@ -79,12 +79,21 @@ class CustomerLines:
     @property
     def schema(self) -> pa.Schema:
         """The columns of all lines."""
-        self._look()
+        self.look()
         return self._file.schema
+
+    def look(self) -> None:
+        """Opens the file, once for each file: an erasure puts another in its place."""
+        found = self._path.stat()
+        identity = (found.st_ino, found.st_mtime_ns)
+        if identity != self._opened:
+            self._file = open_lines(self._path)
+            self._index = read_index(self._file)
+            self._opened = identity
 
     def read(self, keys: Sequence[int]) -> pa.Table:
         """The lines of these customers."""
-        self._look()
+        self.look()
         key, firsts, lasts = self._index
         wanted = np.unique(np.array(keys, np.int64))
         begin = np.searchsorted(lasts, wanted).tolist()
@@ -100,15 +109,6 @@ class CustomerLines:
                 last = int(np.searchsorted(in_batch, one, "right"))
                 found.append(batch.slice(first, last - first))
         return pa.Table.from_batches(found, self._file.schema).combine_chunks()
-
-    def _look(self) -> None:
-        """Opens the file, once for each file: an erasure puts another in its place."""
-        found = self._path.stat()
-        identity = (found.st_ino, found.st_mtime_ns)
-        if identity != self._opened:
-            self._file = open_lines(self._path)
-            self._index = read_index(self._file)
-            self._opened = identity
 
 
 def _pieces(lines: pa.RecordBatchReader) -> Iterator[pa.Table]:

@@ -58,9 +58,11 @@ class LiveModels:
                 **{name: lines.schema for name, lines in self._customers.items()},
             }.items()
         }
+        self._files = [*self._customers.values()]
         if plan.learned is not None:
             self._learned = read_learned(folder)
             self._neighbours = CustomerLines(folder / NEIGHBOURS_FILE)
+            self._files.append(self._neighbours)
             self._given[plan.learned.relation] = Given(SCHEMA)
         for name, given in self._given.items():
             engine.register(name, given)
@@ -106,6 +108,12 @@ class LiveModels:
                 for one in self._given.values():
                     one.clear()
         return {name: found[name] for name in self.marts}
+
+    def look_again(self) -> None:
+        """Closes files that an erasure has replaced, whose bytes stay on the disk until then."""
+        with self._lock:
+            for lines in self._files:
+                lines.look()
 
     def _recommend(
         self,

@@ -45,6 +45,9 @@ class Models(Protocol):
     ) -> dict[str, pa.Table]:
         """Rows of these customers by mart, from `lines`, all their rows of events."""
 
+    def look_again(self) -> None:
+        """Closes files that an erasure has replaced."""
+
     def close(self) -> None:
         """Frees the memory."""
 
@@ -256,7 +259,10 @@ class Batches:
             self._left.clear()
             folder = self._releases_dir / f"r{release}" / "live"
             self._opened = release, await asyncio.to_thread(self._open_models, folder)
-        return self._opened[1]
+        models = self._opened[1]
+        # Without a purchase, too: what was erased is on the disk as long as a file is open.
+        models.look_again()
+        return models
 
     async def _behind(self, after: Position, limit: int) -> list[int]:
         """Customers whose rows are of another release or an earlier day, at most `limit`."""

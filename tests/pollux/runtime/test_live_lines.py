@@ -96,6 +96,22 @@ def test_another_file_in_the_place_is_read_anew(tmp_path: Path) -> None:
     assert found.read([1, 2]) == SCHEMA.empty_table()
 
 
+def test_a_file_that_was_replaced_is_closed(tmp_path: Path) -> None:
+    lines = written(tmp_path / "lines", lines_of([1] * 600))
+    lines.look()
+    write_lines(tmp_path / "successor", "key", lines_of([2]).to_reader())
+    (tmp_path / "successor").rename(tmp_path / "lines")
+    assert gone_and_open(tmp_path) == 1
+    lines.look()
+    assert gone_and_open(tmp_path) == 0
+
+
+def gone_and_open(folder: Path) -> int:
+    """How many files of a folder this process holds that have no name any more."""
+    files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(file.startswith(str(folder)) and file.endswith(" (deleted)") for file in files)
+
+
 def test_lines_in_another_order_are_not_written(tmp_path: Path) -> None:
     for keys in ([1, 2, 1], [2] * PIECE_ROWS + [1]):
         with pytest.raises(ValueError, match=r"^lines would not be sorted by key$"):

@@ -65,6 +65,9 @@ class CountingModels:
     def __init__(self, folder: Path) -> None:
         self._release = int(folder.parent.name.removeprefix("r"))
 
+    def look_again(self) -> None:
+        pass
+
     def compute(
         self, keys: Sequence[int], lines: pa.Table, live_day: int | None
     ) -> dict[str, pa.Table]:

@@ -41,6 +41,7 @@ class Followed:
     def __init__(self, store: Installation) -> None:
         self.registry = CollectorRegistry()
         self.computed: list[int] = []
+        self.looks = 0
         # Done once after so many batches were computed.
         self.after: dict[int, Callable[[], object]] = {}
         self._updater = Updater(*store, LiveMetrics(self.registry), self._open, segment_topic=TOPIC)
@@ -87,6 +88,9 @@ class _Recording(CountingModels):
     def __init__(self, folder: Path, followed: Followed) -> None:
         super().__init__(folder)
         self._followed = followed
+
+    def look_again(self) -> None:
+        self._followed.looks += 1
 
     def compute(
         self, keys: Sequence[int], lines: pa.Table, live_day: int | None
@@ -141,6 +145,17 @@ def test_the_next_is_computed_while_one_is_written_and_written_after_it(
     followed.run(work)
     assert shown(owner) == {1: (2, first), 2: (1, first)}
     assert owner.execute(IN_ORDER).fetchall() == [(2,), (1,)]
+
+
+@pytest.mark.usefixtures("first")
+def test_files_that_an_erasure_replaced_are_closed_though_nobody_buys(followed: Followed) -> None:
+    async def work(followed: Followed) -> None:
+        before = followed.looks
+        assert not await followed.step()
+        assert followed.looks == before + 1
+        assert followed.computed == []
+
+    followed.run(work)
 
 
 def test_what_waits_to_be_written_is_late(

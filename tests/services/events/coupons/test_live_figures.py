@@ -54,6 +54,9 @@ class CountingModels:
             found.append({"customer_id": key, "gender": "F", "age": 40} | figures)
         return {"customer_info": pa.Table.from_pylist(found)}
 
+    def look_again(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
