@@ -34,6 +34,7 @@ LOOPED = {
     "household_rfm": "one row: the window's days; a row per period: bounds of fifths",
     "int_campaign_targets_measured": "one row: the data's first and last day",
     "int_campaigns_clipped": "one row: the data's first and last day",
+    "int_days_completed": "one row each: the data's days, the last live day",
     "int_households_measured_by_period": "a row per period of four weeks",
     "int_households_scored_frequency": "one row: bounds of fifths",
     "int_households_scored_monetary": "one row: bounds of fifths",
