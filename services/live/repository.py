@@ -1,7 +1,7 @@
 """What the updater reads and writes in the database.
 
 Belongs here: statements, and the types of what they give. Does not belong here: when they run
-(`updater`), and what rows mean, which models define.
+(`batches`), and what rows mean, which models define.
 """
 
 from collections.abc import Mapping, Sequence
