@@ -14,9 +14,17 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmarks.measuring import figure, run_pollux
-from orchestration.learn.recommend.household import Purchases, as_history, recommend_all
+from orchestration.learn.recommend.household import (
+    Purchases,
+    as_history,
+    learned_of,
+    neighbours_of,
+    recommend_all,
+)
 from orchestration.learn.recommend.model import Parameters, fit
 from orchestration.learn.recommend.protocols import read_dated
 from orchestration.scans import scan_csv
@@ -72,13 +80,21 @@ def measure(file: Path) -> None:
     seconds = time.perf_counter() - started
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     model = fit(history.baskets, Parameters())
+    learned, neighbours = learned_of(model, history), neighbours_of(model, history)
     rng = np.random.default_rng(0)
     updates = []
-    for household in rng.integers(0, history.households.size, UPDATES):
-        before = history.baskets.of(int(household))
+    for household in rng.choice(history.households, UPDATES):
+        is_mine = found["household"] == household
+        grown = pa.table(
+            {
+                "household_key": np.full(is_mine.sum() + 5, household),
+                "product_id": np.append(found["product"][is_mine], history.products[:5]),
+                "minute": np.append(found["minute"][is_mine], [found["minute"].max() + 1.0] * 5),
+            }
+        )
+        said = neighbours.filter(pc.equal(neighbours["household_key"], int(household)))
         began = time.perf_counter()
-        grown = before.with_basket(float(before.time[-1]) + 1, [1, 2, 3, 4, 5])
-        model.recommend(int(household), 10, history=grown)
+        learned.recommend(grown, said)
         updates.append(time.perf_counter() - began)
     print(seconds, mib, float(np.median(updates)) * 1000)
 

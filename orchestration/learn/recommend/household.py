@@ -14,9 +14,7 @@ import pyarrow as pa
 from orchestration.learn.recommend.choose import choose
 from orchestration.learn.recommend.model import Model, Parameters, fit
 from pollux.runtime.recommend.baskets import Baskets, Floats, Ints, dated_baskets
-from pollux.runtime.recommend.candidates import Candidates, shortened
 from pollux.runtime.recommend.learned import NEIGHBOURS, Learned
-from pollux.runtime.recommend.personal import summarize
 from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, table_of
 
 CHOICE_SAMPLE = 400
@@ -24,6 +22,7 @@ LEAST_HOUSEHOLDS = 30  # with fewer, hyperparameters are not chosen but the defa
 CHOICE_DAYS = 28
 LEAST_SETTLED = 0.5  # of all purchases
 MINUTES = 1440  # of a day
+CHUNK = 1000  # households
 
 
 @dataclass(frozen=True)
@@ -124,20 +123,21 @@ def recommend_all(
 
 def recommend_by(model: Model, history: History, *, per_kind: int = PER_KIND) -> pa.Table:
     """The same by a model that was fitted on the history."""
-    owner, found = [], []
-    for place in range(history.households.size):
-        best = shortened(model.candidates(place, per_kind), per_kind)
-        owner.append(np.full(best.item.size, place))
-        found.append(best)
-    return table_of(
-        history.households,
-        np.concatenate(owner),
-        Candidates.joined(found),
-        summarize(history.baskets),
-        history.products,
-        history.last_day,
-        per_kind,
-    )
+    many = history.households.size
+    tables = []
+    for begin in range(0, many, CHUNK):
+        end = min(begin + CHUNK, many)
+        tables.append(
+            table_of(
+                history.households[begin:end],
+                *model.candidates(begin, end, per_kind),
+                model.bought.of(begin, end),
+                history.products,
+                history.last_day,
+                per_kind,
+            )
+        )
+    return pa.concat_tables(tables)
 
 
 def learned_of(model: Model, history: History) -> Learned:

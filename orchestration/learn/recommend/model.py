@@ -1,8 +1,8 @@
 """The recommender: the weighted sum of personal score, neighbours' score and popularity."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -10,10 +10,8 @@ from scipy import sparse
 from orchestration.learn.recommend.others import neighbour_shares, popularity
 from orchestration.learn.recommend.ranking import best_items
 from pollux.runtime.recommend.baskets import Baskets, Floats, Ints
-from pollux.runtime.recommend.candidates import Candidates, candidates
-from pollux.runtime.recommend.personal import learn_rhythm, personal_scores
-
-Only = Literal["repeat", "new"]
+from pollux.runtime.recommend.candidates import Candidates, Scored, candidates
+from pollux.runtime.recommend.personal import Bought, learn_rhythm, personal_scores
 
 
 @dataclass(frozen=True)
@@ -27,16 +25,6 @@ class Parameters:
     popular_baskets: int = 1
     neighbour_weight: float = 0.2
     popularity_weight: float = 0.05
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """A recommended item; for a new item, `source` is the largest part of its score."""
-
-    item: int
-    score: float
-    kind: Literal["repeat", "new"]
-    source: Literal["own", "neighbours", "popular"]
 
 
 class Parts:
@@ -56,11 +44,11 @@ class Parts:
     def _rhythm(self, decay: float, prior: float) -> Floats:
         return learn_rhythm(self.baskets, decay=decay, prior=prior)
 
-    def _personal(self, decay: float, prior: float) -> sparse.csr_matrix:
+    def _personal(self, decay: float, prior: float) -> tuple[Bought, sparse.csr_matrix]:
         rhythm = self.rhythm(decay, prior)
         bought, scores = personal_scores(self.baskets, rhythm, decay=decay, prior=prior)
         shape = (self.baskets.customers, self.baskets.items)
-        return sparse.csr_matrix((scores, (bought.customer, bought.item)), shape)
+        return bought, sparse.csr_matrix((scores, (bought.customer, bought.item)), shape)
 
     def _neighbours(self, many: int, decay: float) -> sparse.csr_matrix:
         return neighbour_shares(self.baskets, self.customers, many=many, decay=decay)
@@ -73,7 +61,7 @@ class Model:
         self.parameters = parameters
         self.baskets = parts.baskets
         self.rhythm = parts.rhythm(parameters.decay, parameters.prior)
-        self.personal = parts.personal(parameters.decay, parameters.prior)
+        self.bought, self.personal = parts.personal(parameters.decay, parameters.prior)
         self.popularity = (
             parts.popularity(parameters.popular_baskets) * parameters.popularity_weight
         )
@@ -82,14 +70,6 @@ class Model:
             parts.neighbours(parameters.neighbours, parameters.neighbour_decay)
             * parameters.neighbour_weight
         ).tocsr()
-
-    def scores(self, customers: Ints) -> Floats:
-        """Scores of all items for the given customers: customers by items, dense."""
-        dense = np.tile(self.popularity, (customers.size, 1))
-        for part in (self.others[customers], self.personal[customers]):
-            rows = np.repeat(np.arange(customers.size), np.diff(part.indptr))
-            dense[rows, part.indices] += part.data
-        return dense
 
     def shortlist(self, customers: Ints, k: int) -> sparse.csr_matrix:
         """Scores of the items that the k best are among: own, the neighbours', k popular ones."""
@@ -102,68 +82,24 @@ class Model:
         )
         return by_popularity + others + own
 
-    def candidates(
-        self,
-        customer: int,
-        k: int,
-        *,
-        allowed: np.ndarray | None = None,
-        history: Baskets | None = None,
-    ) -> Candidates:
-        """Items that include a customer's k best, own or new, with their scores."""
-        if history is None:
-            own = _row(self.personal, customer)
-        else:
-            bought, own_score = personal_scores(
-                history, self.rhythm, decay=self.parameters.decay, prior=self.parameters.prior
-            )
-            own = bought.item, own_score
-        popular = (
-            self.popular_first
-            if allowed is None
-            else self.popular_first[allowed[self.popular_first]]
-        )
-        return candidates(own, _row(self.others, customer), self.popularity, popular, k)
+    def candidates(self, begin: int, end: int, k: int) -> tuple[Ints, Candidates]:
+        """Items that include each customer's k best own and k best new ones, and whose each is.
 
-    def recommend(
-        self,
-        customer: int,
-        k: int,
-        *,
-        allowed: np.ndarray | None = None,
-        only: Only | None = None,
-        history: Baskets | None = None,
-    ) -> list[Recommendation]:
-        """The k best items for a customer, fewer if no more are left.
-
-        `allowed` is a mask over items. `history` is the customer's own history if it has grown
-        since the fit; the neighbours' scores stay as fitted.
+        Of the customers from `begin` to before `end`, counted from `begin`.
         """
-        found = self.candidates(customer, k, allowed=allowed, history=history)
-        item, score, is_own = found.item, found.score, found.is_own
-        may = score > 0
-        if allowed is not None:
-            may &= allowed[item]
-        if only is not None:
-            may &= is_own if only == "repeat" else ~is_own
-        ranked = np.flatnonzero(may)
-        ranked = ranked[np.lexsort((item[ranked], -score[ranked]))[:k]]
-        return [
-            Recommendation(
-                item=int(item[one]),
-                score=float(score[one]),
-                kind="repeat" if is_own[one] else "new",
-                source="own"
-                if is_own[one]
-                else ("neighbours" if found.is_by_neighbours[one] else "popular"),
-            )
-            for one in ranked
-        ]
+        own, others = (_scored(part[begin:end]) for part in (self.personal, self.others))
+        return candidates(own, others, self.popularity, self.popular_first, end - begin, k)
 
 
 def fit(baskets: Baskets, parameters: Parameters) -> Model:
     """Fits a model on all of the given histories."""
-    return Model(Parts(baskets), parameters)
+    parts = Parts(baskets)
+    # What customers bought themselves, and what others say, at the same time.
+    with ThreadPoolExecutor(1) as thread:
+        others = thread.submit(parts.neighbours, parameters.neighbours, parameters.neighbour_decay)
+        parts.personal(parameters.decay, parameters.prior)
+        others.result()
+    return Model(parts, parameters)
 
 
 def rank_all(model: Model, k: int, customers: Ints) -> Ints:
@@ -171,6 +107,6 @@ def rank_all(model: Model, k: int, customers: Ints) -> Ints:
     return best_items(model.shortlist(customers, k), k)
 
 
-def _row(matrix: sparse.csr_matrix, row: int) -> tuple[Ints, Floats]:
-    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[part], matrix.data[part]
+def _scored(part: sparse.csr_matrix) -> Scored:
+    owner = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    return Scored(owner, part.indices, part.data)

@@ -45,54 +45,13 @@ class Scored:
 
 
 def candidates(
-    own: tuple[Ints, Floats],
-    others: tuple[Ints, Floats],
-    popularity: Floats,
-    popular_first: Ints,
-    k: int,
-) -> Candidates:
-    """Items that include a customer's k best, own or new, with the sums of their scores.
-
-    `own` and `others` are items in ascending order and what the customer's purchases and the
-    neighbours say of them; `popularity` has a value per item, `popular_first` items by it.
-    """
-    (own_item, own_score), (said_of, said) = own, others
-    # Of items with no other score, the k most popular are enough.
-    popular = popular_first[: k + own_item.size + said_of.size]
-    is_candidate = np.zeros(popularity.size, dtype=bool)
-    for some in (own_item, said_of, popular):
-        is_candidate[some] = True
-    item = np.flatnonzero(is_candidate)
-    by_others, by_own = np.zeros(item.size), np.zeros(item.size)
-    by_others[np.searchsorted(item, said_of)] = said
-    place = np.searchsorted(item, own_item)
-    by_own[place] = own_score
-    is_own = np.zeros(item.size, dtype=bool)
-    is_own[place] = True
-    return Candidates(
-        item=item,
-        score=popularity[item] + by_others + by_own,
-        is_own=is_own,
-        is_by_neighbours=by_others > popularity[item],
-    )
-
-
-def shortened(found: Candidates, k: int) -> Candidates:
-    """A customer's candidates without most of those that are not among the k best of their kind."""
-    is_kept = found.score > 0
-    for kind in (found.is_own, ~found.is_own):
-        scores = found.score[kind]
-        if scores.size > k:
-            is_kept &= ~kind | (found.score >= np.partition(scores, -k)[-k])
-    return found.at(is_kept)
-
-
-def candidates_of_several(
     own: Scored, others: Scored, popularity: Floats, popular_first: Ints, customers: int, k: int
 ) -> tuple[Ints, Candidates]:
-    """The same of several customers at once, and whose each is; in any order.
+    """Items with the sums of their scores, and whose each is; in any order.
 
-    Among them are each customer's k best own and k best new ones, as among those of `candidates`.
+    Among them are each customer's k best own and k best new ones. `own` and `others` are what the
+    customers' purchases and their neighbours say of items; `popularity` has a value per item,
+    `popular_first` items by it.
     """
     place, is_said = _places(others, own, popularity.size)
     by_others = np.zeros(own.item.size)

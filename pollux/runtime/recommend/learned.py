@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pollux.runtime.live_lines import SUFFIX
 from pollux.runtime.recommend.baskets import Floats, Ints, dated_baskets
-from pollux.runtime.recommend.candidates import Scored, candidates_of_several
+from pollux.runtime.recommend.candidates import Scored, candidates
 from pollux.runtime.recommend.personal import personal_scores
 from pollux.runtime.recommend.rows import PER_KIND, SCHEMA, table_of
 from pollux.runtime.settings import Settings
@@ -81,7 +81,7 @@ class Learned:
             usual_gap=self.usual_gap,
         )
         bought, score = personal_scores(baskets, self.rhythm, decay=self.decay, prior=self.prior)
-        owner, found = candidates_of_several(
+        owner, found = candidates(
             Scored(bought.customer, bought.item, score),
             self._said(keys, neighbours),
             np.concatenate([self.popularity, np.zeros(unknown.size)]),

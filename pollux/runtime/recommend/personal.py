@@ -5,7 +5,7 @@ its purchases ÷ (baskets since its first one + a prior), so a single purchase i
 counts for little.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -33,6 +33,12 @@ class Bought:
     decayed: Floats  # weight of the purchases, each decayed by the age of its basket
     exposure: Floats  # baskets since the first purchase, decayed alike
 
+    def of(self, begin: int, end: int) -> "Bought":
+        """The rows of the customers from `begin` to before `end`, counted from `begin`."""
+        first, last = np.searchsorted(self.customer, [begin, end])
+        some = Bought(*(getattr(self, column.name)[first:last] for column in fields(self)))
+        return replace(some, customer=some.customer - begin)
+
     @property
     def interval(self) -> Floats:
         """Mean time between purchases, 0 if there was only one."""
@@ -45,10 +51,11 @@ def summarize(baskets: Baskets, decay: float = 1.0) -> Bought:
     key = baskets.owner[basket] * np.int64(baskets.items) + baskets.line_item
     order = np.argsort(key, kind="stable")  # keeps the baskets of a key in order of time
     key, basket = key[order], basket[order]
-    _, begin, many = np.unique(key, return_index=True, return_counts=True)
+    begin = np.flatnonzero(np.diff(key, prepend=-1))
+    many = np.diff(begin, append=key.size)
     first, last = basket[begin], basket[begin + many - 1]
     age = baskets.age.astype(np.float64)
-    weight = decay ** age[basket] * baskets.weight[basket]
+    weight = (decay**age * baskets.weight)[basket]
     since = age[first] + 1
     return Bought(
         customer=baskets.owner[first],

@@ -33,10 +33,8 @@ from orchestration.learn.recommend.tifu import TIFU_GRID, TifuParameters, tifu_k
 from pollux.runtime.recommend.baskets import Baskets, dated_baskets, ordered_baskets
 from pollux.runtime.recommend.learned import nothing_learned, read_learned, write_learned
 from pollux.runtime.recommend.personal import (
-    frequency,
     learn_rhythm,
     personal_scores,
-    rhythm_cell,
     summarize,
 )
 from pollux.runtime.recommend.rows import LIKE_THIS_ONE, POPULAR, reasons
@@ -68,6 +66,12 @@ def histories() -> Items:
 @pytest.fixture(scope="module")
 def baskets(histories: Items) -> Baskets:
     return ordered_baskets(histories, ITEMS)
+
+
+def scores_of(model: Model, customers: np.ndarray) -> np.ndarray:
+    """Scores of all items for some customers: customers by items."""
+    dense = np.tile(model.popularity, (customers.size, 1))
+    return dense + model.others[customers].toarray() + model.personal[customers].toarray()
 
 
 def oracle(ranked: list[int], basket: set[int], k: int) -> tuple[float, float]:
@@ -168,7 +172,7 @@ def test_scores_are_those_of_loops(histories: Items, baskets: Baskets, decay: fl
         popularity_weight=0.3, popular_baskets=2,
     )  # fmt: skip
     model = fit(baskets, parameters)
-    found = model.scores(np.arange(len(histories)))
+    found = scores_of(model, np.arange(len(histories)))
 
     vectors = []
     for history in histories:
@@ -213,7 +217,7 @@ def test_the_test_basket_changes_no_score(histories: Items) -> None:
         history = baskets.without_last(1)
         parameters.append(choose(history, sample=20, rounds=1))
         model = fit(history, parameters[-1])
-        scores.append(model.scores(np.arange(len(histories))))
+        scores.append(scores_of(model, np.arange(len(histories))))
     assert parameters[0] == parameters[1]
     assert (scores[0] == scores[1]).all()
 
@@ -222,7 +226,7 @@ def test_the_time_of_the_test_basket_changes_no_score(baskets: Baskets) -> None:
     is_last = baskets.age == 0
     later = replace(baskets, time=np.where(is_last, baskets.time + 50, baskets.time))
     everybody = np.arange(baskets.customers)
-    scores = [fit(b.without_last(1), Parameters()).scores(everybody) for b in (baskets, later)]
+    scores = [scores_of(fit(b.without_last(1), Parameters()), everybody) for b in (baskets, later)]
     assert (scores[0] == scores[1]).all()
 
 
@@ -235,42 +239,25 @@ def test_the_same_baskets_give_the_same_evaluation(baskets: Baskets) -> None:
     assert [row.method for row in first.rows][-1] == "Pollux"
 
 
-def test_a_new_basket_updates_as_a_refit_would(baskets: Baskets) -> None:
-    model = fit(baskets, Parameters(neighbours=5))
-    for customer in range(baskets.customers):
-        history = baskets.of(customer)
-        grown = history.with_basket(float(history.time[-1]) + 1, [1, 2, 39])
-        found = model.recommend(customer, 10, history=grown)
-        # Refit of this customer's part alone; what others say of it is the old model's.
-        refit = fit(baskets, Parameters(neighbours=5))
-        mine = fit(grown, Parameters(neighbours=5))
-        own = summarize(grown)
-        cells = rhythm_cell(own, grown.last_time + grown.gap, grown.gap)
-        score = refit.popularity.copy()
-        score += refit.others[[customer]].toarray()[0]
-        score[own.item] += frequency(own, 8.0) * refit.rhythm[cells]
-        assert mine.baskets.customers == 1
-        wanted = best(score[None, :], 10)[0]
-        assert [one.item for one in found] == wanted.tolist()
-        assert [one.score for one in found] == pytest.approx(score[wanted].tolist())
-        same = model.recommend(customer, 10)
-        assert same == model.recommend(customer, 10, history=history)
-
-
 def test_a_new_basket_takes_at_most_5_ms() -> None:
     rng = np.random.default_rng(SEED)
     many = 40_000
-    owner = rng.integers(0, 50, many)
-    days = np.floor(rng.random(many) * 700)
     # A long history among as many products as the full data have.
-    baskets = dated_baskets(owner, days, rng.integers(0, 30_000, many), customers=50, items=30_000)
-    model = fit(baskets, Parameters(neighbours=20))
-    history = baskets.of(3)
+    lines = Purchases(
+        rng.integers(0, 50, many), rng.integers(0, 30_000, many), rng.integers(0, 700, many) * 1440
+    )
+    history = as_history(lines)
+    model = fit(history.baskets, Parameters(neighbours=20))
+    learned, neighbours = learned_of(model, history), neighbours_of(model, history)
+    said = neighbours.filter(pc.equal(neighbours["household_key"], 3))
+    mine = [(3, 701, 1), (3, 701, 2), (3, 701, 3)]
+    for day, product in zip(lines.minute // 1440, lines.product, strict=True):
+        mine += [(3, int(day), int(product))] if len(mine) < many / 50 else []
+    grown = table_of_lines(mine)
     seconds = []
     for _ in range(20):
         started = time.perf_counter()
-        grown = history.with_basket(701.0, [1, 2, 3])
-        model.recommend(3, 10, history=grown)
+        learned.recommend(grown, said)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) <= 0.005
 
@@ -288,7 +275,7 @@ def test_a_product_due_again_ranks_higher() -> None:
         np.array(owner), np.array(day, float), np.array(item), customers=40, items=6
     )
     model = fit(baskets, Parameters(neighbour_weight=0, popularity_weight=0))
-    score = model.scores(np.array([0]))[0]
+    score = scores_of(model, np.array([0]))[0]
     # The last visit was day 100 (product 1); product 2 is due on 102, bought last on 92.
     assert score[2] > max(score[1], score[3], score[4], score[5])
     assert score[1] < 0.5 * score[2]
@@ -348,7 +335,8 @@ def test_tifu_ranks_as_a_loop_over_all_customers() -> None:
 def test_scores_of_some_customers_are_those_among_all(baskets: Baskets) -> None:
     some = np.array([2, 3, 17, 50])
     alone = Model(Parts(baskets, some), Parameters(neighbours=7))
-    assert (alone.scores(some) == fit(baskets, Parameters(neighbours=7)).scores(some)).all()
+    among_all = fit(baskets, Parameters(neighbours=7))
+    assert (scores_of(alone, some) == scores_of(among_all, some)).all()
 
 
 def test_neighbours_and_popularity_of_a_lonely_customer() -> None:
@@ -409,25 +397,37 @@ def test_cold_and_odd_households() -> None:
     assert recommend_all(as_history(nobody), Parameters()).num_rows == 0
 
 
-def test_exclusions_and_kinds(baskets: Baskets) -> None:
-    model = fit(baskets, Parameters())
-    allowed = np.ones(ITEMS, dtype=bool)
-    first = model.recommend(0, 5)
-    allowed[first[0].item] = False
-    assert [one.item for one in model.recommend(0, 4, allowed=allowed)] == [
-        one.item for one in first[1:]
-    ]
-    assert {one.kind for one in model.recommend(0, 5, only="new")} == {"new"}
-    assert {one.kind for one in model.recommend(0, 5, only="repeat")} == {"repeat"}
-    assert model.recommend(0, 5, allowed=np.zeros(ITEMS, dtype=bool)) == []
-
-
 def test_ranking_all_is_ranking_each(baskets: Baskets) -> None:
     model = fit(baskets, Parameters(neighbours=9))
-    ranked = rank_all(model, 6, np.arange(baskets.customers))
-    for customer in range(baskets.customers):
-        each = [one.item for one in model.recommend(customer, 6)]
-        assert each == ranked[customer].tolist()[: len(each)]
+    everybody = np.arange(baskets.customers)
+    scores = scores_of(model, everybody)
+    wanted = best(scores, 6)
+    is_scored = np.take_along_axis(scores, wanted, axis=1) > 0
+    assert is_scored.any()
+    assert rank_all(model, 6, everybody).tolist() == np.where(is_scored, wanted, -1).tolist()
+
+
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_the_best_of_each_kind_are_those_of_all_scores(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.learn.recommend.household.CHUNK", chunk)
+    history = as_history(purchases(random_purchases(range(50), range(90), range(200), SEED)))
+    model = fit(history.baskets, Parameters(neighbours=9))
+    table = recommend_by(model, history, per_kind=4).to_pylist()
+    scores = scores_of(model, np.arange(history.households.size))
+    bought = summarize(history.baskets)
+    for place, household in enumerate(history.households):
+        own = set(bought.item[bought.customer == place].tolist())
+        ranked = sorted(np.flatnonzero(scores[place] > 0), key=lambda item: -scores[place, item])
+        kinds = {"repeat": [], "new": []}
+        for item in ranked:
+            kinds["repeat" if item in own else "new"].append(item)
+        wanted = sorted(kinds["repeat"][:4] + kinds["new"][:4], key=ranked.index)
+        found = [row for row in table if row["household_key"] == household]
+        assert [row["product_id"] for row in found] == history.products[wanted].tolist()
+        assert [row["score"] for row in found] == scores[place, wanted].tolist()
+        assert [row["rank"] for row in found] == [*range(1, len(wanted) + 1)]
 
 
 Lines = list[tuple[int, int, int]]
@@ -461,6 +461,7 @@ def by_what_was_learned(before: Model, known: History, after: History) -> Model:
         baskets, before.rhythm, decay=before.parameters.decay, prior=before.parameters.prior
     )
     shape = (baskets.customers, baskets.items)
+    model.bought = bought
     model.personal = sparse.csr_matrix((scores, (bought.customer, bought.item)), shape)
     items = np.searchsorted(after.products, known.products)
     owners = np.searchsorted(after.households, known.households)
@@ -527,6 +528,3 @@ def test_who_has_one_basket_is_expected_back_after_the_usual_gap() -> None:
     rows = [(1, 10, 5), (1, 16, 5), (2, 10, 5), (2, 20, 5), (3, 12, 5)]
     baskets = as_history(purchases(rows)).baskets
     assert baskets.gap.tolist() == pytest.approx([6, 10, 8])
-    alone = baskets.of(2)
-    assert alone.gap.tolist() == pytest.approx([8])
-    assert alone.with_basket(14 + 600 / 1440, [5]).gap.tolist() == pytest.approx([14 - 12])
