@@ -4,7 +4,8 @@ The steps themselves live in `load`, `transform` and `learn`; publishing is `rel
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,8 +21,10 @@ from orchestration.object_store import fetch, send_landing
 from orchestration.transform.dbt import (
     DbtRun,
     NodeEnded,
+    Process,
     dbt_command,
     dbt_environment,
+    started_dbt,
     stream_dbt,
 )
 from orchestration.transform.errors import BuildError, BuildFailedError
@@ -34,9 +37,11 @@ from orchestration.transform.graph import (
     warnings_of,
 )
 from orchestration.transform.lake import claim_lake
+from orchestration.transform.landed import compile_for_duckdb
 from orchestration.transform.live_files import write_live_files
 from orchestration.transform.marts import check_marts
 from orchestration.transform.record import BuildRecord, rules_of, write_record
+from orchestration.transform.study import study_of
 from orchestration.transform.warehouse import check_is_free
 from pollux.quality import Quality
 from pollux.runtime.serving import ServingStore, open_serving_store
@@ -94,17 +99,58 @@ def check_loaded(settings: Settings, domains: Sequence[str]) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a build needs: the warehouse is held, and dbt reads the project for this study."""
+
+    study: str
+    dbt: Process
+    database: ServingStore | None
+    server: SparkServer | None
+
+
+@contextmanager
+def prepared_build(settings: Settings, domains: Sequence[str]) -> Iterator[Prepared]:
+    """Prepares a build, so that dbt reads the project while the caller lands and learns.
+
+    Raises `BuildError` where nothing was loaded for a domain, `WarehouseBusyError` where another
+    process keeps the warehouse.
+    """
+    check_loaded(settings, domains)
+    database = open_serving_store(settings) if settings.engine == "postgres" else None
+    with lock_warehouse(settings, "a build") as lock:
+        if settings.engine == "duckdb":
+            check_is_free(settings)
+        server = None
+        if settings.engine == "spark":
+            claim_lake(settings)
+            server = use_spark(settings)
+        if "household" in domains:
+            # What this reads of the project for learning, dbt is spared.
+            compile_for_duckdb(settings)
+        study = study_of(settings)
+        with started_dbt(
+            _command(settings, domains),
+            settings=settings,
+            environment=dbt_environment(settings, database, server),
+            lock=lock,
+        ) as dbt:
+            yield Prepared(study, dbt, database, server)
+
+
 def build(
     settings: Settings,
     domains: Sequence[str],
     progress: Callable[[str, int, int], None] = lambda _node, _done, _total: None,
+    ready: Prepared | None = None,
 ) -> BuildReport:
     """Builds and tests the marts of `domains` on the installation's engine.
 
-    Returns a report even where models or tests failed: another domain may have passed. Raises
-    `BuildError` where nothing was loaded, dbt cannot run, or a mart could not be released.
+    `ready` is the build where the caller has prepared it. Returns a report even where models or
+    tests failed: another domain may have passed. Raises `BuildError` where nothing was loaded, dbt
+    cannot run, or a mart could not be released.
     """
-    building = stream_build(settings, domains)
+    building = stream_build(settings, domains, ready)
     while True:
         try:
             node = next(building)
@@ -115,44 +161,37 @@ def build(
 
 
 def stream_build(
-    settings: Settings, domains: Sequence[str]
+    settings: Settings, domains: Sequence[str], ready: Prepared | None = None
 ) -> Generator[NodeEnded, None, BuildReport]:
     """The same as `build`, yielding models, seeds and tests as they end.
 
     Only the returned report says what passed: a later failure may still fail the domain.
     """
     started = time.monotonic()
-    check_loaded(settings, domains)
-    land_events(settings, feeding(domains))
-    if "household" in domains:
-        # Before dbt, so that recommendations are tested and released with the data behind them.
-        learn_if_due(settings)
-    datasets = list(read_datasets(PROJECT_DIR).values())
-    ensure_empty_parts(settings, datasets)
-    database = open_serving_store(settings) if settings.engine == "postgres" else None
-    with lock_warehouse(settings, "a build") as lock:
-        if settings.engine == "duckdb":
-            check_is_free(settings)
-        server = None
-        if settings.engine == "spark":
-            claim_lake(settings)
-            server = use_spark(settings)
+    with nullcontext(ready) if ready else prepared_build(settings, domains) as held:
+        land_events(settings, feeding(domains))
+        if "household" in domains:
+            # Before dbt runs, so that recommendations are tested and released with the data behind
+            # them.
+            learn_if_due(settings)
+        datasets = list(read_datasets(PROJECT_DIR).values())
+        ensure_empty_parts(settings, datasets)
         records = [_start_record(settings, domain) for domain in domains]
-        if database is not None:
-            with database.connect() as connection:
+        if held.database is not None:
+            with held.database.connect() as connection:
                 sync_raw(connection, settings, datasets)
         # A load during the run would give some marts the old files and others the new.
         with landing.locked(settings):
-            _check_landing(settings, records)
+            _check_landing(settings, records, held.study)
             loaded = {domain: loaded_datasets(settings, domain) for domain in domains}
             send_landing(settings)
-            run = yield from _run(settings, domains, database, server, lock)
+            run = yield from _run(settings, held)
             fetch(settings, run.invocation_id)
             step("build.built")
             check_marts(run.manifest, PROJECT_DIR)
             failures = {domain: failures_of(run, domain) for domain in domains}
             passed = tuple(d for d in domains if not failures[d] and has_all_marts(run, d))
-            write_live_files(settings, run, passed, database)
+            write_live_files(settings, run, passed, held.database)
         seconds = time.monotonic() - started
         for record in records:
             names = tuple(failure.unique_id for failure in failures[record.domain])
@@ -176,7 +215,7 @@ def stream_build(
             )
         distinct = list(dict.fromkeys(f for found in failures.values() for f in found))
         notes = warnings_of(run)
-        message = describe_failures(settings, database, distinct, run.manifest, server)
+        message = describe_failures(settings, held.database, distinct, run.manifest, held.server)
     return BuildReport(
         models=_count(run, "model"),
         tests=_count(run, "test"),
@@ -188,36 +227,34 @@ def stream_build(
     )
 
 
-def _check_landing(settings: Settings, records: Sequence[BuildRecord]) -> None:
+def _check_landing(settings: Settings, records: Sequence[BuildRecord], study: str) -> None:
     for record in records:
         if (
             landing.fingerprint(settings, record.domain) != record.landing
             or events_fingerprint(settings, record.domain) != record.events
+            or study_of(settings) != study
         ):
             raise BuildError(
                 f"Files of {record.domain} were loaded while the build began: build again."
             )
 
 
-def _run(
-    settings: Settings,
-    domains: Sequence[str],
-    database: ServingStore | None,
-    server: SparkServer | None,
-    lock: int,
-) -> Generator[NodeEnded, None, DbtRun]:
+def _command(settings: Settings, domains: Sequence[str]) -> list[str]:
     # Unit tests check the rules, not the data: the project's own test suite runs them.
-    command = dbt_command(
+    return dbt_command(
         "build",
+        "--when-told",
         *("--select", *(f"+path:models/marts/{domain}" for domain in domains)),
         *("--exclude-resource-type", "unit_test"),
         target=settings.engine,
     )
+
+
+def _run(settings: Settings, held: Prepared) -> Generator[NodeEnded, None, DbtRun]:
+    server = held.server
     return stream_dbt(
-        command,
+        held.dbt,
         settings=settings,
-        environment=dbt_environment(settings, database, server),
-        lock=lock,
         lost=(lambda: None) if server is None else watch_spark(settings, server),
     )
 

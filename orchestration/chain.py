@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from orchestration.build import BuildReport, build
+from orchestration.build import BuildReport, build, prepared_build
 from orchestration.learn.recommend.land import learn_if_due, read_note
 from orchestration.load.declarations import Dataset
 from orchestration.load.empty_parts import ensure_empty_parts
@@ -74,12 +74,13 @@ def run(
     outcome = Outcome()
     if datasets := feeding(domains):
         land_new_events(settings, datasets, console.step)
-    if "household" in domains:
-        learn_recommendations(settings, console.step)
-    with console.step("build") as step:
-        report = build(settings, domains, progress=step.count)
-        step.result = report.describe(settings)
-        step.has_failed = bool(report.failed)
+    with prepared_build(settings, domains) as ready:
+        if "household" in domains:
+            learn_recommendations(settings, console.step)
+        with console.step("build") as step:
+            report = build(settings, domains, progress=step.count, ready=ready)
+            step.result = report.describe(settings)
+            step.has_failed = bool(report.failed)
     outcome.build = report
     for text in report.notes:
         console.note(text)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pollux.runtime.serving import ServingStore
 from pollux.runtime.settings import PROJECT_DIR, Settings
 from pollux.runtime.spark_connect import SparkServer
 
+Process = subprocess.Popen[str]
 PROGRAM = Path(__file__).with_name("dbt_program.py")
 # Exit codes of a complete run: everything passed; something failed.
 ENDED = {0, 1}
@@ -119,48 +120,56 @@ def dbt_command(verb: str, *arguments: str, target: str) -> list[str]:
     ]
 
 
-def stream_dbt(
-    command: Sequence[str],
-    *,
-    settings: Settings,
-    environment: dict[str, str],
-    lock: int,
-    lost: Callable[[], str | None] = lambda: None,
-) -> Generator[NodeEnded, None, DbtRun]:
-    """Runs dbt to its end, whether its nodes pass or not, and yields nodes as they end.
+@contextmanager
+def started_dbt(
+    command: Sequence[str], *, settings: Settings, environment: dict[str, str], lock: int
+) -> Iterator[Process]:
+    """Starts dbt, which reads the project; `stream_dbt` has it run.
 
-    `lock` is the warehouse lock, which the process inherits. `lost` says what dbt needs and has
-    lost, None while there is nothing; dbt is then ended, for it would wait. Raises `BuildError`
-    when dbt itself cannot run. Closing the generator early ends dbt.
+    A command with `--when-told` waits for that (`dbt_program`), any other one does not. `lock` is
+    the warehouse lock, which the process inherits.
     """
-    artifacts = target_dir(settings)
     for name in ("run_results.json", "manifest.json"):
-        (artifacts / name).unlink(missing_ok=True)
-    problems: list[str] = []
-    with (
-        dbt_log(settings.logs_dir) as log,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            cwd=PROJECT_DIR,
-            pass_fds=[lock],
-        ) as process,
-        _ended_without(process, lost) as reasons,
-    ):
-        assert process.stdout is not None  # noqa: S101
+        (target_dir(settings) / name).unlink(missing_ok=True)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=PROJECT_DIR,
+        pass_fds=[lock],
+    ) as process:
         try:
-            for line in process.stdout:
-                write_event(log, line)
-                ended = _read_event(line, problems)
-                if ended is not None:
-                    yield ended
+            yield process
         except BaseException:
             process.terminate()
             raise
+
+
+def stream_dbt(
+    process: Process,
+    *,
+    settings: Settings,
+    lost: Callable[[], str | None] = lambda: None,
+) -> Generator[NodeEnded, None, DbtRun]:
+    """Has dbt run to its end, whether its nodes pass or not, and yields nodes as they end.
+
+    `lost` says what dbt needs and has lost, None while there is nothing; dbt is then ended, for it
+    would wait. Raises `BuildError` when dbt itself cannot run.
+    """
+    assert process.stdout is not None  # noqa: S101
+    problems: list[str] = []
+    with dbt_log(settings.logs_dir) as log, _ended_without(process, lost) as reasons:
+        _tell_to_run(process)
+        for line in process.stdout:
+            write_event(log, line)
+            ended = _read_event(line, problems)
+            if ended is not None:
+                yield ended
+        process.wait()
+    artifacts = target_dir(settings)
     results_file = artifacts / "run_results.json"
     # An interrupted dbt also writes results, of the nodes it had finished.
     if process.returncode not in ENDED or not results_file.exists():
@@ -171,10 +180,15 @@ def stream_dbt(
     return read_run(artifacts)
 
 
+def _tell_to_run(process: Process) -> None:
+    assert process.stdin is not None  # noqa: S101
+    # A process that has ended says why itself.
+    with suppress(BrokenPipeError):
+        os.write(process.stdin.fileno(), b"\n")
+
+
 @contextmanager
-def _ended_without(
-    process: "subprocess.Popen[str]", lost: Callable[[], str | None]
-) -> Iterator[list[str]]:
+def _ended_without(process: Process, lost: Callable[[], str | None]) -> Iterator[list[str]]:
     """Ends a process when what it needs is lost, and lists what that was."""
     reasons: list[str] = []
     over = threading.Event()

@@ -2,22 +2,27 @@
 
 dbt makes some fifteen messages of level debug for each node, as protobuf and as JSON, and looks at
 the level last: here a message is made when somebody wants to see it. And twice for each node it
-looks up each of 630 macros in five dictionaries: here these are one.
+looks up each of 630 macros in five dictionaries: here these are one. With `--when-told` it reads
+the project while the caller still works.
 
 Belongs here: what is changed in dbt, which is pinned to one minor version. Does not belong here:
 the command line (`orchestration.transform.dbt`).
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from dbt.cli.main import cli
 from dbt.context.macros import MacroNamespace, NamespaceMember
+from dbt.task.runnable import GraphRunnableTask
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.event_manager import EventManager
 
+WHEN_TOLD = "--when-told"
 _make = BaseEvent.__init__
 _fire = EventManager.fire_event
+_run = GraphRunnableTask.execute_with_hooks
 
 
 def _keep(event: BaseEvent, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -78,6 +83,20 @@ def make_quicker() -> None:
     MacroNamespace.__getitem__ = _macro
 
 
+def run_when_told() -> None:
+    """Has dbt read the project at once and wait for a line to run it; without one it ends."""
+
+    def wait(task: GraphRunnableTask, selected_uids: Any) -> Any:  # noqa: ANN401
+        if not sys.stdin.readline():
+            sys.exit("Nobody told dbt to run.")
+        return _run(task, selected_uids)
+
+    GraphRunnableTask.execute_with_hooks = wait
+
+
 if __name__ == "__main__":
     make_quicker()
+    if WHEN_TOLD in sys.argv:
+        sys.argv.remove(WHEN_TOLD)
+        run_when_told()
     cli()

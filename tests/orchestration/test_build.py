@@ -12,8 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestration.build import build, prepared_build
+from orchestration.load import landing
 from orchestration.load.run import load
 from orchestration.release.registry import read_releases
+from orchestration.transform.errors import BuildError
 from orchestration.transform.record import read_record
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -178,6 +181,29 @@ def test_load_waits_while_marts_are_built(
     assert f"held by process {process.pid}" in done.stderr
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def test_files_that_come_while_dbt_reads_are_built_unless_they_move_the_window(
+    all_domains: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = tmp_path / "products_more.csv"
+    more.write_text(
+        "product_id,name,category,sizes,vendor,description,buy_price,department\n"
+        "987654,Tank top,Tank top,S-L,Marlowen,A tank top,5.88,Boys\n"
+    )
+    with prepared_build(all_domains, ["store"]) as ready:
+        load(all_domains, domain="store", from_=more, dataset="products", sample=True)
+        build(all_domains, ["store"], ready=ready).raise_if_failed()
+    record = read_record(all_domains, "store")
+    assert record is not None
+    assert record.landing == landing.fingerprint(all_domains, "store")
+
+    with prepared_build(all_domains, ["store"]) as ready:
+        monkeypatch.setattr("orchestration.build.study_of", lambda _settings: "another")
+        with pytest.raises(BuildError, match="loaded while the build began"):
+            build(all_domains, ["store"], ready=ready)
+    # Nobody told dbt to run, and it has ended.
+    assert ready.dbt.returncode != 0
 
 
 def test_busy_warehouse_names_its_holder(installation: Settings, pollux) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.transform.dbt import stream_dbt
+from orchestration.transform.dbt import started_dbt, stream_dbt
 from orchestration.transform.errors import BuildError
 from pollux.runtime.serving import open_serving_store
 from pollux.runtime.settings import Settings
@@ -75,13 +75,15 @@ def test_dbt_is_ended_when_what_it_needs_is_lost(
 ) -> None:
     monkeypatch.setattr("orchestration.transform.dbt.WATCH_SECONDS", 0.05)
     answers = iter([None, "The server has ended."])
-    with (tmp_path / "lock").open("w") as lock, pytest.raises(BuildError, match="server has ended"):
-        list(
-            stream_dbt(
-                ["sleep", "600"],
-                settings=Settings(data_dir=tmp_path),
-                environment=dict(os.environ),
-                lock=lock.fileno(),
-                lost=lambda: next(answers),
-            )
-        )
+    settings = Settings(data_dir=tmp_path)
+    with (
+        (tmp_path / "lock").open("w") as lock,
+        pytest.raises(BuildError, match="server has ended"),
+        started_dbt(
+            ["sleep", "600"],
+            settings=settings,
+            environment=dict(os.environ),
+            lock=lock.fileno(),
+        ) as process,
+    ):
+        list(stream_dbt(process, settings=settings, lost=lambda: next(answers)))

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from orchestration.transform.dbt import dbt_command
+from orchestration.transform.dbt import PROGRAM, dbt_command
 from tests.conftest import PROJECT_DIR
 from tests.support.projects import run_dbt
 
@@ -47,16 +48,49 @@ def test_messages_are_those_of_the_level_that_is_asked_for(tmp_path: Path, level
     assert all(one["msg"] or one["name"] == "Formatting" for one in said)
 
 
-def test_a_model_is_replaced_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
-    project = tmp_path / "project"
+def tiny_project(folder: Path) -> Path:
+    project = folder / "project"
     for part in ("macros/duckdb", "profiles"):
         shutil.copytree(PROJECT_DIR / part, project / part)
     shutil.copy(PROJECT_DIR / "macros" / "contracts.sql", project / "macros")
     (project / "dbt_project.yml").write_text(PROJECT)
     (project / "models").mkdir()
+    return project
+
+
+def test_a_project_that_was_read_is_run_when_told(tmp_path: Path) -> None:
+    project = tiny_project(tmp_path)
+    (project / "models" / "one.sql").write_text("select 1 as a")
+    command = [sys.executable, "-P", str(PROGRAM), "run", "--when-told", "--quiet"]
+    command += ["--project-dir", str(project), "--profiles-dir", str(project / "profiles")]
+
+    def run(word: str | None) -> tuple[int, bool]:
+        """The exit code, and whether the model was made, with this word or with none."""
+        with subprocess.Popen(
+            command,
+            env=os.environ | {"POLLUX_DATA_DIR": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            process.communicate(word, timeout=60)
+        assert (project / "target" / "manifest.json").exists(), "the project was not read"
+        with duckdb.connect(tmp_path / "dev.duckdb") as warehouse:
+            found = warehouse.sql("select * from information_schema.tables").fetchall()
+        return process.returncode, bool(found)
+
+    code, is_made = run(None)
+    assert code != 0
+    assert not is_made
+    assert run("\n") == (0, True)
+
+
+def test_a_model_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLLUX_DATA_DIR", str(tmp_path))
+    project = tiny_project(tmp_path)
 
     def run(kind: str, sql: str) -> tuple[bool, str, int]:
         """Whether it succeeded, and what is there then: kind of relation, and its value."""
