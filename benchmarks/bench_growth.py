@@ -1,7 +1,8 @@
 """How time and memory grow with the data, and whether answers stay as quick.
 
-Belongs here: the household domain from its files to its release at several scales, API and worker
-with more and more customers. Does not belong here: how fast each is by itself (the other modules).
+Belongs here: the household domain from its files to its release, at several scales and after one
+more day, API and worker with more and more customers. Does not belong here: how fast each is by
+itself (the other modules).
 
 Each part runs alone, with sizes of one's own: `python -m benchmarks.bench_growth household --sizes
 0.1 1`. A number of customers is measured for 80 seconds.
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from benchmarks.bench_api import fill as fill_api
 from benchmarks.bench_api import serving
@@ -34,6 +37,7 @@ from benchmarks.bench_events import fill as fill_shop
 from benchmarks.load_generator import measure
 from benchmarks.measuring import figure, run_pollux
 from orchestration.learn.recommend.land import read_note
+from orchestration.scans import scan_csv
 from orchestration.transform.record import read_record
 from pollux.runtime.postgres import EmbeddedPostgres
 from pollux.runtime.serving import ServingStore, open_serving_store
@@ -79,8 +83,8 @@ def grow_household(scales: Sequence[float] = SCALES) -> Iterator[dict[str, Any]]
         found[scale] = _household(scale)
         for name, (value, unit) in found[scale].items():
             yield figure(f"{name}, scale {scale:g}", value, unit)
-    least, most = min(found), max(found)
-    if least < most:
+    if len(found) > 1:
+        least, most = min(found), max(found)
         for name, (value, _) in found[most].items():
             slope = math.log(value / found[least][name][0]) / math.log(most / least)
             # 1 is in proportion: ten times the data, ten times the time.
@@ -88,22 +92,39 @@ def grow_household(scales: Sequence[float] = SCALES) -> Iterator[dict[str, Any]]
             yield figure(title, slope, "exponent", at_most=1)
 
 
+def one_more_day(scales: Sequence[float] = (1.0,)) -> Iterator[dict[str, Any]]:
+    """From a day's file to its release, where all days before it are released."""
+    for scale in scales:
+        with _household_files(scale) as (settings, files):
+            lines = files / "transaction_data.csv"
+            day = files / "day" / "transaction_data_day.csv"
+            day.parent.mkdir()
+            with duckdb.connect() as engine:
+                engine.execute(f"create table lines as from {scan_csv(lines)}")
+                last = "(select max(day) from lines)"
+                for rows, path in ((f"day = {last}", day), (f"day < {last}", lines)):
+                    engine.execute(f"copy (from lines where {rows}) to '{path}' (header)")
+            load = ("load", "--domain", "household", "--from")
+            run_pollux(settings.data_dir, *load, str(files))
+            run_pollux(settings.data_dir, "build")
+            loaded = run_pollux(settings.data_dir, *load, str(day.parent))
+            built = run_pollux(settings.data_dir, "build")
+            seconds = loaded.seconds + built.seconds
+            yield figure(
+                f"one more day, from its file to its release, scale {scale:g}",
+                seconds,
+                "s",
+                at_most=15 * scale,
+            )
+
+
 def _household(scale: float) -> Measures:
-    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
-        settings = Settings(data_dir=Path(folder) / "data")
-        files = Path(folder) / "files"
-        generate_household(files, scale=scale, seed=1)
-        try:
-            command = ("load", "--domain", "household", "--from", str(files))
-            load = run_pollux(settings.data_dir, *command)
-            build = run_pollux(settings.data_dir, "build", "--no-release")
-            release = run_pollux(settings.data_dir, "release")
-            record, learned = read_record(settings, "household"), read_note(settings)
-        finally:
-            database = EmbeddedPostgres(settings.data_dir)
-            database.stop()
-            # For root and for long paths it is not under the data folder.
-            shutil.rmtree(database.home, ignore_errors=True)
+    with _household_files(scale) as (settings, files):
+        command = ("load", "--domain", "household", "--from", str(files))
+        load = run_pollux(settings.data_dir, *command)
+        build = run_pollux(settings.data_dir, "build", "--no-release")
+        release = run_pollux(settings.data_dir, "release")
+        record, learned = read_record(settings, "household"), read_note(settings)
     if record is None:
         raise RuntimeError("nothing was built")
     learn = float(learned["choose_seconds"] + learned["fit_and_score_seconds"])
@@ -116,6 +137,21 @@ def _household(scale: float) -> Measures:
         "memory of build and learning": (build.peak_mib, "MiB"),
         "memory of release": (release.peak_mib, "MiB"),
     }
+
+
+@contextmanager
+def _household_files(scale: float) -> Iterator[tuple[Settings, Path]]:
+    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+        settings = Settings(data_dir=Path(folder) / "data")
+        files = Path(folder) / "files"
+        generate_household(files, scale=scale, seed=1)
+        try:
+            yield settings, files
+        finally:
+            database = EmbeddedPostgres(settings.data_dir)
+            database.stop()
+            # For root and for long paths it is not under the data folder.
+            shutil.rmtree(database.home, ignore_errors=True)
 
 
 def grow_api(sizes: Sequence[float] = CUSTOMERS) -> Iterator[dict[str, Any]]:
@@ -197,6 +233,7 @@ def _grow(database: ServingStore, table: str, key: str, upto: int) -> None:
 
 
 PARTS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
+    "day": one_more_day,
     "household": grow_household,
     "api": grow_api,
     "events": grow_events,
