@@ -116,7 +116,7 @@ class _Connection(asyncio.Protocol):
             self.load.answered(self, self.status)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self.load.lost()
+        self.load.lost(self)
 
 
 def _requests(task: dict[str, Any]) -> list[bytes]:
@@ -161,8 +161,11 @@ class _Load:
         if len(self.latencies) >= self.scheduled:
             self.finished.set()
 
-    def lost(self) -> None:
-        if not self.ending:
+    def lost(self, connection: _Connection) -> None:
+        if connection in self.idle:
+            # Of a slow load the last ones are idle for so long that the server closes them.
+            self.idle.remove(connection)
+        elif not self.ending:
             sys.exit("the server closed a connection")
 
     async def run(self) -> Measured:
