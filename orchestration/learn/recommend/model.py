@@ -37,7 +37,7 @@ class Parts:
         self.baskets = baskets
         self.customers = np.arange(baskets.customers) if customers is None else customers
         self.rhythm = lru_cache(8)(self._rhythm)
-        self.personal = lru_cache(4)(self._personal)
+        self.personal = lru_cache(2)(self._personal)
         self.neighbours = lru_cache(8)(self._neighbours)
         self.popularity = lru_cache(8)(lambda latest: popularity(baskets, latest))
 
